@@ -1,0 +1,97 @@
+//! `gorgon:task/current`: the spans of the running operation, and its `fail`.
+
+use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
+
+use crate::clock::Clock;
+use crate::metrics::{MAX_RESULT_BYTES, Spans};
+use crate::task::Guest;
+
+/// Spans that an instance may have open at once; one that never ends them must not eat the memory.
+const MAX_OPEN_SPANS: usize = 1_000;
+
+/// What the running operation has said of itself.
+pub struct Current {
+    clock: Clock,
+    open: usize,
+    spans: Spans,
+    failure: Option<String>,
+}
+
+/// A span that was started.
+struct Timer {
+    name: String,
+    started_ns: u64,
+    ended: bool,
+}
+
+impl Current {
+    /// Nothing said yet.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, open: 0, spans: Spans::default(), failure: None }
+    }
+
+    /// Forgets what the last operation said.
+    #[inline]
+    pub fn clear(&mut self) {
+        if !self.spans.is_empty() {
+            self.spans.clear();
+        }
+        self.failure = None;
+    }
+
+    /// The spans that have ended.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
+    }
+
+    /// The reason the operation gave for having failed; the first, where it gave several.
+    pub fn take_failure(&mut self) -> Option<String> {
+        self.failure.take()
+    }
+
+    fn start(&mut self, table: &mut ResourceTable, mut name: String) -> wasmtime::Result<Resource<Timer>> {
+        if self.open == MAX_OPEN_SPANS {
+            wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
+        }
+        self.open += 1;
+        name.truncate(name.floor_char_boundary(MAX_RESULT_BYTES));
+        // The clock is read last, so that the span does not contain its own book-keeping.
+        let timer = table.push(Timer { name, started_ns: 0, ended: false })?;
+        table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
+        Ok(timer)
+    }
+
+    fn end(&mut self, timer: &mut Timer, now_ns: u64) {
+        if !std::mem::replace(&mut timer.ended, true) {
+            self.spans.record(&timer.name, now_ns - timer.started_ns);
+        }
+    }
+}
+
+/// Links `gorgon:task/current`.
+pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    let mut current = linker.instance("gorgon:task/current@0.1.0")?;
+    current.resource("span", ResourceType::host::<Timer>(), |mut store, rep| {
+        let Guest { current, table, .. } = store.data_mut();
+        let now_ns = current.clock.elapsed_ns();
+        let mut timer = table.delete(Resource::<Timer>::new_own(rep))?;
+        current.open -= 1;
+        current.end(&mut timer, now_ns);
+        Ok(())
+    })?;
+    current.func_wrap("[static]span.start", |mut store, (name,): (String,)| {
+        let Guest { current, table, .. } = store.data_mut();
+        Ok((current.start(table, name)?,))
+    })?;
+    current.func_wrap("[method]span.end", |mut store, (timer,): (Resource<Timer>,)| {
+        let Guest { current, table, .. } = store.data_mut();
+        let now_ns = current.clock.elapsed_ns();
+        current.end(table.get_mut(&timer)?, now_ns);
+        Ok(())
+    })?;
+    current.func_wrap("fail", |mut store, (reason,): (String,)| {
+        store.data_mut().current.failure.get_or_insert(reason);
+        Ok(())
+    })?;
+    Ok(())
+}

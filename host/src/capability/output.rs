@@ -1,0 +1,145 @@
+//! What a guest prints: never to a terminal or a pipe of ours directly, never blocking, never without bound.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use crossbeam::channel::Sender;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+/// Bytes that all guests of a process may print in a run; what is more is counted and dropped.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// A line longer than this is passed on in pieces.
+const MAX_LINE: usize = 4_096;
+
+/// Where the guests of a process print to.
+#[derive(Clone, Debug)]
+pub struct Output {
+    lines: Sender<Vec<u8>>,
+    printed: Arc<AtomicU64>,
+}
+
+impl Output {
+    /// Passes whole lines on to `lines`.
+    pub fn new(lines: Sender<Vec<u8>>) -> Self {
+        Self { lines, printed: Arc::default() }
+    }
+
+    /// Bytes that were dropped because the guests printed too much.
+    pub fn dropped(&self) -> u64 {
+        self.printed.load(Ordering::Relaxed).saturating_sub(MAX_BYTES)
+    }
+
+    fn pass_on(&self, line: &[u8]) {
+        let length = line.len() as u64;
+        if self.printed.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES {
+            // Nobody listens any more when the worker is ending; then nobody misses the line either.
+            let _ = self.lines.send(line.to_vec());
+        }
+    }
+}
+
+impl IsTerminal for Output {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Output {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Lines { output: self.clone(), unfinished: Vec::new() })
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Lines { output: self.clone(), unfinished: Vec::new() })
+    }
+}
+
+/// One stream of an instance: gathers bytes into lines.
+struct Lines {
+    output: Output,
+    unfinished: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            self.unfinished.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.unfinished.len() >= MAX_LINE {
+                self.output.pass_on(&self.unfinished);
+                self.unfinished.clear();
+            }
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.unfinished.is_empty() {
+            self.unfinished.push(b'\n');
+            self.output.pass_on(&self.unfinished);
+        }
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Lines {
+    // Always ready: in the compute lane there is nobody who could wait.
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_LINE)
+    }
+}
+
+impl AsyncWrite for Lines {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_bounded() {
+        let (sender, lines) = crossbeam::channel::unbounded();
+        let output = Output::new(sender);
+        let mut stream = Lines { output: output.clone(), unfinished: Vec::new() };
+        stream.take(b"one\ntw");
+        stream.take(b"o\nthr");
+        drop(stream);
+        assert_eq!(lines.try_iter().collect::<Vec<_>>(), [&b"one\n"[..], b"two\n", b"thr\n"]);
+
+        let mut flood = Lines { output: output.clone(), unfinished: Vec::new() };
+        (0..MAX_BYTES).for_each(|_| flood.take(b"x\n"));
+        assert_eq!(lines.try_iter().map(|line| line.len() as u64).sum::<u64>(), MAX_BYTES - 12);
+        assert!(output.dropped() >= MAX_BYTES);
+    }
+}

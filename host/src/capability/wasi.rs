@@ -1,0 +1,33 @@
+//! WASI 0.2: always linked; what it can reach is what the run's grants say.
+
+use wasmtime::component::Linker;
+use wasmtime_wasi::{FsPerms, WasiCtx};
+
+use super::output::Output;
+use crate::plan::{Access, Grants};
+use crate::task::{Guest, Lane};
+
+/// Links WASI for a lane: a single async host function would make every sync call of the compute lane fail.
+pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
+    match lane {
+        Lane::Compute => wasmtime_wasi::p2::add_to_linker_sync(linker),
+        Lane::Io => wasmtime_wasi::p2::add_to_linker_async(linker),
+    }
+}
+
+/// The state of one instance: its arguments, environment and directories; stdin is empty, stdout and stderr go to
+/// `output`.
+pub fn context(grants: &Grants, output: &Output) -> wasmtime::Result<WasiCtx> {
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(output.clone()).stderr(output.clone());
+    // A program finds its own name before its arguments.
+    wasi.arg("task").args(&grants.args).envs(&grants.env);
+    for dir in &grants.dirs {
+        let access = match dir.access {
+            Access::ReadOnly => FsPerms::ReadOnly,
+            Access::ReadWrite => FsPerms::ReadWrite,
+        };
+        wasi.preopened_dir(&dir.host, &dir.guest, access)?;
+    }
+    Ok(wasi.build())
+}

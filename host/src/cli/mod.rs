@@ -1,0 +1,66 @@
+//! The command line: flags in, plans out. The only room that knows flags; one file per command.
+
+mod output;
+mod run;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
+/// operation, and reports.
+#[derive(Debug, Parser)]
+#[command(name = "gorgon", version, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    /// A worker process; started by gorgon itself.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// How gorgon exits. Scripts rely on the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Done,
+    /// It could not run at all.
+    CouldNotRun,
+    /// The command line was wrong.
+    Usage,
+    /// A `--fail-if` held.
+    Failed,
+    /// Operations were lost, or workers died.
+    Incomplete,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::CouldNotRun => 1,
+            Exit::Usage => 2,
+            Exit::Failed => 10,
+            Exit::Incomplete => 11,
+        })
+    }
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        match self.command {
+            Command::Run(run) => run.run(),
+            Command::Worker => {
+                crate::worker::run()?;
+                Ok(Exit::Done)
+            }
+        }
+    }
+}

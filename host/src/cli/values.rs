@@ -1,0 +1,64 @@
+//! Values as people write them: `30s`, `64MiB`, `K=V`.
+
+use std::time::Duration;
+
+/// A duration such as `250ms`, `30s` or `1m 30s`; `0` is none.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a duration with its unit, such as `250ms`, `30s` or `1m30s`"))
+}
+
+/// A size such as `64MiB` or `1GB`, in bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(size) if size.0 > 0 => Ok(size.0),
+        Ok(_) => Err("no size at all; write a size such as `64MiB`".into()),
+        Err(error) => Err(format!("{error}; write a size with its unit, such as `64MiB`")),
+    }
+}
+
+/// An environment variable, `K=V`.
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+/// A regular expression; an error names the place in one line.
+pub(super) fn expect(pattern: &str) -> Result<crate::plan::Expect, String> {
+    pattern.parse().map_err(|error: regex::Error| {
+        let text = error.to_string();
+        let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let place = text.lines().find_map(|line| line.find('^'));
+        // regex indents the pattern by four columns.
+        let place = place.map_or_else(String::new, |column| format!(" at character {}", column.saturating_sub(3)));
+        format!("{cause}{place}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert!(duration("250").is_err_and(|error| error.contains("such as `250ms`")));
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert_eq!(size("1GB"), Ok(1_000_000_000));
+        assert!(size("much").is_err() && size("0").is_err());
+    }
+
+    #[test]
+    fn variables_and_patterns() {
+        assert_eq!(variable("A=b=c"), Ok(("A".into(), "b=c".into())));
+        assert!(variable("A").is_err() && variable("=b").is_err());
+        let error = expect("ab(c").map(|expect| expect.as_str().to_owned()).unwrap_err();
+        assert_eq!(error, "unclosed group at character 3");
+    }
+}

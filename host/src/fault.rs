@@ -1,0 +1,42 @@
+//! What goes wrong in a run besides its operations: always in the report, never an end of the run by itself.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that went wrong in a run, besides its operations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What sort of thing.
+    pub kind: FaultKind,
+    /// What happened, for people.
+    pub message: String,
+    /// The numbers it concerns, as inclusive ranges.
+    pub numbers: Vec<(u64, u64)>,
+}
+
+/// The sorts of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// A worker process ended before its time.
+    WorkerDied,
+    /// An instance could not be made, or its `setup` failed: its thread ended.
+    Setup,
+    /// A `teardown` failed.
+    Teardown,
+    /// The run's `cleanup` failed.
+    Cleanup,
+    /// Guests printed more than is passed on.
+    Output,
+    /// Operations of the plan were never started.
+    NotStarted,
+}
+
+impl Fault {
+    /// Whether operations or workers of the plan are missing because of it.
+    pub fn is_incomplete(&self) -> bool {
+        match self.kind {
+            FaultKind::WorkerDied | FaultKind::NotStarted => true,
+            FaultKind::Setup | FaultKind::Teardown | FaultKind::Cleanup | FaultKind::Output => false,
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Gorgon multiplies a task.
+//!
+//! A task is a WebAssembly component that exports `operation: func(n: u64) -> string`. Gorgon calls it many times, over
+//! worker processes and their threads, each time with a number that no other call of the run gets, times every call,
+//! groups the calls by what they returned, and reports.
+//!
+//! The modules are layers, read from the top to the bottom of this list; ARCHITECTURE.md says what each owns and which
+//! may know which.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod plan;
+
+pub mod fault;
+pub mod metrics;
+pub mod numbers;
+pub mod pace;
+
+pub mod capability;
+pub mod clock;
+pub mod task;
+
+pub mod controller;
+pub mod transport;
+pub mod wire;
+pub mod worker;
+
+pub mod report;

@@ -1,0 +1,280 @@
+//! What a run counts: operations by result, their durations, their spans, and the same over time.
+//!
+//! Pure: no clock, no I/O, no thread. [`Metrics`] is the one type that a thread, a worker, the wire and a whole run use;
+//! parts merge with `+=`, in any order, to what one observer of everything would have counted. The exception is said
+//! in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the order.
+
+mod histogram;
+mod spans;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::ops::AddAssign;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
+
+pub use histogram::{HIGHEST_NS, Histogram};
+pub use spans::{Span, Spans};
+pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
+
+/// Distinct results that are counted by themselves; a task that returns a new string each time must not eat the memory.
+pub const MAX_RESULTS: usize = 1_000;
+
+/// A result is a key, not a document: longer ones are cut to this many bytes.
+pub const MAX_RESULT_BYTES: usize = 256;
+
+/// Distinct reasons kept for one result.
+pub const MAX_REASONS: usize = 20;
+
+/// What lies beyond a cap is counted under this name.
+pub const OTHER: &str = "(other)";
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The task returned, and neither it nor `--expect` called that a failure.
+    Ok,
+    /// The task said so, or its result did not match `--expect`.
+    Failed,
+    /// The task trapped.
+    Trapped,
+    /// The task was still running at its deadline.
+    TimedOut,
+}
+
+/// One finished operation. Times are nanoseconds from the start of the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// The operation's number.
+    pub number: u64,
+    /// When the guest call began.
+    pub start_ns: u64,
+    /// When it ended.
+    pub end_ns: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The string it returned, or the trap's name.
+    pub result: &'a str,
+    /// Why it failed, where somebody said.
+    pub reason: Option<&'a str>,
+    /// Its named parts.
+    pub spans: &'a Spans,
+}
+
+/// The operations that ended with one result and one outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultMetrics {
+    /// The result, at most [`MAX_RESULT_BYTES`] long.
+    pub result: String,
+    /// The outcome they share.
+    pub outcome: Outcome,
+    /// The smallest of their numbers.
+    pub first_number: u64,
+    /// Why they failed: how often each reason was given.
+    pub reasons: BTreeMap<String, u64>,
+    /// How long they took.
+    pub latency: Histogram,
+    /// How long their parts took.
+    pub spans: Spans,
+}
+
+/// The time between the first start and the last end of operations, in nanoseconds from the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// When the first operation began.
+    pub first_start_ns: u64,
+    /// When the last one ended.
+    pub last_end_ns: u64,
+}
+
+impl Window {
+    /// Its length in nanoseconds.
+    pub fn length_ns(self) -> u64 {
+        self.last_end_ns - self.first_start_ns
+    }
+}
+
+/// Everything counted about some operations.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Metrics {
+    results: Vec<ResultMetrics>,
+    timeline: Timeline,
+    window: Option<Window>,
+    /// Operations counted under [`OTHER`].
+    folded: u64,
+    #[serde(skip)]
+    index: Index,
+}
+
+impl Metrics {
+    /// Counts one operation.
+    #[inline]
+    pub fn record(&mut self, sample: &Sample<'_>) {
+        let service_ns = sample.end_ns - sample.start_ns;
+        let id = self.intern(sample.outcome, shorten(sample.result), 1);
+        let of_result = &mut self.results[id];
+        of_result.first_number = of_result.first_number.min(sample.number);
+        of_result.latency.record(service_ns);
+        if let Some(reason) = sample.reason {
+            count_reason(&mut of_result.reasons, shorten(reason), 1);
+        }
+        if !sample.spans.is_empty() {
+            of_result.spans += sample.spans;
+        }
+        self.timeline.record(sample.start_ns, sample.end_ns, id);
+        self.widen(Window { first_start_ns: sample.start_ns, last_end_ns: sample.end_ns });
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// One entry per result and outcome, in the order in which they were first seen. A bucket of the timeline counts
+    /// them by their place in this list.
+    pub fn results(&self) -> &[ResultMetrics] {
+        &self.results
+    }
+
+    /// The same operations over time.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// From the first start to the last end; `None` before the first operation.
+    pub fn window(&self) -> Option<Window> {
+        self.window
+    }
+
+    /// How many operations were counted.
+    pub fn completed(&self) -> u64 {
+        self.results.iter().map(|of_result| of_result.latency.count()).sum()
+    }
+
+    /// How many of them are counted under [`OTHER`], because their result was one too many.
+    pub fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    /// The durations of all operations.
+    pub fn latency(&self) -> Histogram {
+        let mut all = Histogram::default();
+        self.results.iter().for_each(|of_result| all += &of_result.latency);
+        all
+    }
+
+    fn widen(&mut self, window: Window) {
+        self.window = Some(match self.window {
+            None => window,
+            Some(before) => Window {
+                first_start_ns: before.first_start_ns.min(window.first_start_ns),
+                last_end_ns: before.last_end_ns.max(window.last_end_ns),
+            },
+        });
+    }
+
+    /// The place of `result` in the list of results, where `operations` are about to be counted.
+    #[inline]
+    fn intern(&mut self, outcome: Outcome, result: &str, operations: u64) -> usize {
+        match self.index.find(&self.results, outcome, result) {
+            Some(id) => id,
+            None => self.insert(outcome, result, operations),
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, outcome: Outcome, result: &str, operations: u64) -> usize {
+        let distinct = self.results.iter().filter(|of_result| of_result.result != OTHER).count();
+        let name = if distinct < MAX_RESULTS { result } else { OTHER };
+        if name != result {
+            self.folded += operations;
+        }
+        if let Some(id) = self.index.find(&self.results, outcome, name) {
+            return id;
+        }
+        self.results.push(ResultMetrics {
+            result: name.to_owned(),
+            outcome,
+            first_number: u64::MAX,
+            reasons: BTreeMap::new(),
+            latency: Histogram::default(),
+            spans: Spans::default(),
+        });
+        let id = self.results.len() - 1;
+        self.index.insert(&self.results, id);
+        id
+    }
+}
+
+impl AddAssign<&Metrics> for Metrics {
+    fn add_assign(&mut self, other: &Metrics) {
+        self.folded += other.folded;
+        let ids: Vec<usize> = other
+            .results
+            .iter()
+            .map(|theirs| {
+                let id = self.intern(theirs.outcome, &theirs.result, theirs.latency.count());
+                let ours = &mut self.results[id];
+                ours.first_number = ours.first_number.min(theirs.first_number);
+                ours.latency += &theirs.latency;
+                ours.spans += &theirs.spans;
+                for (reason, &times) in &theirs.reasons {
+                    count_reason(&mut ours.reasons, reason, times);
+                }
+                id
+            })
+            .collect();
+        self.timeline.merge(&other.timeline, &ids);
+        if let Some(window) = other.window {
+            self.widen(window);
+        }
+    }
+}
+
+/// Finds a result's place by its outcome and text, without a second copy of the text.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    places: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    /// The place found last: most tasks return the same string again and again, and comparing beats hashing.
+    last: usize,
+}
+
+impl Index {
+    #[inline]
+    fn find(&mut self, results: &[ResultMetrics], outcome: Outcome, result: &str) -> Option<usize> {
+        let is_it = |&id: &usize| results[id].outcome == outcome && results[id].result == result;
+        if self.last < results.len() && is_it(&self.last) {
+            return Some(self.last);
+        }
+        // Metrics that came over the wire bring no index.
+        while self.places.len() < results.len() {
+            self.insert(results, self.places.len());
+        }
+        let found = self.places.find(self.hasher.hash_one((outcome, result)), is_it).copied()?;
+        self.last = found;
+        Some(found)
+    }
+
+    fn insert(&mut self, results: &[ResultMetrics], id: usize) {
+        let hash = |&id: &usize| self.hasher.hash_one((results[id].outcome, results[id].result.as_str()));
+        self.places.insert_unique(hash(&id), id, hash);
+    }
+}
+
+fn count_reason(reasons: &mut BTreeMap<String, u64>, reason: &str, times: u64) {
+    let known = reasons.contains_key(reason) || reasons.len() < MAX_REASONS;
+    *reasons.entry(if known { reason } else { OTHER }.to_owned()).or_default() += times;
+}
+
+/// `text`, cut to [`MAX_RESULT_BYTES`] at a character's boundary.
+#[inline]
+fn shorten(text: &str) -> &str {
+    if text.len() <= MAX_RESULT_BYTES { text } else { &text[..text.floor_char_boundary(MAX_RESULT_BYTES)] }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! The named parts of operations and how long they took.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Histogram, OTHER, shorten};
+
+/// Distinct span names kept for one result; a task that makes up names must not eat the memory.
+const MAX_NAMES: usize = 100;
+
+/// All spans of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The name the task gave.
+    pub name: String,
+    /// How long they took.
+    pub latency: Histogram,
+}
+
+/// Spans by name, in the order in which the names were first seen: the order of the flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spans(Vec<Span>);
+
+impl Spans {
+    /// Counts one span of `ns` nanoseconds.
+    pub fn record(&mut self, name: &str, ns: u64) {
+        self.named(shorten(name)).record(ns);
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets all spans.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// One entry per name.
+    pub fn iter(&self) -> impl Iterator<Item = &Span> {
+        self.0.iter()
+    }
+
+    fn named(&mut self, name: &str) -> &mut Histogram {
+        let known = |spans: &[Span], name: &str| spans.iter().position(|span| span.name == name);
+        let name = if known(&self.0, name).is_some() || self.0.len() < MAX_NAMES { name } else { OTHER };
+        let at = known(&self.0, name).unwrap_or_else(|| {
+            self.0.push(Span { name: name.to_owned(), latency: Histogram::default() });
+            self.0.len() - 1
+        });
+        &mut self.0[at].latency
+    }
+}
+
+impl AddAssign<&Spans> for Spans {
+    fn add_assign(&mut self, other: &Spans) {
+        for span in &other.0 {
+            *self.named(&span.name) += &span.latency;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Operations over time: buckets of equal length, cut from the start of the run.
+
+use serde::{Deserialize, Serialize};
+
+use super::Histogram;
+
+/// The length of a bucket until there are too many of them: a quarter of a second.
+pub const BASE_INTERVAL_NS: u64 = 250_000_000;
+
+/// More buckets than this are merged with their neighbours, so that a long run takes no more memory than a short one.
+pub const MAX_BUCKETS: usize = 300;
+
+/// What happened within one interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Operations that began in it.
+    pub started: u64,
+    /// The durations of those that ended in it.
+    pub latency: Histogram,
+    /// How many ended in it, by the result's place in [`Metrics::results`](super::Metrics::results); a result that is
+    /// not reached has none.
+    pub results: Vec<u64>,
+}
+
+impl Bucket {
+    fn count(&mut self, id: usize, operations: u64) {
+        if self.results.len() <= id {
+            self.results.resize(id + 1, 0);
+        }
+        self.results[id] += operations;
+    }
+
+    /// Adds `other`, whose result `i` is our result `ids[i]`.
+    fn merge(&mut self, other: &Bucket, ids: impl Fn(usize) -> usize) {
+        self.started += other.started;
+        self.latency += &other.latency;
+        for (id, &operations) in other.results.iter().enumerate().filter(|&(_, &operations)| operations > 0) {
+            self.count(ids(id), operations);
+        }
+    }
+}
+
+/// Buckets without a gap, from the first interval in which anything happened to the last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    interval_ns: u64,
+    first: u64,
+    buckets: Vec<Bucket>,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { interval_ns: BASE_INTERVAL_NS, first: 0, buckets: Vec::new() }
+    }
+}
+
+impl Timeline {
+    /// The length of a bucket.
+    pub fn interval_ns(&self) -> u64 {
+        self.interval_ns
+    }
+
+    /// The buckets, each with the time from the start of the run at which it begins, in nanoseconds.
+    pub fn buckets(&self) -> impl ExactSizeIterator<Item = (u64, &Bucket)> {
+        self.buckets.iter().enumerate().map(|(i, bucket)| ((self.first + i as u64) * self.interval_ns, bucket))
+    }
+
+    #[inline]
+    pub(super) fn record(&mut self, start_ns: u64, end_ns: u64, id: usize) {
+        self.bucket_at(start_ns).started += 1;
+        let bucket = self.bucket_at(end_ns);
+        bucket.latency.record(end_ns - start_ns);
+        bucket.count(id, 1);
+    }
+
+    /// Adds `other`, whose result `i` is our result `ids[i]`. The coarser of the two intervals wins.
+    pub(super) fn merge(&mut self, other: &Timeline, ids: &[usize]) {
+        while self.interval_ns < other.interval_ns {
+            self.coarsen();
+        }
+        for (start_ns, bucket) in other.buckets() {
+            self.bucket_at(start_ns).merge(bucket, |id| ids[id]);
+        }
+    }
+
+    #[inline]
+    fn bucket_at(&mut self, ns: u64) -> &mut Bucket {
+        loop {
+            let wanted = ns / self.interval_ns;
+            let at = wanted.wrapping_sub(self.first);
+            if at < self.buckets.len() as u64 {
+                return &mut self.buckets[at as usize];
+            }
+            self.reach(wanted);
+        }
+    }
+
+    /// Makes room for the interval `wanted`, or merges neighbours where that would be one bucket too many.
+    #[cold]
+    fn reach(&mut self, wanted: u64) {
+        if self.buckets.is_empty() {
+            self.first = wanted;
+        }
+        let first = self.first.min(wanted);
+        let last = wanted.max(self.first + (self.buckets.len() as u64).saturating_sub(1));
+        if last - first >= MAX_BUCKETS as u64 {
+            return self.coarsen();
+        }
+        let missing = (self.first - first) as usize;
+        self.buckets.splice(0..0, std::iter::repeat_with(Bucket::default).take(missing));
+        self.first = first;
+        self.buckets.resize_with((last - first + 1) as usize, Bucket::default);
+    }
+
+    /// Doubles the interval; counts are kept, each pair of neighbours becomes one bucket.
+    fn coarsen(&mut self) {
+        let first = self.first / 2;
+        let mut merged: Vec<Bucket> = Vec::with_capacity(self.buckets.len() / 2 + 1);
+        for (i, bucket) in self.buckets.drain(..).enumerate() {
+            let at = ((self.first + i as u64) / 2 - first) as usize;
+            match merged.get_mut(at) {
+                Some(before) => before.merge(&bucket, |id| id),
+                None => merged.push(bucket),
+            }
+        }
+        *self = Self { interval_ns: self.interval_ns * 2, first, buckets: merged };
+    }
+}

@@ -1,0 +1,333 @@
+//! What to run: parsed once, valid ever after.
+//!
+//! Pure. A [`RunPlan`] cannot be built with figures that no run can have; whoever holds one need not check again. Knows
+//! no flag (that is `cli/`) and no wasmtime.
+
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+/// Numbers from here up are for operations that are not counted, so that none is shared with the run.
+pub const FIRST_UNCOUNTED: u64 = 1 << 63;
+
+/// A process takes tens of milliseconds to start and some MiB; more than this on one machine is a slip of the finger.
+pub const MAX_PROCESSES: u32 = 1_000;
+
+/// A thread's instance takes six memory mappings, of which a process may have 65,530.
+pub const MAX_THREADS: u32 = 10_000;
+
+/// How many processes, and threads in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Worker processes.
+    pub processes: u32,
+    /// Threads per worker process.
+    pub threads: u32,
+}
+
+impl Shape {
+    /// A shape within what one machine can run.
+    pub fn new(processes: u32, threads: u32) -> Result<Self, PlanError> {
+        if !(1..=MAX_PROCESSES).contains(&processes) {
+            return Err(PlanError::Processes(processes));
+        }
+        if !(1..=MAX_THREADS).contains(&threads) {
+            return Err(PlanError::Threads(threads));
+        }
+        Ok(Self { processes, threads })
+    }
+}
+
+impl FromStr for Shape {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let (processes, threads) = text.split_once(['x', 'X']).ok_or_else(|| PlanError::Shape(text.to_owned()))?;
+        let number = |part: &str| part.trim().parse().map_err(|_| PlanError::Shape(text.to_owned()));
+        Self::new(number(processes)?, number(threads)?)
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{}", self.processes, self.threads)
+    }
+}
+
+/// When operations start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadModel {
+    /// Each thread starts its next operation when its last one ended.
+    Closed,
+}
+
+/// When a run stops handing out numbers: after so many operations, after so long, or at whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    operations: Option<NonZeroU64>,
+    duration: Option<Duration>,
+}
+
+impl Extent {
+    /// At least one of the two; with neither, one operation.
+    pub fn new(operations: Option<u64>, duration: Option<Duration>) -> Result<Self, PlanError> {
+        let operations = operations.map(|n| NonZeroU64::new(n).ok_or(PlanError::NoOperations)).transpose()?;
+        if duration.is_some_and(|duration| duration.is_zero()) {
+            return Err(PlanError::NoDuration);
+        }
+        let one = operations.is_none() && duration.is_none();
+        Ok(Self { operations: if one { Some(NonZeroU64::MIN) } else { operations }, duration })
+    }
+
+    /// How many operations, where that is planned.
+    pub fn operations(self) -> Option<u64> {
+        self.operations.map(NonZeroU64::get)
+    }
+
+    /// For how long, where that is planned.
+    pub fn duration(self) -> Option<Duration> {
+        self.duration
+    }
+}
+
+/// What one operation, and one instance, may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Time for one operation; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// Bytes of linear memory for one instance, all its memories together.
+    pub max_memory: u64,
+    /// Operations after which an instance is replaced by a new one; `None` keeps it.
+    pub recycle: Option<NonZeroU64>,
+}
+
+/// A directory that the guest may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dir {
+    /// Where it is.
+    pub host: PathBuf,
+    /// What the guest calls it.
+    pub guest: String,
+    /// What the guest may do in it.
+    pub access: Access,
+}
+
+/// What a guest may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// Read it and list it.
+    ReadOnly,
+    /// Change it too.
+    ReadWrite,
+}
+
+impl FromStr for Dir {
+    type Err = PlanError;
+
+    /// `HOST::GUEST` or `HOST::GUEST:rw`.
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let error = || PlanError::Dir(text.to_owned());
+        let (host, guest) = text.split_once("::").ok_or_else(error)?;
+        let (guest, access) = match guest.strip_suffix(":rw") {
+            Some(guest) => (guest, Access::ReadWrite),
+            None => (guest, Access::ReadOnly),
+        };
+        if host.is_empty() || guest.is_empty() {
+            return Err(error());
+        }
+        Ok(Self { host: host.into(), guest: guest.to_owned(), access })
+    }
+}
+
+/// What the task is given: nothing that is not listed here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// Its arguments, the program's name not among them.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: Vec<(String, String)>,
+    /// The directories it may see.
+    pub dirs: Vec<Dir>,
+}
+
+impl std::fmt::Display for Dir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let access = match self.access {
+            Access::ReadOnly => "",
+            Access::ReadWrite => ":rw",
+        };
+        write!(f, "{}::{}{access}", self.host.display(), self.guest)
+    }
+}
+
+/// A pattern that a result must match to be ok.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Expect(Regex);
+
+impl Expect {
+    /// Whether `result` is as expected.
+    pub fn matches(&self, result: &str) -> bool {
+        self.0.is_match(result)
+    }
+
+    /// The pattern.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Expect {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl FromStr for Expect {
+    type Err = regex::Error;
+
+    fn from_str(pattern: &str) -> Result<Self, regex::Error> {
+        Regex::new(pattern).map(Self)
+    }
+}
+
+impl TryFrom<String> for Expect {
+    type Error = regex::Error;
+
+    fn try_from(pattern: String) -> Result<Self, regex::Error> {
+        pattern.parse()
+    }
+}
+
+impl From<Expect> for String {
+    fn from(expect: Expect) -> Self {
+        expect.as_str().to_owned()
+    }
+}
+
+/// One run of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// The name of the task's exported operation.
+    pub operation: String,
+    /// Processes and threads.
+    pub shape: Shape,
+    /// When the run stops.
+    pub extent: Extent,
+    /// The number of the first operation.
+    pub first: u64,
+    /// When operations start.
+    pub load_model: LoadModel,
+    /// Each thread begins up to this much later than the run, by chance, so that they do not march in step.
+    pub start_jitter: Duration,
+    /// From which chance is drawn: the same seed, the same draw.
+    pub seed: u64,
+    /// What an operation may use.
+    pub limits: Limits,
+    /// What its result must match.
+    pub expect: Option<Expect>,
+    /// What the task is given.
+    pub grants: Grants,
+    /// A CSV file of rows for the task.
+    pub data: Option<PathBuf>,
+}
+
+impl RunPlan {
+    /// Checks what the parts cannot check each by itself.
+    pub fn checked(self) -> Result<Self, PlanError> {
+        let last = self.first.checked_add(self.extent.operations().unwrap_or(1));
+        match last {
+            Some(last) if last <= FIRST_UNCOUNTED => Ok(self),
+            _ => Err(PlanError::Numbers { first: self.first }),
+        }
+    }
+
+    /// The numbers to hand out: all that the run may use where only its duration is planned.
+    pub fn numbers(&self) -> Range<u64> {
+        match self.extent.operations() {
+            Some(operations) => self.first..self.first + operations,
+            None => self.first..FIRST_UNCOUNTED,
+        }
+    }
+}
+
+/// What is wrong with a plan.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// Too few or too many processes.
+    #[error("cannot run `{0}` processes: give 1 to {MAX_PROCESSES}")]
+    Processes(u32),
+    /// Too few or too many threads.
+    #[error("cannot run `{0}` threads in a process: give 1 to {MAX_THREADS}, or more processes")]
+    Threads(u32),
+    /// Not `PxT`.
+    #[error("`{0}` is not a shape: write processes x threads, such as `2x4`")]
+    Shape(String),
+    /// Zero operations.
+    #[error("cannot run `0` operations: give at least 1")]
+    NoOperations,
+    /// Zero time.
+    #[error("cannot run for no time: give a duration such as `30s`")]
+    NoDuration,
+    /// Not `HOST::GUEST`.
+    #[error("`{0}` is not a directory grant: write HOST::GUEST, or HOST::GUEST:rw to let the task write")]
+    Dir(String),
+    /// Numbers that are kept for operations that are not counted.
+    #[error("numbers from `{first}` on would pass 2^63: give a lower --first")]
+    Numbers {
+        /// The first number asked for.
+        first: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        for (text, shape) in [
+            ("1x1", Ok((1, 1))),
+            ("4x10", Ok((4, 10))),
+            ("2X8", Ok((2, 8))),
+            ("0x1", Err(PlanError::Processes(0))),
+            ("1x0", Err(PlanError::Threads(0))),
+            ("1001x1", Err(PlanError::Processes(1001))),
+            ("4", Err(PlanError::Shape("4".into()))),
+            ("4x", Err(PlanError::Shape("4x".into()))),
+            ("axb", Err(PlanError::Shape("axb".into()))),
+        ] {
+            assert_eq!(text.parse::<Shape>().map(|s| (s.processes, s.threads)), shape, "{text}");
+        }
+    }
+
+    #[test]
+    fn directory_grants() {
+        let dir = |host: &str, guest: &str, access| Ok(Dir { host: host.into(), guest: guest.into(), access });
+        for (text, parsed) in [
+            (".::/data", dir(".", "/data", Access::ReadOnly)),
+            ("/tmp/x::out:rw", dir("/tmp/x", "out", Access::ReadWrite)),
+            ("/tmp", Err(PlanError::Dir("/tmp".into()))),
+            ("::x", Err(PlanError::Dir("::x".into()))),
+            ("x:::rw", Err(PlanError::Dir("x:::rw".into()))),
+        ] {
+            assert_eq!(text.parse::<Dir>(), parsed, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_extent_is_never_empty() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Extent::new(Some(0), None), Err(PlanError::NoOperations));
+        assert_eq!(Extent::new(None, Some(Duration::ZERO)), Err(PlanError::NoDuration));
+        assert_eq!(Extent::new(None, None).unwrap().operations(), Some(1));
+        assert_eq!(Extent::new(None, Some(second)).unwrap().operations(), None);
+        assert_eq!(Extent::new(Some(5), Some(second)).unwrap().duration(), Some(second));
+    }
+}

@@ -1,0 +1,217 @@
+//! The figures: counts, rates, percentiles. All of them, and nothing else, are computed here.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+
+use super::{
+    BucketReport, Counts, PlanReport, ResultReport, RunRecord, RunReport, SpanReport, StartupReport, Summary,
+    TimelineReport, Total,
+};
+use crate::metrics::{Histogram, Metrics, Outcome};
+use crate::plan::LoadModel;
+
+/// Below this many durations the 99.9th percentile would be the maximum by another name.
+const SAMPLES_FOR_P99_9: u64 = 1_000;
+
+/// The report on one run.
+pub(super) fn run(record: &RunRecord) -> RunReport {
+    let RunRecord { metrics, plan, .. } = record;
+    let elapsed_ns = elapsed_ns(metrics);
+    let latency = summary(&metrics.latency());
+    RunReport {
+        task: record.task.clone(),
+        plan: PlanReport::from(plan),
+        started_at: humantime::format_rfc3339_millis(record.started_at).to_string(),
+        elapsed_ns,
+        startup_ns: StartupReport {
+            compile: nanos(record.startup.compile),
+            cached: record.startup.cached,
+            spawn: nanos(record.startup.spawn),
+            load: nanos(record.startup.load),
+            instantiate: nanos(record.startup.instantiate),
+            setup: record.startup.setup.map(nanos),
+        },
+        drain_ns: plan.extent.duration().map(|duration| elapsed_ns.saturating_sub(nanos(duration))),
+        warmup: None,
+        operations: counts(record),
+        throughput: rate(metrics.completed(), window_ns(metrics)),
+        service_ns: latency.clone(),
+        latency_ns: latency,
+        schedule_lag_ns: match plan.load_model {
+            LoadModel::Closed => None,
+        },
+        results: results(metrics, window_ns(metrics)),
+        timeline: timeline(metrics, elapsed_ns),
+        workers: record.workers.clone(),
+        faults: record.faults.clone(),
+    }
+}
+
+/// All runs together.
+pub(super) fn total(records: &[RunRecord]) -> Total {
+    let mut metrics = Metrics::default();
+    let mut operations = Counts { planned: Some(0), ..Counts::default() };
+    let (mut elapsed, mut window) = (0, 0);
+    for record in records {
+        metrics += &record.metrics;
+        operations = add(operations, counts(record));
+        elapsed += elapsed_ns(&record.metrics);
+        window += window_ns(&record.metrics);
+    }
+    Total {
+        operations,
+        elapsed_ns: elapsed,
+        throughput: rate(metrics.completed(), window),
+        latency_ns: summary(&metrics.latency()),
+        results: results(&metrics, window),
+    }
+}
+
+fn counts(record: &RunRecord) -> Counts {
+    let of = |outcome| -> u64 {
+        let results = record.metrics.results().iter().filter(|result| result.outcome == outcome);
+        results.map(|result| result.latency.count()).sum()
+    };
+    let completed = record.metrics.completed();
+    Counts {
+        planned: record.plan.extent.operations(),
+        offered: completed + record.lost,
+        completed,
+        ok: of(Outcome::Ok),
+        failed: of(Outcome::Failed),
+        trapped: of(Outcome::Trapped),
+        timed_out: of(Outcome::TimedOut),
+        dropped: 0,
+        lost: record.lost,
+        in_flight: 0,
+    }
+}
+
+fn add(a: Counts, b: Counts) -> Counts {
+    Counts {
+        planned: a.planned.zip(b.planned).map(|(a, b)| a + b),
+        offered: a.offered + b.offered,
+        completed: a.completed + b.completed,
+        ok: a.ok + b.ok,
+        failed: a.failed + b.failed,
+        trapped: a.trapped + b.trapped,
+        timed_out: a.timed_out + b.timed_out,
+        dropped: a.dropped + b.dropped,
+        lost: a.lost + b.lost,
+        in_flight: a.in_flight + b.in_flight,
+    }
+}
+
+/// Most frequent first; equally frequent ones by name, so that two reports on the same run read the same.
+fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
+    let mut results: Vec<_> = metrics
+        .results()
+        .iter()
+        .map(|result| ResultReport {
+            result: result.result.clone(),
+            outcome: result.outcome,
+            operations: result.latency.count(),
+            first_number: result.first_number,
+            reasons: result.reasons.clone(),
+            throughput: rate(result.latency.count(), window_ns),
+            latency_ns: summary(&result.latency),
+            spans: result
+                .spans
+                .iter()
+                .map(|span| SpanReport {
+                    name: span.name.clone(),
+                    count: span.latency.count(),
+                    latency_ns: summary(&span.latency),
+                })
+                .collect(),
+        })
+        .collect();
+    results.sort_by(|a, b| {
+        (Reverse(a.operations), &a.result, a.outcome).cmp(&(Reverse(b.operations), &b.result, b.outcome))
+    });
+    results
+}
+
+fn timeline(metrics: &Metrics, elapsed_ns: u64) -> TimelineReport {
+    let interval_ns = metrics.timeline().interval_ns();
+    let first_ns = metrics.timeline().buckets().next().map_or(0, |(start_ns, _)| start_ns);
+    let empty = (0..first_ns / interval_ns).map(|i| BucketReport {
+        start_ns: i * interval_ns,
+        partial: false,
+        started: 0,
+        completed: 0,
+        failed: 0,
+        latency_ns: summary(&Histogram::default()),
+        results: BTreeMap::new(),
+    });
+    let filled = metrics.timeline().buckets().map(|(start_ns, bucket)| {
+        let by_result = || metrics.results().iter().zip(&bucket.results).filter(|&(_, &operations)| operations > 0);
+        let mut results = BTreeMap::new();
+        by_result().for_each(|(result, operations)| *results.entry(result.result.clone()).or_default() += operations);
+        BucketReport {
+            start_ns,
+            partial: start_ns + interval_ns > elapsed_ns,
+            started: bucket.started,
+            completed: bucket.latency.count(),
+            failed: by_result().filter(|(result, _)| result.outcome != Outcome::Ok).map(|(_, &n)| n).sum(),
+            latency_ns: summary(&bucket.latency),
+            results,
+        }
+    });
+    TimelineReport { interval_ns, buckets: empty.chain(filled).collect() }
+}
+
+fn summary(histogram: &Histogram) -> Summary {
+    let (count, min, max) = (histogram.count(), histogram.min(), histogram.max());
+    let hdr = histogram.to_hdr();
+    let some = |figure: u64| (count > 0).then_some(figure);
+    let percentile = |q: f64| {
+        let ns = hdr.value_at_quantile(q);
+        min.zip(max).map(|(min, max)| ns.clamp(min, max))
+    };
+    Summary {
+        count,
+        min,
+        mean: histogram.sum().checked_div(count),
+        stdev: some(hdr.stdev().round() as u64),
+        p50: percentile(0.5),
+        p90: percentile(0.9),
+        p95: percentile(0.95),
+        p99: percentile(0.99),
+        p99_9: percentile(0.999).filter(|_| count >= SAMPLES_FOR_P99_9),
+        max,
+        overflow: histogram.overflow(),
+        hdr: (count > 0).then(|| encode(&hdr)),
+    }
+}
+
+fn encode(hdr: &hdrhistogram::Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(hdr, &mut bytes)
+        .expect("a histogram of these bounds has a serialised form, and a vector takes it");
+    STANDARD.encode(bytes)
+}
+
+fn elapsed_ns(metrics: &Metrics) -> u64 {
+    metrics.window().map_or(0, |window| window.last_end_ns)
+}
+
+fn window_ns(metrics: &Metrics) -> u64 {
+    metrics.window().map_or(0, |window| window.length_ns())
+}
+
+/// Operations per second; none where there was no time.
+fn rate(operations: u64, window_ns: u64) -> Option<f64> {
+    (window_ns > 0).then(|| operations as f64 * 1e9 / window_ns as f64)
+}
+
+/// A duration in the unit of the report.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

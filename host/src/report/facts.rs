@@ -1,0 +1,103 @@
+//! What is known of a run when it has ended, before any figure is derived.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::metrics::Metrics;
+use crate::plan::RunPlan;
+use crate::task::Lane;
+
+/// Everything a report on one run is derived from.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    /// The task.
+    pub task: TaskFacts,
+    /// What was planned.
+    pub plan: RunPlan,
+    /// When the first operation could begin.
+    pub started_at: SystemTime,
+    /// Where the time before went.
+    pub startup: Startup,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// Operations that were handed out and never confirmed.
+    pub lost: u64,
+    /// The worker processes, in the order in which they ended.
+    pub workers: Vec<WorkerFacts>,
+    /// What went wrong besides operations.
+    pub faults: Vec<Fault>,
+}
+
+/// Which task was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// Its file, as it was named.
+    pub path: String,
+    /// The file's SHA-256.
+    pub sha256: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// The export that was called.
+    pub operation: String,
+    /// The lane it ran in.
+    pub lane: Lane,
+}
+
+/// Where the time between the command and the first operation went. Each is the longest of all workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Startup {
+    /// Compiling the task, or finding it compiled.
+    pub compile: Duration,
+    /// Whether it was found compiled.
+    pub cached: bool,
+    /// From launching a worker process until it spoke.
+    pub spawn: Duration,
+    /// Loading and linking the compiled task.
+    pub load: Duration,
+    /// Making a thread's instance.
+    pub instantiate: Duration,
+    /// A thread's `setup`; `None` where the task has none.
+    pub setup: Option<Duration>,
+}
+
+/// What one worker process did and used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerFacts {
+    /// Its process identifier.
+    pub process: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// The operations it completed.
+    pub operations: u64,
+    /// Processor time, user and system; unknown where it died.
+    pub cpu_ns: Option<u64>,
+    /// The most memory it had resident at once; unknown where it died.
+    pub peak_rss_bytes: Option<u64>,
+}
+
+/// Where the runs ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The operating system and the processor's architecture.
+    pub os: String,
+    /// Processors that the runs could use.
+    pub cpus: usize,
+    /// The version of wasmtime.
+    pub wasmtime: String,
+    /// What one reading of the clock costs, in nanoseconds.
+    pub clock_ns: f64,
+}
+
+impl Environment {
+    /// This machine.
+    pub fn here() -> Self {
+        Self {
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            wasmtime: wasmtime_environ::VERSION.to_owned(),
+            clock_ns: (crate::clock::Clock::new().cost_ns() * 10.0).round() / 10.0,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! From what was counted to what is shown: the figures of a report, each derived once.
+//!
+//! [`Report`] is the JSON report, field by field. One file per format renders it; a renderer computes no figure. Knows
+//! neither controller nor worker.
+
+mod derive;
+mod facts;
+pub mod json;
+pub mod text;
+pub mod units;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::metrics::Outcome;
+use crate::plan::{LoadModel, RunPlan};
+pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerFacts};
+use verdict::Verdict;
+
+/// The version of the report's format.
+pub const SCHEMA: &str = "gorgon.report/1";
+
+/// One or several runs, reported together. Nanoseconds are integers; a figure that does not exist is null.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of gorgon.
+    pub gorgon: String,
+    /// Whether the runs were stopped before their plans' end.
+    pub partial: bool,
+    /// Where the runs ran.
+    pub environment: Environment,
+    /// All runs together.
+    pub total: Total,
+    /// Each run.
+    pub runs: Vec<RunReport>,
+    /// What `--fail-if` found.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// All runs together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    /// The sums of the runs' counts.
+    pub operations: Counts,
+    /// The sum of the runs' times.
+    pub elapsed_ns: u64,
+    /// Completed operations per second of that time.
+    pub throughput: Option<f64>,
+    /// All operations' durations.
+    pub latency_ns: Summary,
+    /// By result, most frequent first.
+    pub results: Vec<ResultReport>,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunReport {
+    /// The task that was run.
+    pub task: TaskFacts,
+    /// What was planned.
+    pub plan: PlanReport,
+    /// When the run began, by RFC 3339.
+    pub started_at: String,
+    /// From the run's beginning to the end of its last operation.
+    pub elapsed_ns: u64,
+    /// Where the time before the beginning went.
+    pub startup_ns: StartupReport,
+    /// From the planned end to the end of the last operation; null where no end was planned.
+    pub drain_ns: Option<u64>,
+    /// Operations that were not counted; null where there were none.
+    pub warmup: Option<Warmup>,
+    /// What became of the operations.
+    pub operations: Counts,
+    /// Completed operations per second, from the first start to the last end.
+    pub throughput: Option<f64>,
+    /// From an operation's due time to its end. In a closed run an operation is due when it starts.
+    pub latency_ns: Summary,
+    /// From an operation's start to its end.
+    pub service_ns: Summary,
+    /// From an operation's due time to its start; null in a closed run.
+    pub schedule_lag_ns: Option<Summary>,
+    /// By result and outcome, most frequent first.
+    pub results: Vec<ResultReport>,
+    /// Over time.
+    pub timeline: TimelineReport,
+    /// By worker process.
+    pub workers: Vec<WorkerFacts>,
+    /// What went wrong besides operations.
+    pub faults: Vec<Fault>,
+}
+
+/// A plan as the report names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// Planned operations; null where only the time was planned.
+    pub operations: Option<u64>,
+    /// Planned time; null where only the operations were planned.
+    pub duration_ns: Option<u64>,
+    /// Worker processes.
+    pub processes: u32,
+    /// Threads in each.
+    pub threads: u32,
+    /// Operations in flight per thread.
+    pub concurrency: u32,
+    /// When operations start.
+    pub load_model: LoadModel,
+    /// The first number.
+    pub first: u64,
+    /// By how much threads began later, at most.
+    pub start_jitter_ns: u64,
+    /// Where chance was drawn from.
+    pub seed: u64,
+    /// Time for an operation; null is no limit.
+    pub timeout_ns: Option<u64>,
+    /// Memory for an instance.
+    pub max_memory_bytes: u64,
+    /// Operations per instance; null is no limit.
+    pub recycle: Option<u64>,
+    /// What results had to match.
+    pub expect: Option<String>,
+    /// The guest's arguments.
+    pub args: Vec<String>,
+    /// The names of the guest's environment variables; their values may be secrets.
+    pub env: Vec<String>,
+    /// The directories granted, as they were written.
+    pub dirs: Vec<String>,
+    /// The data file.
+    pub data: Option<String>,
+}
+
+/// Where the time before a run went, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartupReport {
+    /// Compiling the task, or finding it compiled.
+    pub compile: u64,
+    /// Whether it was found compiled.
+    pub cached: bool,
+    /// From launching a worker until it spoke.
+    pub spawn: u64,
+    /// Loading the compiled task.
+    pub load: u64,
+    /// Making an instance.
+    pub instantiate: u64,
+    /// An instance's `setup`; null where the task has none.
+    pub setup: Option<u64>,
+}
+
+/// Operations before the run, not counted in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warmup {
+    /// How many.
+    pub operations: u64,
+    /// How long.
+    pub elapsed_ns: u64,
+}
+
+/// What became of operations: offered = completed + dropped + lost + in flight, completed = ok + failed + trapped +
+/// timed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// In the plan; null where only the time was planned.
+    pub planned: Option<u64>,
+    /// That were due.
+    pub offered: u64,
+    /// That ended.
+    pub completed: u64,
+    /// Of those, that succeeded.
+    pub ok: u64,
+    /// That the task, or `--expect`, called failed.
+    pub failed: u64,
+    /// That trapped.
+    pub trapped: u64,
+    /// That were stopped at their deadline.
+    pub timed_out: u64,
+    /// That were due and never started, because too many were in flight.
+    pub dropped: u64,
+    /// That were handed out and never confirmed.
+    pub lost: u64,
+    /// That were cut at the stop.
+    pub in_flight: u64,
+}
+
+/// Durations in nanoseconds. A percentile is the smallest recorded duration that at least that share of all durations
+/// do not exceed, to three significant digits, rounded up, and never above the exact maximum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// How many.
+    pub count: u64,
+    /// The shortest, exact.
+    pub min: Option<u64>,
+    /// Their mean, exact to the nanosecond.
+    pub mean: Option<u64>,
+    /// Their standard deviation.
+    pub stdev: Option<u64>,
+    /// The median.
+    pub p50: Option<u64>,
+    /// The 90th percentile.
+    pub p90: Option<u64>,
+    /// The 95th percentile.
+    pub p95: Option<u64>,
+    /// The 99th percentile.
+    pub p99: Option<u64>,
+    /// The 99.9th percentile; null below 1,000 durations.
+    pub p99_9: Option<u64>,
+    /// The longest, exact.
+    pub max: Option<u64>,
+    /// How many were longer than the hour that percentiles reach to.
+    pub overflow: u64,
+    /// All of them, as a base64 HdrHistogram (V2, deflate); null where there is none.
+    pub hdr: Option<String>,
+}
+
+/// The operations of one result and outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResultReport {
+    /// The result.
+    pub result: String,
+    /// Their outcome.
+    pub outcome: Outcome,
+    /// How many.
+    pub operations: u64,
+    /// The smallest of their numbers.
+    pub first_number: u64,
+    /// Why they failed.
+    pub reasons: BTreeMap<String, u64>,
+    /// Operations per second, over the time of the whole run.
+    pub throughput: Option<f64>,
+    /// Their durations.
+    pub latency_ns: Summary,
+    /// Their parts.
+    pub spans: Vec<SpanReport>,
+}
+
+/// The parts of one name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpanReport {
+    /// Their name.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+    /// Their durations.
+    pub latency_ns: Summary,
+}
+
+/// Operations over time, without gaps, from the run's beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineReport {
+    /// The length of a bucket.
+    pub interval_ns: u64,
+    /// The buckets; the last one is cut short by the end of the run.
+    pub buckets: Vec<BucketReport>,
+}
+
+/// One interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BucketReport {
+    /// When it begins, from the run's beginning.
+    pub start_ns: u64,
+    /// Whether the run did not fill it.
+    pub partial: bool,
+    /// Operations that began in it.
+    pub started: u64,
+    /// Operations that ended in it.
+    pub completed: u64,
+    /// Of those, how many were not ok.
+    pub failed: u64,
+    /// The durations of those that ended in it.
+    pub latency_ns: Summary,
+    /// How many ended in it, by result.
+    pub results: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Derives a report from what is known of some runs.
+    pub fn new(environment: Environment, records: &[RunRecord]) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            gorgon: env!("CARGO_PKG_VERSION").to_owned(),
+            partial: false,
+            environment,
+            total: derive::total(records),
+            runs: records.iter().map(derive::run).collect(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// Whether a run lost operations, a worker, or did not come to its plan's end.
+    pub fn is_incomplete(&self) -> bool {
+        self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(|fault| fault.is_incomplete()))
+    }
+}
+
+impl From<&RunPlan> for PlanReport {
+    fn from(plan: &RunPlan) -> Self {
+        Self {
+            operations: plan.extent.operations(),
+            duration_ns: plan.extent.duration().map(derive::nanos),
+            processes: plan.shape.processes,
+            threads: plan.shape.threads,
+            concurrency: 1,
+            load_model: plan.load_model,
+            first: plan.first,
+            start_jitter_ns: derive::nanos(plan.start_jitter),
+            seed: plan.seed,
+            timeout_ns: plan.limits.timeout.map(derive::nanos),
+            max_memory_bytes: plan.limits.max_memory,
+            recycle: plan.limits.recycle.map(u64::from),
+            expect: plan.expect.as_ref().map(|expect| expect.as_str().to_owned()),
+            args: plan.grants.args.clone(),
+            env: plan.grants.env.iter().map(|(name, _)| name.clone()).collect(),
+            dirs: plan.grants.dirs.iter().map(ToString::to_string).collect(),
+            data: plan.data.as_ref().map(|path| path.display().to_string()),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The small report: what a person reads in the terminal.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::units::{count, duration, rate};
+use super::{Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use crate::metrics::Outcome;
+use crate::plan::LoadModel;
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+
+/// A result is cut to this many characters in the table; the JSON report has it whole.
+const WIDEST_NAME: usize = 40;
+
+/// Results beyond these are summed up in a line; the JSON report has them all.
+const MOST_RESULTS: usize = 30;
+
+/// Writes `report`; for a suite its total first. Styles are written as escape sequences, which `to` removes where they
+/// have no place.
+pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
+    if report.runs.len() > 1 {
+        total(&report.total, report.runs.len(), &mut to)?;
+    }
+    for report_of_run in &report.runs {
+        run(report_of_run, report.environment.clock_ns, &mut to)?;
+    }
+    for verdict in report.verdicts.iter().filter(|verdict| verdict.held) {
+        let of_run = if report.runs.len() > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
+        writeln!(to, "{BAD}failed: {}{of_run}{BAD:#}", verdict.expression)?;
+    }
+    if report.partial {
+        writeln!(to, "{BAD}partial: the run was stopped before its end{BAD:#}")?;
+    }
+    Ok(())
+}
+
+fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
+    writeln!(to, "{BOLD}total of {runs} runs{BOLD:#}")?;
+    writeln!(to, "total time {}\n", duration(total.elapsed_ns))?;
+    table(total.throughput, &total.latency_ns, &total.results, to)?;
+    writeln!(to)
+}
+
+fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
+    let plan = &run.plan;
+    let model = match plan.load_model {
+        LoadModel::Closed => "closed model: each thread starts an operation when its last one ended",
+    };
+    writeln!(
+        to,
+        "{BOLD}{}{BOLD:#}  {} x {}  {DIM}{} processes, {} threads each; {model}{DIM:#}",
+        run.task.path, plan.processes, plan.threads, plan.processes, plan.threads
+    )?;
+    writeln!(to, "start-up   {}", startup(&run.startup_ns))?;
+    let drain = run.drain_ns.filter(|&ns| ns > 0).map(|ns| format!(", of which {} draining", duration(ns)));
+    writeln!(to, "total time {}{}\n", duration(run.elapsed_ns), drain.unwrap_or_default())?;
+    table(run.throughput, &run.latency_ns, &run.results, to)?;
+    let reasons = run.results.iter().flat_map(|result| result.reasons.iter().map(move |reason| (result, reason)));
+    for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
+        writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(&result.result), shown(reason))?;
+    }
+    for note in notes(run, clock_ns) {
+        writeln!(to, "{note}")?;
+    }
+    for fault in &run.faults {
+        let numbers = numbers(&fault.numbers);
+        writeln!(to, "{BAD}fault: {}{numbers}{BAD:#}", fault.message)?;
+    }
+    writeln!(to)
+}
+
+fn startup(startup: &StartupReport) -> String {
+    let mut steps = vec![
+        format!("{} {}", if startup.cached { "compiled before" } else { "compile" }, duration(startup.compile)),
+        format!("spawn {}", duration(startup.spawn)),
+        format!("load {}", duration(startup.load)),
+        format!("instantiate {}", duration(startup.instantiate)),
+    ];
+    steps.extend(startup.setup.map(|ns| format!("setup {}", duration(ns))));
+    steps.join(", ")
+}
+
+/// What a reader of the table must know.
+fn notes(run: &RunReport, clock_ns: f64) -> Vec<String> {
+    let mut notes = Vec::new();
+    let operations = &run.operations;
+    if operations.lost > 0 {
+        notes.push(format!(
+            "{BAD}{} of {} operations are lost: handed out and never confirmed{BAD:#}",
+            count(operations.lost),
+            count(operations.offered)
+        ));
+    }
+    if run.latency_ns.overflow > 0 {
+        notes.push(format!(
+            "{} operations took longer than the hour that percentiles reach to",
+            run.latency_ns.overflow
+        ));
+    }
+    if run.latency_ns.p50.is_some_and(|ns| (ns as f64) < clock_ns * 10.0) {
+        notes.push(format!(
+            "{DIM}durations are near the cost of reading the clock ({clock_ns} ns), which they contain{DIM:#}"
+        ));
+    }
+    notes
+}
+
+/// The line of all results, a line per result, and beneath it one per span.
+fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &mut impl Write) -> io::Result<()> {
+    let mut rows = vec![Row::new("all".into(), throughput, all, Style::new())];
+    for result in results.iter().take(MOST_RESULTS) {
+        let mark = match result.outcome {
+            Outcome::Ok => "",
+            Outcome::Failed => "  failed",
+            Outcome::Trapped => "  trapped",
+            Outcome::TimedOut => "  timed out",
+        };
+        let style = if result.outcome == Outcome::Ok { Style::new() } else { BAD };
+        let name = format!("{}{mark}", shown(&result.result));
+        rows.push(Row::new(name, result.throughput, &result.latency_ns, style));
+        for span in &result.spans {
+            rows.push(Row::new(format!("  {}", shown(&span.name)), None, &span.latency_ns, DIM));
+        }
+    }
+    let head = ["", "operations", "ops/sec", "avg", "min", "p50", "p95", "p99", "max"].map(str::to_owned);
+    let mut widths = head.clone().map(|cell| cell.chars().count());
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(&row.cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    line(&head, &widths, DIM, to)?;
+    rows.iter().try_for_each(|row| line(&row.cells, &widths, row.style, to))?;
+    if results.len() > MOST_RESULTS {
+        let rest: u64 = results.iter().skip(MOST_RESULTS).map(|result| result.operations).sum();
+        writeln!(to, "{DIM}{} more results with {} operations{DIM:#}", results.len() - MOST_RESULTS, count(rest))?;
+    }
+    Ok(())
+}
+
+struct Row {
+    cells: [String; 9],
+    style: Style,
+}
+
+impl Row {
+    fn new(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
+        let time = |ns: Option<u64>| ns.map_or_else(String::new, duration);
+        let cells = [
+            name,
+            count(summary.count),
+            throughput.map_or_else(String::new, rate),
+            time(summary.mean),
+            time(summary.min),
+            time(summary.p50),
+            time(summary.p95),
+            time(summary.p99),
+            time(summary.max),
+        ];
+        Self { cells, style }
+    }
+}
+
+fn line(cells: &[String; 9], widths: &[usize; 9], style: Style, to: &mut impl Write) -> io::Result<()> {
+    let [name, figures @ ..] = cells;
+    let [name_width, figure_widths @ ..] = widths;
+    let mut text = format!("{name:<name_width$}");
+    for (cell, width) in figures.iter().zip(figure_widths) {
+        text.push_str(&format!("  {cell:>width$}"));
+    }
+    writeln!(to, "{style}{}{style:#}", text.trim_end())
+}
+
+/// Inclusive ranges, as many as fit a line.
+fn numbers(ranges: &[(u64, u64)]) -> String {
+    const MOST_RANGES: usize = 10;
+    if ranges.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<_> = ranges
+        .iter()
+        .take(MOST_RANGES)
+        .map(|&(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
+        .collect();
+    let more = if ranges.len() > MOST_RANGES { ", …" } else { "" };
+    format!(" (numbers {}{more})", shown.join(", "))
+}
+
+/// A guest's text, made safe for a terminal and short enough for a line.
+fn shown(text: &str) -> String {
+    if text.is_empty() {
+        return "(empty)".into();
+    }
+    let mut safe: String =
+        text.chars().take(WIDEST_NAME).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(WIDEST_NAME).is_some() {
+        safe.push('…');
+    }
+    safe
+}

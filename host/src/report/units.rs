@@ -1,0 +1,81 @@
+//! Figures as people read them.
+
+/// A duration in the unit that fits it, to three significant digits: `163 ns`, `1.23 ms`, `2 m 05 s`.
+pub fn duration(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..999_500 => format!("{} µs", significant(ns as f64 / 1e3)),
+        999_500..999_500_000 => format!("{} ms", significant(ns as f64 / 1e6)),
+        999_500_000..99_950_000_000 => format!("{} s", significant(ns as f64 / 1e9)),
+        _ => {
+            let seconds = (ns + 500_000_000) / 1_000_000_000;
+            match ns {
+                0..7_200_000_000_000 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+                _ => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
+            }
+        }
+    }
+}
+
+/// A count, its thousands set apart.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A rate per second: three significant digits, whole numbers from 100 up.
+pub fn rate(per_second: f64) -> String {
+    if per_second < 100.0 { significant(per_second) } else { count(per_second.round() as u64) }
+}
+
+/// Three significant digits, for figures below 1,000.
+fn significant(figure: f64) -> String {
+    match figure {
+        _ if figure < 9.995 => format!("{figure:.2}"),
+        _ if figure < 99.95 => format!("{figure:.1}"),
+        _ => format!("{figure:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn durations() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (12_345, "12.3 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1.00 ms"),
+            (83_100_000, "83.1 ms"),
+            (999_499_999, "999 ms"),
+            (999_500_000, "1.00 s"),
+            (99_940_000_000, "99.9 s"),
+            (99_950_000_000, "1 m 40 s"),
+            (125_000_000_000, "2 m 05 s"),
+            (119_500_000_000, "2 m 00 s"),
+            (3_600_000_000_000, "60 m 00 s"),
+            (9_000_000_000_000, "2 h 30 m"),
+        ] {
+            assert_eq!(super::duration(ns), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn counts_and_rates() {
+        assert_eq!(super::count(0), "0");
+        assert_eq!(super::count(999), "999");
+        assert_eq!(super::count(1_000_003), "1,000,003");
+        assert_eq!(super::rate(0.5), "0.50");
+        assert_eq!(super::rate(99.96), "100");
+        assert_eq!(super::rate(4_812_345.6), "4,812,346");
+    }
+}

@@ -1,0 +1,219 @@
+//! From a `.wasm` file to machine code in a cache that is private to its user.
+//!
+//! What is compiled is found again by the component's digest and by everything of the engine that the machine code
+//! depends on. Files are written under a temporary name and renamed, so that a reader sees all of one or nothing.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use etcetera::BaseStrategy;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::TaskError;
+
+/// A compiled task that nobody used for this long is removed when another one is stored.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A task, compiled.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The component's file, as it was named.
+    pub path: PathBuf,
+    /// The component's SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// The component's size.
+    pub bytes: u64,
+    /// The machine code's file; for [`Task::load`](super::Task::load) alone.
+    pub machine_code: PathBuf,
+    /// How long it took to have it, whether compiled or found.
+    pub took: Duration,
+    /// Whether it was found in the cache.
+    pub cached: bool,
+}
+
+/// Compiles tasks for an engine, each once.
+pub struct Compiler {
+    engine: Engine,
+    directory: PathBuf,
+    /// The directory, where it lives no longer than this.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Compiler {
+    /// A compiler that keeps what it compiled in the user's cache directory; where there is none that is private and
+    /// can be written, only for as long as it lives.
+    pub fn new(engine: &Engine) -> Result<Self, TaskError> {
+        let engine = engine.clone();
+        let cache = etcetera::choose_base_strategy().map(|base| base.cache_dir().join("gorgon/compiled"));
+        if let Some(directory) = cache.ok().filter(|directory| make_private(directory).is_ok()) {
+            return Ok(Self { engine, directory, _temporary: None });
+        }
+        let temporary = tempfile::TempDir::with_prefix("gorgon-").map_err(|error| TaskError::Unusable {
+            path: std::env::temp_dir().display().to_string(),
+            problem: format!("no place to compile to: {error}"),
+        })?;
+        Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(temporary) })
+    }
+
+    /// Compiles the component in `path`, or finds it compiled. `compiling` is called with the component's size before
+    /// it is compiled.
+    pub fn compile(&self, path: &Path, compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
+        let begin = Instant::now();
+        let wasm = read(path)?;
+        let sha256 = hex(&Sha256::digest(&wasm));
+        let machine_code = self.directory.join(format!("{sha256}-{:016x}.cwasm", compatibility(&self.engine)));
+        let cached = self.is_usable(&machine_code);
+        if !cached {
+            compiling(wasm.len() as u64);
+            let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
+            let code = self.engine.precompile_component(&wasm).map_err(|error| unusable(format!("{error:#}")))?;
+            self.store(&machine_code, &code)
+                .map_err(|error| unusable(format!("it cannot be kept as `{}`: {error}", machine_code.display())))?;
+        }
+        Ok(Compiled {
+            path: path.to_owned(),
+            sha256,
+            bytes: wasm.len() as u64,
+            machine_code,
+            took: begin.elapsed(),
+            cached,
+        })
+    }
+
+    /// Whether `machine_code` is there and loads; marks it as used just now.
+    fn is_usable(&self, machine_code: &Path) -> bool {
+        let marked =
+            File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
+        marked.is_ok() && map(&self.engine, machine_code).is_ok()
+    }
+
+    fn store(&self, machine_code: &Path, code: &[u8]) -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+        file.write_all(code)?;
+        file.persist(machine_code)?;
+        self.forget_unused();
+        Ok(())
+    }
+
+    /// Removes what was not used for long. Fails silently: that costs disk, not correctness.
+    fn forget_unused(&self) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let used = entry.metadata().and_then(|metadata| metadata.modified());
+            if used.is_ok_and(|used| used.elapsed().is_ok_and(|ago| ago > KEEP)) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Maps machine code that [`Compiler`] has written.
+#[allow(unsafe_code)]
+pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, TaskError> {
+    let unusable = |problem| TaskError::Unusable { path: machine_code.display().to_string(), problem };
+    let private = machine_code.parent().is_some_and(|directory| is_private(directory).unwrap_or(false));
+    if !private {
+        return Err(unusable("its directory can be written by others".into()));
+    }
+    // SAFETY: machine code is run as it is, so it must be wasmtime's own and stay unchanged while it is mapped. The
+    // path comes from `Compiler` alone, never from a user or the wire: it lies in a directory that, as was just
+    // checked, belongs to this user and can be written by nobody else; files get there only by the rename of what
+    // `precompile_component` returned, and are never changed in place. Whoever can write there as this user could
+    // replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own header.
+    unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(format!("{error:#}")))
+}
+
+/// Reads a component's file, and says what else it is where it is none.
+fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
+    let not_a_component = |what, remedy| TaskError::NotAComponent { path: path.display().to_string(), what, remedy };
+    let unreadable =
+        |error: io::Error| TaskError::Unreadable { path: path.display().to_string(), problem: error.to_string() };
+    if fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Err(not_a_component("a directory", "name the .wasm file that your build has made"));
+    }
+    let bytes = fs::read(path).map_err(unreadable)?;
+    match &bytes[..] {
+        // The magic number, then a component's version and layer.
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(bytes),
+        [] => Err(not_a_component("empty", "build the task again")),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(not_a_component(
+            "a core module",
+            "build it for wasm32-wasip2, or make a component of it by `wasm-tools component new`",
+        )),
+        [0, b'a', b's', b'm', ..] => {
+            Err(not_a_component("WebAssembly of an unknown version", "build it with a current toolchain"))
+        }
+        _ if Engine::detect_precompiled(&bytes).is_some() => Err(not_a_component(
+            "compiled machine code",
+            "give the .wasm file that it was compiled from; machine code is never taken from a file",
+        )),
+        _ if std::str::from_utf8(&bytes).is_ok() => Err(not_a_component("text", "give a compiled .wasm file")),
+        _ => Err(not_a_component("some other file", "give a compiled .wasm file")),
+    }
+}
+
+/// Everything of the engine that machine code depends on: the processor, the configuration, wasmtime's version.
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Makes a directory that only this user can read or write, or checks that it is one.
+fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    if is_private(directory)? && !fs::metadata(directory)?.permissions().readonly() {
+        return Ok(());
+    }
+    Err(io::ErrorKind::PermissionDenied.into())
+}
+
+fn is_private(directory: &Path) -> io::Result<bool> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let metadata = fs::metadata(directory)?;
+    let ours = metadata.uid() == nix::unistd::geteuid().as_raw();
+    Ok(ours && metadata.permissions().mode() & WRITABLE_BY_OTHERS == 0)
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_component_is_named() {
+        for (bytes, what) in [
+            (&b""[..], "is empty"),
+            (b"\0asm\x01\0\0\0", "a core module"),
+            (b"\0asm\x02\0\0\0", "unknown version"),
+            (b"#!/bin/sh\n", "is text"),
+            (b"\xff\xfe\0\x01", "some other file"),
+        ] {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(bytes).unwrap();
+            let error = read(file.path()).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        assert!(read(directory.path()).unwrap_err().to_string().contains("is a directory"));
+        assert!(read(&directory.path().join("none.wasm")).unwrap_err().to_string().contains("cannot read the task"));
+    }
+
+    #[test]
+    fn machine_code_in_a_directory_that_others_can_write_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("x.cwasm");
+        fs::write(&file, b"anything").unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let error = map(&super::super::engine().unwrap(), &file).err().map(|error| error.to_string());
+        assert!(error.is_some_and(|error| error.contains("can be written by others")));
+    }
+}

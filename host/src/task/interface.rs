@@ -1,0 +1,228 @@
+//! What a component exports and imports, and what follows: the operation's type, the hooks, the lane.
+
+use std::fmt;
+
+use wasmtime::Engine;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, Type};
+
+use super::{Lane, TaskError};
+use crate::plan::Grants;
+
+/// An optional export of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Once per run, before the first operation.
+    Prepare,
+    /// Once per instance, before its first operation.
+    Setup,
+    /// Once per instance, after its last operation.
+    Teardown,
+    /// Once per run, after the last operation.
+    Cleanup,
+}
+
+impl Hook {
+    const ALL: [Self; 4] = [Self::Prepare, Self::Setup, Self::Teardown, Self::Cleanup];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Setup => "setup",
+            Self::Teardown => "teardown",
+            Self::Cleanup => "cleanup",
+        }
+    }
+
+    fn signature(self) -> &'static str {
+        match self {
+            Self::Prepare => "func() -> result<string, string>",
+            Self::Setup | Self::Teardown => "func() -> result<_, string>",
+            Self::Cleanup => "func(prepared: string) -> result<_, string>",
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The two types that an operation may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OperationType {
+    /// `func(u64) -> string`.
+    Plain,
+    /// `func(u64) -> result<string, string>`.
+    Fallible,
+}
+
+/// A task's exports, found once.
+pub(super) struct Interface {
+    pub(super) operation: ComponentExportIndex,
+    pub(super) operation_type: OperationType,
+    hooks: Vec<(Hook, ComponentExportIndex)>,
+}
+
+impl Interface {
+    pub(super) fn of(engine: &Engine, component: &Component, operation: &str) -> Result<Self, TaskError> {
+        let component_type = component.component_type();
+        let function = |name: &str| match component_type.get_export(engine, name)?.ty {
+            ComponentItem::ComponentFunc(function) => Some(function),
+            _ => None,
+        };
+        let index = |name: &str| component.get_export_index(None, name);
+
+        let exported = function(operation).zip(index(operation));
+        let Some((function_type, operation_index)) = exported else {
+            let names: Vec<_> = component_type.exports(engine).map(|(name, _)| format!("`{name}`")).collect();
+            let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            return Err(TaskError::Interface(format!(
+                "has no function `{operation}`, it exports {found}: export `operation: func(n: u64) -> string`, or name \
+                 another function by --operation-name"
+            )));
+        };
+        let Some(operation_type) = operation_type(&function_type) else {
+            return Err(TaskError::Interface(format!(
+                "exports `{operation}` as {}: it must be func(u64) -> string or func(u64) -> result<string, string>",
+                describe(&function_type)
+            )));
+        };
+        let mut hooks = Vec::new();
+        for hook in Hook::ALL {
+            let Some((function_type, index)) = function(hook.name()).zip(index(hook.name())) else { continue };
+            if !is_of_type(hook, &function_type) {
+                return Err(TaskError::Interface(format!(
+                    "exports `{hook}` as {}: it must be {}",
+                    describe(&function_type),
+                    hook.signature()
+                )));
+            }
+            hooks.push((hook, index));
+        }
+        Ok(Self { operation: operation_index, operation_type, hooks })
+    }
+
+    pub(super) fn hook(&self, wanted: Hook) -> Option<&ComponentExportIndex> {
+        self.hooks.iter().find(|(hook, _)| *hook == wanted).map(|(_, index)| index)
+    }
+}
+
+fn operation_type(function: &ComponentFunc) -> Option<OperationType> {
+    if !matches!(params(function)[..], [Type::U64]) {
+        return None;
+    }
+    match &results(function)[..] {
+        [Type::String] => Some(OperationType::Plain),
+        [Type::Result(result)] if is_string(result.ok()) && is_string(result.err()) => Some(OperationType::Fallible),
+        _ => None,
+    }
+}
+
+fn is_of_type(hook: Hook, function: &ComponentFunc) -> bool {
+    let params_fit = match hook {
+        Hook::Cleanup => matches!(params(function)[..], [Type::String]),
+        _ => params(function).is_empty(),
+    };
+    let result_fits = match &results(function)[..] {
+        [Type::Result(result)] => {
+            is_string(result.err())
+                && match hook {
+                    Hook::Prepare => is_string(result.ok()),
+                    _ => result.ok().is_none(),
+                }
+        }
+        _ => false,
+    };
+    params_fit && result_fits
+}
+
+fn params(function: &ComponentFunc) -> Vec<Type> {
+    function.params().map(|(_, ty)| ty).collect()
+}
+
+fn results(function: &ComponentFunc) -> Vec<Type> {
+    function.results().collect()
+}
+
+fn is_string(ty: Option<Type>) -> bool {
+    matches!(ty, Some(Type::String))
+}
+
+/// A function's type as WIT writes it, to the depth that an error needs.
+fn describe(function: &ComponentFunc) -> String {
+    let list = |types: Vec<Type>| types.iter().map(name).collect::<Vec<_>>().join(", ");
+    let prefix = if function.async_() { "async " } else { "" };
+    let returned = list(results(function));
+    let arrow = if returned.is_empty() { "" } else { " -> " };
+    format!("{prefix}func({}){arrow}{returned}", list(params(function)))
+}
+
+fn name(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "bool".into(),
+        Type::S8 => "s8".into(),
+        Type::U8 => "u8".into(),
+        Type::S16 => "s16".into(),
+        Type::U16 => "u16".into(),
+        Type::S32 => "s32".into(),
+        Type::U32 => "u32".into(),
+        Type::S64 => "s64".into(),
+        Type::U64 => "u64".into(),
+        Type::Float32 => "f32".into(),
+        Type::Float64 => "f64".into(),
+        Type::Char => "char".into(),
+        Type::String => "string".into(),
+        Type::List(list) => format!("list<{}>", name(&list.ty())),
+        Type::Option(option) => format!("option<{}>", name(&option.ty())),
+        Type::Result(result) => {
+            let side = |ty: Option<Type>| ty.map_or("_".to_owned(), |ty| name(&ty));
+            format!("result<{}, {}>", side(result.ok()), side(result.err()))
+        }
+        Type::Tuple(tuple) => format!("tuple<{}>", tuple.types().map(|ty| name(&ty)).collect::<Vec<_>>().join(", ")),
+        Type::Record(_) => "record".into(),
+        Type::Variant(_) => "variant".into(),
+        Type::Enum(_) => "enum".into(),
+        Type::Flags(_) => "flags".into(),
+        _ => "another type".into(),
+    }
+}
+
+/// The lane for a component: the I/O lane where a function that it imports can wait in the host.
+///
+/// Functions that every guest imports (`wasi:io`, `wasi:cli`, reading a clock, random numbers) do not count: without
+/// one of those below there is nothing they could wait for.
+pub(super) fn lane(engine: &Engine, component: &Component, grants: &Grants) -> Lane {
+    let waits = component.component_type().imports(engine).any(|(import, item)| match item.ty {
+        ComponentItem::ComponentFunc(function) => function.async_(),
+        ComponentItem::ComponentInstance(instance) => {
+            let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+            instance.exports(engine).any(|(function, item)| {
+                let is_async = matches!(&item.ty, ComponentItem::ComponentFunc(function) if function.async_());
+                is_async || can_wait(interface, function, grants)
+            })
+        }
+        _ => false,
+    });
+    if waits { Lane::Io } else { Lane::Compute }
+}
+
+fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {
+    match interface {
+        "wasi:clocks/monotonic-clock" => function.starts_with("subscribe-"),
+        // A FIFO in a granted directory blocks where no deadline reaches.
+        "wasi:filesystem/types" => !grants.dirs.is_empty(),
+        "wasi:sockets/tcp"
+        | "wasi:sockets/udp"
+        | "wasi:sockets/tcp-create-socket"
+        | "wasi:sockets/udp-create-socket"
+        | "wasi:sockets/ip-name-lookup" => true,
+        _ => interface.starts_with("wasi:http/"),
+    }
+}
+
+/// wasmtime's word for an import that nothing provides, put for the one who wrote the task.
+pub(super) fn unlinked(error: &wasmtime::Error) -> String {
+    format!("imports what nothing here provides ({}): remove that import", error.root_cause())
+}

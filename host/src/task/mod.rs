@@ -1,0 +1,188 @@
+//! A task: compiled once, shared by all threads, instantiated by each.
+//!
+//! With `capability/` the only room that names wasmtime. Owns how a component is compiled, which lane it runs in, how
+//! its operation is called and timed. Knows nothing of numbers, leases or reports.
+
+mod compile;
+mod instance;
+mod interface;
+mod lane;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
+use wasmtime::{Config, Engine, Strategy};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::capability;
+use crate::capability::current::Current;
+use crate::capability::output::Output;
+use crate::capability::run::Given;
+use crate::clock::Clock;
+use crate::plan::{Grants, Limits, RunPlan};
+
+pub use compile::{Compiled, Compiler};
+use instance::MemoryLimit;
+pub use instance::{Ended, Instance};
+pub use interface::Hook;
+use interface::Interface;
+pub use lane::{Executor, sleep};
+
+/// How a task's calls run; chosen from the functions it imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Calls that never wait: a plain call on the thread itself.
+    Compute,
+    /// Calls that may wait in the host: futures on a runtime of the thread's own, so that a deadline can end a wait.
+    Io,
+}
+
+/// What is wrong with a task.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    /// The file cannot be read.
+    #[error("cannot read the task `{path}`: {problem}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the operating system said.
+        problem: String,
+    },
+    /// The file is something else.
+    #[error("`{path}` is {what}, not a WebAssembly component: {remedy}")]
+    NotAComponent {
+        /// The file.
+        path: String,
+        /// What it is instead.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The component does not compile or does not link.
+    #[error("cannot use the task `{path}`: {problem}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// Why, in wasmtime's words.
+        problem: String,
+    },
+    /// The component has no operation, or one of another type.
+    #[error("the task {0}")]
+    Interface(String),
+    /// An instance could not be made.
+    #[error("cannot instantiate the task: {0}")]
+    Instantiate(String),
+    /// A hook did not do its work.
+    #[error("the task's `{hook}` failed: {reason}")]
+    Hook {
+        /// Which.
+        hook: Hook,
+        /// What the guest said, or how it trapped.
+        reason: String,
+    },
+}
+
+/// The engine that compiles tasks and runs them; the same configuration in controller and workers, or a compiled task
+/// would not load.
+pub fn engine() -> Result<Engine, TaskError> {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        // On, it costs every call two and a half times as much, and WASI 0.2 has no use for it.
+        .concurrency_support(false);
+    Engine::new(&config).map_err(|error| TaskError::Instantiate(format!("{error:#}")))
+}
+
+/// The state behind one instance's imports.
+pub struct Guest {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) current: Current,
+    pub(crate) given: Arc<Given>,
+    memory: MemoryLimit,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// A task that is ready to be instantiated.
+pub struct Task {
+    pre: InstancePre<Guest>,
+    lane: Lane,
+    interface: Interface,
+    limits: Limits,
+    grants: Grants,
+}
+
+/// What all instances of a process share, besides the task.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// From which spans are timed.
+    pub clock: Clock,
+    /// Where guests print to.
+    pub output: Output,
+    /// What the run gives its operations.
+    pub given: Arc<Given>,
+}
+
+impl Task {
+    /// Loads a task that [`Compiler`] has compiled, and links it as `plan` says.
+    pub fn load(engine: &Engine, compiled: &Path, plan: &RunPlan) -> Result<Self, TaskError> {
+        let component = compile::map(engine, compiled)?;
+        Self::link(engine, &component, plan)
+    }
+
+    fn link(engine: &Engine, component: &Component, plan: &RunPlan) -> Result<Self, TaskError> {
+        let interface = Interface::of(engine, component, &plan.operation)?;
+        let lane = interface::lane(engine, component, &plan.grants);
+        let linked = |linker: &mut Linker<Guest>| {
+            capability::wasi::link(linker, lane)?;
+            capability::current::link(linker)?;
+            capability::run::link(linker)?;
+            linker.instantiate_pre(component)
+        };
+        let pre =
+            linked(&mut Linker::new(engine)).map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;
+        Ok(Self { pre, lane, interface, limits: plan.limits, grants: plan.grants.clone() })
+    }
+
+    /// Its lane.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Whether it exports `hook`.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.interface.hook(hook).is_some()
+    }
+}
+
+/// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths;
+/// `None` where nothing has a deadline.
+pub fn tick(timeout: Option<Duration>) -> Duration {
+    let fine = timeout.unwrap_or(Duration::MAX) / 100;
+    fine.clamp(Duration::from_millis(1), Duration::from_millis(20))
+}
+
+/// Advances the engine's epoch for as long as the process lives, on a thread of its own: the deadlines of loops that
+/// never leave the guest depend on it.
+pub fn start_ticking(engine: &Engine, tick: Duration) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("epoch".into()).stack_size(64 << 10).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(tick);
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The numbers that a worker holds, and from which its threads draw.
+//!
+//! Asks for more before it runs out. How much it asks for follows how fast numbers go, so that fast operations do not
+//! wait for the controller and slow ones are not held here while another worker is idle.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Sender;
+
+use super::Event;
+
+/// A lease should last about this long: some hundred times what asking for the next one takes.
+const LASTING: Duration = Duration::from_millis(50);
+
+/// What a worker asks for at most at once; at five million operations a second it lasts three seconds.
+const MOST: u64 = 1 << 24;
+
+/// A worker's numbers.
+pub(super) struct Lease {
+    state: Mutex<State>,
+    changed: Condvar,
+    threads: u64,
+    events: Sender<Event>,
+}
+
+struct State {
+    ranges: VecDeque<Range<u64>>,
+    left: u64,
+    waiting: u64,
+    /// How much to ask for.
+    wanted: u64,
+    asked: Option<Instant>,
+    granted: Instant,
+    /// More is asked for when no more than this is left.
+    low: u64,
+    closed: bool,
+}
+
+impl Lease {
+    pub(super) fn new(threads: u32, events: Sender<Event>) -> Self {
+        let threads = u64::from(threads);
+        let state = State {
+            ranges: VecDeque::new(),
+            left: 0,
+            waiting: 0,
+            wanted: threads,
+            asked: None,
+            granted: Instant::now(),
+            low: 0,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), threads, events }
+    }
+
+    /// Draws up to `most` numbers in a row, waiting for more where there is none; `None` where there will be none.
+    pub(super) fn draw(&self, most: u64) -> Option<Range<u64>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(range) = state.take(most, self.threads) {
+                if state.left <= state.low {
+                    self.ask(&mut state);
+                }
+                return Some(range);
+            }
+            if state.closed {
+                return None;
+            }
+            state.waiting += 1;
+            self.ask(&mut state);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+
+    /// Adds numbers that the controller has leased.
+    pub(super) fn add(&self, range: Range<u64>) {
+        let mut state = self.lock();
+        state.left += range.end - range.start;
+        state.low = if state.wanted > self.threads { (range.end - range.start) / 2 } else { 0 };
+        state.ranges.push_back(range);
+        state.asked = None;
+        state.granted = Instant::now();
+        self.changed.notify_all();
+    }
+
+    /// No more will come.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    fn ask(&self, state: &mut State) {
+        if state.closed || state.asked.is_some() {
+            return;
+        }
+        let lasted = state.granted.elapsed();
+        if lasted < LASTING / 2 {
+            state.wanted = (state.wanted * 4).min(MOST);
+        } else if lasted > LASTING * 2 {
+            state.wanted = (state.wanted / 2).max(1);
+        }
+        state.asked = Some(Instant::now());
+        // The main thread listens until every thread that could ask has ended.
+        let _ = self.events.send(Event::Need(state.wanted.max(state.waiting)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A worker does not survive a panic, so that nothing half done is ever seen.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take(&mut self, most: u64, threads: u64) -> Option<Range<u64>> {
+        let front = self.ranges.front_mut()?;
+        // Near the end the threads share what is left, so that they end together.
+        let share = (self.left / (threads * 2)).clamp(1, most);
+        let end = front.end.min(front.start + share);
+        let range = std::mem::replace(&mut front.start, end)..end;
+        if front.is_empty() {
+            self.ranges.pop_front();
+        }
+        self.left -= range.end - range.start;
+        Some(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+
+    #[test]
+    fn every_number_is_drawn_once_by_some_thread() {
+        let (events, asked) = unbounded();
+        let lease = Lease::new(4, events);
+        let drawn = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for most in [1, 7, 64, 4_096] {
+                let (lease, drawn) = (&lease, &drawn);
+                scope.spawn(move || {
+                    while let Some(range) = lease.draw(most) {
+                        assert!(range.end - range.start <= most);
+                        drawn.lock().unwrap().extend(range);
+                    }
+                });
+            }
+            let mut next = 0;
+            while next < 100_000 {
+                let Ok(Event::Need(wanted)) = asked.recv() else { panic!("a lease only asks") };
+                let end = (next + wanted).min(100_000);
+                lease.add(next..end);
+                next = end;
+            }
+            lease.close();
+        });
+        let mut drawn = drawn.into_inner().unwrap();
+        drawn.sort_unstable();
+        assert_eq!(drawn, (0..100_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn it_asks_once_and_for_more_when_numbers_go_fast() {
+        let (events, asked) = unbounded();
+        let lease = Lease::new(1, events);
+        lease.add(0..1);
+        assert_eq!(lease.draw(10), Some(0..1));
+        let Ok(Event::Need(first)) = asked.try_recv() else { panic!("it must ask when nothing is left") };
+        assert!(asked.try_recv().is_err());
+        lease.add(1..1 + first);
+        while lease.lock().left > 0 {
+            lease.draw(1);
+        }
+        let Ok(Event::Need(second)) = asked.try_recv() else { panic!("it must ask again") };
+        assert!(second > first);
+    }
+}

@@ -1,0 +1,286 @@
+//! A worker process: threads that run a task, and a main thread that passes on what they count.
+//!
+//! Owns the life of one worker, from the first frame to the last. Knows the controller only as frames on stdin and
+//! stdout; the end of stdin ends it, so that no worker outlives its controller.
+
+mod lease;
+mod thread;
+
+use std::io::{self, BufReader};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, select, tick, unbounded};
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::capability::output::Output;
+use crate::capability::run::{Data, Given};
+use crate::clock::Clock;
+use crate::fault::{Fault, FaultKind};
+use crate::task::{self, Executor, Surroundings, Task};
+use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
+use lease::Lease;
+use thread::Thread;
+
+/// How often the controller hears of what was counted: often enough for a person who watches, and for little to be
+/// lost with a worker.
+const DELTA_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A guest call needs half a MiB of stack at most (wasmtime's own bound), the rest is the host's.
+const STACK_SIZE: usize = 2 << 20;
+
+/// What the worker's own threads tell its main thread.
+enum Event {
+    /// A thread has its instance.
+    Ready { instantiate: Duration, setup: Option<Duration> },
+    /// A thread could not make its instance before the start.
+    Refused(String),
+    /// What a thread has counted.
+    Delta(Delta),
+    /// The lease runs low.
+    Need(u64),
+    /// Something went wrong.
+    Fault(Fault),
+    /// A thread has ended.
+    Ended,
+}
+
+/// Runs a worker on this process's stdin and stdout, until the controller closes stdin.
+pub fn run() -> io::Result<()> {
+    // A panic is a bug of ours. What its thread had in hand must count as lost, not as never started, and only the end
+    // of the whole process says so.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    wire::write(io::stdout(), &Message::Hello { protocol: PROTOCOL })?;
+    let mut commands = Commands(BufReader::new(io::stdin()));
+    let Some(Command::Load(plan)) = commands.next()? else { return Ok(()) };
+    let refusal = match Worker::load(*plan) {
+        Ok((worker, took)) => {
+            wire::write(io::stdout(), &Message::Loaded { took })?;
+            worker.obey(commands)?
+        }
+        Err(reason) => Some(reason),
+    };
+    if let Some(reason) = refusal {
+        wire::write(io::stdout(), &Message::Refused(reason))?;
+    }
+    Ok(())
+}
+
+struct Commands(BufReader<io::Stdin>);
+
+impl Commands {
+    fn next(&mut self) -> io::Result<Option<Command>> {
+        wire::read(&mut self.0)
+    }
+}
+
+/// A worker that has loaded its task.
+struct Worker {
+    plan: WorkerPlan,
+    task: Task,
+    clock: Clock,
+    output: Output,
+    printed: Receiver<Vec<u8>>,
+}
+
+impl Worker {
+    fn load(plan: WorkerPlan) -> Result<(Self, Duration), String> {
+        let begin = Instant::now();
+        let engine = task::engine().map_err(|error| error.to_string())?;
+        let task = Task::load(&engine, &plan.machine_code, &plan.run).map_err(|error| error.to_string())?;
+        task::start_ticking(&engine, task::tick(plan.run.limits.timeout)).map_err(|error| error.to_string())?;
+        let (lines, printed) = unbounded();
+        let worker = Self { plan, task, clock: Clock::new(), output: Output::new(lines), printed };
+        Ok((worker, begin.elapsed()))
+    }
+
+    /// Does what it is told until stdin ends; a reason where it cannot.
+    fn obey(self, mut commands: Commands) -> io::Result<Option<String>> {
+        let prepared = match commands.next()? {
+            Some(Command::Prepare) => return self.hook(commands, None),
+            Some(Command::Cleanup(prepared)) => return self.hook(commands, Some(prepared)),
+            Some(Command::SetUp { prepared }) => prepared,
+            _ => return Ok(None),
+        };
+        match self.surroundings(prepared) {
+            Ok(surroundings) => self.work(commands, &surroundings),
+            Err(reason) => Ok(Some(reason)),
+        }
+    }
+
+    fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
+        let data = self.plan.run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
+        let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
+        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given })
+    }
+
+    /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
+    fn hook(self, mut commands: Commands, prepared: Option<String>) -> io::Result<Option<String>> {
+        let called = self.surroundings(prepared.clone().unwrap_or_default()).and_then(|surroundings| {
+            let executor = Executor::new(self.task.lane()).map_err(|error| error.to_string())?;
+            let called = executor.run(async {
+                let mut instance = self.task.instantiate_bare(&surroundings).await?;
+                match prepared {
+                    None => instance.prepare(&self.task).await,
+                    Some(prepared) => instance.cleanup(&self.task, prepared).await.map(|()| String::new()),
+                }
+            });
+            called.map_err(|error| error.to_string())
+        });
+        for line in self.printed.try_iter() {
+            wire::write(io::stdout(), &Message::Output(line))?;
+        }
+        match called {
+            Ok(returned) => {
+                wire::write(io::stdout(), &Message::HookReturned(returned))?;
+                while commands.next()?.is_some() {}
+                Ok(None)
+            }
+            Err(reason) => Ok(Some(reason)),
+        }
+    }
+
+    /// Runs the threads from their instances to their ends.
+    fn work(&self, commands: Commands, surroundings: &Surroundings) -> io::Result<Option<String>> {
+        let (events_in, events) = unbounded();
+        let lease = Lease::new(self.plan.run.shape.threads, events_in.clone());
+        // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
+        let (start, starts) = crossbeam::channel::bounded(0);
+        std::thread::scope(|scope| {
+            for i in 0..self.plan.run.shape.threads {
+                let thread = Thread {
+                    task: &self.task,
+                    run: &self.plan.run,
+                    place: self.plan.first_thread + u64::from(i),
+                    surroundings,
+                    lease: &lease,
+                    events: events_in.clone(),
+                    starts: starts.clone(),
+                };
+                let spawned = std::thread::Builder::new()
+                    .name(format!("thread {i}"))
+                    .stack_size(STACK_SIZE)
+                    .spawn_scoped(scope, move || thread.run());
+                if let Err(error) = spawned {
+                    drop(start);
+                    lease.close();
+                    return Ok(Some(format!("cannot start thread {i}: {error}; run fewer threads")));
+                }
+            }
+            drop((events_in, starts));
+            if let Some(reason) = self.await_instances(&events)? {
+                return Ok(Some(reason));
+            }
+            let mut commands = commands;
+            let Some(Command::Go { beginning }) = commands.next()? else { std::process::exit(0) };
+            let clock = self.clock.since(beginning);
+            for _ in 0..self.plan.run.shape.threads {
+                // A thread that is gone has said why.
+                let _ = start.send(clock.clone());
+            }
+            scope.spawn(|| obey_while_running(commands, &lease));
+            self.pass_on(&events)?;
+            wire::write(io::stdout(), &Message::Done(usage()))?;
+            Ok(None)
+        })
+    }
+
+    /// Waits until every thread has its instance; the reason, where one has none.
+    fn await_instances(&self, events: &Receiver<Event>) -> io::Result<Option<String>> {
+        let mut slowest = (Duration::ZERO, None);
+        for _ in 0..self.plan.run.shape.threads {
+            match events.recv() {
+                Ok(Event::Ready { instantiate, setup }) => {
+                    slowest = (slowest.0.max(instantiate), slowest.1.max(setup));
+                }
+                Ok(Event::Refused(reason)) => {
+                    self.pass_on_output()?;
+                    wire::write(io::stdout(), &Message::Refused(reason))?;
+                    // The other threads still wait for a start that will not come.
+                    std::process::exit(0);
+                }
+                _ => return Ok(Some("a thread ended before the start".into())),
+            }
+        }
+        let (instantiate, setup) = slowest;
+        wire::write(io::stdout(), &Message::Ready { instantiate, setup })?;
+        Ok(None)
+    }
+
+    /// Passes on what the threads say, until the last of them has ended.
+    fn pass_on(&self, events: &Receiver<Event>) -> io::Result<()> {
+        let ticks = tick(DELTA_INTERVAL);
+        let mut running = self.plan.run.shape.threads;
+        let mut delta = Delta::default();
+        while running > 0 {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(Event::Delta(part)) => {
+                        delta.metrics += &part.metrics;
+                        delta.numbers.extend(part.numbers);
+                    }
+                    Ok(Event::Need(numbers)) => wire::write(io::stdout(), &Message::Need(numbers))?,
+                    Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
+                    Ok(Event::Ended) => running -= 1,
+                    Ok(Event::Ready { .. } | Event::Refused(_)) => {}
+                    Err(_) => break,
+                },
+                recv(self.printed) -> line => if let Ok(line) = line {
+                    wire::write(io::stdout(), &Message::Output(line))?;
+                },
+                recv(ticks) -> _ => send_delta(&mut delta)?,
+            }
+        }
+        send_delta(&mut delta)?;
+        self.pass_on_output()?;
+        if self.output.dropped() > 0 {
+            let message =
+                format!("the task printed too much: {} of it are not shown", bytesize::ByteSize(self.output.dropped()));
+            let fault = Fault { kind: FaultKind::Output, message, numbers: Vec::new() };
+            wire::write(io::stdout(), &Message::Fault(fault))?;
+        }
+        Ok(())
+    }
+
+    fn pass_on_output(&self) -> io::Result<()> {
+        self.printed.try_iter().try_for_each(|line| wire::write(io::stdout(), &Message::Output(line)))
+    }
+}
+
+fn send_delta(delta: &mut Delta) -> io::Result<()> {
+    if delta.numbers.is_empty() {
+        return Ok(());
+    }
+    wire::write(io::stdout(), &Message::Delta(std::mem::take(delta)))
+}
+
+/// Takes leases as they come. When stdin ends the controller needs nothing more of this worker: it may have died, and
+/// a guest may be in a call that never returns.
+fn obey_while_running(mut commands: Commands, lease: &Lease) {
+    loop {
+        match commands.next() {
+            Ok(Some(Command::Lease(numbers))) => lease.add(numbers),
+            Ok(Some(Command::NoMore)) => lease.close(),
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => std::process::exit(0),
+        }
+    }
+}
+
+fn usage() -> Usage {
+    getrusage(UsageWho::RUSAGE_SELF).map_or_else(
+        |_| Usage::default(),
+        |usage| {
+            let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;
+            Usage {
+                cpu_ns: (micros(usage.user_time()) + micros(usage.system_time())) * 1_000,
+                // Linux counts it in KiB.
+                peak_rss_bytes: usage.max_rss() as u64 * 1_024,
+            }
+        },
+    )
+}
