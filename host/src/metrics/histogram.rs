@@ -261,6 +261,8 @@ mod tests {
         #[test]
         fn it_counts_as_hdrhistogram_does(values in durations()) {
             let mut hdr = hdrhistogram::Histogram::<u64>::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS).unwrap();
+            // What is longer than an hour hdrhistogram counts in one more bucket, and we as overflow of the last.
+            let values: Vec<_> = values.into_iter().map(|ns| ns.min(HIGHEST_NS)).collect();
             values.iter().for_each(|&ns| hdr.saturating_record(ns));
             let ours = of(&values).to_hdr();
             prop_assert!(ours.iter_recorded().eq(hdr.iter_recorded()));

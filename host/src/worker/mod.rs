@@ -176,7 +176,15 @@ impl Worker {
                 return Ok(Some(reason));
             }
             let mut commands = commands;
-            let Some(Command::Go { beginning }) = commands.next()? else { std::process::exit(0) };
+            let beginning = loop {
+                match commands.next()? {
+                    Some(Command::Go { beginning }) => break beginning,
+                    Some(Command::Lease(numbers)) => lease.add(numbers),
+                    Some(Command::NoMore) => lease.close(),
+                    // The threads wait for a start that will not come.
+                    _ => std::process::exit(0),
+                }
+            };
             let clock = self.clock.since(beginning);
             for _ in 0..self.plan.run.shape.threads {
                 // A thread that is gone has said why.
