@@ -45,8 +45,8 @@ impl Current {
     }
 
     /// The reason the operation gave for having failed; the first, where it gave several.
-    pub fn take_failure(&mut self) -> Option<String> {
-        self.failure.take()
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     fn start(&mut self, table: &mut ResourceTable, mut name: String) -> wasmtime::Result<Resource<Timer>> {

@@ -246,7 +246,10 @@ struct Index {
 impl Index {
     #[inline]
     fn find(&mut self, results: &[ResultMetrics], outcome: Outcome, result: &str) -> Option<usize> {
-        let is_it = |&id: &usize| results[id].outcome == outcome && results[id].result == result;
+        // Nothing is never compared with nothing: an empty string's address is a dangling one, and the masked load by
+        // which memcmp reads no bytes from there costs 80 ns of the processor's time.
+        let same = |known: &str| known.len() == result.len() && (result.is_empty() || known == result);
+        let is_it = |&id: &usize| results[id].outcome == outcome && same(&results[id].result);
         if self.last < results.len() && is_it(&self.last) {
             return Some(self.last);
         }

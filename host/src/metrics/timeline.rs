@@ -41,16 +41,33 @@ impl Bucket {
 }
 
 /// Buckets without a gap, from the first interval in which anything happened to the last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timeline {
     interval_ns: u64,
     first: u64,
     buckets: Vec<Bucket>,
+    /// The bucket used last and when it begins: most operations begin and end in one interval, and looking is cheaper
+    /// than dividing.
+    #[serde(skip)]
+    recent: Recent,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    at: usize,
+    start_ns: u64,
+}
+
+impl Default for Recent {
+    /// None: no timeline has so many buckets.
+    fn default() -> Self {
+        Self { at: usize::MAX, start_ns: 0 }
+    }
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { interval_ns: BASE_INTERVAL_NS, first: 0, buckets: Vec::new() }
+        Self { interval_ns: BASE_INTERVAL_NS, first: 0, buckets: Vec::new(), recent: Recent::default() }
     }
 }
 
@@ -85,11 +102,21 @@ impl Timeline {
 
     #[inline]
     fn bucket_at(&mut self, ns: u64) -> &mut Bucket {
+        if ns.wrapping_sub(self.recent.start_ns) >= self.interval_ns || self.recent.at >= self.buckets.len() {
+            self.find(ns);
+        }
+        &mut self.buckets[self.recent.at]
+    }
+
+    /// Makes the bucket for `ns` the recent one.
+    #[cold]
+    fn find(&mut self, ns: u64) {
         loop {
             let wanted = ns / self.interval_ns;
             let at = wanted.wrapping_sub(self.first);
             if at < self.buckets.len() as u64 {
-                return &mut self.buckets[at as usize];
+                self.recent = Recent { at: at as usize, start_ns: wanted * self.interval_ns };
+                return;
             }
             self.reach(wanted);
         }
@@ -109,6 +136,8 @@ impl Timeline {
         let missing = (self.first - first) as usize;
         self.buckets.splice(0..0, std::iter::repeat_with(Bucket::default).take(missing));
         self.first = first;
+        // It may have moved.
+        self.recent = Recent::default();
         self.buckets.resize_with((last - first + 1) as usize, Bucket::default);
     }
 
@@ -123,6 +152,6 @@ impl Timeline {
                 None => merged.push(bucket),
             }
         }
-        *self = Self { interval_ns: self.interval_ns * 2, first, buckets: merged };
+        *self = Self { interval_ns: self.interval_ns * 2, first, buckets: merged, ..Self::default() };
     }
 }

@@ -11,7 +11,7 @@ use super::{Guest, Hook, Lane, Surroundings, Task, TaskError, tick};
 use crate::capability;
 use crate::capability::current::Current;
 use crate::clock::Clock;
-use crate::metrics::{Outcome, Spans};
+use crate::metrics::{Outcome, Sample};
 use crate::plan::Limits;
 
 /// A hook may load data, log in, create objects; one that has not ended by then never will.
@@ -37,21 +37,6 @@ pub struct Instance {
 enum Operation {
     Plain(TypedFunc<(u64,), (String,)>),
     Fallible(TypedFunc<(u64,), (Result<String, String>,)>),
-}
-
-/// One call of the operation, ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// When the call began, by the clock it was given.
-    pub start_ns: u64,
-    /// When it ended.
-    pub end_ns: u64,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// What it returned, or the trap's name.
-    pub result: String,
-    /// Why it failed, where somebody said.
-    pub reason: Option<String>,
 }
 
 impl Task {
@@ -104,44 +89,57 @@ impl Task {
 }
 
 impl Instance {
-    /// Calls the operation and times the call, nothing else.
+    /// Calls the operation, timing the call and nothing else, and hands what came of it to `count`. Returns when the
+    /// call ended, by `clock`.
     #[inline]
-    pub async fn call(&mut self, number: u64, clock: &Clock) -> Ended {
+    pub async fn call(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> u64 {
         self.calls += 1;
         self.store.data_mut().current.clear();
+        self.store.set_epoch_deadline(self.deadline.ticks);
+        // Each arm by itself, from reading to reading: what is returned is looked at where it lies. Brought into one
+        // form first, it would be copied, which is a measurable part of a short operation's cost.
         let (lane, deadline) = (self.lane, self.deadline);
-        let (start_ns, end_ns, returned) = match &self.operation {
+        match &self.operation {
             Operation::Plain(operation) => {
-                self.store.set_epoch_deadline(deadline.ticks);
                 let start_ns = clock.elapsed_ns();
                 let returned = call(&mut self.store, lane, deadline, operation, (number,)).await;
-                (start_ns, clock.elapsed_ns(), returned.map(|(result,)| Ok(result)))
+                let end_ns = clock.elapsed_ns();
+                let returned = returned.as_ref().map(|(result,)| Ok(result.as_str()));
+                self.conclude(Times { number, start_ns, end_ns }, returned, count);
+                end_ns
             }
             Operation::Fallible(operation) => {
-                self.store.set_epoch_deadline(deadline.ticks);
                 let start_ns = clock.elapsed_ns();
                 let returned = call(&mut self.store, lane, deadline, operation, (number,)).await;
-                (start_ns, clock.elapsed_ns(), returned.map(|(result,)| result))
+                let end_ns = clock.elapsed_ns();
+                let returned = returned.as_ref().map(|(result,)| result.as_deref().map_err(String::as_str));
+                self.conclude(Times { number, start_ns, end_ns }, returned, count);
+                end_ns
             }
-        };
-        let (outcome, result, reason) = match returned {
-            Ok(Ok(result)) => match self.store.data_mut().current.take_failure() {
-                None => (Outcome::Ok, result, None),
-                reason => (Outcome::Failed, result, reason),
-            },
-            Ok(Err(error)) => (Outcome::Failed, error, self.store.data_mut().current.take_failure()),
-            Err(stopped) => {
-                self.usable = false;
-                self.outcome_of(stopped)
-            }
-        };
-        Ended { start_ns, end_ns, outcome, result, reason }
+        }
     }
 
-    /// The spans of the last call.
+    /// Tells `count` how a call ended.
     #[inline]
-    pub fn spans(&self) -> &Spans {
-        self.store.data().current.spans()
+    fn conclude(
+        &mut self,
+        times: Times,
+        returned: Result<Result<&str, &str>, &Stopped>,
+        count: &mut impl FnMut(Sample<'_>),
+    ) {
+        let Times { number, start_ns, end_ns } = times;
+        self.usable = returned.is_ok();
+        let current = &self.store.data().current;
+        let (spans, reason) = (current.spans(), current.failure());
+        let sample = |outcome, result, reason| Sample { number, start_ns, end_ns, outcome, result, reason, spans };
+        match returned {
+            Ok(Ok(result)) if reason.is_none() => count(sample(Outcome::Ok, result, None)),
+            Ok(Ok(result) | Err(result)) => count(sample(Outcome::Failed, result, reason)),
+            Err(stopped) => {
+                let (outcome, result, reason) = self.outcome_of(stopped);
+                count(sample(outcome, &result, reason.as_deref()));
+            }
+        }
     }
 
     /// Whether it can be called again: not after a trap or a time-out.
@@ -191,14 +189,14 @@ impl Instance {
             Ok((Err(reason),)) => Err(failed(reason)),
             Err(stopped) => {
                 self.usable = false;
-                let (_, result, reason) = self.outcome_of(stopped);
+                let (_, result, reason) = self.outcome_of(&stopped);
                 Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
             }
         }
     }
 
     /// What a call that did not return is reported as: outcome, result and, where it says more, a reason.
-    fn outcome_of(&self, stopped: Stopped) -> (Outcome, String, Option<String>) {
+    fn outcome_of(&self, stopped: &Stopped) -> (Outcome, String, Option<String>) {
         let error = match stopped {
             Stopped::Late => return (Outcome::TimedOut, "timeout".into(), None),
             Stopped::Trapped(error) => error,
@@ -220,6 +218,14 @@ impl Instance {
         };
         (Outcome::Trapped, format!("trap: {name}"), reason)
     }
+}
+
+/// When an operation ran, and which.
+#[derive(Clone, Copy)]
+struct Times {
+    number: u64,
+    start_ns: u64,
+    end_ns: u64,
 }
 
 /// Why a call did not return.

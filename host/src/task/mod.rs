@@ -25,8 +25,8 @@ use crate::clock::Clock;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use compile::{Compiled, Compiler};
+pub use instance::Instance;
 use instance::MemoryLimit;
-pub use instance::{Ended, Instance};
 pub use interface::Hook;
 use interface::Interface;
 pub use lane::{Executor, sleep};

@@ -117,27 +117,31 @@ impl Thread<'_> {
     /// Runs and counts one operation; when it ended.
     #[inline]
     async fn one(&self, number: u64, instance: &mut Instance, clock: &Clock, tally: &mut Tally) -> u64 {
-        let mut ended = instance.call(number, clock).await;
-        if let Some(expect) = &self.run.expect
-            && ended.outcome == Outcome::Ok
-            && !expect.matches(&ended.result)
-        {
-            ended.outcome = Outcome::Failed;
-            ended.reason = Some(format!("the result does not match --expect {}", expect.as_str()));
-        }
-        tally.metrics.record(&Sample {
-            number,
-            start_ns: ended.start_ns,
-            end_ns: ended.end_ns,
-            outcome: ended.outcome,
-            result: &ended.result,
-            reason: ended.reason.as_deref(),
-            spans: instance.spans(),
-        });
-        if ended.end_ns - ended.start_ns > LONG_NS {
+        let mut service_ns = 0;
+        let end_ns = instance
+            .call(number, clock, &mut |sample| {
+                service_ns = sample.end_ns - sample.start_ns;
+                match self.unexpected(&sample) {
+                    None => tally.metrics.record(&sample),
+                    Some(reason) => {
+                        let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
+                        tally.metrics.record(&failed);
+                    }
+                }
+            })
+            .await;
+        if service_ns > LONG_NS {
             tally.due_ns = 0;
         }
-        ended.end_ns
+        end_ns
+    }
+
+    /// Why a result that the task calls ok is a failure all the same.
+    #[inline]
+    fn unexpected(&self, sample: &Sample<'_>) -> Option<String> {
+        let expect = self.run.expect.as_ref()?;
+        let as_expected = sample.outcome != Outcome::Ok || expect.matches(sample.result);
+        (!as_expected).then(|| format!("the result does not match --expect {}", expect.as_str()))
     }
 
     /// A new instance in place of one that is worn or cannot be called any more.

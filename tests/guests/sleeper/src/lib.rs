@@ -1,5 +1,6 @@
 //! The recorder that also sleeps, which puts it in the I/O lane.
 //!
+//! Operation 0 prints `began`, by which a test knows that the run is under way.
 //! `GORGON_SLEEP_EVERY=k` and `GORGON_SLEEP_MS=ms` make every operation whose number k divides sleep that long. Without
 //! them it does not sleep.
 
@@ -30,6 +31,9 @@ fn setup() -> Result<(), String> {
 
 #[gorgon_guest::operation]
 fn operation(n: u64) -> &'static str {
+    if n == 0 {
+        println!("began");
+    }
     if let Some(sleep) = SLEEP.get()
         && n.checked_rem(sleep.every) == Some(0)
     {

@@ -1,0 +1,122 @@
+//! How operations end: every way is counted, and the run goes on.
+
+use crate::support::{guest, operation, run, wat};
+
+/// What a task whose every third operation has this body is reported as.
+fn assert_every_third(body: &str, args: &[&str], outcome: &str, result: &str) {
+    let every_third = format!("(if (i64.eqz (i64.rem_u (local.get $n) (i64.const 3))) (then {body}))");
+    let task = operation(&every_third);
+    let ran = run(task.path(), &[&["-n", "9", "-t", "2"], args].concat());
+    let results = ran.adds_up().results();
+    assert_eq!(
+        results,
+        [("ok".into(), "ok".into(), 6), (result.into(), outcome.into(), 3)],
+        "{body}: {:#}",
+        ran.report["runs"][0]["results"]
+    );
+    assert_eq!(ran.figure("/results/1/first_number"), 0);
+    assert_eq!(ran.code, Some(0), "a guest's failure is data, not a failed run");
+}
+
+#[test]
+fn traps_are_results_and_the_run_goes_on() {
+    assert_every_third("unreachable", &[], "trapped", "trap: unreachable");
+    assert_every_third("(drop (call $deep (i32.const 1)))", &[], "trapped", "trap: stack overflow");
+    assert_every_third(
+        "(drop (i32.div_u (i32.const 1) (i32.const 0)))",
+        &[],
+        "trapped",
+        "trap: integer divide by zero",
+    );
+    assert_every_third("(drop (i32.load (i32.const -8)))", &[], "trapped", "trap: out of bounds memory access");
+}
+
+#[test]
+fn an_endless_loop_is_ended_by_the_timeout() {
+    let every = "(if (i64.eqz (i64.rem_u (local.get $n) (i64.const 3))) (then (loop (br 0))))";
+    let task = operation(every);
+    let ran = run(task.path(), &["-n", "9", "--timeout", "100ms"]);
+    assert_eq!(ran.adds_up().results(), [("ok".into(), "ok".into(), 6), ("timeout".into(), "timed_out".into(), 3)]);
+    let slowest = ran.figure("/results/1/latency_ns/max");
+    assert!((100_000_000..1_000_000_000).contains(&slowest), "{slowest}");
+}
+
+#[test]
+fn a_wait_is_ended_by_the_timeout() {
+    let env = ["--env", "GORGON_SLEEP_EVERY=5", "--env", "GORGON_SLEEP_MS=60000"];
+    let ran = run(&guest("sleeper"), &[&["-n", "10", "-t", "2", "--timeout", "200ms"][..], &env].concat());
+    assert_eq!(ran.adds_up().results(), [("ok".into(), "ok".into(), 8), ("timeout".into(), "timed_out".into(), 2)]);
+}
+
+#[test]
+fn a_task_that_asks_for_too_much_memory_is_out_of_memory() {
+    let grow = "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable))";
+    let every_third = format!("(if (i64.eqz (i64.rem_u (local.get $n) (i64.const 3))) (then {grow}))");
+    let ran = run(operation(&every_third).path(), &["-n", "9", "--max-memory", "1MiB"]);
+    let out_of_memory = ("trap: out of memory".to_owned(), "trapped".to_owned(), 3);
+    assert_eq!(ran.adds_up().results(), [("ok".into(), "ok".into(), 6), out_of_memory]);
+    assert_eq!(
+        ran.report["runs"][0]["results"][1]["reasons"],
+        serde_json::json!({"it asked for more than 1.0 MiB": 3})
+    );
+}
+
+#[test]
+fn a_guest_may_survive_being_refused_memory() {
+    let ran = run(operation("(drop (memory.grow (i32.const 100)))").path(), &["-n", "9", "--max-memory", "1MiB"]);
+    assert_eq!(ran.adds_up().results(), [("ok".into(), "ok".into(), 9)]);
+}
+
+/// A component with an operation that returns a result: `err` for every fourth number.
+const FALLIBLE: &str = r#"(component
+    (core module $m
+        (memory (export "memory") 1)
+        (data (i32.const 32) "no")
+        (data (i32.const 40) "yes")
+        (func (export "operation") (param $n i64) (result i32)
+            (if (i64.eqz (i64.rem_u (local.get $n) (i64.const 4)))
+                (then (i32.store (i32.const 0) (i32.const 1))
+                      (i32.store (i32.const 4) (i32.const 32))
+                      (i32.store (i32.const 8) (i32.const 2)))
+                (else (i32.store (i32.const 0) (i32.const 0))
+                      (i32.store (i32.const 4) (i32.const 40))
+                      (i32.store (i32.const 8) (i32.const 3))))
+            i32.const 0))
+    (core instance $i (instantiate $m))
+    (func (export "try-it") (param "n" u64) (result (result string (error string)))
+        (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#;
+
+#[test]
+fn an_err_is_a_failed_operation_whose_text_is_the_result() {
+    let task = wat(FALLIBLE);
+    let ran = run(task.path(), &["-n", "100", "-t", "3", "--operation-name", "try-it"]);
+    assert_eq!(ran.adds_up().results(), [("yes".into(), "ok".into(), 75), ("no".into(), "failed".into(), 25)]);
+    assert_eq!(ran.report["runs"][0]["task"]["operation"], "try-it");
+}
+
+#[test]
+fn a_result_that_is_not_as_expected_is_a_failed_operation() {
+    let ran = run(&guest("hash"), &["-n", "100", "-p", "2", "--expect", "^SUCCESS$", "--fail-if", "failed>=20%"]);
+    assert_eq!(ran.adds_up().results(), [("SUCCESS".into(), "ok".into(), 80), ("FAIL".into(), "failed".into(), 20)]);
+    let reason = serde_json::json!({"the result does not match --expect ^SUCCESS$": 20});
+    assert_eq!(ran.report["runs"][0]["results"][1]["reasons"], reason);
+    assert_eq!(ran.report["verdicts"][0]["held"], true);
+    assert_eq!(ran.report["verdicts"][0]["value"], 0.2);
+    assert_eq!(ran.code, Some(10));
+}
+
+#[test]
+fn a_verdict_that_does_not_hold_fails_nothing() {
+    let ran = run(&guest("hello"), &["-n", "10", "--fail-if", "p99>10s", "--fail-if", "p99.9>1ns"]);
+    assert_eq!(ran.code, Some(0));
+    assert_eq!(ran.report["verdicts"][0]["held"], false);
+    assert_eq!(ran.report["verdicts"][1]["value"], serde_json::Value::Null, "there is no p99.9 of ten operations");
+}
+
+#[test]
+fn a_thousand_results_are_told_apart_and_more_are_folded() {
+    let ran = run(&guest("results"), &["-n", "20000", "-p", "2", "-t", "4"]);
+    let results = ran.adds_up().results();
+    assert_eq!(results.len(), 1_000);
+    assert!(results.iter().all(|(_, _, operations)| *operations == 20));
+}

@@ -1,0 +1,119 @@
+//! Running gorgon on tasks: built from their Rust sources, or written as WebAssembly text.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+/// The gorgon binary, with a cache of compiled tasks that the tests share with nobody.
+pub(crate) fn gorgon() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gorgon"));
+    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    command.env_remove("NO_COLOR");
+    command
+}
+
+/// The component of an example or test guest, built from its sources the way its users build it.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    let target = TARGET.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--manifest-path"]).arg(manifest);
+        for package in ["hello", "hash", "spans", "recorder", "sleeper", "noop", "results"] {
+            build.args(["-p", package]);
+        }
+        let status = build.env("CARGO_TARGET_DIR", &target).status().expect("cargo starts");
+        assert!(status.success(), "the guests do not build; is the target there? `cargo xtask guests` installs it");
+        target
+    });
+    target.join("wasm32-wasip2/release").join(name).with_extension("wasm")
+}
+
+/// A component from WebAssembly text, in a file that lives as long as the value.
+pub(crate) fn wat(text: &str) -> NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".wasm").tempfile().expect("a temporary file");
+    std::fs::write(file.path(), wat::parse_str(text).expect("valid text")).expect("it can be written");
+    file
+}
+
+/// A component whose operation has this body, in core WebAssembly: it gets the number as `$n` and returns, in `$ok`,
+/// the string "ok".
+pub(crate) fn operation(body: &str) -> NamedTempFile {
+    wat(&format!(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (data (i32.const 16) "ok")
+                (data (i32.const 0) "\10\00\00\00\02\00\00\00")
+                (func (export "operation") (param $n i64) (result i32)
+                    {body}
+                    i32.const 0)
+                (func $deep (param i32) (result i32)
+                    (i32.add (call $deep (local.get 0)) (call $deep (local.get 0)))))
+            (core instance $i (instantiate $m))
+            (func (export "operation") (param "n" u64) (result string)
+                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#
+    ))
+}
+
+/// What a finished gorgon has left.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) report: Value,
+    pub(crate) stderr: String,
+}
+
+/// `gorgon run TASK ARGS… --json -`.
+pub(crate) fn run(task: &Path, args: &[&str]) -> Ran {
+    let output = gorgon().arg("run").arg(task).args(["--json", "-"]).args(args).output().expect("gorgon starts");
+    ran(output)
+}
+
+/// What `output` of a `gorgon run … --json -` says.
+pub(crate) fn ran(output: Output) -> Ran {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    Ran { code: output.status.code(), report, stderr }
+}
+
+impl Ran {
+    /// The figure at a JSON pointer of the first run.
+    pub(crate) fn figure(&self, pointer: &str) -> u64 {
+        let value = &self.report["runs"][0];
+        value.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no figure at {pointer} in {value:#}"))
+    }
+
+    /// The results of the first run: result, outcome, operations.
+    pub(crate) fn results(&self) -> Vec<(String, String, u64)> {
+        let results = self.report["runs"][0]["results"].as_array().expect("an array");
+        results
+            .iter()
+            .map(|r| {
+                let text = |key: &str| r[key].as_str().unwrap_or_default().to_owned();
+                (text("result"), text("outcome"), r["operations"].as_u64().unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// Every term of the report adds up; for every run.
+    pub(crate) fn adds_up(&self) -> &Self {
+        for run in self.report["runs"].as_array().expect("an array") {
+            let of = |key: &str| run["operations"][key].as_u64().unwrap_or_else(|| panic!("no {key} in {run:#}"));
+            assert_eq!(of("offered"), of("completed") + of("dropped") + of("lost") + of("in_flight"));
+            assert_eq!(of("completed"), of("ok") + of("failed") + of("trapped") + of("timed_out"));
+            let sum = |list: &Value, key: &str| -> u64 {
+                list.as_array().expect("an array").iter().map(|item| item[key].as_u64().unwrap_or_default()).sum()
+            };
+            assert_eq!(of("completed"), sum(&run["results"], "operations"), "results");
+            assert_eq!(of("completed"), sum(&run["timeline"]["buckets"], "started"), "started");
+            assert_eq!(of("completed"), sum(&run["timeline"]["buckets"], "completed"), "completed");
+            assert_eq!(of("completed"), sum(&run["workers"], "operations"), "workers");
+            assert_eq!(of("completed"), run["latency_ns"]["count"].as_u64().unwrap_or_default());
+        }
+        self
+    }
+}
