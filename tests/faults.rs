@@ -81,3 +81,25 @@ fn no_worker_outlives_its_controller() {
         }
     }
 }
+
+#[test]
+fn a_thread_inside_a_long_operation_delays_nobodys_deltas() {
+    let first_never_ends = operation("(if (i64.eqz (local.get $n)) (then (loop (br 0))))");
+    let gorgon = gorgon()
+        .arg("run")
+        .arg(first_never_ends.path())
+        .args(["-n", "1001", "-t", "2", "--timeout", "0", "--json", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while workers(&gorgon).is_empty() {
+        std::thread::yield_now();
+    }
+    // Not to wait for something, but the very promise: what the other thread has done is confirmed by now.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    kill(workers(&gorgon)[0]);
+    let ran = ran(gorgon.wait_with_output().unwrap());
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 1_000);
+    assert_eq!(ran.report["runs"][0]["faults"][0]["numbers"], serde_json::json!([[0, 0]]));
+}

@@ -1,6 +1,6 @@
 //! How operations end: every way is counted, and the run goes on.
 
-use crate::support::{guest, operation, run, wat};
+use crate::support::{guest, operation, operation_with_data, run, wat};
 
 /// What a task whose every third operation has this body is reported as.
 fn assert_every_third(body: &str, args: &[&str], outcome: &str, result: &str) {
@@ -119,4 +119,21 @@ fn a_thousand_results_are_told_apart_and_more_are_folded() {
     let results = ran.adds_up().results();
     assert_eq!(results.len(), 1_000);
     assert!(results.iter().all(|(_, _, operations)| *operations == 20));
+}
+
+#[test]
+fn a_large_task_is_said_to_be_compiled_and_compiled_once() {
+    let bytes = "x".repeat(2 << 20);
+    let task = operation_with_data(&bytes);
+    let cache = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut gorgon = crate::support::gorgon();
+        gorgon.env("XDG_CACHE_HOME", cache.path()).arg("run").arg(task.path()).args(["--json", "-"]);
+        crate::support::ran(gorgon.output().unwrap())
+    };
+    let (first, second) = (run(), run());
+    assert!(first.stderr.starts_with("compiling ") && first.stderr.contains("2.1 MB"), "{}", first.stderr);
+    assert_eq!(second.stderr, "");
+    let cached = |ran: &crate::support::Ran| ran.report["runs"][0]["startup_ns"]["cached"].as_bool();
+    assert_eq!((cached(&first), cached(&second)), (Some(false), Some(true)));
 }

@@ -40,13 +40,23 @@ pub(crate) fn wat(text: &str) -> NamedTempFile {
     file
 }
 
-/// A component whose operation has this body, in core WebAssembly: it gets the number as `$n` and returns, in `$ok`,
-/// the string "ok".
+/// A component whose operation has this body, in core WebAssembly; it gets the number as `$n`, and
+/// returns "ok" where the body does not end otherwise.
 pub(crate) fn operation(body: &str) -> NamedTempFile {
+    component(body, "")
+}
+
+/// The same with nothing to do and these bytes to carry.
+pub(crate) fn operation_with_data(bytes: &str) -> NamedTempFile {
+    component("", &format!("(data \"{bytes}\")"))
+}
+
+fn component(body: &str, data: &str) -> NamedTempFile {
     wat(&format!(
         r#"(component
             (core module $m
                 (memory (export "memory") 1)
+                {data}
                 (data (i32.const 16) "ok")
                 (data (i32.const 0) "\10\00\00\00\02\00\00\00")
                 (func (export "operation") (param $n i64) (result i32)

@@ -54,10 +54,13 @@ impl JsonTo {
         let failed = || format!("cannot write the JSON report to `{}`", path.display());
         anyhow::ensure!(!path.is_dir(), "{}: it is a directory", failed());
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        anyhow::ensure!(directory.is_dir(), "{}: there is no directory `{}`", failed(), directory.display());
         let temporary = tempfile::Builder::new()
             .prefix(".gorgon-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(directory)
+            // Its own message names the temporary file, which is no file of the user's.
+            .map_err(|error| io::Error::from(error.kind()))
             .with_context(failed)?;
         Ok(Self::File { path: path.to_owned(), temporary })
     }

@@ -13,11 +13,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// A size such as `64MiB` or `1GB`, in bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    match text.parse::<bytesize::ByteSize>() {
-        Ok(size) if size.0 > 0 => Ok(size.0),
-        Ok(_) => Err("no size at all; write a size such as `64MiB`".into()),
-        Err(error) => Err(format!("{error}; write a size with its unit, such as `64MiB`")),
-    }
+    let size = text.parse::<bytesize::ByteSize>().ok().filter(|size| size.0 > 0);
+    size.map(|size| size.0).ok_or_else(|| "write a size with its unit, such as `64MiB`".into())
 }
 
 /// An environment variable, `K=V`.

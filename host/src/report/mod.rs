@@ -318,3 +318,6 @@ impl From<&RunPlan> for PlanReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

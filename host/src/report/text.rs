@@ -40,7 +40,7 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "{BOLD}total of {runs} runs{BOLD:#}")?;
-    writeln!(to, "total time {}\n", duration(total.elapsed_ns))?;
+    writeln!(to, "total time  {}\n", duration(total.elapsed_ns))?;
     table(total.throughput, &total.latency_ns, &total.results, to)?;
     writeln!(to)
 }
@@ -48,16 +48,13 @@ fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
 fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     let plan = &run.plan;
     let model = match plan.load_model {
-        LoadModel::Closed => "closed model: each thread starts an operation when its last one ended",
+        LoadModel::Closed => "closed model",
     };
-    writeln!(
-        to,
-        "{BOLD}{}{BOLD:#}  {} x {}  {DIM}{} processes, {} threads each; {model}{DIM:#}",
-        run.task.path, plan.processes, plan.threads, plan.processes, plan.threads
-    )?;
-    writeln!(to, "start-up   {}", startup(&run.startup_ns))?;
+    let shape = format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads);
+    writeln!(to, "{BOLD}{}{BOLD:#}  {shape}", run.task.path)?;
+    writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
     let drain = run.drain_ns.filter(|&ns| ns > 0).map(|ns| format!(", of which {} draining", duration(ns)));
-    writeln!(to, "total time {}{}\n", duration(run.elapsed_ns), drain.unwrap_or_default())?;
+    writeln!(to, "total time  {}{}\n", duration(run.elapsed_ns), drain.unwrap_or_default())?;
     table(run.throughput, &run.latency_ns, &run.results, to)?;
     let reasons = run.results.iter().flat_map(|result| result.reasons.iter().map(move |reason| (result, reason)));
     for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
@@ -201,4 +198,37 @@ fn shown(text: &str) -> String {
         safe.push('…');
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::tests::{environment, record};
+    use crate::report::{Report, text};
+
+    fn plain(report: &Report) -> String {
+        let mut styled = Vec::new();
+        text::write(report, anstream::StripStream::new(&mut styled)).unwrap();
+        String::from_utf8(styled).unwrap()
+    }
+
+    #[test]
+    fn a_run_of_every_outcome() {
+        insta::assert_snapshot!(plain(&Report::new(environment(), &[record(4)])));
+    }
+
+    #[test]
+    fn a_suite_has_its_total_first() {
+        let mut report = Report::new(environment(), &[record(1), record(2)]);
+        let expression: crate::report::verdict::Expression = "p99>1ms".parse().unwrap();
+        report.verdicts = vec![expression.judge(1, &report.runs[1])];
+        report.partial = true;
+        insta::assert_snapshot!(plain(&report));
+    }
+
+    #[test]
+    fn a_run_of_nothing() {
+        let mut nothing = record(1);
+        nothing.metrics = Default::default();
+        insta::assert_snapshot!(plain(&Report::new(environment(), &[nothing])));
+    }
 }

@@ -1,0 +1,144 @@
+//! Reports on a run that is made up, figure by figure.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::fault::FaultKind;
+use crate::metrics::{Metrics, Sample, Spans};
+use crate::plan::{Expect, Extent, Grants, Limits, Shape};
+use crate::task::Lane;
+
+pub(super) fn environment() -> Environment {
+    Environment { os: "linux x86_64".into(), cpus: 2, wasmtime: "48.0.0".into(), clock_ns: 10.5 }
+}
+
+/// A run of 2,000 operations over half a second, of every outcome, with spans, a reason, lost operations and a fault.
+pub(super) fn record(threads: u32) -> RunRecord {
+    RunRecord {
+        task: TaskFacts {
+            path: "task.wasm".into(),
+            sha256: "00ff".into(),
+            bytes: 45_040,
+            operation: "operation".into(),
+            lane: Lane::Compute,
+        },
+        plan: RunPlan {
+            operation: "operation".into(),
+            shape: Shape { processes: 2, threads },
+            extent: Extent::new(Some(2_003), Some(Duration::from_millis(400))).unwrap(),
+            first: 0,
+            load_model: LoadModel::Closed,
+            start_jitter: Duration::ZERO,
+            seed: 7,
+            limits: Limits { timeout: Some(Duration::from_secs(60)), max_memory: 512 << 20, recycle: None },
+            expect: Some("a+".parse::<Expect>().unwrap()),
+            grants: Grants { env: vec![("TOKEN".into(), "secret".into())], ..Grants::default() },
+            data: None,
+        },
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
+        startup: Startup {
+            compile: Duration::from_millis(81),
+            cached: false,
+            spawn: Duration::from_millis(3),
+            load: Duration::from_micros(1_500),
+            instantiate: Duration::from_micros(130),
+            setup: Some(Duration::from_micros(12)),
+        },
+        metrics: metrics(),
+        lost: 3,
+        workers: vec![WorkerFacts {
+            process: 4711,
+            threads,
+            operations: 2_000,
+            cpu_ns: Some(400_000_000),
+            peak_rss_bytes: Some(30 << 20),
+        }],
+        faults: vec![Fault {
+            kind: FaultKind::WorkerDied,
+            message: "worker process 4712 died".into(),
+            numbers: vec![(7, 8), (12, 12)],
+        }],
+    }
+}
+
+fn metrics() -> Metrics {
+    let mut metrics = Metrics::default();
+    for number in 0..2_000_u64 {
+        let (outcome, result, reason) = match number % 100 {
+            0 => (Outcome::Failed, "500", Some("the server said no")),
+            1 => (Outcome::Trapped, "trap: unreachable", None),
+            2 => (Outcome::TimedOut, "timeout", None),
+            3 => (Outcome::Ok, "a result \u{1b}[31m that is longer than the table has room for", None),
+            _ => (Outcome::Ok, "200", None),
+        };
+        let mut spans = Spans::default();
+        if number % 2 == 0 {
+            spans.record("login", 40_000 + number);
+        }
+        let start_ns = number * 250_000;
+        let end_ns = start_ns + 100_000 + number * 10;
+        metrics.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans });
+    }
+    metrics
+}
+
+#[test]
+fn every_figure_of_the_json_report() {
+    let report = Report::new(environment(), &[record(4)]);
+    let mut json = serde_json::to_value(&report).unwrap();
+    // The histograms' bytes are tested where they are made; here they would hide the rest.
+    hide_histograms(&mut json);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+}
+
+#[test]
+fn a_report_is_read_back_as_it_was() {
+    let report = Report::new(environment(), &[record(4), record(1)]);
+    let mut bytes = Vec::new();
+    json::write(&report, &mut bytes).unwrap();
+    let read: Report = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(read, report);
+}
+
+#[test]
+fn secrets_of_the_environment_stay_out_of_the_report() {
+    let report = serde_json::to_string(&Report::new(environment(), &[record(4)])).unwrap();
+    assert!(report.contains("TOKEN") && !report.contains("secret"));
+}
+
+#[test]
+fn the_hdr_field_is_a_histogram_that_others_can_read() {
+    use base64::Engine as _;
+    use hdrhistogram::serialization::Deserializer;
+    let report = Report::new(environment(), &[record(4)]);
+    let summary = &report.runs[0].latency_ns;
+    let encoded = summary.hdr.as_deref().unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
+    let hdr: hdrhistogram::Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+    assert_eq!(hdr.len(), 2_000);
+    assert!(hdr.value_at_quantile(0.5) <= summary.p50.unwrap());
+}
+
+#[test]
+fn percentiles_are_in_order_and_within_the_exact_bounds() {
+    let report = Report::new(environment(), &[record(4)]);
+    let summaries = report.runs[0].results.iter().map(|result| &result.latency_ns).chain([&report.runs[0].latency_ns]);
+    for s in summaries {
+        let figures = [s.min, s.p50, s.p90, s.p95, s.p99, s.p99_9.or(s.max), s.max];
+        assert!(figures.is_sorted(), "{figures:?}");
+        assert_eq!(s.p99_9.is_some(), s.count >= 1_000);
+    }
+}
+
+fn hide_histograms(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(fields) => {
+            if let Some(hdr) = fields.get_mut("hdr").filter(|hdr| hdr.is_string()) {
+                *hdr = "…".into();
+            }
+            fields.values_mut().for_each(hide_histograms);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(hide_histograms),
+        _ => {}
+    }
+}
