@@ -1,6 +1,8 @@
 //! What the parts of the harness cost by themselves. `cargo xtask bench` runs this after the ratios of the whole.
 
-use criterion::{BatchSize, Criterion, black_box, criterion_group, criterion_main};
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gorgon::clock::Clock;
 use gorgon::metrics::{Histogram, Metrics, Outcome, Sample, Spans};
 use gorgon::numbers::Ledger;

@@ -251,7 +251,7 @@ mod tests {
         let mut ledger = Ledger::new(0..10, 1);
         let leased = ledger.lease(0, 2).unwrap();
         assert_eq!(leased, 0..2);
-        assert!(!ledger.confirm(0, [0..3]));
+        assert!(!ledger.confirm(0, Some(0..3)));
         assert_eq!(ledger.confirmed(), 2);
     }
 

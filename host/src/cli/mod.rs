@@ -19,7 +19,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// A worker process; started by gorgon itself.
     #[command(hide = true)]
     Worker,
@@ -57,10 +57,11 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(run) => run.run(),
-            Command::Worker => {
-                crate::worker::run()?;
-                Ok(Exit::Done)
-            }
+            Command::Worker => match crate::worker::run() {
+                // The controller is gone: it had no more use for this worker.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+                ended => Ok(ended.map(|()| Exit::Done)?),
+            },
         }
     }
 }

@@ -64,7 +64,7 @@ pub fn run(
         false => String::new(),
     };
     let mut run = Run::new(compiled, plan, &prepared, observe);
-    let ran = run.to_the_end();
+    let ran = run.work_through();
     // What `prepare` has made is removed whether or not the run could be run.
     if task.has(Hook::Cleanup)
         && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), run.observe)
@@ -136,7 +136,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     /// Runs until no worker is left.
-    fn to_the_end(&mut self) -> Result<(), RunError> {
+    fn work_through(&mut self) -> Result<(), RunError> {
         for _ in 0..self.plan.shape.processes {
             self.launch()?;
         }

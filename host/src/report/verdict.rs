@@ -59,9 +59,10 @@ pub struct ExpressionError {
     problem: String,
 }
 
-type Named<T> = (&'static str, T);
+type LatencyFigure = (&'static str, fn(&Summary) -> Option<u64>);
+type CountFigure = (&'static str, fn(&Counts) -> u64);
 
-const LATENCIES: [Named<fn(&Summary) -> Option<u64>>; 9] = [
+const LATENCIES: [LatencyFigure; 9] = [
     ("min", |s| s.min),
     ("mean", |s| s.mean),
     ("avg", |s| s.mean),
@@ -73,7 +74,7 @@ const LATENCIES: [Named<fn(&Summary) -> Option<u64>>; 9] = [
     ("max", |s| s.max),
 ];
 
-const COUNTS: [Named<fn(&Counts) -> u64>; 4] = [
+const COUNTS: [CountFigure; 4] = [
     ("failed", |c| c.completed - c.ok),
     ("trapped", |c| c.trapped),
     ("timed_out", |c| c.timed_out),

@@ -139,7 +139,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
     let bytes = fs::read(path).map_err(unreadable)?;
     match &bytes[..] {
         // The magic number, then a component's version and layer.
-        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(bytes),
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(bytes),
         [] => Err(not_a_component("empty", "build the task again")),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(not_a_component(
             "a core module",
