@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use gorgon::clock::Clock;
+use gorgon::task::Purpose;
 use wasmtime::Store;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -26,7 +27,7 @@ fn main() -> wasmtime::Result<()> {
     let [_, task, n, clocked @ ..] = args.as_slice() else { wasmtime::bail!("usage: bare TASK.wasm N [clock]") };
     let n: u64 = n.parse()?;
 
-    let engine = gorgon::task::engine()?;
+    let engine = gorgon::task::engine(Purpose::Multiply)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
     let component = Component::from_file(&engine, task)?;

@@ -27,3 +27,6 @@ pub mod wire;
 pub mod worker;
 
 pub mod report;
+
+pub mod progress;
+pub mod signals;

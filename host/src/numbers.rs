@@ -87,6 +87,7 @@ pub struct Ledger {
     unleased: NumberSet,
     leased: HashMap<u32, NumberSet>,
     confirmed: u64,
+    cut: u64,
     lost: NumberSet,
     /// How many leases to cut what is left into; bounds how much one worker may hold while others run dry.
     shares: u64,
@@ -99,6 +100,7 @@ impl Ledger {
             unleased: NumberSet::from_iter([range]),
             leased: HashMap::new(),
             confirmed: 0,
+            cut: 0,
             lost: NumberSet::default(),
             shares: u64::from(workers) * 2,
         }
@@ -138,6 +140,21 @@ impl Ledger {
     pub fn give_back(&mut self, worker: u32) {
         let held = self.leased.remove(&worker).unwrap_or_default();
         held.iter().for_each(|range| self.unleased.insert(range));
+    }
+
+    /// `worker` was told to end while it ran `number`; true where it held it.
+    pub fn cut(&mut self, worker: u32, number: u64) -> bool {
+        let held = self.leased.entry(worker).or_default();
+        let before = held.len();
+        held.remove(number..number + 1);
+        let cut = before - held.len();
+        self.cut += cut;
+        cut == 1
+    }
+
+    /// Numbers whose operations were cut.
+    pub fn in_flight(&self) -> u64 {
+        self.cut
     }
 
     /// Numbers that ran.
@@ -180,6 +197,7 @@ mod tests {
     enum Event {
         Lease { worker: u32, wanted: u64 },
         Confirm { worker: u32, most: u64 },
+        Cut { worker: u32 },
         Die { worker: u32 },
         End { worker: u32 },
     }
@@ -189,6 +207,7 @@ mod tests {
         let event = prop_oneof![
             4 => (worker.clone(), 1..50_u64).prop_map(|(worker, wanted)| Event::Lease { worker, wanted }),
             4 => (worker.clone(), 1..50_u64).prop_map(|(worker, most)| Event::Confirm { worker, most }),
+            1 => worker.clone().prop_map(|worker| Event::Cut { worker }),
             1 => worker.clone().prop_map(|worker| Event::Die { worker }),
             1 => worker.prop_map(|worker| Event::End { worker }),
         ];
@@ -212,7 +231,7 @@ mod tests {
         }
 
         #[test]
-        fn every_number_is_run_once_or_lost(events in events(), first in 0..1_000_u64, n in 1..2_000_u64) {
+        fn every_number_is_run_once_or_cut_or_lost(events in events(), first in 0..1_000_u64, n in 1..2_000_u64) {
             let plan = first..first + n;
             let mut ledger = Ledger::new(plan.clone(), 4);
             let mut held: HashMap<u32, NumberSet> = HashMap::new();
@@ -227,13 +246,17 @@ mod tests {
                         prop_assert!(ledger.confirm(worker, [range.clone()]));
                         ran.extend(range);
                     },
+                    Event::Cut { worker } => if let Some(range) = held.entry(worker).or_default().pop_front(1) {
+                        prop_assert!(ledger.cut(worker, range.start));
+                        ran.extend(range);
+                    },
                     Event::Die { worker } => {
                         prop_assert_eq!(ledger.lose(worker), held.remove(&worker).unwrap_or_default());
                     }
                     Event::End { worker } => { held.remove(&worker); ledger.give_back(worker); }
                 }
                 let out: u64 = held.values().map(NumberSet::len).sum();
-                prop_assert_eq!(ledger.confirmed() + ledger.lost().len() + ledger.unleased() + out, n);
+                prop_assert_eq!(ledger.confirmed() + ledger.in_flight() + ledger.lost().len() + ledger.unleased() + out, n);
             }
             while let Some(range) = ledger.lease(9, u64::MAX) {
                 prop_assert!(ledger.confirm(9, [range.clone()]));

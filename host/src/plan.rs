@@ -21,6 +21,15 @@ pub const MAX_PROCESSES: u32 = 1_000;
 /// A thread's instance takes six memory mappings, of which a process may have 65,530.
 pub const MAX_THREADS: u32 = 10_000;
 
+/// The export that is called where nobody names another.
+pub const DEFAULT_OPERATION: &str = "operation";
+
+/// The time that an operation has where nobody says otherwise: what has not answered by then never will.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The memory that an instance has where nobody says otherwise, in bytes.
+pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;
+
 /// How many processes, and threads in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -172,9 +181,10 @@ impl std::fmt::Display for Dir {
 pub struct Expect(Regex);
 
 impl Expect {
-    /// Whether `result` is as expected.
-    pub fn matches(&self, result: &str) -> bool {
-        self.0.is_match(result)
+    /// Why `result` is not as expected; `None` where it is.
+    #[inline]
+    pub fn unmet(&self, result: &str) -> Option<String> {
+        (!self.0.is_match(result)).then(|| format!("the result does not match --expect {}", self.as_str()))
     }
 
     /// The pattern.

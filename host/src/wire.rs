@@ -4,7 +4,7 @@
 //! day the other end is another box.
 
 use std::io::{self, Read, Write};
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::metrics::Metrics;
+use crate::metrics::{Cut, Metrics};
 use crate::plan::RunPlan;
 
 /// Changes whenever a frame changes.
@@ -55,6 +55,10 @@ pub enum Command {
     Lease(Range<u64>),
     /// There are no more numbers.
     NoMore,
+    /// Start no more operations, whatever numbers are left.
+    Stop,
+    /// End the operations in flight.
+    Cut,
 }
 
 /// What a worker tells the controller.
@@ -100,6 +104,26 @@ pub struct Delta {
     pub metrics: Metrics,
     /// The numbers of those operations.
     pub numbers: Vec<Range<u64>>,
+    /// Operations that were in flight when they were cut; not among those counted.
+    pub in_flight: Vec<Cut>,
+    /// Operations that ran beyond the run's duration until their deadline; counted, as timed out.
+    pub overtime: Vec<Cut>,
+}
+
+impl Delta {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.in_flight.is_empty()
+    }
+}
+
+impl AddAssign<Delta> for Delta {
+    fn add_assign(&mut self, other: Delta) {
+        self.metrics += &other.metrics;
+        self.numbers.extend(other.numbers);
+        self.in_flight.extend(other.in_flight);
+        self.overtime.extend(other.overtime);
+    }
 }
 
 /// What a worker used, in all.

@@ -10,6 +10,7 @@ use anyhow::{Context, bail, ensure};
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
+  demo     build the examples and gorgon, and run a task over several shapes
   guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
   test     everything that is checked: formatting, lints, docs, tests
   bench    measure the harness against a bare wasmtime loop, and print ratios";
@@ -23,6 +24,7 @@ const GUESTS: [&str; 7] = ["hello", "hash", "spans", "recorder", "sleeper", "noo
 fn main() -> anyhow::Result<()> {
     let command = std::env::args().nth(1);
     match command.as_deref() {
+        Some("demo") => demo(),
         Some("guests") => guests(),
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
@@ -36,6 +38,16 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(GUESTS.iter().flat_map(|guest| ["-p", guest])))
 }
 
+/// What gorgon does, to look at: one task over four shapes, in one report.
+fn demo() -> anyhow::Result<()> {
+    guests()?;
+    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
+    let target = target()?;
+    let shapes = ["1x1", "2x1", "2x4", "4x10"].iter().flat_map(|shape| ["--shape", shape]);
+    let task = target.join(TARGET).join("release/hash.wasm");
+    run(Command::new(target.join("release/gorgon")).arg("run").arg(task).args(["-n", "4000"]).args(shapes))
+}
+
 fn test() -> anyhow::Result<()> {
     install_target()?;
     run(cargo().args(["fmt", "--check"]))?;
@@ -46,15 +58,25 @@ fn test() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace"]))
 }
 
-/// Adds the wasm target to the toolchain in use. Where rustup is not there, or has no such target, building says so.
+/// Adds the wasm target to the toolchain in use, where it is missing.
 fn install_target() -> anyhow::Result<()> {
-    let sysroot = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-    let libraries = sysroot.context("cannot run rustc")?;
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let libraries = libraries.context("cannot run rustc")?;
     if Path::new(String::from_utf8_lossy(&libraries.stdout).trim()).is_dir() {
         return Ok(());
     }
-    run(Command::new("rustup").args(["target", "add", TARGET]))
-        .with_context(|| format!("{TARGET} is missing: install it for the toolchain in use (rustc -vV names it)"))
+    let mut rustup = Command::new("rustup");
+    match rustup.args(["target", "add", TARGET]).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => bail!(
+            "rustup could not add {TARGET} (it has said why above): let it reach https://static.rust-lang.org, or set \
+             RUSTUP_DIST_SERVER to a mirror that you can reach, and run `rustup target add {TARGET}`"
+        ),
+        Err(error) => bail!(
+            "this Rust cannot build for {TARGET}, and rustup, which could add that, does not start ({error}): install \
+             Rust from https://rustup.rs, then run `rustup target add {TARGET}`"
+        ),
+    }
 }
 
 /// Cargo, in the root of the workspace.

@@ -1,5 +1,6 @@
-//! What a guest prints: never to a terminal or a pipe of ours directly, never blocking, never without bound.
+//! What a guest prints: in a run never to a terminal or a pipe of ours directly, never blocking, never without bound.
 
+use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,14 +21,19 @@ const MAX_LINE: usize = 4_096;
 /// Where the guests of a process print to.
 #[derive(Clone, Debug)]
 pub struct Output {
-    lines: Sender<Vec<u8>>,
+    lines: Option<Sender<Vec<u8>>>,
     printed: Arc<AtomicU64>,
 }
 
 impl Output {
     /// Passes whole lines on to `lines`.
     pub fn new(lines: Sender<Vec<u8>>) -> Self {
-        Self { lines, printed: Arc::default() }
+        Self { lines: Some(lines), printed: Arc::default() }
+    }
+
+    /// Prints to our stderr as it comes, without bound: for a person who watches.
+    pub fn live() -> Self {
+        Self { lines: None, printed: Arc::default() }
     }
 
     /// Bytes that were dropped because the guests printed too much.
@@ -39,7 +45,7 @@ impl Output {
         let length = line.len() as u64;
         if self.printed.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES {
             // Nobody listens any more when the worker is ending; then nobody misses the line either.
-            let _ = self.lines.send(line.to_vec());
+            let _ = self.lines.as_ref().map(|lines| lines.send(line.to_vec()));
         }
     }
 }
@@ -68,6 +74,11 @@ struct Lines {
 
 impl Lines {
     fn take(&mut self, bytes: &[u8]) {
+        if self.output.lines.is_none() {
+            // Where stderr is closed nobody watches.
+            let _ = std::io::stderr().lock().write_all(bytes);
+            return;
+        }
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.unfinished.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.unfinished.len() >= MAX_LINE {

@@ -1,7 +1,11 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
+mod flags;
+mod inspect;
 mod output;
 mod run;
+mod shell;
+mod test;
 mod values;
 
 use std::process::ExitCode;
@@ -20,6 +24,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Test(Box<test::Test>),
+    Inspect(inspect::Inspect),
+    Completions(shell::Completions),
+    Man(shell::Man),
     /// A worker process; started by gorgon itself.
     #[command(hide = true)]
     Worker,
@@ -34,10 +42,20 @@ pub enum Exit {
     CouldNotRun,
     /// The command line was wrong.
     Usage,
-    /// A `--fail-if` held.
+    /// A `--fail-if` held, or `test` saw an operation that was not ok.
     Failed,
     /// Operations were lost, or workers died.
     Incomplete,
+    /// Ctrl-C or SIGTERM came.
+    Stopped,
+}
+
+impl Exit {
+    /// Says what is wrong with the command line.
+    fn wrong_usage(error: impl std::fmt::Display) -> Self {
+        anstream::eprintln!("gorgon: {error}");
+        Self::Usage
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -48,6 +66,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Failed => 10,
             Exit::Incomplete => 11,
+            Exit::Stopped => 130,
         })
     }
 }
@@ -57,6 +76,10 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(run) => run.run(),
+            Command::Test(test) => test.run(),
+            Command::Inspect(inspect) => inspect.run(),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(man) => man.run(),
             Command::Worker => match crate::worker::run() {
                 // The controller is gone: it had no more use for this worker.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),

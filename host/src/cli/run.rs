@@ -1,24 +1,23 @@
 //! `gorgon run`: multiply a task.
 
-use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use crossbeam::channel::{Receiver, bounded, select};
 
-use super::output::Outputs;
+use super::flags::{ExpectFlag, TaskFlags, compile};
+use super::output::{Outputs, Snapshots};
 use super::{Exit, values};
-use crate::capability::run::Data;
 use crate::controller::{self, RunEvent};
-use crate::plan::{Dir, Expect, Extent, Grants, Limits, LoadModel, PlanError, RunPlan, Shape};
+use crate::plan::{Extent, Limits, LoadModel, PlanError, RunPlan, Shape};
+use crate::progress::{Progress, Show};
 use crate::report::verdict::Expression;
-use crate::report::{Environment, Report};
-use crate::task::{self, Compiler, Task};
-
-/// A task smaller than this compiles before anybody wonders what is going on.
-const LARGE_TASK: u64 = 1 << 20;
+use crate::report::{Environment, Report, RunRecord};
+use crate::signals;
+use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
 /// Run a task many times over processes and threads, and report
 ///
@@ -32,24 +31,17 @@ Examples:
   gorgon run task.wasm -n 10000 --shape 1x1 --shape 1x2 --shape 2x2
   gorgon run task.wasm -n 500 --env API=http://127.0.0.1:8080 --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
 
-Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost")]
+Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
+130 stopped by Ctrl-C or SIGTERM: what was done until then is reported")]
 pub(super) struct Run {
-    /// The task: a WebAssembly component
-    #[arg(value_name = "TASK.wasm")]
-    task: PathBuf,
-
-    /// The task's arguments
-    #[arg(last = true, value_name = "ARGS")]
-    args: Vec<String>,
+    #[command(flatten)]
+    task: TaskFlags,
 
     #[command(flatten)]
     load: Load,
 
     #[command(flatten)]
-    limits: LimitFlags,
-
-    #[command(flatten)]
-    given: GivenFlags,
+    renew: RenewFlags,
 
     #[command(flatten)]
     judge: JudgeFlags,
@@ -96,15 +88,7 @@ struct Load {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-struct LimitFlags {
-    /// Time for one operation; 0 is no limit
-    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
-    timeout: Duration,
-
-    /// Memory of one instance
-    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
-    max_memory: u64,
-
+struct RenewFlags {
     /// A new instance for each operation
     #[arg(long, conflicts_with = "recycle")]
     fresh: bool,
@@ -115,31 +99,10 @@ struct LimitFlags {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What the task is given")]
-struct GivenFlags {
-    /// The task's export to call
-    #[arg(long, value_name = "NAME", default_value = "operation")]
-    operation_name: String,
-
-    /// A CSV file whose rows the task can read; its first line names the columns
-    #[arg(long, value_name = "FILE.csv")]
-    data: Option<PathBuf>,
-
-    /// An environment variable
-    #[arg(long, value_name = "K=V", value_parser = values::variable)]
-    env: Vec<(String, String)>,
-
-    /// A directory, to read; with :rw to write as well
-    #[arg(long, value_name = "HOST::GUEST[:rw]")]
-    dir: Vec<Dir>,
-}
-
-#[derive(Debug, Args)]
 #[command(next_help_heading = "Verdicts")]
 struct JudgeFlags {
-    /// A result that does not match this regular expression is a failed operation
-    #[arg(long, value_name = "REGEX", value_parser = values::expect)]
-    expect: Option<Expect>,
+    #[command(flatten)]
+    expect: ExpectFlag,
 
     /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500
     #[arg(long, value_name = "EXPR")]
@@ -153,55 +116,101 @@ struct OutputFlags {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
+    /// Keep the JSON report up to date while the run goes on: never older than this
+    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "json")]
+    snapshot: Option<Duration>,
+
     /// Print errors only
     #[arg(short, long)]
     quiet: bool,
+
+    /// Do not show how far the run has come
+    #[arg(long)]
+    no_progress: bool,
 }
 
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let quiet = self.outputs.quiet;
         let plans = match self.plans() {
             Ok(plans) => plans,
-            Err(error) => {
-                anstream::eprintln!("gorgon: {error}");
-                return Ok(Exit::Usage);
-            }
+            Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        let outputs = Outputs::open(self.outputs.json.as_deref(), quiet)?;
-        self.data_is_readable()?;
+        let outputs = Outputs::open(self.outputs.json.as_deref(), self.outputs.quiet)?;
+        let mut snapshots = match self.outputs.snapshot.map(|interval| outputs.snapshots(interval)).transpose() {
+            Ok(snapshots) => snapshots,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
+        self.task.given.check()?;
 
-        let engine = task::engine()?;
-        let compiler = Compiler::new(&engine)?;
-        let compiled = compiler.compile(&self.task, |bytes| {
-            if bytes > LARGE_TASK && !quiet {
-                anstream::eprintln!(
-                    "compiling {}, {} ...",
-                    self.task.display(),
-                    bytesize::ByteSize(bytes).display().si()
-                );
-            }
-        })?;
-        let mut records = Vec::new();
-        for plan in &plans {
-            let task = Task::load(&engine, &compiled.machine_code, plan)?;
-            let record = controller::run(&task, &compiled, plan, &mut |event| show(event, quiet));
-            records.push(record.with_context(|| format!("cannot run `{}`", self.task.display()))?);
-        }
-        let mut report = Report::new(Environment::here(), &records);
-        report.verdicts = self
-            .judge
-            .fail_if
-            .iter()
-            .flat_map(|expression| report.runs.iter().enumerate().map(|(run, of)| expression.judge(run, of)))
-            .collect();
-        let exit = match &report {
+        let stops = signals::stops().context("cannot listen for Ctrl-C")?;
+        let mut progress = Progress::new(match (self.outputs.quiet, self.outputs.no_progress) {
+            (true, _) => Show::Nothing,
+            (_, true) => Show::Messages,
+            _ => Show::Progress,
+        });
+        let records = self.work_through(&plans, &stops, &mut snapshots, &mut progress)?;
+        // The last word is the report's.
+        drop(snapshots);
+        let report = self.judged(&records, plans.len());
+        outputs.write(&report)?;
+        Ok(match &report {
+            report if report.partial => Exit::Stopped,
             report if report.is_incomplete() => Exit::Incomplete,
             report if report.verdicts.iter().any(|verdict| verdict.held) => Exit::Failed,
             _ => Exit::Done,
+        })
+    }
+
+    /// Runs one plan after the other, until the last or a stop.
+    fn work_through(
+        &self,
+        plans: &[RunPlan],
+        stops: &Receiver<()>,
+        snapshots: &mut Option<Snapshots>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Vec<RunRecord>> {
+        let mut records: Vec<RunRecord> = Vec::new();
+        let engine = task::engine(Purpose::Multiply)?;
+        let compiler = Compiler::new(&engine)?;
+        let Some(compiled) = self.compile_until_stopped(&compiler, stops)? else { return Ok(records) };
+        for plan in plans {
+            let task = Task::load(&engine, &compiled.machine_code, plan)?;
+            let record = controller::run(&task, &compiled, plan, stops, &mut |event| {
+                if let (RunEvent::Tick { books, .. }, Some(snapshots)) = (&event, snapshots.as_mut()) {
+                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
+                }
+                progress.on(event);
+            });
+            records.push(record.with_context(|| format!("cannot run `{}`", self.task.path.display()))?);
+            if records.iter().any(|record| record.stopped) {
+                break;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Compiles the task on a thread of its own, so that a stop need not wait for it; nothing where one came.
+    fn compile_until_stopped(&self, compiler: &Compiler, stops: &Receiver<()>) -> anyhow::Result<Option<Compiled>> {
+        let (compiler, path, quiet) = (compiler.clone(), self.task.path.clone(), self.outputs.quiet);
+        let (done, compiled) = bounded(1);
+        std::thread::Builder::new().name("compile".into()).spawn(move || {
+            // Where a stop came first nobody waits for it.
+            let _ = done.send(compile(&compiler, &path, quiet));
+        })?;
+        select! {
+            recv(compiled) -> compiled => Ok(Some(compiled.context("the compiler has panicked")??)),
+            recv(stops) -> _ => Ok(None),
+        }
+    }
+
+    fn judged(&self, records: &[RunRecord], planned: usize) -> Report {
+        let mut report = Report::new(Environment::here(), records);
+        report.partial |= records.len() < planned;
+        let judge = |expression: &Expression| {
+            report.runs.iter().enumerate().map(|(run, of)| expression.judge(run, of)).collect::<Vec<_>>()
         };
-        outputs.write(&report)?;
-        Ok(exit)
+        report.verdicts = self.judge.fail_if.iter().flat_map(judge).collect();
+        report
     }
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
@@ -212,7 +221,7 @@ impl Run {
         let extent = Extent::new(self.load.operations, self.load.duration)?;
         let seed = self.load.seed.unwrap_or_else(|| fastrand::u64(..));
         let plan = |shape| RunPlan {
-            operation: self.given.operation_name.clone(),
+            operation: self.task.given.operation_name.clone(),
             shape,
             extent,
             first: self.load.first,
@@ -220,42 +229,13 @@ impl Run {
             start_jitter: self.load.start_jitter,
             seed,
             limits: Limits {
-                timeout: (!self.limits.timeout.is_zero()).then_some(self.limits.timeout),
-                max_memory: self.limits.max_memory,
-                recycle: if self.limits.fresh { Some(NonZeroU64::MIN) } else { self.limits.recycle },
+                recycle: if self.renew.fresh { Some(NonZeroU64::MIN) } else { self.renew.recycle },
+                ..self.task.limits.limits()
             },
-            expect: self.judge.expect.clone(),
-            grants: Grants { args: self.args.clone(), env: self.given.env.clone(), dirs: self.given.dir.clone() },
-            data: self.given.data.clone(),
+            expect: self.judge.expect.expect.clone(),
+            grants: self.task.grants(),
+            data: self.task.given.data.clone(),
         };
         shapes.into_iter().map(|shape| plan(shape).checked()).collect()
     }
-
-    /// Reads the data file and looks for the directories, as every worker will: what is wrong is better said once.
-    fn data_is_readable(&self) -> anyhow::Result<()> {
-        if let Some(path) = &self.given.data {
-            Data::read(path)?;
-        }
-        for dir in &self.given.dir {
-            anyhow::ensure!(
-                dir.host.is_dir(),
-                "cannot grant `{}`: there is no directory `{}`",
-                dir,
-                dir.host.display()
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Guest output and faults, as they come, to stderr.
-fn show(event: RunEvent<'_>, quiet: bool) {
-    if quiet {
-        return;
-    }
-    // Where stderr is closed nobody wants to know.
-    let _ = match event {
-        RunEvent::Output(bytes) => io::stderr().lock().write_all(bytes),
-        RunEvent::Fault(fault) => writeln!(anstream::stderr().lock(), "fault: {}", fault.message),
-    };
 }

@@ -17,11 +17,15 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     size.map(|size| size.0).ok_or_else(|| "write a size with its unit, such as `64MiB`".into())
 }
 
-/// An environment variable, `K=V`.
+/// An environment variable, `K=V`; `K` alone takes the value from our own environment.
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".into()),
+        Some(("", _)) => Err("write NAME=VALUE".into()),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => match std::env::var(text) {
+            Ok(value) => Ok((text.to_owned(), value)),
+            Err(_) => Err("it is not set here to be passed on: set it, or write NAME=VALUE".into()),
+        },
     }
 }
 
@@ -54,7 +58,8 @@ mod tests {
     #[test]
     fn variables_and_patterns() {
         assert_eq!(variable("A=b=c"), Ok(("A".into(), "b=c".into())));
-        assert!(variable("A").is_err() && variable("=b").is_err());
+        assert!(variable("GORGON_NO_SUCH").is_err() && variable("=b").is_err());
+        assert_eq!(variable("PATH"), Ok(("PATH".into(), std::env::var("PATH").unwrap())));
         let error = expect("ab(c").map(|expect| expect.as_str().to_owned()).unwrap_err();
         assert_eq!(error, "unclosed group at character 3");
     }

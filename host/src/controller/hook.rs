@@ -2,7 +2,7 @@
 //!
 //! Guest code never runs in the controller, so that nothing a task does can end the run's books.
 
-use crossbeam::channel::unbounded;
+use crossbeam::channel::{Receiver, select, unbounded};
 
 use super::{Observer, RunError, RunEvent};
 use crate::plan::RunPlan;
@@ -15,6 +15,7 @@ pub(super) fn call(
     compiled: &Compiled,
     plan: &RunPlan,
     command: Command,
+    stops: &Receiver<()>,
     observe: &mut Observer<'_>,
 ) -> Result<String, RunError> {
     let (events_in, events) = unbounded();
@@ -22,15 +23,23 @@ pub(super) fn call(
     let plan = WorkerPlan { run: plan.clone(), first_thread: 0, machine_code: compiled.machine_code.clone() };
     worker.tell(&Command::Load(Box::new(plan)));
     worker.tell(&command);
-    while let Ok((_, Event::Message(message))) = events.recv() {
-        match message {
-            Message::HookReturned(returned) => {
+    loop {
+        let event = select! {
+            recv(events) -> event => event,
+            recv(stops) -> _ => {
+                worker.kill()?;
+                return Err(RunError::Stopped);
+            }
+        };
+        match event {
+            Ok((_, Event::Message(Message::HookReturned(returned)))) => {
                 worker.end()?;
                 return Ok(returned);
             }
-            Message::Refused(reason) => return Err(RunError::Refused(reason)),
-            Message::Output(bytes) => observe(RunEvent::Output(&bytes)),
-            _ => {}
+            Ok((_, Event::Message(Message::Refused(reason)))) => return Err(RunError::Refused(reason)),
+            Ok((_, Event::Message(Message::Output(bytes)))) => observe(RunEvent::Output(&bytes)),
+            Ok((_, Event::Message(_))) => {}
+            Ok((_, Event::Gone)) | Err(_) => break,
         }
     }
     Err(RunError::Died(describe(worker.kill()?)))

@@ -4,35 +4,63 @@
 //! meanwhile it says in [`RunEvent`]s to one observer; it never prints. Returns a [`RunRecord`], from which `report/`
 //! derives every figure.
 
+mod books;
 mod hook;
 
 use std::collections::HashMap;
 use std::io;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
 
-use crate::clock::system_monotonic;
 use crate::fault::{Fault, FaultKind};
 use crate::metrics::Metrics;
-use crate::numbers::{Ledger, NumberSet};
+use crate::numbers::NumberSet;
 use crate::plan::RunPlan;
 use crate::report::{RunRecord, Startup, TaskFacts, WorkerFacts};
 use crate::task::{Compiled, Hook, Task};
 use crate::transport::{Event, Worker, describe};
-use crate::wire::{Command, Message, PROTOCOL, Usage, WorkerPlan};
+use crate::wire::{Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
+pub use books::Books;
+use books::Beginning;
 
 /// Workers that are replaced in one run; a task that kills more than these is not going to stop.
 const MAX_REPLACEMENTS: u32 = 3;
 
+/// How often observers are told how far the run has come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long operations in flight may take to end after a stop, before they are cut.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a worker may take to end after it was told to cut; one that has not ended by then, as its guests wait where
+/// nothing reaches them, is killed.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What happens while a run goes on.
-#[derive(Debug)]
 pub enum RunEvent<'a> {
+    /// Its first operation may start.
+    Began(&'a RunPlan),
+    /// Operations were counted.
+    Counted(&'a Metrics),
     /// A guest printed this.
     Output(&'a [u8]),
     /// Something went wrong, and the run goes on.
     Fault(&'a Fault),
+    /// A moment has passed.
+    Tick {
+        /// What is known by now.
+        books: &'a Books<'a>,
+        /// Workers that live.
+        workers: usize,
+    },
+    /// It was asked to stop, and waits for the operations in flight.
+    Stopping,
+    /// It waits no longer: operations in flight are cut.
+    Cutting,
+    /// Its last worker has ended.
+    Ended,
 }
 
 /// Who is told of a run's events.
@@ -50,47 +78,67 @@ pub enum RunError {
     /// A worker died before the start.
     #[error("a worker process ended before the run began: {0}")]
     Died(String),
+    /// It was asked to stop before the start.
+    #[error("stopped before the first operation")]
+    Stopped,
 }
 
-/// Runs `plan`.
+/// Runs `plan`. Each message on `stops` is a request to stop: the first lets the operations in flight end, the second
+/// cuts them.
 pub fn run(
     task: &Task,
     compiled: &Compiled,
     plan: &RunPlan,
+    stops: &Receiver<()>,
     observe: &mut Observer<'_>,
 ) -> Result<RunRecord, RunError> {
     let prepared = match task.has(Hook::Prepare) {
-        true => hook::call(compiled, plan, Command::Prepare, observe)?,
+        true => hook::call(compiled, plan, Command::Prepare, stops, observe)?,
         false => String::new(),
     };
-    let mut run = Run::new(compiled, plan, &prepared, observe);
+    let task_facts = TaskFacts {
+        path: compiled.path.display().to_string(),
+        sha256: compiled.sha256.clone(),
+        bytes: compiled.bytes,
+        operation: plan.operation.clone(),
+        lane: task.lane(),
+    };
+    let startup = Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() };
+    let books = Books::open(task_facts, plan, startup);
+    let mut run = Run::new(books, compiled, &prepared, stops, observe);
     let ran = run.work_through();
+    (run.observe)(RunEvent::Ended);
     // What `prepare` has made is removed whether or not the run could be run.
     if task.has(Hook::Cleanup)
-        && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), run.observe)
+        && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), stops, run.observe)
     {
         run.fault(FaultKind::Cleanup, error.to_string(), &NumberSet::default());
     }
     ran?;
-    Ok(run.record(task))
+    Ok(run.books.record())
 }
 
 /// A run that goes on.
 struct Run<'a, 'o> {
+    books: Books<'a>,
     compiled: &'a Compiled,
-    plan: &'a RunPlan,
     prepared: &'a str,
+    stops: &'a Receiver<()>,
     observe: &'a mut Observer<'o>,
     events_in: Sender<(u32, Event)>,
     events: Receiver<(u32, Event)>,
     crew: HashMap<u32, Member>,
     launched: u32,
-    beginning: Option<Beginning>,
-    ledger: Ledger,
-    metrics: Metrics,
-    startup: Startup,
-    faults: Vec<Fault>,
-    workers: Vec<WorkerFacts>,
+    stop: Option<Stop>,
+}
+
+/// A stop that was asked for, and how far it has come.
+#[derive(Clone, Copy)]
+enum Stop {
+    /// Operations in flight may end until then.
+    Waiting(Instant),
+    /// They were cut; workers may end until then.
+    Cutting(Instant),
 }
 
 /// A worker process that has not ended.
@@ -108,58 +156,90 @@ enum State {
     Running,
 }
 
-#[derive(Clone, Copy)]
-struct Beginning {
-    monotonic: Duration,
-    wall: SystemTime,
-}
-
 impl<'a, 'o> Run<'a, 'o> {
-    fn new(compiled: &'a Compiled, plan: &'a RunPlan, prepared: &'a str, observe: &'a mut Observer<'o>) -> Self {
+    fn new(
+        books: Books<'a>,
+        compiled: &'a Compiled,
+        prepared: &'a str,
+        stops: &'a Receiver<()>,
+        observe: &'a mut Observer<'o>,
+    ) -> Self {
         let (events_in, events) = unbounded();
-        Self {
-            compiled,
-            plan,
-            prepared,
-            observe,
-            events_in,
-            events,
-            crew: HashMap::new(),
-            launched: 0,
-            beginning: None,
-            ledger: Ledger::new(plan.numbers(), plan.shape.processes),
-            metrics: Metrics::default(),
-            startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
-            faults: Vec::new(),
-            workers: Vec::new(),
-        }
+        let crew = HashMap::new();
+        Self { books, compiled, prepared, stops, observe, events_in, events, crew, launched: 0, stop: None }
     }
 
     /// Runs until no worker is left.
     fn work_through(&mut self) -> Result<(), RunError> {
-        for _ in 0..self.plan.shape.processes {
+        for _ in 0..self.books.plan.shape.processes {
             self.launch()?;
         }
+        let ticks = tick(TICK);
+        let stops = self.stops;
         while !self.crew.is_empty() {
-            // Cannot fail: `self` holds a sender.
-            let Ok((id, event)) = self.events.recv() else { break };
-            let Some(member) = self.crew.get_mut(&id) else { continue };
-            match event {
-                Event::Message(message) => {
-                    if let Message::Delta(delta) = &message {
-                        member.operations += delta.metrics.completed();
-                    }
-                    self.hear(id, message)?;
-                }
-                Event::Gone => self.bury(id)?,
+            select! {
+                recv(self.events) -> event => match event {
+                    Ok((id, Event::Message(message))) if self.crew.contains_key(&id) => self.hear(id, message)?,
+                    Ok((id, Event::Gone)) => self.bury(id)?,
+                    // A last word of one that was dismissed.
+                    _ => {}
+                },
+                recv(stops) -> _ => self.stop()?,
+                recv(ticks) -> _ => self.tick()?,
             }
         }
-        let never_started = self.ledger.unleased();
-        if never_started > 0 && self.plan.extent.duration().is_none() {
+        let never_started = self.books.ledger.unleased();
+        if never_started > 0 && self.books.plan.extent.duration().is_none() && self.stop.is_none() {
             let message = format!("{never_started} operations of the plan were never started: no worker was left");
             self.fault(FaultKind::NotStarted, message, &NumberSet::default());
         }
         Ok(())
+    }
+
+    /// A person, or whoever started us, wants an end.
+    fn stop(&mut self) -> Result<(), RunError> {
+        if self.books.beginning.is_none() {
+            return Err(RunError::Stopped);
+        }
+        match self.stop {
+            None => {
+                self.books.stopped = true;
+                self.stop = Some(Stop::Waiting(Instant::now() + PATIENCE));
+                (self.observe)(RunEvent::Stopping);
+                // One that has not begun, in place of one that died, never will.
+                let idle = self.crew.iter().filter(|(_, member)| member.state != State::Running);
+                let idle: Vec<u32> = idle.map(|(&id, _)| id).collect();
+                idle.into_iter().for_each(|id| self.dismiss(id, Usage::default()));
+                self.tell_all(&Command::Stop);
+            }
+            Some(Stop::Waiting(_)) => self.cut(),
+            Some(Stop::Cutting(_)) => {}
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self) {
+        self.stop = Some(Stop::Cutting(Instant::now() + LAST_PATIENCE));
+        self.tell_all(&Command::Cut);
+        (self.observe)(RunEvent::Cutting);
+    }
+
+    fn tick(&mut self) -> Result<(), RunError> {
+        let now = Instant::now();
+        match self.stop {
+            Some(Stop::Waiting(until)) if now >= until => self.cut(),
+            Some(Stop::Cutting(until)) if now >= until => {
+                let deaf: Vec<u32> = self.crew.keys().copied().collect();
+                deaf.into_iter().try_for_each(|id| self.bury(id))?;
+            }
+            _ => {}
+        }
+        (self.observe)(RunEvent::Tick { books: &self.books, workers: self.crew.len() });
+        Ok(())
+    }
+
+    fn tell_all(&mut self, command: &Command) {
+        self.crew.values_mut().for_each(|member| member.worker.tell(command));
     }
 
     fn launch(&mut self) -> io::Result<()> {
@@ -178,30 +258,26 @@ impl<'a, 'o> Run<'a, 'o> {
                 return Err(RunError::Refused(reason));
             }
             Message::Loaded { took } => {
-                self.startup.load = self.startup.load.max(took);
+                self.books.startup.load = self.books.startup.load.max(took);
                 self.tell(id, &Command::SetUp { prepared: self.prepared.to_owned() });
             }
             Message::Ready { instantiate, setup } => {
-                self.startup.instantiate = self.startup.instantiate.max(instantiate);
-                self.startup.setup = self.startup.setup.max(setup);
+                self.books.startup.instantiate = self.books.startup.instantiate.max(instantiate);
+                self.books.startup.setup = self.books.startup.setup.max(setup);
                 self.ready(id);
             }
-            Message::Refused(reason) if self.beginning.is_none() => return Err(RunError::Refused(reason)),
+            Message::Refused(reason) if self.books.beginning.is_none() => return Err(RunError::Refused(reason)),
             Message::Refused(reason) => {
                 let message = format!("a replaced worker could not begin: {reason}");
                 self.fault(FaultKind::WorkerDied, message, &NumberSet::default());
                 self.dismiss(id, Usage::default());
             }
             Message::Need(wanted) => self.lease(id, wanted),
-            Message::Delta(delta) => {
-                let held = self.ledger.confirm(id, delta.numbers);
-                assert!(held, "worker {id} ran numbers that it did not hold");
-                self.metrics += &delta.metrics;
-            }
+            Message::Delta(delta) => self.count(id, delta),
             Message::Output(bytes) => (self.observe)(RunEvent::Output(&bytes)),
             Message::Fault(fault) => self.note(fault),
             Message::Done(usage) => {
-                self.ledger.give_back(id);
+                self.books.ledger.give_back(id);
                 self.dismiss(id, usage);
             }
             Message::HookReturned(_) => {}
@@ -209,12 +285,20 @@ impl<'a, 'o> Run<'a, 'o> {
         Ok(())
     }
 
+    fn count(&mut self, id: u32, delta: Delta) {
+        assert!(self.books.count(id, &delta), "worker {id} ran numbers that it did not hold");
+        if let Some(member) = self.crew.get_mut(&id) {
+            member.operations += delta.metrics.completed();
+        }
+        (self.observe)(RunEvent::Counted(&delta.metrics));
+    }
+
     fn load(&mut self, id: u32) {
         let Some(member) = self.crew.get(&id) else { return };
-        self.startup.spawn = self.startup.spawn.max(member.launched.elapsed());
-        let first_thread = u64::from(id) * u64::from(self.plan.shape.threads);
+        self.books.startup.spawn = self.books.startup.spawn.max(member.launched.elapsed());
+        let first_thread = u64::from(id) * u64::from(self.books.plan.shape.threads);
         let plan =
-            WorkerPlan { run: self.plan.clone(), first_thread, machine_code: self.compiled.machine_code.clone() };
+            WorkerPlan { run: self.books.plan.clone(), first_thread, machine_code: self.compiled.machine_code.clone() };
         self.tell(id, &Command::Load(Box::new(plan)));
     }
 
@@ -224,16 +308,18 @@ impl<'a, 'o> Run<'a, 'o> {
             member.state = State::Ready;
         }
         let all_ready = self.crew.values().all(|member| member.state != State::Starting);
-        if self.beginning.is_none() && !all_ready {
+        if self.books.beginning.is_none() && !all_ready {
             return;
         }
-        let beginning =
-            *self.beginning.get_or_insert_with(|| Beginning { monotonic: system_monotonic(), wall: SystemTime::now() });
+        if self.books.beginning.is_none() {
+            (self.observe)(RunEvent::Began(self.books.plan));
+        }
+        let beginning = *self.books.beginning.get_or_insert_with(Beginning::now);
         let mut ready: Vec<_> =
             self.crew.iter().filter(|(_, member)| member.state == State::Ready).map(|(&id, _)| id).collect();
         ready.sort_unstable();
         for &id in &ready {
-            self.lease(id, u64::from(self.plan.shape.threads));
+            self.lease(id, u64::from(self.books.plan.shape.threads));
         }
         for id in ready {
             self.tell(id, &Command::Go { beginning: beginning.monotonic });
@@ -244,7 +330,7 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     fn lease(&mut self, id: u32, wanted: u64) {
-        let command = self.ledger.lease(id, wanted).map_or(Command::NoMore, Command::Lease);
+        let command = self.books.ledger.lease(id, wanted).map_or(Command::NoMore, Command::Lease);
         self.tell(id, &command);
     }
 
@@ -269,18 +355,17 @@ impl<'a, 'o> Run<'a, 'o> {
         let process = member.worker.process();
         self.account(&member, Usage::default());
         let how = member.worker.kill().map_or_else(|error| error.to_string(), |status: ExitStatus| describe(status));
-        if self.beginning.is_none() {
+        if self.books.beginning.is_none() {
             return Err(RunError::Died(how));
         }
-        let lost = self.ledger.lose(id);
-        let replacements = self.launched - self.plan.shape.processes;
-        let over =
-            self.plan.extent.duration().zip(self.beginning).is_some_and(|(duration, beginning)| {
-                system_monotonic().saturating_sub(beginning.monotonic) >= duration
-            });
-        let replace = replacements < MAX_REPLACEMENTS && self.ledger.unleased() > 0 && !over;
+        let lost = self.books.ledger.lose(id);
+        let replacements = self.launched - self.books.plan.shape.processes;
+        let over = self.stop.is_some()
+            || self.books.plan.extent.duration().is_some_and(|duration| self.books.elapsed() >= duration);
+        let replace = replacements < MAX_REPLACEMENTS && self.books.ledger.unleased() > 0 && !over;
         let then = match replace {
             true => "another takes its place",
+            false if over => "the run was ending",
             false if replacements >= MAX_REPLACEMENTS => "no more are replaced in this run",
             false => "nothing was left for another to do",
         };
@@ -296,9 +381,9 @@ impl<'a, 'o> Run<'a, 'o> {
 
     fn account(&mut self, member: &Member, usage: Usage) {
         let Usage { cpu_ns, peak_rss_bytes } = usage;
-        self.workers.push(WorkerFacts {
+        self.books.workers.push(WorkerFacts {
             process: member.worker.process(),
-            threads: self.plan.shape.threads,
+            threads: self.books.plan.shape.threads,
             operations: member.operations,
             cpu_ns: (cpu_ns > 0).then_some(cpu_ns),
             peak_rss_bytes: (peak_rss_bytes > 0).then_some(peak_rss_bytes),
@@ -312,25 +397,6 @@ impl<'a, 'o> Run<'a, 'o> {
 
     fn note(&mut self, fault: Fault) {
         (self.observe)(RunEvent::Fault(&fault));
-        self.faults.push(fault);
-    }
-
-    fn record(self, task: &Task) -> RunRecord {
-        RunRecord {
-            task: TaskFacts {
-                path: self.compiled.path.display().to_string(),
-                sha256: self.compiled.sha256.clone(),
-                bytes: self.compiled.bytes,
-                operation: self.plan.operation.clone(),
-                lane: task.lane(),
-            },
-            plan: self.plan.clone(),
-            started_at: self.beginning.map_or_else(SystemTime::now, |beginning| beginning.wall),
-            startup: self.startup,
-            metrics: self.metrics,
-            lost: self.ledger.lost().len(),
-            workers: self.workers,
-            faults: self.faults,
-        }
+        self.books.faults.push(fault);
     }
 }

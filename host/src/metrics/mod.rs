@@ -64,6 +64,15 @@ pub struct Sample<'a> {
     pub spans: &'a Spans,
 }
 
+/// An operation that was cut when its run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// Its number.
+    pub number: u64,
+    /// How long it had been running.
+    pub age_ns: u64,
+}
+
 /// The operations that ended with one result and one outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultMetrics {

@@ -12,8 +12,8 @@ use super::{
     BucketReport, Counts, PlanReport, ResultReport, RunRecord, RunReport, SpanReport, StartupReport, Summary,
     TimelineReport, Total,
 };
-use crate::metrics::{Histogram, Metrics, Outcome};
-use crate::plan::LoadModel;
+use crate::metrics::{Cut, Histogram, Metrics, Outcome};
+use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, LoadModel, RunPlan};
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
 const SAMPLES_FOR_P99_9: u64 = 1_000;
@@ -39,13 +39,14 @@ pub(super) fn run(record: &RunRecord) -> RunReport {
         drain_ns: plan.extent.duration().map(|duration| elapsed_ns.saturating_sub(nanos(duration))),
         warmup: None,
         operations: counts(record),
+        cut: cut(record),
         throughput: rate(metrics.completed(), window_ns(metrics)),
         service_ns: latency.clone(),
         latency_ns: latency,
         schedule_lag_ns: match plan.load_model {
             LoadModel::Closed => None,
         },
-        results: results(metrics, window_ns(metrics)),
+        results: results(metrics, window_ns(metrics), Some(record)),
         timeline: timeline(metrics, elapsed_ns),
         workers: record.workers.clone(),
         faults: record.faults.clone(),
@@ -68,7 +69,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
         elapsed_ns: elapsed,
         throughput: rate(metrics.completed(), window),
         latency_ns: summary(&metrics.latency()),
-        results: results(&metrics, window),
+        results: results(&metrics, window, None),
     }
 }
 
@@ -80,7 +81,7 @@ fn counts(record: &RunRecord) -> Counts {
     let completed = record.metrics.completed();
     Counts {
         planned: record.plan.extent.operations(),
-        offered: completed + record.lost,
+        offered: completed + record.lost + record.in_flight.len() as u64,
         completed,
         ok: of(Outcome::Ok),
         failed: of(Outcome::Failed),
@@ -88,8 +89,15 @@ fn counts(record: &RunRecord) -> Counts {
         timed_out: of(Outcome::TimedOut),
         dropped: 0,
         lost: record.lost,
-        in_flight: 0,
+        in_flight: record.in_flight.len() as u64,
     }
+}
+
+/// The operations that were ended at the run's end, the oldest first.
+fn cut(record: &RunRecord) -> Vec<Cut> {
+    let mut cut: Vec<Cut> = record.in_flight.iter().chain(&record.overtime).copied().collect();
+    cut.sort_by_key(|cut| (Reverse(cut.age_ns), cut.number));
+    cut
 }
 
 fn add(a: Counts, b: Counts) -> Counts {
@@ -108,7 +116,7 @@ fn add(a: Counts, b: Counts) -> Counts {
 }
 
 /// Most frequent first; equally frequent ones by name, so that two reports on the same run read the same.
-fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
+fn results(metrics: &Metrics, window_ns: u64, record: Option<&RunRecord>) -> Vec<ResultReport> {
     let mut results: Vec<_> = metrics
         .results()
         .iter()
@@ -118,6 +126,9 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
             operations: result.latency.count(),
             first_number: result.first_number,
             reasons: result.reasons.clone(),
+            reproduce: record
+                .filter(|_| result.outcome != Outcome::Ok)
+                .map(|record| reproduce(record, result.first_number)),
             throughput: rate(result.latency.count(), window_ns),
             latency_ns: summary(&result.latency),
             spans: result
@@ -135,6 +146,34 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
         (Reverse(a.operations), &a.result, a.outcome).cmp(&(Reverse(b.operations), &b.result, b.outcome))
     });
     results
+}
+
+/// The command that runs operation `number` again by itself, with all that bears on it.
+fn reproduce(record: &RunRecord, number: u64) -> String {
+    let RunPlan { operation, limits, expect, grants, data, .. } = &record.plan;
+    let mut words = vec!["gorgon".into(), "test".into(), record.task.path.clone()];
+    let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    flag("--number", number.to_string());
+    if operation != DEFAULT_OPERATION {
+        flag("--operation-name", operation.clone());
+    }
+    if limits.timeout != Some(DEFAULT_TIMEOUT) {
+        let timeout = limits.timeout.unwrap_or_default();
+        flag("--timeout", humantime::format_duration(timeout).to_string().replace(' ', ""));
+    }
+    if limits.max_memory != DEFAULT_MAX_MEMORY {
+        flag("--max-memory", limits.max_memory.to_string());
+    }
+    expect.iter().for_each(|expect| flag("--expect", expect.as_str().to_owned()));
+    data.iter().for_each(|data| flag("--data", data.display().to_string()));
+    grants.dirs.iter().for_each(|dir| flag("--dir", dir.to_string()));
+    // By name alone it is taken from the environment of whoever runs the command: its value may be a secret.
+    grants.env.iter().for_each(|(name, _)| flag("--env", name.clone()));
+    if !grants.args.is_empty() {
+        words.push("--".into());
+        words.extend(grants.args.iter().cloned());
+    }
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
 }
 
 fn timeline(metrics: &Metrics, elapsed_ns: u64) -> TimelineReport {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::metrics::Metrics;
+use crate::metrics::{Cut, Metrics};
 use crate::plan::RunPlan;
 use crate::task::Lane;
 
@@ -18,12 +18,18 @@ pub struct RunRecord {
     pub plan: RunPlan,
     /// When the first operation could begin.
     pub started_at: SystemTime,
+    /// Whether it was stopped before its plan's end.
+    pub stopped: bool,
     /// Where the time before went.
     pub startup: Startup,
     /// What was counted.
     pub metrics: Metrics,
     /// Operations that were handed out and never confirmed.
     pub lost: u64,
+    /// Operations that were in flight when the run was stopped, and were cut; not among those counted.
+    pub in_flight: Vec<Cut>,
+    /// Operations that ran beyond the run's duration, until their deadline; counted, as timed out.
+    pub overtime: Vec<Cut>,
     /// The worker processes, in the order in which they ended.
     pub workers: Vec<WorkerFacts>,
     /// What went wrong besides operations.

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::metrics::Outcome;
+use crate::metrics::{Cut, Outcome};
 use crate::plan::{LoadModel, RunPlan};
 pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerFacts};
 use verdict::Verdict;
@@ -76,6 +76,10 @@ pub struct RunReport {
     pub warmup: Option<Warmup>,
     /// What became of the operations.
     pub operations: Counts,
+    /// Operations that were ended because the run ended, the oldest first: at a stop (counted as in flight), or at their
+    /// deadline after the planned duration was over (counted as timed out).
+    #[serde(default)]
+    pub cut: Vec<Cut>,
     /// Completed operations per second, from the first start to the last end.
     pub throughput: Option<f64>,
     /// From an operation's due time to its end. In a closed run an operation is due when it starts.
@@ -228,6 +232,9 @@ pub struct ResultReport {
     pub first_number: u64,
     /// Why they failed.
     pub reasons: BTreeMap<String, u64>,
+    /// The command that runs the first of them again, by itself; null where they are ok.
+    #[serde(default)]
+    pub reproduce: Option<String>,
     /// Operations per second, over the time of the whole run.
     pub throughput: Option<f64>,
     /// Their durations.
@@ -281,7 +288,7 @@ impl Report {
         Self {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
-            partial: false,
+            partial: records.iter().any(|record| record.stopped),
             environment,
             total: derive::total(records),
             runs: records.iter().map(derive::run).collect(),

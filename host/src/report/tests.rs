@@ -36,6 +36,7 @@ pub(super) fn record(threads: u32) -> RunRecord {
             data: None,
         },
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
+        stopped: false,
         startup: Startup {
             compile: Duration::from_millis(81),
             cached: false,
@@ -46,6 +47,8 @@ pub(super) fn record(threads: u32) -> RunRecord {
         },
         metrics: metrics(),
         lost: 3,
+        in_flight: Vec::new(),
+        overtime: vec![Cut { number: 1_902, age_ns: 119_020 }],
         workers: vec![WorkerFacts {
             process: 4711,
             threads,

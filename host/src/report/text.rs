@@ -19,6 +19,9 @@ const WIDEST_NAME: usize = 40;
 /// Results beyond these are summed up in a line; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
+/// Ages of operations that were cut; the JSON report has them all.
+const MOST_AGES: usize = 10;
+
 /// Writes `report`; for a suite its total first. Styles are written as escape sequences, which `to` removes where they
 /// have no place.
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
@@ -60,6 +63,9 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
         writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(&result.result), shown(reason))?;
     }
+    for (result, command) in run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS) {
+        writeln!(to, "{DIM}{} again: {command}{DIM:#}", shown(&result.result))?;
+    }
     for note in notes(run, clock_ns) {
         writeln!(to, "{note}")?;
     }
@@ -90,6 +96,15 @@ fn notes(run: &RunReport, clock_ns: f64) -> Vec<String> {
             "{BAD}{} of {} operations are lost: handed out and never confirmed{BAD:#}",
             count(operations.lost),
             count(operations.offered)
+        ));
+    }
+    if !run.cut.is_empty() {
+        let ages: Vec<_> = run.cut.iter().take(MOST_AGES).map(|cut| duration(cut.age_ns)).collect();
+        let more = if run.cut.len() > MOST_AGES { ", …" } else { "" };
+        notes.push(format!(
+            "{BAD}{} operations were cut at the end, at the age of {}{more}{BAD:#}",
+            count(run.cut.len() as u64),
+            ages.join(", ")
         ));
     }
     if run.latency_ns.overflow > 0 {

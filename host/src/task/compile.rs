@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use etcetera::BaseStrategy;
@@ -38,11 +39,12 @@ pub struct Compiled {
 }
 
 /// Compiles tasks for an engine, each once.
+#[derive(Clone)]
 pub struct Compiler {
     engine: Engine,
     directory: PathBuf,
     /// The directory, where it lives no longer than this.
-    _temporary: Option<tempfile::TempDir>,
+    _temporary: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Compiler {
@@ -58,7 +60,7 @@ impl Compiler {
             path: std::env::temp_dir().display().to_string(),
             problem: format!("no place to compile to: {error}"),
         })?;
-        Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(temporary) })
+        Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(Arc::new(temporary)) })
     }
 
     /// Compiles the component in `path`, or finds it compiled. `compiling` is called with the component's size before
@@ -213,7 +215,7 @@ mod tests {
         let file = directory.path().join("x.cwasm");
         fs::write(&file, b"anything").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = map(&super::super::engine().unwrap(), &file).err().map(|error| error.to_string());
+        let error = map(&super::super::engine(super::super::Purpose::Multiply).unwrap(), &file).err().map(|error| error.to_string());
         assert!(error.is_some_and(|error| error.contains("can be written by others")));
     }
 }

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTable, TypedFunc};
-use wasmtime::{ResourceLimiter, Store, Trap};
+use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::interface::OperationType;
-use super::{Guest, Hook, Lane, Surroundings, Task, TaskError, tick};
+use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, tick};
 use crate::capability;
 use crate::capability::current::Current;
 use crate::clock::Clock;
-use crate::metrics::{Outcome, Sample};
+use crate::metrics::{Cut, Outcome, Sample};
 use crate::plan::Limits;
 
 /// A hook may load data, log in, create objects; one that has not ended by then never will.
@@ -19,9 +19,6 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Elements that a table of an instance may have: function pointers, of which real programs have some thousands.
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
-
-/// An epoch deadline that is never reached; its sum with the current epoch must not overflow.
-const NEVER: u64 = u64::MAX / 2;
 
 /// One instance of a task, in a store of its own.
 pub struct Instance {
@@ -32,6 +29,16 @@ pub struct Instance {
     deadline: Deadline,
     calls: u64,
     usable: bool,
+    backtrace: Vec<Frame>,
+}
+
+/// A guest function that was running when its operation trapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Its name, as the source has it where that is known.
+    pub function: String,
+    /// Where in the source, as `file:line:column`; `None` in a component without debug information.
+    pub place: Option<String>,
 }
 
 enum Operation {
@@ -56,10 +63,13 @@ impl Task {
             current: Current::new(surroundings.clock.clone()),
             given: surroundings.given.clone(),
             memory: MemoryLimit { most: self.limits.max_memory, used: 0, refused: false },
+            ticks_left: 0,
+            halt: surroundings.halt.clone(),
         };
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
-        store.set_epoch_deadline(Deadline::of_hooks(&self.limits).ticks);
+        store.epoch_deadline_callback(tick_by);
+        allow(&mut store, Deadline::of_hooks(&self.limits));
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => self.pre.instantiate_async(&mut store).await,
@@ -84,67 +94,104 @@ impl Task {
             deadline: Deadline::new(self.limits.timeout, &self.limits),
             calls: 0,
             usable: true,
+            backtrace: Vec::new(),
         })
     }
 }
 
 impl Instance {
-    /// Calls the operation, timing the call and nothing else, and hands what came of it to `count`. Returns when the
-    /// call ended, by `clock`.
+    /// Calls the operation on this thread, for a task of the compute lane; times the call and nothing else, and hands
+    /// what came of it to `count`. Returns when the call ended, by `clock`; where it was cut, nothing is counted.
+    ///
+    /// A plain function beside [`call_async`](Self::call_async), though a future that never waits would do: a future
+    /// copies what it captures, which is a measurable part of a short operation's cost. For the same reason each arm
+    /// looks at what was returned where it lies, instead of bringing it into one form first.
     #[inline]
-    pub async fn call(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> u64 {
-        self.calls += 1;
-        self.store.data_mut().current.clear();
-        self.store.set_epoch_deadline(self.deadline.ticks);
-        // Each arm by itself, from reading to reading: what is returned is looked at where it lies. Brought into one
-        // form first, it would be copied, which is a measurable part of a short operation's cost.
-        let (lane, deadline) = (self.lane, self.deadline);
+    pub fn call(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
+        self.ready();
         match &self.operation {
             Operation::Plain(operation) => {
                 let start_ns = clock.elapsed_ns();
-                let returned = call(&mut self.store, lane, deadline, operation, (number,)).await;
+                let returned = operation.call(&mut self.store, (number,));
                 let end_ns = clock.elapsed_ns();
-                let returned = returned.as_ref().map(|(result,)| Ok(result.as_str()));
-                self.conclude(Times { number, start_ns, end_ns }, returned, count);
-                end_ns
+                let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
+                self.conclude(Times { number, start_ns, end_ns }, returned, count)
             }
             Operation::Fallible(operation) => {
                 let start_ns = clock.elapsed_ns();
-                let returned = call(&mut self.store, lane, deadline, operation, (number,)).await;
+                let returned = operation.call(&mut self.store, (number,));
                 let end_ns = clock.elapsed_ns();
-                let returned = returned.as_ref().map(|(result,)| result.as_deref().map_err(String::as_str));
-                self.conclude(Times { number, start_ns, end_ns }, returned, count);
-                end_ns
+                let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
+                self.conclude(Times { number, start_ns, end_ns }, returned, count)
             }
         }
     }
 
-    /// Tells `count` how a call ended.
+    /// The same for a task of the I/O lane, on the thread's runtime.
+    pub async fn call_async(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
+        self.ready();
+        let (timeout, halt) = (self.deadline.timeout, self.store.data().halt.clone());
+        match &self.operation {
+            Operation::Plain(operation) => {
+                let start_ns = clock.elapsed_ns();
+                let returned = until(timeout, &halt, operation.call_async(&mut self.store, (number,))).await;
+                let end_ns = clock.elapsed_ns();
+                self.conclude(Times { number, start_ns, end_ns }, self.in_time(&returned), count)
+            }
+            Operation::Fallible(operation) => {
+                let start_ns = clock.elapsed_ns();
+                let returned = until(timeout, &halt, operation.call_async(&mut self.store, (number,))).await;
+                let end_ns = clock.elapsed_ns();
+                self.conclude(Times { number, start_ns, end_ns }, self.in_time(&returned), count)
+            }
+        }
+    }
+
+    /// Readies the store for the next operation.
+    #[inline]
+    fn ready(&mut self) {
+        self.calls += 1;
+        self.store.data_mut().current.clear();
+        allow(&mut self.store, self.deadline);
+    }
+
+    /// Tells `count` how a call ended; returns when.
     #[inline]
     fn conclude(
         &mut self,
         times: Times,
-        returned: Result<Result<&str, &str>, &Stopped>,
+        returned: Result<Result<&str, &str>, Stopped<'_>>,
         count: &mut impl FnMut(Sample<'_>),
-    ) {
+    ) -> Result<u64, Cut> {
         let Times { number, start_ns, end_ns } = times;
         self.usable = returned.is_ok();
+        if let Err(stopped) = returned {
+            self.backtrace = backtrace(stopped);
+        }
         let current = &self.store.data().current;
         let (spans, reason) = (current.spans(), current.failure());
         let sample = |outcome, result, reason| Sample { number, start_ns, end_ns, outcome, result, reason, spans };
         match returned {
             Ok(Ok(result)) if reason.is_none() => count(sample(Outcome::Ok, result, None)),
             Ok(Ok(result) | Err(result)) => count(sample(Outcome::Failed, result, reason)),
+            Err(Stopped::Cut) => return Err(Cut { number, age_ns: end_ns - start_ns }),
             Err(stopped) => {
                 let (outcome, result, reason) = self.outcome_of(stopped);
                 count(sample(outcome, &result, reason.as_deref()));
             }
         }
+        Ok(end_ns)
     }
 
     /// Whether it can be called again: not after a trap or a time-out.
     pub fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// The guest functions that were running when the last call trapped, the innermost first; empty where it did not,
+    /// or where the engine is not [for that](super::Purpose::Debug).
+    pub fn backtrace(&self) -> &[Frame] {
+        &self.backtrace
     }
 
     /// How many times the operation was called.
@@ -183,27 +230,51 @@ impl Instance {
         let function = self.exports.get_typed_func::<P, (Result<R, String>,)>(&mut self.store, index);
         let function = function.map_err(|error| failed(error.to_string()))?;
         let deadline = Deadline::of_hooks(&task.limits);
-        self.store.set_epoch_deadline(deadline.ticks);
-        match call(&mut self.store, self.lane, deadline, &function, params).await {
-            Ok((Ok(value),)) => Ok(Some(value)),
-            Ok((Err(reason),)) => Err(failed(reason)),
-            Err(stopped) => {
-                self.usable = false;
-                let (_, result, reason) = self.outcome_of(&stopped);
-                Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
+        allow(&mut self.store, deadline);
+        let returned = match self.lane {
+            Lane::Compute => Ok(function.call(&mut self.store, params)),
+            Lane::Io => {
+                let halt = self.store.data().halt.clone();
+                until(deadline.timeout, &halt, function.call_async(&mut self.store, params)).await
             }
+        };
+        let stopped = match returned {
+            Ok(Ok((Ok(value),))) => return Ok(Some(value)),
+            Ok(Ok((Err(reason),))) => return Err(failed(reason)),
+            Ok(Err(ref error)) => self.stopped_by(error),
+            Err(stopped) => stopped,
+        };
+        self.usable = false;
+        self.backtrace = backtrace(stopped);
+        let (_, result, reason) = self.outcome_of(stopped);
+        Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
+    }
+
+    /// Why a call ended with `error`.
+    fn stopped_by<'e>(&self, error: &'e wasmtime::Error) -> Stopped<'e> {
+        match error.downcast_ref() {
+            Some(Trap::Interrupt) if self.store.data().halt.is_cut() => Stopped::Cut,
+            Some(Trap::Interrupt) => Stopped::Late,
+            _ => Stopped::Trapped(error),
+        }
+    }
+
+    fn in_time<'r, R: Returned>(&self, returned: &'r InTime<R>) -> Result<Result<&'r str, &'r str>, Stopped<'r>> {
+        match returned {
+            Ok(Ok(returned)) => Ok(returned.result()),
+            Ok(Err(error)) => Err(self.stopped_by(error)),
+            Err(stopped) => Err(*stopped),
         }
     }
 
     /// What a call that did not return is reported as: outcome, result and, where it says more, a reason.
-    fn outcome_of(&self, stopped: &Stopped) -> (Outcome, String, Option<String>) {
+    fn outcome_of(&self, stopped: Stopped<'_>) -> (Outcome, String, Option<String>) {
         let error = match stopped {
-            Stopped::Late => return (Outcome::TimedOut, "timeout".into(), None),
+            Stopped::Late | Stopped::Cut => return (Outcome::TimedOut, "timeout".into(), None),
             Stopped::Trapped(error) => error,
         };
         let memory = &self.store.data().memory;
         let (name, reason) = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => return (Outcome::TimedOut, "timeout".into(), None),
             // A guest that is refused memory gives up by `unreachable`; the cause is the better name.
             Some(_) if memory.refused => {
                 ("out of memory".into(), Some(format!("it asked for more than {}", bytesize::ByteSize(memory.most))))
@@ -229,32 +300,112 @@ struct Times {
 }
 
 /// Why a call did not return.
-enum Stopped {
+#[derive(Clone, Copy)]
+enum Stopped<'a> {
+    /// Its deadline came.
     Late,
-    Trapped(wasmtime::Error),
+    /// The run ended.
+    Cut,
+    /// It trapped.
+    Trapped(&'a wasmtime::Error),
 }
 
-/// One call into the guest, on the lane's terms. The epoch deadline must have been set.
-#[inline]
-async fn call<P, R>(
-    store: &mut Store<Guest>,
-    lane: Lane,
-    deadline: Deadline,
-    function: &TypedFunc<P, R>,
-    params: P,
-) -> Result<R, Stopped>
-where
-    P: ComponentNamedList + Lower + Send + Sync + 'static,
-    R: ComponentNamedList + Lift + Send + Sync + 'static,
-{
-    let returned = match (lane, deadline.timeout) {
-        (Lane::Compute, _) => function.call(store, params),
-        (Lane::Io, None) => function.call_async(store, params).await,
-        (Lane::Io, Some(timeout)) => {
-            tokio::time::timeout(timeout, function.call_async(store, params)).await.map_err(|_| Stopped::Late)?
+#[cold]
+fn backtrace(stopped: Stopped<'_>) -> Vec<Frame> {
+    let Stopped::Trapped(error) = stopped else { return Vec::new() };
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let unnamed = |index: u32| format!("function {index}");
+    let frames = backtrace.frames().iter().flat_map(|frame| {
+        // Several, where functions were inlined.
+        let symbols = frame.symbols().iter().map(|symbol| Frame {
+            function: symbol.name().or(frame.func_name()).map_or_else(|| unnamed(frame.func_index()), demangled),
+            place: symbol.file().map(|file| {
+                let numbers = [symbol.line(), symbol.column()].into_iter().flatten();
+                numbers.fold(file.to_owned(), |place, number| format!("{place}:{number}"))
+            }),
+        });
+        let function = frame.func_name().map_or_else(|| unnamed(frame.func_index()), demangled);
+        let bare = frame.symbols().is_empty().then_some(Frame { function, place: None });
+        symbols.chain(bare).collect::<Vec<_>>()
+    });
+    frames.collect()
+}
+
+/// A function's name as its source has it.
+fn demangled(name: &str) -> String {
+    let mut demangled = String::new();
+    if wasmtime_environ::demangle_function_name(&mut demangled, name).is_err() {
+        return name.to_owned();
+    }
+    // Rust's older mangling ends a name with a hash.
+    let is_hash = |part: &str| part.len() == 17 && part.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit());
+    match demangled.rsplit_once("::") {
+        Some((function, hash)) if hash.starts_with('h') && is_hash(hash) => function.to_owned(),
+        _ => demangled,
+    }
+}
+
+/// What an operation returns, in either of its types.
+trait Returned {
+    /// The result, or the result that is a failure.
+    fn result(&self) -> Result<&str, &str>;
+}
+
+impl Returned for (String,) {
+    #[inline]
+    fn result(&self) -> Result<&str, &str> {
+        Ok(&self.0)
+    }
+}
+
+impl Returned for (Result<String, String>,) {
+    #[inline]
+    fn result(&self) -> Result<&str, &str> {
+        self.0.as_deref().map_err(String::as_str)
+    }
+}
+
+/// What came of a call that may have been ended while it waited.
+type InTime<R> = Result<wasmtime::Result<R>, Stopped<'static>>;
+
+/// Waits for `call` until its time is up or it is cut.
+async fn until<R>(
+    timeout: Option<Duration>,
+    halt: &Halt,
+    call: impl Future<Output = wasmtime::Result<R>>,
+) -> InTime<R> {
+    let late = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
         }
     };
-    returned.map_err(Stopped::Trapped)
+    tokio::select! {
+        // In this order, so that a call that never waits neither arms a timer nor listens.
+        biased;
+        returned = call => Ok(returned),
+        () = late => Err(Stopped::Late),
+        () = halt.until_cut() => Err(Stopped::Cut),
+    }
+}
+
+/// Lets the next call of `store` run until `deadline`.
+#[inline]
+fn allow(store: &mut Store<Guest>, deadline: Deadline) {
+    store.data_mut().ticks_left = deadline.ticks;
+    store.set_epoch_deadline(1);
+}
+
+/// What the engine's tick means to a guest that is computing.
+fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    let guest = store.data_mut();
+    match guest.ticks_left.checked_sub(1) {
+        Some(left) if !guest.halt.is_cut() => {
+            guest.ticks_left = left;
+            Ok(UpdateDeadline::Continue(1))
+        }
+        _ => Ok(UpdateDeadline::Interrupt),
+    }
 }
 
 /// One timeout in the two currencies that enforce it: the runtime's timer, and epochs.
@@ -267,9 +418,8 @@ struct Deadline {
 impl Deadline {
     fn new(timeout: Option<Duration>, limits: &Limits) -> Self {
         let tick = tick(limits.timeout);
-        // One tick more, as the current one may be about to end.
-        let ticks = timeout.map_or(NEVER, |timeout| (timeout.as_nanos() / tick.as_nanos()) as u64 + 1);
-        Self { timeout, ticks: ticks.min(NEVER) }
+        // The first tick may come at once, and is not counted.
+        Self { timeout, ticks: timeout.map_or(u64::MAX, |timeout| (timeout.as_nanos() / tick.as_nanos()) as u64) }
     }
 
     fn of_hooks(limits: &Limits) -> Self {

@@ -6,7 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Type};
 
-use super::{Lane, TaskError};
+use super::TaskError;
 use crate::plan::Grants;
 
 /// An optional export of a task.
@@ -23,7 +23,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    const ALL: [Self; 4] = [Self::Prepare, Self::Setup, Self::Teardown, Self::Cleanup];
+    pub(super) const ALL: [Self; 4] = [Self::Prepare, Self::Setup, Self::Teardown, Self::Cleanup];
 
     fn name(self) -> &'static str {
         match self {
@@ -151,7 +151,7 @@ fn is_string(ty: Option<Type>) -> bool {
 }
 
 /// A function's type as WIT writes it, to the depth that an error needs.
-fn describe(function: &ComponentFunc) -> String {
+pub(super) fn describe(function: &ComponentFunc) -> String {
     let list = |types: Vec<Type>| types.iter().map(name).collect::<Vec<_>>().join(", ");
     let prefix = if function.async_() { "async " } else { "" };
     let returned = list(results(function));
@@ -189,23 +189,26 @@ fn name(ty: &Type) -> String {
     }
 }
 
-/// The lane for a component: the I/O lane where a function that it imports can wait in the host.
+/// The first import of a component that can wait in the host; it makes the component one for the I/O lane.
 ///
 /// Functions that every guest imports (`wasi:io`, `wasi:cli`, reading a clock, random numbers) do not count: without
 /// one of those below there is nothing they could wait for.
-pub(super) fn lane(engine: &Engine, component: &Component, grants: &Grants) -> Lane {
-    let waits = component.component_type().imports(engine).any(|(import, item)| match item.ty {
-        ComponentItem::ComponentFunc(function) => function.async_(),
+pub(super) fn waits(engine: &Engine, component: &Component, grants: &Grants) -> Option<String> {
+    let is_async = |item: &ComponentItem| matches!(item, ComponentItem::ComponentFunc(function) if function.async_());
+    component.component_type().imports(engine).find_map(|(import, item)| match item.ty {
         ComponentItem::ComponentInstance(instance) => {
-            let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
-            instance.exports(engine).any(|(function, item)| {
-                let is_async = matches!(&item.ty, ComponentItem::ComponentFunc(function) if function.async_());
-                is_async || can_wait(interface, function, grants)
-            })
+            let interface = unversioned(import);
+            let mut functions = instance.exports(engine);
+            let waits = functions.find(|(function, item)| is_async(&item.ty) || can_wait(interface, function, grants));
+            waits.map(|(function, _)| format!("{interface}.{function}"))
         }
-        _ => false,
-    });
-    if waits { Lane::Io } else { Lane::Compute }
+        item => is_async(&item).then(|| import.to_owned()),
+    })
+}
+
+/// An interface's name without its version.
+pub(super) fn unversioned(interface: &str) -> &str {
+    interface.split_once('@').map_or(interface, |(interface, _)| interface)
 }
 
 fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {

@@ -2,11 +2,17 @@
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::Lane;
+
+impl Lane {
+    /// The lane of a task, given an import of its that can wait in the host.
+    pub(super) fn of(waits: Option<&str>) -> Self {
+        if waits.is_some() { Self::Io } else { Self::Compute }
+    }
+}
 
 /// Runs a thread's work in its lane.
 pub struct Executor {
@@ -38,13 +44,5 @@ impl Executor {
                 }
             }
         }
-    }
-}
-
-/// Waits on the thread's own terms: the compute lane has nothing else to do meanwhile.
-pub async fn sleep(lane: Lane, duration: Duration) {
-    match lane {
-        Lane::Compute => std::thread::sleep(duration),
-        Lane::Io => tokio::time::sleep(duration).await,
     }
 }

@@ -4,7 +4,9 @@
 //! its operation is called and timed. Knows nothing of numbers, leases or reports.
 
 mod compile;
+mod halt;
 mod instance;
+mod inspect;
 mod interface;
 mod lane;
 
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Strategy};
+use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability;
@@ -25,11 +27,13 @@ use crate::clock::Clock;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use compile::{Compiled, Compiler};
-pub use instance::Instance;
+pub use halt::Halt;
+pub use instance::{Frame, Instance};
 use instance::MemoryLimit;
+pub use inspect::{Import, Inspection, Need, inspect};
 pub use interface::Hook;
 use interface::Interface;
-pub use lane::{Executor, sleep};
+pub use lane::Executor;
 
 /// How a task's calls run; chosen from the functions it imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,9 +90,18 @@ pub enum TaskError {
     },
 }
 
-/// The engine that compiles tasks and runs them; the same configuration in controller and workers, or a compiled task
-/// would not load.
-pub fn engine() -> Result<Engine, TaskError> {
+/// What an engine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To multiply a task: a trap says what happened and no more.
+    Multiply,
+    /// To find a task's mistakes: a trap says where it happened, in lines of source where the component knows them.
+    Debug,
+}
+
+/// The engine that compiles tasks and runs them; for one purpose the same configuration in controller and workers, or a
+/// compiled task would not load.
+pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -96,6 +109,10 @@ pub fn engine() -> Result<Engine, TaskError> {
         .epoch_interruption(true)
         // On, it costs every call two and a half times as much, and WASI 0.2 has no use for it.
         .concurrency_support(false);
+    match purpose {
+        Purpose::Multiply => config.wasm_backtrace_max_frames(None),
+        Purpose::Debug => config.wasm_backtrace_details(WasmBacktraceDetails::Enable),
+    };
     Engine::new(&config).map_err(|error| TaskError::Instantiate(format!("{error:#}")))
 }
 
@@ -106,6 +123,9 @@ pub struct Guest {
     pub(crate) current: Current,
     pub(crate) given: Arc<Given>,
     memory: MemoryLimit,
+    /// Ticks of the engine that the running call may still see.
+    ticks_left: u64,
+    halt: Halt,
 }
 
 impl WasiView for Guest {
@@ -132,6 +152,8 @@ pub struct Surroundings {
     pub output: Output,
     /// What the run gives its operations.
     pub given: Arc<Given>,
+    /// By which their calls are ended.
+    pub halt: Halt,
 }
 
 impl Task {
@@ -143,15 +165,10 @@ impl Task {
 
     fn link(engine: &Engine, component: &Component, plan: &RunPlan) -> Result<Self, TaskError> {
         let interface = Interface::of(engine, component, &plan.operation)?;
-        let lane = interface::lane(engine, component, &plan.grants);
-        let linked = |linker: &mut Linker<Guest>| {
-            capability::wasi::link(linker, lane)?;
-            capability::current::link(linker)?;
-            capability::run::link(linker)?;
-            linker.instantiate_pre(component)
-        };
-        let pre =
-            linked(&mut Linker::new(engine)).map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;
+        let lane = Lane::of(interface::waits(engine, component, &plan.grants).as_deref());
+        let pre = linker(engine, lane)
+            .and_then(|linker| linker.instantiate_pre(component))
+            .map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;
         Ok(Self { pre, lane, interface, limits: plan.limits, grants: plan.grants.clone() })
     }
 
@@ -164,6 +181,15 @@ impl Task {
     pub fn has(&self, hook: Hook) -> bool {
         self.interface.hook(hook).is_some()
     }
+}
+
+/// Everything that a task may import, as its lane needs it.
+fn linker(engine: &Engine, lane: Lane) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    capability::wasi::link(&mut linker, lane)?;
+    capability::current::link(&mut linker)?;
+    capability::run::link(&mut linker)?;
+    Ok(linker)
 }
 
 /// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths;

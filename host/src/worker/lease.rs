@@ -78,6 +78,10 @@ impl Lease {
     /// Adds numbers that the controller has leased.
     pub(super) fn add(&self, range: Range<u64>) {
         let mut state = self.lock();
+        if state.closed {
+            // Granted while the stop was on its way.
+            return;
+        }
         state.left += range.end - range.start;
         state.low = if state.wanted > self.threads { (range.end - range.start) / 2 } else { 0 };
         state.ranges.push_back(range);
@@ -89,6 +93,16 @@ impl Lease {
     /// No more will come.
     pub(super) fn close(&self) {
         self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// No more are drawn, not even of those that are there.
+    pub(super) fn stop(&self) {
+        let mut state = self.lock();
+        state.ranges.clear();
+        state.left = 0;
+        state.closed = true;
+        drop(state);
         self.changed.notify_all();
     }
 

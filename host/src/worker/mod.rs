@@ -17,7 +17,7 @@ use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind};
-use crate::task::{self, Executor, Surroundings, Task};
+use crate::task::{self, Executor, Halt, Purpose, Surroundings, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
 use lease::Lease;
 use thread::Thread;
@@ -90,7 +90,7 @@ struct Worker {
 impl Worker {
     fn load(plan: WorkerPlan) -> Result<(Self, Duration), String> {
         let begin = Instant::now();
-        let engine = task::engine().map_err(|error| error.to_string())?;
+        let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
         let task = Task::load(&engine, &plan.machine_code, &plan.run).map_err(|error| error.to_string())?;
         task::start_ticking(&engine, task::tick(plan.run.limits.timeout)).map_err(|error| error.to_string())?;
         let (lines, printed) = unbounded();
@@ -115,7 +115,8 @@ impl Worker {
     fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
         let data = self.plan.run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
-        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given })
+        let halt = Halt::default();
+        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, halt })
     }
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
@@ -190,7 +191,7 @@ impl Worker {
                 // A thread that is gone has said why.
                 let _ = start.send(clock.clone());
             }
-            scope.spawn(|| obey_while_running(commands, &lease));
+            scope.spawn(|| obey_while_running(commands, &lease, &surroundings.halt));
             self.pass_on(&events)?;
             wire::write(io::stdout(), &Message::Done(usage()))?;
             Ok(None)
@@ -227,10 +228,7 @@ impl Worker {
         while running > 0 {
             select! {
                 recv(events) -> event => match event {
-                    Ok(Event::Delta(part)) => {
-                        delta.metrics += &part.metrics;
-                        delta.numbers.extend(part.numbers);
-                    }
+                    Ok(Event::Delta(part)) => delta += part,
                     Ok(Event::Need(numbers)) => wire::write(io::stdout(), &Message::Need(numbers))?,
                     Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
                     Ok(Event::Ended) => running -= 1,
@@ -260,19 +258,24 @@ impl Worker {
 }
 
 fn send_delta(delta: &mut Delta) -> io::Result<()> {
-    if delta.numbers.is_empty() {
+    if delta.is_empty() {
         return Ok(());
     }
     wire::write(io::stdout(), &Message::Delta(std::mem::take(delta)))
 }
 
-/// Takes leases as they come. When stdin ends the controller needs nothing more of this worker: it may have died, and
+/// Takes leases, and the stop, as they come. When stdin ends the controller needs nothing more of this worker: it may have died, and
 /// a guest may be in a call that never returns.
-fn obey_while_running(mut commands: Commands, lease: &Lease) {
+fn obey_while_running(mut commands: Commands, lease: &Lease, halt: &Halt) {
     loop {
         match commands.next() {
             Ok(Some(Command::Lease(numbers))) => lease.add(numbers),
             Ok(Some(Command::NoMore)) => lease.close(),
+            Ok(Some(Command::Stop)) => {
+                halt.stop();
+                lease.stop();
+            }
+            Ok(Some(Command::Cut)) => halt.cut(),
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => std::process::exit(0),
         }

@@ -12,10 +12,10 @@ use super::Event;
 use super::lease::Lease;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind};
-use crate::metrics::{Metrics, Outcome, Sample};
+use crate::metrics::{Cut, Outcome, Sample};
 use crate::pace::{Next, Pacer};
 use crate::plan::RunPlan;
-use crate::task::{Executor, Hook, Instance, Surroundings, Task, TaskError, sleep};
+use crate::task::{Executor, Hook, Instance, Lane, Surroundings, Task, TaskError};
 use crate::wire::Delta;
 
 /// How often a thread hands on what it has counted.
@@ -79,7 +79,10 @@ impl Thread<'_> {
         let mut tally = Tally::default();
         let mut batch = Batch::default();
         let mut now_ns = clock.elapsed_ns();
-        while let Next::Due(due_ns) = pacer.next(now_ns) {
+        let halt = &self.surroundings.halt;
+        while let Next::Due(due_ns) = pacer.next(now_ns)
+            && !halt.is_stopped()
+        {
             if batch.left.is_empty() {
                 tally.book(batch.ran());
                 let Some(left) = self.lease.draw(batch.next_size(now_ns)) else { break };
@@ -89,9 +92,22 @@ impl Thread<'_> {
                 continue;
             }
             if due_ns > now_ns {
-                sleep(self.task.lane(), Duration::from_nanos(due_ns - now_ns)).await;
+                halt.sleep(self.task.lane(), Duration::from_nanos(due_ns - now_ns)).await;
+                now_ns = clock.elapsed_ns();
+                continue;
             }
-            now_ns = self.one(batch.take(), &mut instance, clock, &mut tally).await;
+            let ended = match self.task.lane() {
+                Lane::Compute => instance.call(batch.take(), clock, &mut self.count_in(&mut tally)),
+                Lane::Io => instance.call_async(batch.take(), clock, &mut self.count_in(&mut tally)).await,
+            };
+            match ended {
+                Ok(end_ns) => now_ns = end_ns,
+                Err(cut) => {
+                    batch.put_back();
+                    tally.delta.in_flight.push(cut);
+                    break;
+                }
+            }
             if now_ns >= tally.due_ns {
                 tally.book(batch.ran());
                 self.hand_on(&mut tally, now_ns);
@@ -114,34 +130,36 @@ impl Thread<'_> {
         self.tear_down(&mut instance).await;
     }
 
-    /// Runs and counts one operation; when it ended.
+    /// Counts one operation in `tally`.
     #[inline]
-    async fn one(&self, number: u64, instance: &mut Instance, clock: &Clock, tally: &mut Tally) -> u64 {
-        let mut service_ns = 0;
-        let end_ns = instance
-            .call(number, clock, &mut |sample| {
-                service_ns = sample.end_ns - sample.start_ns;
-                match self.unexpected(&sample) {
-                    None => tally.metrics.record(&sample),
-                    Some(reason) => {
-                        let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
-                        tally.metrics.record(&failed);
-                    }
+    fn count_in(&self, tally: &mut Tally) -> impl FnMut(Sample<'_>) {
+        move |sample: Sample<'_>| {
+            match self.unexpected(&sample) {
+                None => tally.delta.metrics.record(&sample),
+                Some(reason) => {
+                    let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
+                    tally.delta.metrics.record(&failed);
                 }
-            })
-            .await;
-        if service_ns > LONG_NS {
-            tally.due_ns = 0;
+            }
+            let service_ns = sample.end_ns - sample.start_ns;
+            if service_ns > LONG_NS {
+                tally.due_ns = 0;
+            }
+            if sample.outcome == Outcome::TimedOut && self.is_over(sample.end_ns) {
+                tally.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
+            }
         }
-        end_ns
+    }
+
+    /// Whether the run's duration, where one was planned, was over at `ns`.
+    fn is_over(&self, ns: u64) -> bool {
+        self.run.extent.duration().is_some_and(|duration| u128::from(ns) > duration.as_nanos())
     }
 
     /// Why a result that the task calls ok is a failure all the same.
     #[inline]
     fn unexpected(&self, sample: &Sample<'_>) -> Option<String> {
-        let expect = self.run.expect.as_ref()?;
-        let as_expected = sample.outcome != Outcome::Ok || expect.matches(sample.result);
-        (!as_expected).then(|| format!("the result does not match --expect {}", expect.as_str()))
+        self.run.expect.as_ref().filter(|_| sample.outcome == Outcome::Ok)?.unmet(sample.result)
     }
 
     /// A new instance in place of one that is worn or cannot be called any more.
@@ -160,10 +178,9 @@ impl Thread<'_> {
     }
 
     fn hand_on(&self, tally: &mut Tally, now_ns: u64) {
-        let Tally { metrics, numbers, .. } =
-            std::mem::replace(tally, Tally { due_ns: now_ns + HAND_ON_NS, ..Tally::default() });
-        if !numbers.is_empty() {
-            self.tell(Event::Delta(Delta { metrics, numbers }));
+        tally.due_ns = now_ns + HAND_ON_NS;
+        if !tally.delta.is_empty() {
+            self.tell(Event::Delta(std::mem::take(&mut tally.delta)));
         }
     }
 
@@ -180,18 +197,18 @@ impl Thread<'_> {
 /// What a thread has counted and not yet handed on.
 #[derive(Default)]
 struct Tally {
-    metrics: Metrics,
-    numbers: Vec<Range<u64>>,
+    delta: Delta,
     /// When to hand it on.
     due_ns: u64,
 }
 
 impl Tally {
     fn book(&mut self, ran: Range<u64>) {
-        match self.numbers.last_mut() {
+        let numbers = &mut self.delta.numbers;
+        match numbers.last_mut() {
             _ if ran.is_empty() => {}
             Some(last) if last.end == ran.start => last.end = ran.end,
-            _ => self.numbers.push(ran),
+            _ => numbers.push(ran),
         }
     }
 }
@@ -217,6 +234,11 @@ impl Batch {
         let number = self.left.start;
         self.left.start += 1;
         number
+    }
+
+    /// The number last taken did not run to its end.
+    fn put_back(&mut self) {
+        self.left.start -= 1;
     }
 
     /// The numbers that ran since this was last asked.

@@ -1,0 +1,114 @@
+//! Flags that several commands share: a task, what it may use, what it is given.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+use crate::capability::run::Data;
+use crate::plan::{DEFAULT_OPERATION, Dir, Expect, Grants, Limits};
+use crate::task::{Compiled, Compiler, TaskError};
+
+/// A task smaller than this compiles before anybody wonders what is going on.
+const LARGE_TASK: u64 = 1 << 20;
+
+/// A task and its surroundings.
+#[derive(Debug, Args)]
+pub(super) struct TaskFlags {
+    /// The task: a WebAssembly component
+    #[arg(value_name = "TASK.wasm")]
+    pub(super) path: PathBuf,
+
+    /// The task's arguments
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
+
+    #[command(flatten)]
+    pub(super) given: GivenFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitFlags {
+    /// Time for one operation; 0 is no limit
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
+    timeout: Duration,
+
+    /// Memory of one instance
+    #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
+    max_memory: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What the task is given")]
+pub(super) struct GivenFlags {
+    /// The task's export to call
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
+    pub(super) operation_name: String,
+
+    /// A CSV file whose rows the task can read; its first line names the columns
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) data: Option<PathBuf>,
+
+    /// An environment variable; K alone passes on gorgon's own
+    #[arg(long, value_name = "K=V", value_parser = values::variable)]
+    env: Vec<(String, String)>,
+
+    /// A directory, to read; with :rw to write as well
+    #[arg(long, value_name = "HOST::GUEST[:rw]")]
+    dir: Vec<Dir>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExpectFlag {
+    /// A result that does not match this regular expression is a failed operation
+    #[arg(long, value_name = "REGEX", value_parser = values::expect)]
+    pub(super) expect: Option<Expect>,
+}
+
+impl TaskFlags {
+    pub(super) fn grants(&self) -> Grants {
+        Grants { args: self.args.clone(), env: self.given.env.clone(), dirs: self.given.dir.clone() }
+    }
+}
+
+impl LimitFlags {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            timeout: (!self.timeout.is_zero()).then_some(self.timeout),
+            max_memory: self.max_memory,
+            recycle: None,
+        }
+    }
+}
+
+impl GivenFlags {
+    /// Reads the data file and looks for the directories, as every worker will: what is wrong is better said once.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if let Some(path) = &self.data {
+            Data::read(path)?;
+        }
+        for dir in &self.dir {
+            anyhow::ensure!(
+                dir.host.is_dir(),
+                "cannot grant `{}`: there is no directory `{}`",
+                dir,
+                dir.host.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Compiles a task; says so where that takes long enough to be noticed, and nobody wants quiet.
+pub(super) fn compile(compiler: &Compiler, path: &Path, quiet: bool) -> Result<Compiled, TaskError> {
+    compiler.compile(path, |bytes| {
+        if bytes > LARGE_TASK && !quiet {
+            anstream::eprintln!("compiling {}, {} ...", path.display(), bytesize::ByteSize(bytes).display().si());
+        }
+    })
+}

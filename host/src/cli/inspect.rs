@@ -1,0 +1,80 @@
+//! `gorgon inspect`: what a task exports, imports, and would need granted.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Exit;
+use super::flags::compile;
+use super::output::ignore_closed;
+use crate::plan::DEFAULT_OPERATION;
+use crate::task::{self, Compiler, Inspection, Lane, Purpose};
+
+/// Show what a task exports, imports, and would need granted; nothing of it is run
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon inspect task.wasm
+  gorgon inspect task.wasm --json
+
+Exit codes: 0 gorgon can run it, 1 it cannot, and why")]
+pub(super) struct Inspect {
+    /// The task: a WebAssembly component
+    #[arg(value_name = "TASK.wasm")]
+    task: PathBuf,
+
+    /// The export that is to be called
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
+    operation_name: String,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let engine = task::engine(Purpose::Multiply)?;
+        let compiled = compile(&Compiler::new(&engine)?, &self.task, self.json)?;
+        let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
+        let text = match self.json {
+            true => serde_json::to_string_pretty(&inspection)? + "\n",
+            false => text(&inspection),
+        };
+        ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;
+        Ok(match inspection.problem {
+            None => Exit::Done,
+            Some(problem) => {
+                anstream::eprintln!("gorgon: {problem}");
+                Exit::CouldNotRun
+            }
+        })
+    }
+}
+
+fn text(task: &Inspection) -> String {
+    let lane = match task.lane {
+        Lane::Compute => "compute",
+        Lane::Io => "io",
+    };
+    let size = bytesize::ByteSize(task.bytes).display().si();
+    let mut lines = vec![
+        format!("{}  {size}, sha256 {}", task.path, task.sha256),
+        format!("operation   {}", task.operation.as_deref().unwrap_or("none that gorgon can call")),
+        format!("lane        {lane}: {}", task.lane_reason),
+    ];
+    if !task.hooks.is_empty() {
+        lines.push(format!("hooks       {}", task.hooks.join(", ")));
+    }
+    lines.push("exports".into());
+    lines.extend(task.exports.iter().map(|export| format!("  {export}")));
+    lines.push(if task.imports.is_empty() { "imports     nothing" } else { "imports" }.into());
+    for import in &task.imports {
+        lines.push(format!("  {}", import.name));
+        lines.extend(import.functions.iter().map(|function| format!("    {function}")));
+    }
+    lines.push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
+    lines.extend(task.grants.iter().map(|need| format!("  {:<24}  for {}", need.flag, need.import)));
+    lines.join("\n") + "\n"
+}

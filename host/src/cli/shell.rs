@@ -1,0 +1,56 @@
+//! `gorgon completions` and `gorgon man`: what a shell and a manual need to know of the command line.
+
+use std::io::{self, Write};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::output::ignore_closed;
+use super::{Cli, Exit};
+
+/// Print a completion script for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon completions bash > ~/.local/share/bash-completion/completions/gorgon
+  gorgon completions zsh > ~/.zfunc/_gorgon
+  gorgon completions fish > ~/.config/fish/completions/gorgon.fish")]
+pub(super) struct Completions {
+    shell: Shell,
+}
+
+/// Print the manual, for man
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon man > ~/.local/share/man/man1/gorgon.1
+  gorgon man | man -l -")]
+pub(super) struct Man {}
+
+impl Completions {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "gorgon", &mut script);
+        print(&script)
+    }
+}
+
+impl Man {
+    /// One page: the command, then each subcommand's page after it.
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let mut pages = Vec::new();
+        let mut command = Cli::command();
+        command.build();
+        clap_mangen::Man::new(command.clone()).render(&mut pages)?;
+        for subcommand in command.get_subcommands().filter(|subcommand| !subcommand.is_hide_set()) {
+            let name = format!("gorgon {}", subcommand.get_name());
+            clap_mangen::Man::new(subcommand.clone().display_name(name)).render(&mut pages)?;
+        }
+        print(&pages)
+    }
+}
+
+fn print(bytes: &[u8]) -> anyhow::Result<Exit> {
+    ignore_closed(io::stdout().lock().write_all(bytes))?;
+    Ok(Exit::Done)
+}

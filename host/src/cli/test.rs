@@ -1,0 +1,219 @@
+//! `gorgon test`: debug a task, in this process, on one thread, every call shown.
+
+use std::io::Write;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+
+use super::flags::{ExpectFlag, TaskFlags, compile};
+use super::output::ignore_closed;
+use super::Exit;
+use crate::capability::output::Output;
+use crate::capability::run::{Data, Given};
+use crate::clock::Clock;
+use crate::metrics::{Outcome, Sample};
+use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
+use crate::report::units::{count, duration};
+use crate::task::{self, Compiler, Executor, Halt, Hook, Instance, Lane, Purpose, Surroundings, Task, TaskError};
+
+const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const DIM: Style = Style::new().dimmed();
+
+/// Debug a task: run it in this process, on one thread, and show every operation
+///
+/// What the task prints is shown as it comes. Where an operation traps, its own words come first, then the functions
+/// that were running, with lines of source where the component was built with debug information.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon test task.wasm
+  gorgon test task.wasm -n 10
+  gorgon test task.wasm --number 1234     the operation that failed in a run, by itself
+
+Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
+pub(super) struct Test {
+    #[command(flatten)]
+    task: TaskFlags,
+
+    /// Operations, one after the other
+    #[arg(short = 'n', long, value_name = "N", default_value_t = NonZeroU64::MIN)]
+    operations: NonZeroU64,
+
+    /// The first one's number
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    number: u64,
+
+    #[command(flatten)]
+    expect: ExpectFlag,
+}
+
+impl Test {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let plan = match self.plan() {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
+        self.task.given.check()?;
+        let engine = task::engine(Purpose::Debug)?;
+        let compiler = Compiler::new(&engine)?;
+        let compiled = compile(&compiler, &self.task.path, false)?;
+        let task = Task::load(&engine, &compiled.machine_code, &plan)?;
+        task::start_ticking(&engine, task::tick(plan.limits.timeout))?;
+        let session = Session { task: &task, plan: &plan, clock: Clock::new() };
+        Executor::new(task.lane())?.run(session.work_through())
+    }
+
+    fn plan(&self) -> Result<RunPlan, PlanError> {
+        let plan = RunPlan {
+            operation: self.task.given.operation_name.clone(),
+            shape: Shape::new(1, 1)?,
+            extent: Extent::new(Some(self.operations.get()), None)?,
+            first: self.number,
+            load_model: LoadModel::Closed,
+            start_jitter: std::time::Duration::ZERO,
+            seed: 0,
+            limits: self.task.limits.limits(),
+            expect: self.expect.expect.clone(),
+            grants: self.task.grants(),
+            data: self.task.given.data.clone(),
+        };
+        plan.checked()
+    }
+}
+
+/// A run whose every step is shown.
+struct Session<'a> {
+    task: &'a Task,
+    plan: &'a RunPlan,
+    clock: Clock,
+}
+
+impl Session<'_> {
+    async fn work_through(self) -> anyhow::Result<Exit> {
+        let mut prepared = String::new();
+        if self.task.has(Hook::Prepare) {
+            let mut instance = self.task.instantiate_bare(&self.surroundings("")?).await?;
+            let begin = Instant::now();
+            let returned = instance.prepare(self.task).await;
+            prepared = self.show_hook(Hook::Prepare, begin, returned, &instance)?;
+        }
+        let surroundings = self.surroundings(&prepared)?;
+        let tested = self.operate(&surroundings).await;
+        if self.task.has(Hook::Cleanup) {
+            let mut instance = self.task.instantiate_bare(&surroundings).await?;
+            let begin = Instant::now();
+            let returned = instance.cleanup(self.task, prepared).await;
+            self.show_hook(Hook::Cleanup, begin, returned, &instance)?;
+        }
+        tested
+    }
+
+    fn surroundings(&self, prepared: &str) -> anyhow::Result<Surroundings> {
+        let data = self.plan.data.as_deref().map(Data::read).transpose()?.unwrap_or_default();
+        Ok(Surroundings {
+            clock: self.clock.clone(),
+            output: Output::live(),
+            given: Arc::new(Given { prepared: prepared.to_owned(), data }),
+            halt: Halt::default(),
+        })
+    }
+
+    async fn operate(&self, surroundings: &Surroundings) -> anyhow::Result<Exit> {
+        let mut instance = self.instance(surroundings).await?;
+        let (mut ok, mut not_ok) = (0, 0);
+        for number in self.plan.numbers() {
+            if !instance.is_usable() {
+                instance = self.instance(surroundings).await?;
+            }
+            let mut shown = Ok(());
+            let mut show = |sample: Sample<'_>| {
+                let reason = self.plan.expect.as_ref().filter(|_| sample.outcome == Outcome::Ok);
+                let reason = reason.and_then(|expect| expect.unmet(sample.result));
+                let sample = match &reason {
+                    Some(reason) => Sample { outcome: Outcome::Failed, reason: Some(reason), ..sample },
+                    None => sample,
+                };
+                *(if sample.outcome == Outcome::Ok { &mut ok } else { &mut not_ok }) += 1;
+                shown = show_operation(&sample);
+            };
+            // Nobody cuts it: there is no other thread that could.
+            let _ = match self.task.lane() {
+                Lane::Compute => instance.call(number, &self.clock, &mut show),
+                Lane::Io => instance.call_async(number, &self.clock, &mut show).await,
+            };
+            shown?;
+            show_backtrace(&instance)?;
+        }
+        if self.task.has(Hook::Teardown) && instance.is_usable() {
+            let begin = Instant::now();
+            let returned = instance.teardown(self.task).await;
+            self.show_hook(Hook::Teardown, begin, returned, &instance)?;
+        }
+        if ok + not_ok > 1 {
+            print(format_args!("{} operations: {} ok, {} not", count(ok + not_ok), count(ok), count(not_ok)))?;
+        }
+        Ok(if not_ok > 0 { Exit::Failed } else { Exit::Done })
+    }
+
+    async fn instance(&self, surroundings: &Surroundings) -> anyhow::Result<Instance> {
+        let mut instance = self.task.instantiate_bare(surroundings).await?;
+        if self.task.has(Hook::Setup) {
+            let begin = Instant::now();
+            let returned = instance.setup(self.task).await;
+            self.show_hook(Hook::Setup, begin, returned, &instance)?;
+        }
+        Ok(instance)
+    }
+
+    /// Shows that a hook was called; where it failed, what was running.
+    fn show_hook<T>(
+        &self,
+        hook: Hook,
+        begin: Instant,
+        returned: Result<T, TaskError>,
+        instance: &Instance,
+    ) -> anyhow::Result<T> {
+        let took = duration(begin.elapsed().as_nanos() as u64);
+        match &returned {
+            Ok(_) => print(format_args!("{DIM}{hook}  {took}{DIM:#}"))?,
+            Err(_) => show_backtrace(instance)?,
+        }
+        Ok(returned?)
+    }
+}
+
+/// Number, result, outcome, time; its spans beneath.
+fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
+    let (style, mark) = match sample.outcome {
+        Outcome::Ok => (Style::new(), ""),
+        Outcome::Failed => (BAD, "  failed"),
+        Outcome::Trapped => (BAD, "  trapped"),
+        Outcome::TimedOut => (BAD, "  timed out"),
+    };
+    let result = if sample.result.is_empty() { "(empty)" } else { sample.result };
+    let reason = sample.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let took = duration(sample.end_ns - sample.start_ns);
+    print(format_args!("{style}{}  {result}{mark}  {took}{reason}{style:#}", sample.number))?;
+    for span in sample.spans.iter() {
+        let times = if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
+        print(format_args!("{DIM}  {}  {}{times}{DIM:#}", span.name, duration(span.latency.sum())))?;
+    }
+    Ok(())
+}
+
+fn show_backtrace(instance: &Instance) -> anyhow::Result<()> {
+    for (depth, frame) in instance.backtrace().iter().enumerate() {
+        print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", frame.function))?;
+        if let Some(place) = &frame.place {
+            print(format_args!("{DIM}      at {place}{DIM:#}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn print(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+    Ok(ignore_closed(writeln!(anstream::stdout().lock(), "{line}"))?)
+}

@@ -1,0 +1,98 @@
+//! What is known of a run so far.
+
+use std::time::{Duration, SystemTime};
+
+use crate::clock::system_monotonic;
+use crate::fault::Fault;
+use crate::metrics::{Cut, Metrics};
+use crate::numbers::Ledger;
+use crate::plan::RunPlan;
+use crate::report::{RunRecord, Startup, TaskFacts, WorkerFacts};
+use crate::wire::Delta;
+
+/// The books of a run; whoever is told of its progress may read them.
+pub struct Books<'a> {
+    pub(super) task: TaskFacts,
+    pub(super) plan: &'a RunPlan,
+    pub(super) beginning: Option<Beginning>,
+    pub(super) stopped: bool,
+    pub(super) ledger: Ledger,
+    pub(super) metrics: Metrics,
+    pub(super) in_flight: Vec<Cut>,
+    pub(super) overtime: Vec<Cut>,
+    pub(super) startup: Startup,
+    pub(super) faults: Vec<Fault>,
+    pub(super) workers: Vec<WorkerFacts>,
+}
+
+/// When the first operation could start, by the machine's two clocks.
+#[derive(Clone, Copy)]
+pub(super) struct Beginning {
+    pub(super) monotonic: Duration,
+    wall: SystemTime,
+}
+
+impl Beginning {
+    pub(super) fn now() -> Self {
+        Self { monotonic: system_monotonic(), wall: SystemTime::now() }
+    }
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn open(task: TaskFacts, plan: &'a RunPlan, startup: Startup) -> Self {
+        Self {
+            task,
+            plan,
+            beginning: None,
+            stopped: false,
+            ledger: Ledger::new(plan.numbers(), plan.shape.processes),
+            metrics: Metrics::default(),
+            in_flight: Vec::new(),
+            overtime: Vec::new(),
+            startup,
+            faults: Vec::new(),
+            workers: Vec::new(),
+        }
+    }
+
+    /// Books what `worker` has counted; false where it counted numbers that it did not hold.
+    #[must_use]
+    pub(super) fn count(&mut self, worker: u32, delta: &Delta) -> bool {
+        let mut held = self.ledger.confirm(worker, delta.numbers.iter().cloned());
+        for cut in &delta.in_flight {
+            held &= self.ledger.cut(worker, cut.number);
+        }
+        self.metrics += &delta.metrics;
+        self.in_flight.extend(&delta.in_flight);
+        self.overtime.extend(&delta.overtime);
+        held
+    }
+
+    /// How long the run has been going on; nothing before its beginning.
+    pub fn elapsed(&self) -> Duration {
+        let since = |beginning: Beginning| system_monotonic().saturating_sub(beginning.monotonic);
+        self.beginning.map_or(Duration::ZERO, since)
+    }
+
+    /// How many operations have ended, as far as is known.
+    pub fn completed(&self) -> u64 {
+        self.ledger.confirmed()
+    }
+
+    /// All of it.
+    pub fn record(&self) -> RunRecord {
+        RunRecord {
+            task: self.task.clone(),
+            plan: self.plan.clone(),
+            started_at: self.beginning.map_or_else(SystemTime::now, |beginning| beginning.wall),
+            stopped: self.stopped,
+            startup: self.startup,
+            metrics: self.metrics.clone(),
+            lost: self.ledger.lost().len(),
+            in_flight: self.in_flight.clone(),
+            overtime: self.overtime.clone(),
+            workers: self.workers.clone(),
+            faults: self.faults.clone(),
+        }
+    }
+}

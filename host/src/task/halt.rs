@@ -1,0 +1,116 @@
+//! The end of a worker's work, told to its threads from another one.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Lane;
+
+const RUNNING: u8 = 0;
+const STOPPED: u8 = 1;
+const CUT: u8 = 2;
+
+/// Ends the work of threads: first no operation starts any more, then not even those in flight go on.
+#[derive(Clone, Debug, Default)]
+pub struct Halt(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stage: AtomicU8,
+    /// Wakes the compute lane's sleepers.
+    asleep: Mutex<()>,
+    woken: Condvar,
+    /// Wakes the I/O lane's.
+    waiting: Notify,
+}
+
+impl Halt {
+    /// From now on no operation starts.
+    pub fn stop(&self) {
+        self.reach(STOPPED);
+    }
+
+    /// From now on no operation goes on: one that computes ends at the engine's next tick, one that waits at once.
+    pub fn cut(&self) {
+        self.reach(CUT);
+    }
+
+    /// Whether operations may no longer start.
+    #[inline]
+    pub fn is_stopped(&self) -> bool {
+        self.0.stage.load(Ordering::Relaxed) != RUNNING
+    }
+
+    /// Whether operations may no longer go on.
+    pub fn is_cut(&self) -> bool {
+        self.0.stage.load(Ordering::Relaxed) == CUT
+    }
+
+    /// Sleeps on the lane's terms: until `duration` is over, or until the stop.
+    pub async fn sleep(&self, lane: Lane, duration: Duration) {
+        match lane {
+            Lane::Compute => {
+                let asleep = self.0.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+                // How it ended changes nothing: the caller looks at the clock and at the stage.
+                let _ = self.0.woken.wait_timeout_while(asleep, duration, |()| !self.is_stopped());
+            }
+            Lane::Io => {
+                tokio::select! {
+                    () = tokio::time::sleep(duration) => {}
+                    () = self.reached(STOPPED) => {}
+                }
+            }
+        }
+    }
+
+    /// Waits, in the I/O lane, until operations are cut.
+    pub(super) async fn until_cut(&self) {
+        self.reached(CUT).await;
+    }
+
+    async fn reached(&self, stage: u8) {
+        loop {
+            // Listens before it looks, or it could miss the change between the two.
+            let changed = self.0.waiting.notified();
+            if self.0.stage.load(Ordering::SeqCst) >= stage {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn reach(&self, stage: u8) {
+        let asleep = self.0.asleep.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.stage.fetch_max(stage, Ordering::SeqCst);
+        drop(asleep);
+        self.0.woken.notify_all();
+        self.0.waiting.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::Executor;
+
+    #[test]
+    fn a_stop_wakes_sleepers_of_both_lanes_and_a_cut_stays_one() {
+        for lane in [Lane::Compute, Lane::Io] {
+            let halt = Halt::default();
+            std::thread::scope(|scope| {
+                let sleeper = scope.spawn(|| {
+                    let executor = Executor::new(lane).unwrap();
+                    executor.run(halt.sleep(lane, Duration::from_secs(3_600)));
+                });
+                halt.stop();
+                sleeper.join().unwrap();
+            });
+            assert!(halt.is_stopped() && !halt.is_cut());
+            halt.cut();
+            halt.stop();
+            assert!(halt.is_cut());
+        }
+    }
+}

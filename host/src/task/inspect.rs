@@ -1,0 +1,126 @@
+//! What a component is, seen from outside: nothing of it is run.
+
+use serde::Serialize;
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+
+use super::interface::{self, Hook, Interface};
+use super::{Compiled, Lane, TaskError, compile, linker};
+use crate::plan::Grants;
+
+/// What a component exports and imports, and what follows from that.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// Its file, as it was named.
+    pub path: String,
+    /// The file's SHA-256.
+    pub sha256: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// The operation's name and type; null where it has none that gorgon can call.
+    pub operation: Option<String>,
+    /// What keeps gorgon from running it; null where nothing does.
+    pub problem: Option<String>,
+    /// The lane in which it runs.
+    pub lane: Lane,
+    /// Why in that one.
+    pub lane_reason: String,
+    /// The hooks it exports.
+    pub hooks: Vec<String>,
+    /// Everything it exports: functions with their types, interfaces by name.
+    pub exports: Vec<String>,
+    /// Everything it imports.
+    pub imports: Vec<Import>,
+    /// What it can make use of only where it is granted.
+    pub grants: Vec<Need>,
+}
+
+/// An interface, or a function, that a component imports.
+#[derive(Clone, Debug, Serialize)]
+pub struct Import {
+    /// Its name.
+    pub name: String,
+    /// The interface's functions that are imported.
+    pub functions: Vec<String>,
+}
+
+/// Something to be granted.
+#[derive(Clone, Debug, Serialize)]
+pub struct Need {
+    /// The flag that grants it.
+    pub flag: &'static str,
+    /// The import that makes it usable.
+    pub import: String,
+}
+
+/// Interfaces that reach only what was granted, without their versions; of each, the function without which it would be
+/// of no use, and the flag that grants it.
+const GRANTED: [(&str, &str, &str); 3] = [
+    ("gorgon:task/run", "row", "--data FILE.csv"),
+    ("wasi:filesystem/types", "[method]descriptor.open-at", "--dir HOST::GUEST[:rw]"),
+    ("wasi:cli/environment", "get-environment", "--env K=V"),
+];
+
+/// Looks at a compiled component.
+pub fn inspect(engine: &Engine, compiled: &Compiled, operation: &str) -> Result<Inspection, TaskError> {
+    let component = compile::map(engine, &compiled.machine_code)?;
+    let component_type = component.component_type();
+    let exports = component_type.exports(engine).map(|(name, item)| match item.ty {
+        ComponentItem::ComponentFunc(function) => format!("{name}: {}", interface::describe(&function)),
+        _ => name.to_owned(),
+    });
+    let imports = component_type.imports(engine).map(|(name, item)| {
+        let functions = match &item.ty {
+            ComponentItem::ComponentInstance(instance) => {
+                let functions =
+                    instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                functions.map(|(function, _)| function.to_owned()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Import { name: name.to_owned(), functions }
+    });
+    let (exports, imports): (Vec<_>, Vec<_>) = (exports.collect(), imports.collect());
+    let waits = interface::waits(engine, &component, &Grants::default());
+    let lane = Lane::of(waits.as_deref());
+    let interface = Interface::of(engine, &component, operation);
+    let linked = linker(engine, lane).and_then(|linker| linker.instantiate_pre(&component));
+    let problem = match (&interface, linked) {
+        (Err(error), _) => Some(error.to_string()),
+        (_, Err(error)) => Some(TaskError::Interface(interface::unlinked(&error)).to_string()),
+        _ => None,
+    };
+    Ok(Inspection {
+        path: compiled.path.display().to_string(),
+        sha256: compiled.sha256.clone(),
+        bytes: compiled.bytes,
+        operation: interface
+            .is_ok()
+            .then(|| exports.iter().find(|export| export.starts_with(&format!("{operation}:"))).cloned())
+            .flatten(),
+        problem,
+        lane,
+        lane_reason: match waits {
+            Some(import) => format!("it imports {import}, which can wait in the host"),
+            None => "nothing that it imports can wait in the host".into(),
+        },
+        hooks: interface
+            .as_ref()
+            .map(|interface| Hook::ALL.into_iter().filter(|&hook| interface.hook(hook).is_some()))
+            .map(|hooks| hooks.map(|hook| hook.to_string()).collect())
+            .unwrap_or_default(),
+        grants: needs(&imports),
+        exports,
+        imports,
+    })
+}
+
+fn needs(imports: &[Import]) -> Vec<Need> {
+    let need = |import: &Import| {
+        let interface = interface::unversioned(&import.name);
+        let (_, function, flag) = GRANTED.iter().find(|(granted, ..)| *granted == interface)?;
+        let used = import.functions.iter().any(|imported| imported == function);
+        used.then(|| Need { flag, import: format!("{interface}.{function}") })
+    };
+    imports.iter().filter_map(need).collect()
+}
