@@ -1,21 +1,9 @@
 //! Worker processes that die: what they held is named, the run goes on, nobody is left behind.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
-use crate::support::{gorgon, guest, operation, ran};
-
-/// The worker processes of a running gorgon.
-fn workers(of: &Child) -> Vec<i32> {
-    let children = format!("/proc/{0}/task/{0}/children", of.id());
-    let text = std::fs::read_to_string(children).unwrap_or_default();
-    text.split_whitespace().filter_map(|process| process.parse().ok()).collect()
-}
-
-fn kill(process: i32) {
-    let killed = std::process::Command::new("kill").args(["-9", &process.to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
-}
+use crate::support::{gorgon, guest, lives, operation, ran, signal, spawn, wait_until, workers};
 
 #[test]
 fn a_worker_that_is_killed_is_replaced_and_its_numbers_are_named() {
@@ -35,7 +23,7 @@ fn a_worker_that_is_killed_is_replaced_and_its_numbers_are_named() {
     stderr.read_line(&mut line).unwrap();
     assert_eq!(line, "began\n");
     let victim = workers(&gorgon)[0];
-    kill(victim);
+    signal("KILL", victim);
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).unwrap();
     let ran = ran(gorgon.wait_with_output().unwrap());
@@ -69,17 +57,50 @@ fn no_worker_outlives_its_controller() {
     gorgon.kill().unwrap();
     gorgon.wait().unwrap();
     let begin = std::time::Instant::now();
-    for orphan in orphans {
-        // An ended process that nobody has waited for yet is still listed, as a zombie.
-        let alive = || {
-            let stat = std::fs::read_to_string(format!("/proc/{orphan}/stat")).unwrap_or_default();
-            !stat.is_empty() && !stat.contains(") Z ")
-        };
-        while alive() {
-            assert!(begin.elapsed().as_secs() < 10, "worker {orphan} goes on without its controller");
-            std::thread::yield_now();
+    wait_until("workers end without their controller", || !orphans.iter().any(|&orphan| lives(orphan)));
+    assert!(begin.elapsed().as_secs() < 1, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_run_whose_workers_die_over_and_over_ends_by_itself_and_says_why() {
+    let endless = operation("(loop (br 0))");
+    let mut gorgon = spawn(endless.path(), &["-n", "100", "-p", "2", "--timeout", "0"]);
+    wait_until("it ends", || {
+        for worker in workers(&gorgon) {
+            // It may be gone by now.
+            let _ = std::process::Command::new("kill").args(["-9", &worker.to_string()]).stderr(Stdio::null()).status();
         }
+        gorgon.try_wait().unwrap().is_some()
+    });
+    let output = gorgon.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(11) => {
+            let ran = ran(output);
+            assert_eq!(ran.adds_up().figure("/operations/completed"), 0);
+            assert!(stderr.contains("no more are replaced in this run"), "{stderr}");
+            assert!(stderr.contains("were never started"), "{stderr}");
+        }
+        // All died before the run began.
+        code => assert!(code == Some(1) && stderr.contains("ended before the run began"), "{code:?} {stderr}"),
     }
+}
+
+#[test]
+fn a_worker_that_is_stopped_for_a_while_loses_nothing() {
+    let gorgon = spawn(
+        &guest("sleeper"),
+        &["-n", "400", "-p", "2", "-t", "2", "--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=10"],
+    );
+    wait_until("both workers are there", || workers(&gorgon).len() == 2);
+    let worker = workers(&gorgon)[0];
+    signal("STOP", worker);
+    // The fault itself, not a wait for something.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    signal("CONT", worker);
+    let ran = ran(gorgon.wait_with_output().unwrap());
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 400);
+    assert_eq!((ran.code, ran.figure("/operations/lost")), (Some(0), 0), "{}", ran.stderr);
 }
 
 #[test]
@@ -98,7 +119,7 @@ fn a_thread_inside_a_long_operation_delays_nobodys_deltas() {
     }
     // Not to wait for something, but the very promise: what the other thread has done is confirmed by now.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    kill(workers(&gorgon)[0]);
+    signal("KILL", workers(&gorgon)[0]);
     let ran = ran(gorgon.wait_with_output().unwrap());
     assert_eq!(ran.adds_up().figure("/operations/completed"), 1_000);
     assert_eq!(ran.report["runs"][0]["faults"][0]["numbers"], serde_json::json!([[0, 0]]));

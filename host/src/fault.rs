@@ -1,5 +1,6 @@
 //! What goes wrong in a run besides its operations: always in the report, never an end of the run by itself.
 
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 /// Something that went wrong in a run, besides its operations.
@@ -29,6 +30,19 @@ pub enum FaultKind {
     Output,
     /// Operations of the plan were never started.
     NotStarted,
+}
+
+/// What to do about an error of the operating system that a limit of the user's may be behind.
+pub fn remedy(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE | Errno::ENFILE) => "; raise the limit of open files (ulimit -n), or run fewer processes",
+        Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u), or run fewer",
+        Some(Errno::ENOMEM) => {
+            "; raise the limit of address space (ulimit -v), of which an instance takes more than 4 GiB without using it, \
+             or run fewer threads"
+        }
+        _ => "",
+    }
 }
 
 impl Fault {

@@ -3,16 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use gorgon::cli::{Cli, Exit};
+use gorgon::cli::{self, Cli, Exit};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Where stderr or stdout is closed there is nobody to tell.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
-        }
+        Err(error) => return cli::answer(&error).into(),
     };
     match cli.run() {
         Ok(exit) => exit.into(),

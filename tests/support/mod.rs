@@ -1,8 +1,9 @@
 //! Running gorgon on tasks: built from their Rust sources, or written as WebAssembly text.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -19,18 +20,26 @@ pub(crate) fn gorgon() -> Command {
 pub(crate) fn guest(name: &str) -> PathBuf {
     static TARGET: OnceLock<PathBuf> = OnceLock::new();
     let target = TARGET.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--manifest-path"]).arg(manifest);
-        for package in ["hello", "hash", "spans", "recorder", "sleeper", "noop", "results"] {
-            build.args(["-p", package]);
-        }
-        let status = build.env("CARGO_TARGET_DIR", &target).status().expect("cargo starts");
-        assert!(status.success(), "the guests do not build; is the target there? `cargo xtask guests` installs it");
-        target
+        build(&["hello", "hash", "spans", "misbehave", "recorder", "sleeper", "noop", "results"], &["--release"])
     });
-    target.join("wasm32-wasip2/release").join(name).with_extension("wasm")
+    target.join("release").join(name).with_extension("wasm")
+}
+
+/// The component of an example with debug information.
+pub(crate) fn debug_guest(name: &str) -> PathBuf {
+    build(&[name], &[]).join("debug").join(name).with_extension("wasm")
+}
+
+/// Builds tasks; where cargo puts them, by profile.
+fn build(packages: &[&str], flags: &[&str]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--target", "wasm32-wasip2"]).args(flags).arg("--manifest-path").arg(manifest);
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
+    let status = build.env("CARGO_TARGET_DIR", &target).status().expect("cargo starts");
+    assert!(status.success(), "the guests do not build; is the target there? `cargo xtask guests` installs it");
+    target.join("wasm32-wasip2")
 }
 
 /// A component from WebAssembly text, in a file that lives as long as the value.
@@ -68,6 +77,42 @@ fn component(body: &str, data: &str) -> NamedTempFile {
             (func (export "operation") (param "n" u64) (result string)
                 (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#
     ))
+}
+
+/// Sends `signal`, such as `KILL`, to a process.
+pub(crate) fn signal(signal: &str, process: u32) {
+    let sent = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "no process {process} to send {signal} to");
+}
+
+/// The worker processes of a running gorgon.
+pub(crate) fn workers(of: &Child) -> Vec<u32> {
+    // Each thread has a list of its own, and any of them may have started a worker.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", of.id())).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()).collect()
+}
+
+/// Waits until `is_so`; a minute is more than anything here can take.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a process lives; one that has ended and that nobody has waited for does not.
+pub(crate) fn lives(process: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+/// A gorgon that runs, with its output for us.
+pub(crate) fn spawn(task: &Path, args: &[&str]) -> Child {
+    let mut command = gorgon();
+    command.arg("run").arg(task).args(["--json", "-"]).args(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gorgon starts")
 }
 
 /// What a finished gorgon has left.
@@ -120,6 +165,8 @@ impl Ran {
             };
             assert_eq!(of("completed"), sum(&run["results"], "operations"), "results");
             assert_eq!(of("completed"), sum(&run["timeline"]["buckets"], "started"), "started");
+            let cut = run["cut"].as_array().expect("an array").len() as u64;
+            assert!((of("in_flight")..=of("in_flight") + of("timed_out")).contains(&cut), "{cut} cut");
             assert_eq!(of("completed"), sum(&run["timeline"]["buckets"], "completed"), "completed");
             assert_eq!(of("completed"), sum(&run["workers"], "operations"), "workers");
             assert_eq!(of("completed"), run["latency_ns"]["count"].as_u64().unwrap_or_default());

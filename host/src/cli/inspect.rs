@@ -74,7 +74,8 @@ fn text(task: &Inspection) -> String {
         lines.push(format!("  {}", import.name));
         lines.extend(import.functions.iter().map(|function| format!("    {function}")));
     }
-    lines.push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
+    lines
+        .push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
     lines.extend(task.grants.iter().map(|need| format!("  {:<24}  for {}", need.flag, need.import)));
     lines.join("\n") + "\n"
 }

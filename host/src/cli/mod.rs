@@ -10,6 +10,7 @@ mod values;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
@@ -69,6 +70,28 @@ impl From<Exit> for ExitCode {
             Exit::Stopped => 130,
         })
     }
+}
+
+/// Answers a command line that is no command: with the help it asks for, or with a line that says what is wrong.
+pub fn answer(error: &clap::Error) -> Exit {
+    // Where stderr or stdout is closed there is nobody to tell.
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            return Exit::Done;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
+        _ => {
+            let text = error.to_string();
+            let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            let mut answer = problem.join(" ").trim_start_matches("error: ").to_owned();
+            for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")) {
+                answer = format!("{answer}; {tip}");
+            }
+            anstream::eprintln!("gorgon: {answer}; --help tells more");
+        }
+    }
+    Exit::Usage
 }
 
 impl Cli {

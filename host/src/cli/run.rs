@@ -29,16 +29,16 @@ Examples:
   gorgon run task.wasm -n 4000 -p 4 -t 10
   gorgon run task.wasm -d 30s -t 8 --json report.json
   gorgon run task.wasm -n 10000 --shape 1x1 --shape 1x2 --shape 2x2
-  gorgon run task.wasm -n 500 --env API=http://127.0.0.1:8080 --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
+  gorgon run task.wasm -n 500 --env USER=ada --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
 
 Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
 130 stopped by Ctrl-C or SIGTERM: what was done until then is reported")]
 pub(super) struct Run {
     #[command(flatten)]
-    task: TaskFlags,
+    load: Load,
 
     #[command(flatten)]
-    load: Load,
+    task: TaskFlags,
 
     #[command(flatten)]
     renew: RenewFlags,

@@ -8,9 +8,9 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
+use super::Exit;
 use super::flags::{ExpectFlag, TaskFlags, compile};
 use super::output::ignore_closed;
-use super::Exit;
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
@@ -35,9 +35,6 @@ Examples:
 
 Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
 pub(super) struct Test {
-    #[command(flatten)]
-    task: TaskFlags,
-
     /// Operations, one after the other
     #[arg(short = 'n', long, value_name = "N", default_value_t = NonZeroU64::MIN)]
     operations: NonZeroU64,
@@ -48,6 +45,9 @@ pub(super) struct Test {
 
     #[command(flatten)]
     expect: ExpectFlag,
+
+    #[command(flatten)]
+    task: TaskFlags,
 }
 
 impl Test {
@@ -198,14 +198,18 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
     let took = duration(sample.end_ns - sample.start_ns);
     print(format_args!("{style}{}  {result}{mark}  {took}{reason}{style:#}", sample.number))?;
     for span in sample.spans.iter() {
-        let times = if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
+        let times =
+            if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
         print(format_args!("{DIM}  {}  {}{times}{DIM:#}", span.name, duration(span.latency.sum())))?;
     }
     Ok(())
 }
 
 fn show_backtrace(instance: &Instance) -> anyhow::Result<()> {
-    for (depth, frame) in instance.backtrace().iter().enumerate() {
+    let frames = instance.backtrace();
+    // What Rust does between a panic and the trap that ends it is of no use to anybody.
+    let panic = frames.iter().rposition(|frame| frame.function.starts_with("core::panicking::"));
+    for (depth, frame) in frames.iter().skip(panic.map_or(0, |at| at + 1)).enumerate() {
         print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", frame.function))?;
         if let Some(place) = &frame.place {
             print(format_args!("{DIM}      at {place}{DIM:#}"))?;

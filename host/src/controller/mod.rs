@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, remedy};
 use crate::metrics::Metrics;
 use crate::numbers::NumberSet;
 use crate::plan::RunPlan;
@@ -22,8 +22,8 @@ use crate::report::{RunRecord, Startup, TaskFacts, WorkerFacts};
 use crate::task::{Compiled, Hook, Task};
 use crate::transport::{Event, Worker, describe};
 use crate::wire::{Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
-pub use books::Books;
 use books::Beginning;
+pub use books::Books;
 
 /// Workers that are replaced in one run; a task that kills more than these is not going to stop.
 const MAX_REPLACEMENTS: u32 = 3;
@@ -70,7 +70,7 @@ pub type Observer<'a> = dyn FnMut(RunEvent<'_>) + 'a;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A worker process could not be started.
-    #[error("cannot start a worker process: {0}; fewer processes or threads may help")]
+    #[error("cannot start a worker process: {0}{remedy}", remedy = remedy(.0))]
     Launch(#[from] io::Error),
     /// A worker could not begin, and said why.
     #[error("{0}")]
@@ -78,8 +78,8 @@ pub enum RunError {
     /// A worker died before the start.
     #[error("a worker process ended before the run began: {0}")]
     Died(String),
-    /// It was asked to stop before the start.
-    #[error("stopped before the first operation")]
+    /// It was asked to stop.
+    #[error("it was stopped")]
     Stopped,
 }
 
@@ -92,11 +92,7 @@ pub fn run(
     stops: &Receiver<()>,
     observe: &mut Observer<'_>,
 ) -> Result<RunRecord, RunError> {
-    let prepared = match task.has(Hook::Prepare) {
-        true => hook::call(compiled, plan, Command::Prepare, stops, observe)?,
-        false => String::new(),
-    };
-    let task_facts = TaskFacts {
+    let facts = TaskFacts {
         path: compiled.path.display().to_string(),
         sha256: compiled.sha256.clone(),
         bytes: compiled.bytes,
@@ -104,7 +100,17 @@ pub fn run(
         lane: task.lane(),
     };
     let startup = Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() };
-    let books = Books::open(task_facts, plan, startup);
+    let mut books = Books::open(facts, plan, startup);
+    let prepared = match task.has(Hook::Prepare) {
+        true => match hook::call(compiled, plan, Command::Prepare, stops, observe) {
+            Err(RunError::Stopped) => {
+                books.stopped = true;
+                return Ok(books.record());
+            }
+            prepared => prepared?,
+        },
+        false => String::new(),
+    };
     let mut run = Run::new(books, compiled, &prepared, stops, observe);
     let ran = run.work_through();
     (run.observe)(RunEvent::Ended);
@@ -114,7 +120,10 @@ pub fn run(
     {
         run.fault(FaultKind::Cleanup, error.to_string(), &NumberSet::default());
     }
-    ran?;
+    match ran {
+        Err(RunError::Stopped) => run.books.stopped = true,
+        ran => ran?,
+    }
     Ok(run.books.record())
 }
 
@@ -373,7 +382,7 @@ impl<'a, 'o> Run<'a, 'o> {
             format!("worker process {process} died ({how}); {} operations that it held are lost; {then}", lost.len());
         self.fault(FaultKind::WorkerDied, message, &lost);
         if replace && let Err(error) = self.launch() {
-            let message = format!("a worker could not be replaced: {error}");
+            let message = format!("a worker could not be replaced: {error}{}", remedy(&error));
             self.fault(FaultKind::WorkerDied, message, &NumberSet::default());
         }
         Ok(())

@@ -26,7 +26,7 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 /// An open-addressing table from bucket index to count. Durations cluster, and neighbouring indices fall into
 /// neighbouring slots, so that a look-up is nearly always one probe. The table doubles as buckets come into use, up to
 /// 2^16 slots, where each index has the slot of its own number: a sparse histogram becomes a dense one without a mode.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Histogram {
     slots: Vec<u64>,
     used: usize,
@@ -37,13 +37,18 @@ pub struct Histogram {
     max: u64,
 }
 
+impl Default for Histogram {
+    fn default() -> Self {
+        // No duration is above this minimum, so that recording need not ask whether there is one.
+        Self { slots: Vec::new(), used: 0, count: 0, overflow: 0, sum: 0, min: u64::MAX, max: 0 }
+    }
+}
+
 impl Histogram {
     /// Counts one duration.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        if self.count == 0 || ns < self.min {
-            self.min = ns;
-        }
+        self.min = self.min.min(ns);
         self.max = self.max.max(ns);
         self.sum = self.sum.saturating_add(ns);
         self.count += 1;
@@ -95,6 +100,16 @@ impl Histogram {
 
     #[inline]
     fn add(&mut self, index: u16, count: u64) {
+        // Where the index has its own slot, as nearly all have, this is all.
+        let at = usize::from(index) & self.slots.len().wrapping_sub(1);
+        match self.slots.get_mut(at) {
+            Some(slot) if *slot >> COUNT_BITS == u64::from(index) && *slot != 0 => *slot += count,
+            _ => self.add_elsewhere(index, count),
+        }
+    }
+
+    #[cold]
+    fn add_elsewhere(&mut self, index: u16, count: u64) {
         if self.used * 4 >= self.slots.len() * 3 {
             self.grow();
         }
@@ -134,7 +149,7 @@ impl AddAssign<&Histogram> for Histogram {
         if other.count == 0 {
             return;
         }
-        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         self.sum = self.sum.saturating_add(other.sum);
         self.count += other.count;
@@ -142,6 +157,15 @@ impl AddAssign<&Histogram> for Histogram {
         for &slot in other.slots.iter().filter(|&&slot| slot != 0) {
             let (index, count) = unpack(slot);
             self.add(index, count);
+        }
+    }
+}
+
+impl AddAssign<Histogram> for Histogram {
+    fn add_assign(&mut self, other: Histogram) {
+        match self.count {
+            0 => *self = other,
+            _ => *self += &other,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the order.
 
 mod histogram;
+mod recorder;
 mod spans;
 mod timeline;
 
@@ -16,6 +17,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
 pub use histogram::{HIGHEST_NS, Histogram};
+pub use recorder::Recorder;
 pub use spans::{Span, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
@@ -119,24 +121,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts one operation.
-    #[inline]
-    pub fn record(&mut self, sample: &Sample<'_>) {
-        let service_ns = sample.end_ns - sample.start_ns;
-        let id = self.intern(sample.outcome, shorten(sample.result), 1);
-        let of_result = &mut self.results[id];
-        of_result.first_number = of_result.first_number.min(sample.number);
-        of_result.latency.record(service_ns);
-        if let Some(reason) = sample.reason {
-            count_reason(&mut of_result.reasons, shorten(reason), 1);
-        }
-        if !sample.spans.is_empty() {
-            of_result.spans += sample.spans;
-        }
-        self.timeline.record(sample.start_ns, sample.end_ns, id);
-        self.widen(Window { first_start_ns: sample.start_ns, last_end_ns: sample.end_ns });
-    }
-
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
         self.results.is_empty()

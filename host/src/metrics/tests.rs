@@ -15,13 +15,13 @@ struct Operation {
 }
 
 fn count(operations: &[Operation]) -> Metrics {
-    let mut metrics = Metrics::default();
+    let mut recorder = Recorder::default();
     for operation in operations {
         let mut spans = Spans::default();
         if let Some((name, ns)) = &operation.span {
             spans.record(name, *ns);
         }
-        metrics.record(&Sample {
+        recorder.record(&Sample {
             number: operation.number,
             start_ns: operation.start_ns,
             end_ns: operation.start_ns + operation.service_ns,
@@ -31,7 +31,7 @@ fn count(operations: &[Operation]) -> Metrics {
             spans: &spans,
         });
     }
-    metrics
+    recorder.take()
 }
 
 fn operation() -> impl Strategy<Value = Operation> {

@@ -46,28 +46,11 @@ pub struct Timeline {
     interval_ns: u64,
     first: u64,
     buckets: Vec<Bucket>,
-    /// The bucket used last and when it begins: most operations begin and end in one interval, and looking is cheaper
-    /// than dividing.
-    #[serde(skip)]
-    recent: Recent,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Recent {
-    at: usize,
-    start_ns: u64,
-}
-
-impl Default for Recent {
-    /// None: no timeline has so many buckets.
-    fn default() -> Self {
-        Self { at: usize::MAX, start_ns: 0 }
-    }
 }
 
 impl Default for Timeline {
     fn default() -> Self {
-        Self { interval_ns: BASE_INTERVAL_NS, first: 0, buckets: Vec::new(), recent: Recent::default() }
+        Self { interval_ns: BASE_INTERVAL_NS, first: 0, buckets: Vec::new() }
     }
 }
 
@@ -82,12 +65,17 @@ impl Timeline {
         self.buckets.iter().enumerate().map(|(i, bucket)| ((self.first + i as u64) * self.interval_ns, bucket))
     }
 
-    #[inline]
-    pub(super) fn record(&mut self, start_ns: u64, end_ns: u64, id: usize) {
-        self.bucket_at(start_ns).started += 1;
-        let bucket = self.bucket_at(end_ns);
-        bucket.latency.record(end_ns - start_ns);
-        bucket.count(id, 1);
+    /// Counts operations that began at `ns`.
+    pub(super) fn start(&mut self, ns: u64, operations: u64) {
+        self.bucket_at(ns).started += operations;
+    }
+
+    /// Counts operations with the result `id` and these durations, which ended at about `ns`: in the base interval that
+    /// holds it.
+    pub(super) fn end(&mut self, ns: u64, id: usize, durations: &Histogram) {
+        let bucket = self.bucket_at(ns);
+        bucket.count(id, durations.count());
+        bucket.latency += durations;
     }
 
     /// Adds `other`, whose result `i` is our result `ids[i]`. The coarser of the two intervals wins.
@@ -100,30 +88,18 @@ impl Timeline {
         }
     }
 
-    #[inline]
     fn bucket_at(&mut self, ns: u64) -> &mut Bucket {
-        if ns.wrapping_sub(self.recent.start_ns) >= self.interval_ns || self.recent.at >= self.buckets.len() {
-            self.find(ns);
-        }
-        &mut self.buckets[self.recent.at]
-    }
-
-    /// Makes the bucket for `ns` the recent one.
-    #[cold]
-    fn find(&mut self, ns: u64) {
         loop {
             let wanted = ns / self.interval_ns;
             let at = wanted.wrapping_sub(self.first);
             if at < self.buckets.len() as u64 {
-                self.recent = Recent { at: at as usize, start_ns: wanted * self.interval_ns };
-                return;
+                return &mut self.buckets[at as usize];
             }
             self.reach(wanted);
         }
     }
 
     /// Makes room for the interval `wanted`, or merges neighbours where that would be one bucket too many.
-    #[cold]
     fn reach(&mut self, wanted: u64) {
         if self.buckets.is_empty() {
             self.first = wanted;
@@ -136,8 +112,6 @@ impl Timeline {
         let missing = (self.first - first) as usize;
         self.buckets.splice(0..0, std::iter::repeat_with(Bucket::default).take(missing));
         self.first = first;
-        // It may have moved.
-        self.recent = Recent::default();
         self.buckets.resize_with((last - first + 1) as usize, Bucket::default);
     }
 
@@ -152,6 +126,6 @@ impl Timeline {
                 None => merged.push(bucket),
             }
         }
-        *self = Self { interval_ns: self.interval_ns * 2, first, buckets: merged, ..Self::default() };
+        *self = Self { interval_ns: self.interval_ns * 2, first, buckets: merged };
     }
 }

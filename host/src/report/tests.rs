@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::fault::FaultKind;
-use crate::metrics::{Metrics, Sample, Spans};
+use crate::metrics::{Metrics, Recorder, Sample, Spans};
 use crate::plan::{Expect, Extent, Grants, Limits, Shape};
 use crate::task::Lane;
 
@@ -65,7 +65,7 @@ pub(super) fn record(threads: u32) -> RunRecord {
 }
 
 fn metrics() -> Metrics {
-    let mut metrics = Metrics::default();
+    let mut recorder = Recorder::default();
     for number in 0..2_000_u64 {
         let (outcome, result, reason) = match number % 100 {
             0 => (Outcome::Failed, "500", Some("the server said no")),
@@ -80,9 +80,9 @@ fn metrics() -> Metrics {
         }
         let start_ns = number * 250_000;
         let end_ns = start_ns + 100_000 + number * 10;
-        metrics.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans });
+        recorder.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans });
     }
-    metrics
+    recorder.take()
 }
 
 #[test]

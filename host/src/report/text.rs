@@ -63,7 +63,9 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
         writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(&result.result), shown(reason))?;
     }
-    for (result, command) in run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS) {
+    for (result, command) in
+        run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS)
+    {
         writeln!(to, "{DIM}{} again: {command}{DIM:#}", shown(&result.result))?;
     }
     for note in notes(run, clock_ns) {

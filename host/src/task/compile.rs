@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::TaskError;
+use super::{TaskError, describe};
 
 /// A compiled task that nobody used for this long is removed when another one is stored.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -74,7 +74,7 @@ impl Compiler {
         if !cached {
             compiling(wasm.len() as u64);
             let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
-            let code = self.engine.precompile_component(&wasm).map_err(|error| unusable(format!("{error:#}")))?;
+            let code = self.engine.precompile_component(&wasm).map_err(|error| unusable(describe(&error)))?;
             self.store(&machine_code, &code)
                 .map_err(|error| unusable(format!("it cannot be kept as `{}`: {error}", machine_code.display())))?;
         }
@@ -127,7 +127,7 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
     // checked, belongs to this user and can be written by nobody else; files get there only by the rename of what
     // `precompile_component` returned, and are never changed in place. Whoever can write there as this user could
     // replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own header.
-    unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(format!("{error:#}")))
+    unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
 }
 
 /// Reads a component's file, and says what else it is where it is none.
@@ -215,7 +215,9 @@ mod tests {
         let file = directory.path().join("x.cwasm");
         fs::write(&file, b"anything").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = map(&super::super::engine(super::super::Purpose::Multiply).unwrap(), &file).err().map(|error| error.to_string());
+        let error = map(&super::super::engine(super::super::Purpose::Multiply).unwrap(), &file)
+            .err()
+            .map(|error| error.to_string());
         assert!(error.is_some_and(|error| error.contains("can be written by others")));
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, Wa
 use wasmtime_wasi::I32Exit;
 
 use super::interface::OperationType;
-use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, tick};
+use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe, tick};
 use crate::capability;
 use crate::capability::current::Current;
 use crate::clock::Clock;
@@ -56,7 +56,7 @@ impl Task {
 
     /// Makes an instance, without calling its `setup`.
     pub async fn instantiate_bare(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
-        let failed = |error: wasmtime::Error| TaskError::Instantiate(format!("{error:#}"));
+        let failed = |error: wasmtime::Error| TaskError::Instantiate(describe(&error));
         let guest = Guest {
             wasi: capability::wasi::context(&self.grants, &surroundings.output).map_err(failed)?,
             table: ResourceTable::new(),
@@ -69,6 +69,7 @@ impl Task {
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(tick_by);
+        store.set_epoch_deadline(1);
         allow(&mut store, Deadline::of_hooks(&self.limits));
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
@@ -128,7 +129,12 @@ impl Instance {
     }
 
     /// The same for a task of the I/O lane, on the thread's runtime.
-    pub async fn call_async(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
+    pub async fn call_async(
+        &mut self,
+        number: u64,
+        clock: &Clock,
+        count: &mut impl FnMut(Sample<'_>),
+    ) -> Result<u64, Cut> {
         self.ready();
         let (timeout, halt) = (self.deadline.timeout, self.store.data().halt.clone());
         match &self.operation {
@@ -333,15 +339,14 @@ fn backtrace(stopped: Stopped<'_>) -> Vec<Frame> {
 
 /// A function's name as its source has it.
 fn demangled(name: &str) -> String {
-    let mut demangled = String::new();
-    if wasmtime_environ::demangle_function_name(&mut demangled, name).is_err() {
-        return name.to_owned();
+    if let Ok(rust) = rustc_demangle::try_demangle(name) {
+        // Without the hashes that tell crates and instances apart.
+        return format!("{rust:#}");
     }
-    // Rust's older mangling ends a name with a hash.
-    let is_hash = |part: &str| part.len() == 17 && part.bytes().skip(1).all(|byte| byte.is_ascii_hexdigit());
-    match demangled.rsplit_once("::") {
-        Some((function, hash)) if hash.starts_with('h') && is_hash(hash) => function.to_owned(),
-        _ => demangled,
+    let mut other = String::new();
+    match wasmtime_environ::demangle_function_name(&mut other, name) {
+        Ok(()) => other,
+        Err(_) => name.to_owned(),
     }
 }
 
@@ -393,10 +398,10 @@ async fn until<R>(
 #[inline]
 fn allow(store: &mut Store<Guest>, deadline: Deadline) {
     store.data_mut().ticks_left = deadline.ticks;
-    store.set_epoch_deadline(1);
 }
 
-/// What the engine's tick means to a guest that is computing.
+/// What the engine's tick means to a guest that is computing. It is called at every tick, and arms the next, so that a
+/// call need not arm anything.
 fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
     match guest.ticks_left.checked_sub(1) {

@@ -225,7 +225,11 @@ fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {
     }
 }
 
-/// wasmtime's word for an import that nothing provides, put for the one who wrote the task.
+/// An import that nothing provides, put for the one who wrote the task.
 pub(super) fn unlinked(error: &wasmtime::Error) -> String {
-    format!("imports what nothing here provides ({}): remove that import", error.root_cause())
+    // wasmtime's words name the interface, then the function in it, each between backticks.
+    let text = format!("{error:#}");
+    let names: Vec<_> = text.split('`').skip(1).step_by(2).collect();
+    let import = if names.is_empty() { text } else { names.join(".") };
+    format!("imports `{import}`, which nothing here provides ({}): build it without that import", error.root_cause())
 }

@@ -5,8 +5,8 @@
 
 mod compile;
 mod halt;
-mod instance;
 mod inspect;
+mod instance;
 mod interface;
 mod lane;
 
@@ -24,13 +24,14 @@ use crate::capability::current::Current;
 use crate::capability::output::Output;
 use crate::capability::run::Given;
 use crate::clock::Clock;
+use crate::fault::remedy;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use compile::{Compiled, Compiler};
 pub use halt::Halt;
-pub use instance::{Frame, Instance};
-use instance::MemoryLimit;
 pub use inspect::{Import, Inspection, Need, inspect};
+use instance::MemoryLimit;
+pub use instance::{Frame, Instance};
 pub use interface::Hook;
 use interface::Interface;
 pub use lane::Executor;
@@ -113,7 +114,16 @@ pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
         Purpose::Multiply => config.wasm_backtrace_max_frames(None),
         Purpose::Debug => config.wasm_backtrace_details(WasmBacktraceDetails::Enable),
     };
-    Engine::new(&config).map_err(|error| TaskError::Instantiate(format!("{error:#}")))
+    Engine::new(&config).map_err(|error| TaskError::Instantiate(describe(&error)))
+}
+
+/// An error of wasmtime's in one line; where the operating system's is behind it, with what to do.
+fn describe(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}").replace('\n', " ");
+    // wasmtime passes on the system's errors in a type of its own, as text.
+    let code = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+    let advice = code.map(std::io::Error::from_raw_os_error).as_ref().map_or("", remedy);
+    format!("{text}{advice}")
 }
 
 /// The state behind one instance's imports.

@@ -16,7 +16,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, remedy};
 use crate::task::{self, Executor, Halt, Purpose, Surroundings, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
 use lease::Lease;
@@ -169,7 +169,7 @@ impl Worker {
                 if let Err(error) = spawned {
                     drop(start);
                     lease.close();
-                    return Ok(Some(format!("cannot start thread {i}: {error}; run fewer threads")));
+                    return Ok(Some(format!("cannot start thread {i}: {error}{}", remedy(&error))));
                 }
             }
             drop((events_in, starts));

@@ -11,8 +11,8 @@ use crossbeam::channel::{Receiver, Sender};
 use super::Event;
 use super::lease::Lease;
 use crate::clock::Clock;
-use crate::fault::{Fault, FaultKind};
-use crate::metrics::{Cut, Outcome, Sample};
+use crate::fault::{Fault, FaultKind, remedy};
+use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::{Next, Pacer};
 use crate::plan::RunPlan;
 use crate::task::{Executor, Hook, Instance, Lane, Surroundings, Task, TaskError};
@@ -49,7 +49,9 @@ impl Thread<'_> {
     pub(super) fn run(self) {
         let executor = match Executor::new(self.task.lane()) {
             Ok(executor) => executor,
-            Err(error) => return self.tell(Event::Refused(format!("cannot start a thread: {error}"))),
+            Err(error) => {
+                return self.tell(Event::Refused(format!("cannot start a thread: {error}{}", remedy(&error))));
+            }
         };
         executor.run(async {
             match self.first_instance().await {
@@ -135,10 +137,10 @@ impl Thread<'_> {
     fn count_in(&self, tally: &mut Tally) -> impl FnMut(Sample<'_>) {
         move |sample: Sample<'_>| {
             match self.unexpected(&sample) {
-                None => tally.delta.metrics.record(&sample),
+                None => tally.recorder.record(&sample),
                 Some(reason) => {
                     let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
-                    tally.delta.metrics.record(&failed);
+                    tally.recorder.record(&failed);
                 }
             }
             let service_ns = sample.end_ns - sample.start_ns;
@@ -180,7 +182,8 @@ impl Thread<'_> {
     fn hand_on(&self, tally: &mut Tally, now_ns: u64) {
         tally.due_ns = now_ns + HAND_ON_NS;
         if !tally.delta.is_empty() {
-            self.tell(Event::Delta(std::mem::take(&mut tally.delta)));
+            let metrics = tally.recorder.take();
+            self.tell(Event::Delta(Delta { metrics, ..std::mem::take(&mut tally.delta) }));
         }
     }
 
@@ -197,6 +200,8 @@ impl Thread<'_> {
 /// What a thread has counted and not yet handed on.
 #[derive(Default)]
 struct Tally {
+    recorder: Recorder,
+    /// All but the metrics.
     delta: Delta,
     /// When to hand it on.
     due_ns: u64,

@@ -1,0 +1,73 @@
+//! Counting one operation after the other: the hot end of [`Metrics`].
+
+use super::{BASE_INTERVAL_NS, Histogram, Metrics, Sample, Window, count_reason, shorten};
+
+/// Counts operations, and gives what it counted as [`Metrics`].
+///
+/// A duration belongs to a result and to an interval of time. It is recorded once, for the result within the interval
+/// that is now; when operations begin to end in another interval, that one is added to both sums.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    metrics: Metrics,
+    /// The durations of the operations that ended in the interval that is now, by result.
+    now: Vec<Histogram>,
+    now_begins_ns: u64,
+    /// Zero before the first operation.
+    now_length_ns: u64,
+    /// Operations that began in it.
+    started: u64,
+}
+
+impl Recorder {
+    /// Counts one operation.
+    #[inline]
+    pub fn record(&mut self, sample: &Sample<'_>) {
+        let &Sample { number, start_ns, end_ns, .. } = sample;
+        if end_ns.wrapping_sub(self.now_begins_ns) >= self.now_length_ns {
+            self.turn_to(end_ns);
+        }
+        let id = self.metrics.intern(sample.outcome, shorten(sample.result), 1);
+        if self.now.len() <= id {
+            self.now.resize_with(id + 1, Histogram::default);
+        }
+        self.now[id].record(end_ns - start_ns);
+        match start_ns >= self.now_begins_ns {
+            true => self.started += 1,
+            false => self.metrics.timeline.start(start_ns, 1),
+        }
+        let of_result = &mut self.metrics.results[id];
+        of_result.first_number = of_result.first_number.min(number);
+        if let Some(reason) = sample.reason {
+            count_reason(&mut of_result.reasons, shorten(reason), 1);
+        }
+        if !sample.spans.is_empty() {
+            of_result.spans += sample.spans;
+        }
+        self.metrics.widen(Window { first_start_ns: start_ns, last_end_ns: end_ns });
+    }
+
+    /// What was counted since this was last asked.
+    pub fn take(&mut self) -> Metrics {
+        self.add_up();
+        self.now.clear();
+        self.now_length_ns = 0;
+        std::mem::take(&mut self.metrics)
+    }
+
+    #[cold]
+    fn turn_to(&mut self, end_ns: u64) {
+        self.add_up();
+        self.now_begins_ns = end_ns - end_ns % BASE_INTERVAL_NS;
+        self.now_length_ns = BASE_INTERVAL_NS;
+    }
+
+    fn add_up(&mut self) {
+        for (id, durations) in self.now.iter_mut().enumerate().filter(|(_, durations)| durations.count() > 0) {
+            self.metrics.timeline.end(self.now_begins_ns, id, durations);
+            self.metrics.results[id].latency += std::mem::take(durations);
+        }
+        if self.started > 0 {
+            self.metrics.timeline.start(self.now_begins_ns, std::mem::take(&mut self.started));
+        }
+    }
+}

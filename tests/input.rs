@@ -1,0 +1,132 @@
+//! Input that cannot be used: one line that says what is wrong and what to do, the right exit code, nothing left behind.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{gorgon, guest, operation, wat};
+
+/// Runs gorgon in an empty directory; asserts its exit code, that it says `words` in one line, and that nothing is left.
+fn assert_refused(args: &[&str], code: i32, words: &[&str]) {
+    let directory = tempfile::tempdir().unwrap();
+    let output = gorgon().current_dir(directory.path()).args(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{args:?}: no `{word}` in: {stderr}");
+    }
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "{args:?} left something behind");
+}
+
+fn assert_task_refused(task: &Path, words: &[&str]) {
+    for command in ["run", "test"] {
+        assert_refused(&[command, task.to_str().unwrap()], 1, words);
+    }
+}
+
+/// A component that lifts a core function of this type as `operation` of that type.
+fn lifted(core: &str, ty: &str) -> tempfile::NamedTempFile {
+    wat(&format!(
+        r#"(component
+            (core module $m (memory (export "memory") 1) (func (export "f") {core} unreachable))
+            (core instance $i (instantiate $m))
+            (func (export "operation") {ty} (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#
+    ))
+}
+
+#[test]
+fn what_is_no_task() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    assert_task_refused(&directory.path().join("none.wasm"), &["none.wasm", "No such file"]);
+    assert_task_refused(directory.path(), &["is a directory", "name the .wasm file"]);
+    assert_task_refused(&file("empty.wasm", b""), &["is empty"]);
+    assert_task_refused(&file("text.wasm", b"fn main() {}\n"), &["is text", "compiled .wasm file"]);
+    assert_task_refused(&file("half.wasm", b"\0asm\x0d\0\x01\0garbage"), &["half.wasm"]);
+    let module = file("module.wasm", &wat::parse_str("(module)").unwrap());
+    assert_task_refused(&module, &["a core module", "wasm32-wasip2"]);
+    let elf = std::fs::read(env!("CARGO_BIN_EXE_gorgon")).unwrap();
+    assert_task_refused(&file("binary.wasm", &elf[..4_096]), &["some other file"]);
+    let engine = gorgon::task::engine(gorgon::task::Purpose::Multiply).unwrap();
+    let compiler = gorgon::task::Compiler::new(&engine).unwrap();
+    let compiled = compiler.compile(operation("").path(), |_| {}).unwrap();
+    let cwasm = std::fs::read(compiled.machine_code).unwrap();
+    assert_task_refused(&file("task.cwasm", &cwasm), &["machine code", "never taken from a file"]);
+}
+
+#[test]
+fn components_that_are_no_tasks() {
+    let none = wat(r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+        (func (export "go") (canon lift (core func $i "f"))))"#);
+    assert_task_refused(none.path(), &["no function `operation`", "it exports `go`", "--operation-name"]);
+    let typed = lifted("(param i32) (result i32)", r#"(param "n" u32) (result string)"#);
+    assert_task_refused(typed.path(), &["`operation` as func(u32) -> string", "func(u64) -> string"]);
+    let imports = wat(r#"(component (import "db:client/query" (instance (export "run" (func))))
+        (core module $m (memory (export "memory") 1) (func (export "f") (param i64) (result i32) i32.const 0))
+        (core instance $i (instantiate $m))
+        (func (export "operation") (param "n" u64) (result string)
+            (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#);
+    assert_task_refused(imports.path(), &["db:client/query"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_found_before_the_run() {
+    let task = guest("noop");
+    let task = task.to_str().unwrap();
+    assert_refused(&["run", task, "--json", "/none/report.json"], 1, &["`/none/report.json`", "no directory `/none`"]);
+    assert_refused(&["run", task, "--json", "/"], 1, &["is a directory"]);
+    assert_refused(&["run", task, "--json", "/proc/report.json"], 1, &["`/proc/report.json`"]);
+    assert_refused(&["run", task, "--snapshot", "1s", "--json", "-"], 2, &["--snapshot needs a file"]);
+}
+
+#[test]
+fn a_full_disk_loses_the_file_and_not_the_report() {
+    let output = gorgon().arg("run").arg(guest("noop")).args(["-n", "10", "--json", "/dev/full"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("operations  ops/sec"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("`/dev/full`") && stderr.contains("No space left"), "{stderr}");
+    assert!(std::fs::metadata("/dev/full").unwrap().file_type() != std::fs::metadata("/").unwrap().file_type());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for args in
+        [&["run", "TASK", "-n", "5"][..], &["test", "TASK"], &["inspect", "TASK"], &["man"], &["completions", "zsh"]]
+    {
+        let task = guest("noop");
+        let args = args.iter().map(|&arg| if arg == "TASK" { task.to_str().unwrap() } else { arg });
+        let mut child = gorgon().args(args.clone()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{:?}", args.collect::<Vec<_>>());
+    }
+}
+
+/// Runs gorgon under a limit of the shell's `ulimit`; what it says.
+fn limited(limit: &str, args: &[&str]) -> (Option<i32>, String) {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_gorgon"));
+    for (key, value) in gorgon().get_envs().filter_map(|(key, value)| Some((key, value?))) {
+        shell.env(key, value);
+    }
+    let output = shell.arg("run").arg(guest("noop")).args(args).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn limits_of_the_shell_that_are_too_low_are_named() {
+    for (limit, args, advice) in [("-v 4000000", &["-t", "4"][..], "ulimit -v"), ("-n 20", &["-p", "20"], "ulimit -n")]
+    {
+        let (code, said) = limited(limit, args);
+        assert_eq!(code, Some(1), "{limit}: {said}");
+        assert!(said.contains(advice), "{limit}: {said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{limit}: {said}");
+    }
+}

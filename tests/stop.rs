@@ -1,0 +1,188 @@
+//! Runs that are stopped: what was done is reported, what was cut is named, and it all adds up.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Ran, gorgon, guest, lives, operation, ran, signal, spawn, wait_until, wat, workers};
+
+const SLEEPY: [&str; 4] = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=50"];
+
+/// Whether a process catches SIGINT (signal 2), by the kernel's own account.
+fn catches_interrupts(gorgon: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gorgon.id())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
+}
+
+/// Waits for the sleeper's word that its first operation has begun.
+fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr> {
+    let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, "began\n");
+    stderr
+}
+
+/// Whether a run got to its first operations: workers with a thread beside their own two.
+fn is_running(gorgon: &Child) -> bool {
+    workers(gorgon).iter().any(|worker| {
+        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).map_or(0, Iterator::count);
+        threads >= 4
+    })
+}
+
+fn finish(gorgon: Child, left: Option<BufReader<std::process::ChildStderr>>) -> Ran {
+    let mut rest = String::new();
+    left.map(|mut stderr| stderr.read_to_string(&mut rest));
+    let mut ran = ran(gorgon.wait_with_output().unwrap());
+    ran.stderr.push_str(&rest);
+    ran.adds_up();
+    ran
+}
+
+#[test]
+fn operations_in_flight_may_end() {
+    for name in ["INT", "TERM"] {
+        let args = [&["-n", "100000", "-p", "2", "-t", "2"][..], &SLEEPY].concat();
+        let mut gorgon = spawn(&guest("sleeper"), &args);
+        let stderr = wait_for_the_first(&mut gorgon);
+        let all = workers(&gorgon);
+        signal(name, gorgon.id());
+        let ran = finish(gorgon, Some(stderr));
+        assert_eq!((ran.code, &ran.report["partial"]), (Some(130), &Value::Bool(true)), "{}", ran.stderr);
+        let completed = ran.figure("/operations/completed");
+        assert!((1..1_000).contains(&completed), "{completed}");
+        assert_eq!((ran.figure("/operations/in_flight"), ran.figure("/operations/lost")), (0, 0));
+        assert!(ran.stderr.contains("stopping: operations in flight may end"), "{}", ran.stderr);
+        assert!(!all.into_iter().any(lives));
+    }
+}
+
+#[test]
+fn a_second_request_cuts_them_and_names_their_ages() {
+    // One in a loop that no runtime can leave, one in a wait that no epoch reaches.
+    let loops = operation("(loop (br 0))");
+    let sleeps = guest("sleeper");
+    for (task, args) in [
+        (loops.path(), &["--timeout", "0"][..]),
+        (&sleeps, &["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=3600000"]),
+    ] {
+        let gorgon = spawn(task, &[&["-n", "50", "-p", "2", "-t", "3"], args].concat());
+        wait_until("it runs", || workers(&gorgon).len() == 2 && is_running(&gorgon));
+        signal("INT", gorgon.id());
+        signal("INT", gorgon.id());
+        // A signal that comes while another waits to be seen is one with it.
+        wait_until("it ends", || {
+            signal_if_alive(&gorgon);
+            !lives(gorgon.id())
+        });
+        let ran = finish(gorgon, None);
+        assert_eq!(ran.code, Some(130), "{}", ran.stderr);
+        assert_eq!((ran.figure("/operations/completed"), ran.figure("/operations/lost")), (0, 0), "{}", ran.stderr);
+        let in_flight = ran.figure("/operations/in_flight");
+        assert!(in_flight <= 6, "{in_flight}");
+        let cut = ran.report["runs"][0]["cut"].as_array().unwrap();
+        assert_eq!(cut.len() as u64, in_flight);
+        assert!(cut.iter().all(|cut| cut["age_ns"].as_u64().is_some_and(|age| age > 0)));
+    }
+}
+
+fn signal_if_alive(gorgon: &Child) {
+    let _ = std::process::Command::new("kill")
+        .args(["-INT", &gorgon.id().to_string()])
+        .stderr(std::process::Stdio::null())
+        .status();
+}
+
+#[test]
+fn patience_ends_after_five_seconds() {
+    let endless = operation("(loop (br 0))");
+    let gorgon = spawn(endless.path(), &["-n", "9", "--timeout", "0"]);
+    wait_until("it runs", || is_running(&gorgon));
+    signal("INT", gorgon.id());
+    let ran = finish(gorgon, None);
+    assert_eq!((ran.code, ran.figure("/operations/in_flight")), (Some(130), 1), "{}", ran.stderr);
+    assert!(ran.figure("/cut/0/age_ns") >= 5_000_000_000);
+}
+
+#[test]
+fn a_duration_waits_for_what_is_in_flight_up_to_the_timeout() {
+    let endless = operation("(if (i64.eq (local.get $n) (i64.const 3)) (then (loop (br 0))))");
+    let ran = crate::support::run(endless.path(), &["-d", "200ms", "-t", "2", "--timeout", "700ms"]);
+    assert_eq!((ran.adds_up().code, ran.figure("/operations/timed_out")), (Some(0), 1), "{}", ran.stderr);
+    assert_eq!(ran.figure("/cut/0/number"), 3);
+    assert!(ran.figure("/cut/0/age_ns") >= 690_000_000);
+    let mut again = gorgon();
+    again.arg("run").arg(endless.path()).args(["-d", "100ms", "--timeout", "400ms"]);
+    let text = String::from_utf8(again.output().unwrap().stdout).unwrap();
+    assert!(text.contains("1 operations were cut at the end, at the age of 4"), "{text}");
+}
+
+#[test]
+fn a_stop_before_the_first_operation_is_a_report_of_nothing() {
+    let prepares = wat(r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 64)
+                (func (export "prepare") (result i32) (loop (br 0)) unreachable)
+                (func (export "operation") (param i64) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func (export "prepare") (result (result string (error string)))
+                (canon lift (core func $i "prepare") (memory (core memory $i "memory"))))
+            (func (export "operation") (param "n" u64) (result string)
+                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#);
+    let gorgon = spawn(prepares.path(), &[]);
+    wait_until("prepare runs", || !workers(&gorgon).is_empty());
+    signal("INT", gorgon.id());
+    let ran = finish(gorgon, None);
+    assert_eq!((ran.code, ran.figure("/operations/offered")), (Some(130), 0));
+}
+
+#[test]
+fn a_stop_at_any_moment_leaves_a_report_that_adds_up() {
+    for i in 0..200_u64 {
+        let shape = ["1x1", "2x3", "3x1"][i as usize % 3];
+        let gorgon = spawn(&guest("noop"), &["-n", "100000000", "--shape", shape, "--quiet"]);
+        wait_until("it listens", || catches_interrupts(&gorgon));
+        // Any moment: before the workers are there, while they start, in mid-run.
+        std::thread::sleep(Duration::from_micros(i * 997 % 60_000));
+        signal("INT", gorgon.id());
+        let ran = finish(gorgon, None);
+        assert_eq!((ran.code, &ran.report["partial"]), (Some(130), &Value::Bool(true)), "{i}: {}", ran.stderr);
+        for run in ran.report["runs"].as_array().unwrap() {
+            let (completed, in_flight) = (&run["operations"]["completed"], &run["operations"]["in_flight"]);
+            assert_eq!(run["operations"]["lost"], 0, "{i}: {completed} {in_flight} {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_survives_its_controller() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.json");
+    let mut gorgon = gorgon()
+        .arg("run")
+        .arg(guest("noop"))
+        .args(["-d", "60s", "-p", "2", "--snapshot", "400ms", "--quiet", "--json"])
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let read = || -> Value {
+        std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    };
+    wait_until("a snapshot with operations", || read()["runs"][0]["operations"]["completed"].as_u64() > Some(0));
+    std::thread::sleep(Duration::from_millis(700));
+    gorgon.kill().unwrap();
+    gorgon.wait().unwrap();
+    let age = std::fs::metadata(&file).unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_millis(400), "{age:?}");
+    let ran = Ran { code: None, report: read(), stderr: String::new() };
+    assert_eq!(ran.report["partial"], true);
+    for key in ["completed", "ok", "offered"] {
+        assert_eq!(ran.figure(&format!("/operations/{key}")), ran.figure("/operations/completed"));
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
+}
