@@ -1,5 +1,8 @@
 //! End-to-end tests: the real binary, real worker processes, real guests.
 
+// Everything here is a test, helpers included: what fails there is to fail the test.
+#![allow(clippy::unwrap_used)]
+
 mod cli;
 mod debug;
 mod exact;

@@ -88,7 +88,7 @@ pub enum Message {
     /// It will soon need this many numbers more.
     Need(u64),
     /// What it has counted since the last delta.
-    Delta(Delta),
+    Delta(Box<Delta>),
     /// Something its guests printed.
     Output(Vec<u8>),
     /// Something that went wrong and did not end it.

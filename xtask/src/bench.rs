@@ -16,7 +16,7 @@ use crate::{TARGET, cargo, guests, root, run, target};
 const ROUNDS: usize = 9;
 
 /// Operations of a no-op task in one round: about a second.
-const NOOPS: u64 = 4_000_000;
+const NOOPS: u64 = 8_000_000;
 
 struct Bench {
     gorgon: PathBuf,

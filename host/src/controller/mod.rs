@@ -282,7 +282,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 self.dismiss(id, Usage::default());
             }
             Message::Need(wanted) => self.lease(id, wanted),
-            Message::Delta(delta) => self.count(id, delta),
+            Message::Delta(delta) => self.count(id, &delta),
             Message::Output(bytes) => (self.observe)(RunEvent::Output(&bytes)),
             Message::Fault(fault) => self.note(fault),
             Message::Done(usage) => {
@@ -294,8 +294,8 @@ impl<'a, 'o> Run<'a, 'o> {
         Ok(())
     }
 
-    fn count(&mut self, id: u32, delta: Delta) {
-        assert!(self.books.count(id, &delta), "worker {id} ran numbers that it did not hold");
+    fn count(&mut self, id: u32, delta: &Delta) {
+        assert!(self.books.count(id, delta), "worker {id} ran numbers that it did not hold");
         if let Some(member) = self.crew.get_mut(&id) {
             member.operations += delta.metrics.completed();
         }

@@ -261,7 +261,7 @@ fn send_delta(delta: &mut Delta) -> io::Result<()> {
     if delta.is_empty() {
         return Ok(());
     }
-    wire::write(io::stdout(), &Message::Delta(std::mem::take(delta)))
+    wire::write(io::stdout(), &Message::Delta(Box::new(std::mem::take(delta))))
 }
 
 /// Takes leases, and the stop, as they come. When stdin ends the controller needs nothing more of this worker: it may have died, and
