@@ -99,9 +99,17 @@ fn what_fails_after_the_operations_is_a_fault() {
 #[test]
 fn a_task_has_the_directories_it_was_granted_and_no_others() {
     let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("in.txt"), "this").unwrap();
     let grant = format!("{}::/data", directory.path().display());
-    let ran = run(&guest("recorder"), &["-n", "1", "--dir", &grant]);
-    assert_eq!(ran.report["runs"][0]["plan"]["dirs"], serde_json::json!([grant]));
-    let ran = run(&guest("recorder"), &["-n", "1"]);
-    assert_eq!(ran.report["runs"][0]["task"]["lane"], "compute");
+    for (grants, result, is_written) in [
+        (vec![], "read no, written no, outside no", false),
+        (vec!["--dir".to_owned(), grant.clone()], "read this, written no, outside no", false),
+        (vec!["--dir".to_owned(), format!("{grant}:rw")], "read this, written yes, outside no", true),
+    ] {
+        let args: Vec<&str> = grants.iter().map(String::as_str).collect();
+        let ran = run(&guest("files"), &args);
+        assert_eq!(ran.results(), [(result.to_owned(), "ok".to_owned(), 1)], "{args:?}");
+        assert_eq!(directory.path().join("out.txt").exists(), is_written);
+        assert_eq!(ran.report["runs"][0]["plan"]["dirs"].as_array().unwrap().len(), args.len() / 2);
+    }
 }

@@ -29,8 +29,13 @@ fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr
 /// Whether a run got to its first operations: workers with a thread beside their own two.
 fn is_running(gorgon: &Child) -> bool {
     workers(gorgon).iter().any(|worker| {
-        let threads = std::fs::read_dir(format!("/proc/{worker}/task")).map_or(0, Iterator::count);
-        threads >= 4
+        // Beside the main thread: those for the epoch and the commands; the one that obeys comes with the start.
+        let named = |name: &str| {
+            let threads = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten().flatten();
+            let names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
+            names.filter(|known| known.trim() == name).count()
+        };
+        named("obey") > 0
     })
 }
 
@@ -83,7 +88,7 @@ fn a_second_request_cuts_them_and_names_their_ages() {
         assert_eq!(ran.code, Some(130), "{}", ran.stderr);
         assert_eq!((ran.figure("/operations/completed"), ran.figure("/operations/lost")), (0, 0), "{}", ran.stderr);
         let in_flight = ran.figure("/operations/in_flight");
-        assert!(in_flight <= 6, "{in_flight}");
+        assert!((1..=6).contains(&in_flight), "{in_flight}");
         let cut = ran.report["runs"][0]["cut"].as_array().unwrap();
         assert_eq!(cut.len() as u64, in_flight);
         assert!(cut.iter().all(|cut| cut["age_ns"].as_u64().is_some_and(|age| age > 0)));
@@ -166,7 +171,7 @@ fn a_snapshot_survives_its_controller() {
     let mut gorgon = gorgon()
         .arg("run")
         .arg(guest("noop"))
-        .args(["-d", "60s", "-p", "2", "--snapshot", "400ms", "--quiet", "--json"])
+        .args(["-d", "60s", "-p", "2", "--snapshot", "500ms", "--quiet", "--json"])
         .arg(&file)
         .spawn()
         .unwrap();
@@ -175,14 +180,16 @@ fn a_snapshot_survives_its_controller() {
     };
     wait_until("a snapshot with operations", || read()["runs"][0]["operations"]["completed"].as_u64() > Some(0));
     std::thread::sleep(Duration::from_millis(700));
+    let killed = std::time::SystemTime::now();
     gorgon.kill().unwrap();
     gorgon.wait().unwrap();
-    let age = std::fs::metadata(&file).unwrap().modified().unwrap().elapsed().unwrap();
-    assert!(age < Duration::from_millis(400), "{age:?}");
+    let age = killed.duration_since(std::fs::metadata(&file).unwrap().modified().unwrap()).unwrap_or_default();
+    assert!(age < Duration::from_millis(500), "{age:?}");
     let ran = Ran { code: None, report: read(), stderr: String::new() };
     assert_eq!(ran.report["partial"], true);
-    for key in ["completed", "ok", "offered"] {
-        assert_eq!(ran.figure(&format!("/operations/{key}")), ran.figure("/operations/completed"));
-    }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing else is left");
+    let of = |key: &str| ran.figure(&format!("/operations/{key}"));
+    assert_eq!(of("offered"), of("completed") + of("dropped") + of("lost") + of("in_flight"));
+    assert_eq!(of("completed"), ran.figure("/latency_ns/count"));
+    // At most the file that was being written at that moment is left beside it.
+    assert!(std::fs::read_dir(directory.path()).unwrap().count() <= 2);
 }

@@ -24,6 +24,7 @@
 //! - Do something once per instance, before and after its operations: [`setup`](macro@setup), [`teardown`].
 //! - Do something once per run: [`prepare`] and [`cleanup`]; each operation gets what was [`prepared`].
 //! - Take its input from the rows of `--data FILE.csv`: [`data`].
+//! - Send HTTP requests: `http`, with this crate's feature `http`.
 //!
 //! A task imports and exports only what it uses.
 //!
@@ -42,6 +43,8 @@ pub mod export;
 #[cfg_attr(target_family = "wasm", path = "host/component.rs")]
 #[cfg_attr(not(target_family = "wasm"), path = "host/native.rs")]
 mod host;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 

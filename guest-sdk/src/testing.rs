@@ -23,7 +23,7 @@
 
 use crate::host::with_state;
 
-/// The reason last given to [`fail`](crate::fail) since the last time this was asked; `None` if there was none.
+/// The reason first given to [`fail`](crate::fail) since the last time this was asked; `None` if there was none.
 pub fn take_failure() -> Option<String> {
     with_state(|state| state.failure.take())
 }

@@ -10,6 +10,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// What happened, for people.
     pub message: String,
+    /// How often it happened.
+    pub times: u64,
     /// The numbers it concerns, as inclusive ranges.
     pub numbers: Vec<(u64, u64)>,
 }
@@ -30,6 +32,10 @@ pub enum FaultKind {
     Output,
     /// Operations of the plan were never started.
     NotStarted,
+    /// A worker's counts and numbers do not fit: a mistake of gorgon's.
+    Miscounted,
+    /// More faults than are kept one by one.
+    Other,
 }
 
 /// What to do about an error of the operating system that a limit of the user's may be behind.
@@ -49,8 +55,8 @@ impl Fault {
     /// Whether operations or workers of the plan are missing because of it.
     pub fn is_incomplete(&self) -> bool {
         match self.kind {
-            FaultKind::WorkerDied | FaultKind::NotStarted => true,
-            FaultKind::Setup | FaultKind::Teardown | FaultKind::Cleanup | FaultKind::Output => false,
+            FaultKind::WorkerDied | FaultKind::NotStarted | FaultKind::Miscounted => true,
+            FaultKind::Setup | FaultKind::Teardown | FaultKind::Cleanup | FaultKind::Output | FaultKind::Other => false,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod plan;
 
 pub mod fault;
 pub mod metrics;
+pub mod network;
 pub mod numbers;
 pub mod pace;
 

@@ -3,7 +3,7 @@
 //! Pure. A [`RunPlan`] cannot be built with figures that no run can have; whoever holds one need not check again. Knows
 //! no flag (that is `cli/`) and no wasmtime.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
+
+use crate::network::Policy;
 
 /// Numbers from here up are for operations that are not counted, so that none is shared with the run.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -163,6 +165,53 @@ pub struct Grants {
     pub env: Vec<(String, String)>,
     /// The directories it may see.
     pub dirs: Vec<Dir>,
+    /// What it may reach over the network.
+    pub network: Policy,
+}
+
+/// How HTTP is spoken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpPlan {
+    /// Whose certificates are taken.
+    pub trust: Trust,
+    /// What becomes of a connection after a response.
+    pub keep_alive: KeepAlive,
+    /// Which HTTP.
+    pub version: HttpVersion,
+}
+
+/// Whose certificates are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trust {
+    /// Those that the system's or Mozilla's roots vouch for.
+    #[default]
+    Roots,
+    /// Also those that the certificates in this PEM file vouch for.
+    RootsAnd(PathBuf),
+    /// Anyone's.
+    Anyone,
+}
+
+/// What becomes of a connection after a response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeepAlive {
+    /// It is kept for the next request.
+    #[default]
+    Kept,
+    /// It is closed.
+    PerRequest,
+}
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HttpVersion {
+    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    #[default]
+    Negotiated,
+    /// HTTP/2, also without TLS.
+    Http2,
 }
 
 impl std::fmt::Display for Dir {
@@ -228,6 +277,8 @@ pub struct RunPlan {
     pub operation: String,
     /// Processes and threads.
     pub shape: Shape,
+    /// Operations in flight per thread, each with an instance of its own; more than one in the I/O lane only.
+    pub concurrency: NonZeroU32,
     /// When the run stops.
     pub extent: Extent,
     /// The number of the first operation.
@@ -244,6 +295,8 @@ pub struct RunPlan {
     pub expect: Option<Expect>,
     /// What the task is given.
     pub grants: Grants,
+    /// How its HTTP is spoken.
+    pub http: HttpPlan,
     /// A CSV file of rows for the task.
     pub data: Option<PathBuf>,
 }
@@ -251,11 +304,19 @@ pub struct RunPlan {
 impl RunPlan {
     /// Checks what the parts cannot check each by itself.
     pub fn checked(self) -> Result<Self, PlanError> {
+        if self.instances_per_process() > u64::from(MAX_THREADS) {
+            return Err(PlanError::InFlight(self.instances_per_process()));
+        }
         let last = self.first.checked_add(self.extent.operations().unwrap_or(1));
         match last {
             Some(last) if last <= FIRST_UNCOUNTED => Ok(self),
             _ => Err(PlanError::Numbers { first: self.first }),
         }
+    }
+
+    /// Instances in each process: operations that it may have in flight.
+    pub fn instances_per_process(&self) -> u64 {
+        u64::from(self.shape.threads) * u64::from(self.concurrency.get())
     }
 
     /// The numbers to hand out: all that the run may use where only its duration is planned.
@@ -276,6 +337,9 @@ pub enum PlanError {
     /// Too few or too many threads.
     #[error("cannot run `{0}` threads in a process: give 1 to {MAX_THREADS}, or more processes")]
     Threads(u32),
+    /// Too many instances.
+    #[error("cannot have `{0}` operations in flight in a process: {MAX_THREADS} is the most, use more processes")]
+    InFlight(u64),
     /// Not `PxT`.
     #[error("`{0}` is not a shape: write processes x threads, such as `2x4`")]
     Shape(String),

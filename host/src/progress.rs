@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::controller::{Books, PATIENCE, RunEvent};
-use crate::metrics::{Histogram, Metrics, Outcome};
-use crate::plan::{Extent, RunPlan};
+use crate::controller::{PATIENCE, RunEvent};
+use crate::metrics::{Histogram, Outcome};
+use crate::plan::Extent;
 use crate::report::units::{count, duration, rate};
 
 /// What "now" means for a rate and a percentile: long enough for a steady figure, short enough to follow a change.
@@ -35,9 +36,30 @@ pub enum Show {
 }
 
 /// The progress of a command's runs.
+///
+/// What is shown is written by a thread of its own: a terminal that is stopped, or a reader that is slow, must not keep
+/// the run waiting.
 pub struct Progress {
     show: Show,
-    line: Option<Line>,
+    shown: Option<Sender<Shown>>,
+    written: Receiver<()>,
+}
+
+/// An event, as the thread that writes gets it.
+enum Shown {
+    Began(Extent, String),
+    Counted { latency: Histogram, failed: u64 },
+    Moment(Moment),
+    Print(Vec<u8>),
+    Stopping,
+    Ended,
+}
+
+/// How far a run has come.
+struct Moment {
+    elapsed: Duration,
+    completed: u64,
+    workers: usize,
 }
 
 /// The line of one run.
@@ -52,114 +74,166 @@ struct Line {
     stopping: bool,
 }
 
+/// Events that may wait to be written before figures are left out; what is printed never is.
+const MOST_WAITING: usize = 64;
+
+/// How long the end of a run waits for the last of its messages to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 impl Progress {
     /// A progress that shows so much.
-    pub fn new(show: Show) -> Self {
-        Self { show, line: None }
+    pub fn new(show: Show) -> io::Result<Self> {
+        let (shown, events) = unbounded();
+        let (done, written) = bounded(0);
+        std::thread::Builder::new().name("progress".into()).spawn(move || {
+            write(&events);
+            drop(done);
+        })?;
+        Ok(Self { show, shown: Some(shown), written })
     }
 
     /// Shows an event.
-    pub fn on(&mut self, event: RunEvent<'_>) {
-        if self.show == Show::Nothing {
-            return;
-        }
+    pub fn on(&self, event: RunEvent<'_>) {
+        let wants_messages = self.show != Show::Nothing;
+        let wants_progress = self.show == Show::Progress;
         match event {
-            RunEvent::Output(bytes) => self.print(|to| to.write_all(bytes)),
-            RunEvent::Fault(fault) => self.print(|to| writeln!(to, "fault: {}", fault.message)),
-            RunEvent::Began(plan) if self.show == Show::Progress => self.line = Some(Line::new(plan)),
-            RunEvent::Counted(metrics) => self.line.iter_mut().for_each(|line| line.count(metrics)),
-            RunEvent::Tick { books, workers } => self.line.iter_mut().for_each(|line| line.draw(books, workers)),
-            RunEvent::Stopping => {
-                self.line.iter_mut().for_each(|line| line.stopping = true);
+            RunEvent::Output(bytes) if wants_messages => self.tell(Shown::Print(bytes.to_vec())),
+            // Something is missing because of it: that is an error, which even the quiet want to hear of.
+            RunEvent::Fault(fault) if wants_messages || fault.is_incomplete() => {
+                self.tell(Shown::Print(format!("fault: {}\n", fault.message).into_bytes()));
+            }
+            RunEvent::Began(plan) if wants_progress => {
+                self.tell(Shown::Began(plan.extent, plan.shape.to_string()));
+            }
+            RunEvent::Counted(metrics) if wants_progress && self.keeps_up() => {
+                let not_ok = metrics.results().iter().filter(|result| result.outcome != Outcome::Ok);
+                let failed = not_ok.map(|result| result.latency.count()).sum();
+                self.tell(Shown::Counted { latency: metrics.latency(), failed });
+            }
+            RunEvent::Tick { books, workers } if wants_progress && self.keeps_up() => {
+                let (elapsed, completed) = (books.elapsed(), books.completed());
+                self.tell(Shown::Moment(Moment { elapsed, completed, workers }));
+            }
+            RunEvent::Stopping if wants_messages => {
                 let patience = PATIENCE.as_secs();
-                self.print(|to| {
-                    writeln!(to, "stopping: operations in flight may end, for {patience} s; Ctrl-C again cuts them")
-                });
+                let message =
+                    format!("stopping: operations in flight may end, for {patience} s; Ctrl-C again cuts them\n");
+                self.tell(Shown::Stopping);
+                self.tell(Shown::Print(message.into_bytes()));
             }
-            RunEvent::Cutting => self.print(|to| writeln!(to, "cutting the operations in flight")),
-            RunEvent::Ended => {
-                if let Some(bar) = self.line.take().and_then(|line| line.bar) {
-                    bar.finish_and_clear();
-                }
+            RunEvent::Cutting if wants_messages => {
+                self.tell(Shown::Print(b"cutting the operations in flight\n".to_vec()));
             }
-            RunEvent::Began(_) => {}
+            RunEvent::Ended => self.tell(Shown::Ended),
+            _ => {}
         }
     }
 
-    /// Writes above the line.
-    fn print(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        // Where stderr is closed nobody wants to know.
-        let print = || drop(write(&mut anstream::stderr().lock()));
-        match self.line.as_ref().and_then(|line| line.bar.as_ref()) {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+    fn keeps_up(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.len() < MOST_WAITING)
+    }
+
+    fn tell(&self, shown: Shown) {
+        // Its thread ends with this, and not before.
+        let _ = self.shown.as_ref().map(|to| to.send(shown));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.shown = None;
+        // Its end is an error here: it never says anything.
+        let _ = self.written.recv_timeout(LAST_WORDS);
+    }
+}
+
+/// Writes what is to be shown, until there is no more.
+fn write(events: &Receiver<Shown>) {
+    let mut line: Option<Line> = None;
+    for event in events {
+        match (event, &mut line) {
+            (Shown::Began(extent, shape), line) => *line = Some(Line::new(extent, shape)),
+            (Shown::Print(bytes), line) => {
+                // Where stderr is closed nobody wants to know.
+                let print = || drop(anstream::stderr().lock().write_all(&bytes));
+                match line.as_ref().and_then(|line| line.bar.as_ref()) {
+                    Some(bar) => bar.suspend(print),
+                    None => print(),
+                }
+            }
+            (Shown::Counted { latency, failed }, Some(line)) => {
+                line.failed += failed;
+                line.recent.push_back((Instant::now(), latency));
+            }
+            (Shown::Moment(moment), Some(line)) => line.draw(&moment),
+            (Shown::Stopping, Some(line)) => line.stopping = true,
+            (Shown::Ended, line) => {
+                if let Some(bar) = line.take().and_then(|line| line.bar) {
+                    bar.finish_and_clear();
+                }
+            }
+            (Shown::Counted { .. } | Shown::Moment(_) | Shown::Stopping, None) => {}
         }
     }
 }
 
 impl Line {
-    fn new(plan: &RunPlan) -> Self {
+    fn new(extent: Extent, shape: String) -> Self {
         Self {
             bar: io::stderr().is_terminal().then(bar),
             plain_due: PLAIN,
-            extent: plan.extent,
-            shape: plan.shape.to_string(),
+            extent,
+            shape,
             recent: VecDeque::new(),
             failed: 0,
             stopping: false,
         }
     }
 
-    fn count(&mut self, metrics: &Metrics) {
-        let not_ok = metrics.results().iter().filter(|result| result.outcome != Outcome::Ok);
-        self.failed += not_ok.map(|result| result.latency.count()).sum::<u64>();
-        self.recent.push_back((Instant::now(), metrics.latency()));
-    }
-
-    fn draw(&mut self, books: &Books<'_>, workers: usize) {
-        let elapsed = books.elapsed();
+    fn draw(&mut self, moment: &Moment) {
         while self.recent.front().is_some_and(|(when, _)| when.elapsed() > NOW) {
             self.recent.pop_front();
         }
         match &self.bar {
             Some(bar) => {
-                bar.set_position((self.share(books) * 1_000.0) as u64);
-                bar.set_message(self.text(books, workers));
+                bar.set_position((self.share(moment) * 1_000.0) as u64);
+                bar.set_message(self.text(moment));
                 bar.tick();
             }
-            None if elapsed >= self.plain_due => {
+            None if moment.elapsed >= self.plain_due => {
                 self.plain_due += PLAIN;
-                let _ = writeln!(anstream::stderr().lock(), "{}", self.text(books, workers));
+                let _ = writeln!(anstream::stderr().lock(), "{}", self.text(moment));
             }
             None => {}
         }
     }
 
     /// How much of the run is done, from 0 to 1: of the operations, or of the time, whichever ends it.
-    fn share(&self, books: &Books<'_>) -> f64 {
-        let of_operations = self.extent.operations().map_or(0.0, |n| books.completed() as f64 / n as f64);
-        let of_time = self.extent.duration().map_or(0.0, |all| books.elapsed().as_secs_f64() / all.as_secs_f64());
+    fn share(&self, moment: &Moment) -> f64 {
+        let of_operations = self.extent.operations().map_or(0.0, |n| moment.completed as f64 / n as f64);
+        let of_time = self.extent.duration().map_or(0.0, |all| moment.elapsed.as_secs_f64() / all.as_secs_f64());
         of_operations.max(of_time).min(1.0)
     }
 
-    fn text(&self, books: &Books<'_>, workers: usize) -> String {
+    fn text(&self, moment: &Moment) -> String {
+        let workers = moment.workers;
         let mut latency = Histogram::default();
         self.recent.iter().for_each(|(_, recent)| latency += recent);
-        let per_second = latency.count() as f64 / NOW.min(books.elapsed()).as_secs_f64().max(0.001);
+        let per_second = latency.count() as f64 / NOW.min(moment.elapsed).as_secs_f64().max(0.001);
         let quantile = |q| match latency.count() {
             0 => "-".to_owned(),
             _ => duration(latency.to_hdr().value_at_quantile(q)),
         };
         let seconds = |time: Duration| format!("{:.0}", time.as_secs_f64());
         let time = match self.extent.duration() {
-            Some(all) => format!("{}/{} s", seconds(books.elapsed()), seconds(all)),
-            None => format!("{} s", seconds(books.elapsed())),
+            Some(all) => format!("{}/{} s", seconds(moment.elapsed), seconds(all)),
+            None => format!("{} s", seconds(moment.elapsed)),
         };
         let what = if self.stopping { "stopping" } else { &self.shape };
         let plural = if workers == 1 { "" } else { "s" };
         format!(
             "{what}  {time}  {} ops  {}/s  p50 {}  p99 {}  {} failed  {workers} worker{plural}",
-            count(books.completed()),
+            count(moment.completed),
             rate(per_second),
             quantile(0.5),
             quantile(0.99),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::capability::resolve::Addresses;
 use crate::fault::Fault;
 use crate::metrics::{Cut, Metrics};
 use crate::plan::RunPlan;
@@ -30,6 +31,8 @@ pub struct WorkerPlan {
     pub first_thread: u64,
     /// The task's machine code.
     pub machine_code: PathBuf,
+    /// What names stand for, in the whole run.
+    pub addresses: Addresses,
 }
 
 /// What the controller tells a worker.

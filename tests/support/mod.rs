@@ -20,7 +20,22 @@ pub(crate) fn gorgon() -> Command {
 pub(crate) fn guest(name: &str) -> PathBuf {
     static TARGET: OnceLock<PathBuf> = OnceLock::new();
     let target = TARGET.get_or_init(|| {
-        build(&["hello", "hash", "spans", "misbehave", "recorder", "sleeper", "noop", "results"], &["--release"])
+        build(
+            &[
+                "hello",
+                "hash",
+                "spans",
+                "http-example",
+                "flow",
+                "misbehave",
+                "files",
+                "recorder",
+                "sleeper",
+                "noop",
+                "results",
+            ],
+            &["--release"],
+        )
     });
     target.join("release").join(name).with_extension("wasm")
 }

@@ -30,7 +30,10 @@ impl Span {
 }
 
 pub(crate) fn fail(reason: &str) {
-    with_state(|state| state.failure = Some(reason.to_owned()));
+    // The first reason is the one that the report gives.
+    with_state(|state| {
+        state.failure.get_or_insert_with(|| reason.to_owned());
+    });
 }
 
 pub(crate) fn prepared() -> String {

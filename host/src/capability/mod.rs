@@ -4,6 +4,9 @@
 //! from the run's grants. With `task/` the only room that names wasmtime.
 
 pub mod current;
+pub mod http;
+pub mod network;
 pub mod output;
+pub mod resolve;
 pub mod run;
 pub mod wasi;

@@ -1,8 +1,12 @@
 //! WASI 0.2: always linked; what it can reach is what the run's grants say.
 
+use std::sync::Arc;
+
 use wasmtime::component::Linker;
 use wasmtime_wasi::{FsPerms, WasiCtx};
 
+use super::http;
+use super::network::{self, Network};
 use super::output::Output;
 use crate::plan::{Access, Grants};
 use crate::task::{Guest, Lane};
@@ -11,13 +15,17 @@ use crate::task::{Guest, Lane};
 pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
     match lane {
         Lane::Compute => wasmtime_wasi::p2::add_to_linker_sync(linker),
-        Lane::Io => wasmtime_wasi::p2::add_to_linker_async(linker),
+        Lane::Io => {
+            wasmtime_wasi::p2::add_to_linker_async(linker)?;
+            network::link(linker)?;
+            http::link(linker)
+        }
     }
 }
 
 /// The state of one instance: its arguments, environment and directories; stdin is empty, stdout and stderr go to
 /// `output`.
-pub fn context(grants: &Grants, output: &Output) -> wasmtime::Result<WasiCtx> {
+pub fn context(grants: &Grants, output: &Output, network: &Arc<Network>) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(output.clone()).stderr(output.clone());
     // A program finds its own name before its arguments.
@@ -29,5 +37,6 @@ pub fn context(grants: &Grants, output: &Output) -> wasmtime::Result<WasiCtx> {
         };
         wasi.preopened_dir(&dir.host, &dir.guest, access)?;
     }
+    network::configure(&mut wasi, network);
     Ok(wasi.build())
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::values;
 use crate::capability::run::Data;
-use crate::plan::{DEFAULT_OPERATION, Dir, Expect, Grants, Limits};
+use crate::network::{Allow, Policy};
+use crate::plan::{DEFAULT_OPERATION, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
 use crate::task::{Compiled, Compiler, TaskError};
 
 /// A task smaller than this compiles before anybody wonders what is going on.
@@ -29,6 +31,9 @@ pub(super) struct TaskFlags {
 
     #[command(flatten)]
     pub(super) given: GivenFlags,
+
+    #[command(flatten)]
+    network: NetworkFlags,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,30 @@ pub(super) struct GivenFlags {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Network")]
+struct NetworkFlags {
+    /// What the task may reach: http://HOST[:PORT], https://*.example.com, tcp://HOST:PORT, udp://HOST:PORT, or all
+    #[arg(long, value_name = "DESTINATION")]
+    allow: Vec<Allow>,
+
+    /// Take also certificates that those in this PEM file vouch for
+    #[arg(long, value_name = "FILE.pem")]
+    ca_cert: Option<PathBuf>,
+
+    /// Take any server's certificate
+    #[arg(long, conflicts_with = "ca_cert")]
+    insecure: bool,
+
+    /// A new connection for each request
+    #[arg(long)]
+    no_keepalive: bool,
+
+    /// Speak HTTP/2, also without TLS; by default TLS negotiates it
+    #[arg(long)]
+    http2: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ExpectFlag {
     /// A result that does not match this regular expression is a failed operation
     #[arg(long, value_name = "REGEX", value_parser = values::expect)]
@@ -72,7 +101,34 @@ pub(super) struct ExpectFlag {
 
 impl TaskFlags {
     pub(super) fn grants(&self) -> Grants {
-        Grants { args: self.args.clone(), env: self.given.env.clone(), dirs: self.given.dir.clone() }
+        Grants {
+            args: self.args.clone(),
+            env: self.given.env.clone(),
+            dirs: self.given.dir.clone(),
+            network: Policy(self.network.allow.clone()),
+        }
+    }
+
+    pub(super) fn http(&self) -> HttpPlan {
+        let NetworkFlags { ca_cert, insecure, no_keepalive, http2, .. } = &self.network;
+        HttpPlan {
+            trust: match ca_cert {
+                _ if *insecure => Trust::Anyone,
+                Some(path) => Trust::RootsAnd(path.clone()),
+                None => Trust::Roots,
+            },
+            keep_alive: if *no_keepalive { KeepAlive::PerRequest } else { KeepAlive::Kept },
+            version: if *http2 { HttpVersion::Http2 } else { HttpVersion::Negotiated },
+        }
+    }
+
+    /// Looks at every file and directory that the task will need: what is wrong is better said once, before the run.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.given.check()?;
+        if let Some(path) = &self.network.ca_cert {
+            std::fs::File::open(path).with_context(|| format!("cannot use the certificates `{}`", path.display()))?;
+        }
+        Ok(())
     }
 }
 
@@ -88,7 +144,7 @@ impl LimitFlags {
 
 impl GivenFlags {
     /// Reads the data file and looks for the directories, as every worker will: what is wrong is better said once.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> anyhow::Result<()> {
         if let Some(path) = &self.data {
             Data::read(path)?;
         }

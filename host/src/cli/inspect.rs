@@ -36,7 +36,8 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let engine = task::engine(Purpose::Multiply)?;
-        let compiled = compile(&Compiler::new(&engine)?, &self.task, self.json)?;
+        let compiler = Compiler::new(&engine)?;
+        let compiled = compile(&compiler, &self.task, self.json)?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
         let text = match self.json {
             true => serde_json::to_string_pretty(&inspection)? + "\n",

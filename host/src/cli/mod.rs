@@ -3,6 +3,7 @@
 mod flags;
 mod inspect;
 mod output;
+mod report;
 mod run;
 mod shell;
 mod test;

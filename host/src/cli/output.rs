@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,11 @@ use anyhow::{Context, ensure};
 use crossbeam::channel::{Sender, bounded};
 use tempfile::NamedTempFile;
 
+use super::report::report;
 use crate::report::{Environment, Report, RunRecord, json, text};
+
+/// A run is looked at ten times a second, and what it looks at is as much older.
+const LEAST_INTERVAL: Duration = Duration::from_millis(400);
 
 /// The reports that a command writes.
 pub(super) struct Outputs {
@@ -117,34 +123,41 @@ pub(super) struct Snapshots {
     /// None when it has ended.
     records: Option<Sender<Vec<RunRecord>>>,
     writer: Option<JoinHandle<()>>,
+    /// Whether the last one is written.
+    is_idle: Arc<AtomicBool>,
     period: Duration,
     due: Instant,
 }
 
 impl Snapshots {
     fn start(to: JsonTo, interval: Duration) -> anyhow::Result<Self> {
-        ensure!(!interval.is_zero(), "--snapshot needs a time, such as 5s");
-        // One at a time: where the disk is slow, the next one is taken later.
-        let (records, taken) = bounded::<Vec<RunRecord>>(0);
+        ensure!(interval >= LEAST_INTERVAL, "--snapshot `{interval:?}` is too often: give at least {LEAST_INTERVAL:?}");
+        let (records, taken) = bounded::<Vec<RunRecord>>(1);
+        let is_idle = Arc::new(AtomicBool::new(true));
+        let idle = is_idle.clone();
         let writer = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
             let environment = Environment::here();
             for records in taken {
-                let mut report = Report::new(environment.clone(), &records);
+                let mut report = report(environment.clone(), &records);
                 report.partial = true;
                 if let Err(error) = to.write(&report) {
                     anstream::eprintln!("warning: {error:#}");
                 }
+                idle.store(true, Ordering::Release);
             }
         })?;
         // Twice as often as promised: a report takes time to be made and written, and it is as old as its beginning.
-        Ok(Self { records: Some(records), writer: Some(writer), period: interval / 2, due: Instant::now() })
+        Ok(Self { records: Some(records), writer: Some(writer), is_idle, period: interval / 2, due: Instant::now() })
     }
 
     /// Takes a snapshot where one is due and the last one is written.
     pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
         let now = Instant::now();
+        // One at a time: where the disk is slow, the next one is taken later.
         let Some(writer) = self.records.as_ref().filter(|_| now >= self.due) else { return };
-        if writer.try_send(records()).is_ok() {
+        if self.is_idle.swap(false, Ordering::Acquire) {
+            // There is room: it is idle.
+            let _ = writer.try_send(records());
             self.due = now + self.period;
         }
     }

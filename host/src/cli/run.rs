@@ -1,6 +1,6 @@
 //! `gorgon run`: multiply a task.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, bounded, select};
 
 use super::flags::{ExpectFlag, TaskFlags, compile};
 use super::output::{Outputs, Snapshots};
+use super::report::report;
 use super::{Exit, values};
 use crate::controller::{self, RunEvent};
 use crate::plan::{Extent, Limits, LoadModel, PlanError, RunPlan, Shape};
@@ -17,7 +18,7 @@ use crate::progress::{Progress, Show};
 use crate::report::verdict::Expression;
 use crate::report::{Environment, Report, RunRecord};
 use crate::signals;
-use crate::task::{self, Compiled, Compiler, Purpose, Task};
+use crate::task::{self, Compiled, Compiler, Lane, Purpose, Task};
 
 /// Run a task many times over processes and threads, and report
 ///
@@ -68,6 +69,10 @@ struct Load {
     /// Threads in each process; each has its own instance of the task
     #[arg(short, long, value_name = "T", default_value_t = 1)]
     threads: u32,
+
+    /// Operations in flight per thread, each with its own instance; for tasks that wait
+    #[arg(short, long, value_name = "K", default_value_t = NonZeroU32::MIN)]
+    concurrency: NonZeroU32,
 
     /// Processes x threads; given several times, a suite of runs in one report
     #[arg(long, value_name = "PxT", conflicts_with_all = ["processes", "threads"])]
@@ -140,17 +145,28 @@ impl Run {
             Ok(snapshots) => snapshots,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        self.task.given.check()?;
+        self.task.check()?;
 
         let stops = signals::stops().context("cannot listen for Ctrl-C")?;
-        let mut progress = Progress::new(match (self.outputs.quiet, self.outputs.no_progress) {
+        let progress = Progress::new(match (self.outputs.quiet, self.outputs.no_progress) {
             (true, _) => Show::Nothing,
             (_, true) => Show::Messages,
             _ => Show::Progress,
-        });
-        let records = self.work_through(&plans, &stops, &mut snapshots, &mut progress)?;
+        })?;
+        let mut records = Vec::new();
+        let worked = self.work_through(&plans, &mut records, &stops, &mut snapshots, &progress);
         // The last word is the report's.
-        drop(snapshots);
+        drop((snapshots, progress));
+        match worked {
+            Ok(None) => {}
+            Ok(Some(wrong)) => return Ok(Exit::wrong_usage(wrong)),
+            // What was run before is reported all the same.
+            Err(error) if records.is_empty() => return Err(error),
+            Err(error) => {
+                outputs.write(&self.judged(&records, plans.len()))?;
+                return Err(error);
+            }
+        }
         let report = self.judged(&records, plans.len());
         outputs.write(&report)?;
         Ok(match &report {
@@ -161,20 +177,25 @@ impl Run {
         })
     }
 
-    /// Runs one plan after the other, until the last or a stop.
+    /// Runs one plan after the other, until the last or a stop. Returns what is wrong with the command line, where that
+    /// shows only now.
     fn work_through(
         &self,
         plans: &[RunPlan],
+        records: &mut Vec<RunRecord>,
         stops: &Receiver<()>,
         snapshots: &mut Option<Snapshots>,
-        progress: &mut Progress,
-    ) -> anyhow::Result<Vec<RunRecord>> {
-        let mut records: Vec<RunRecord> = Vec::new();
+        progress: &Progress,
+    ) -> anyhow::Result<Option<String>> {
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
-        let Some(compiled) = self.compile_until_stopped(&compiler, stops)? else { return Ok(records) };
+        let Some(compiled) = self.compile_until_stopped(&compiler, stops)? else { return Ok(None) };
         for plan in plans {
             let task = Task::load(&engine, &compiled.machine_code, plan)?;
+            if task.lane() == Lane::Compute && plan.concurrency > NonZeroU32::MIN {
+                let why = "the task never waits, so one operation at a time keeps its thread busy: use -t for more";
+                return Ok(Some(format!("cannot have {} operations in flight per thread: {why}", plan.concurrency)));
+            }
             let record = controller::run(&task, &compiled, plan, stops, &mut |event| {
                 if let (RunEvent::Tick { books, .. }, Some(snapshots)) = (&event, snapshots.as_mut()) {
                     snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
@@ -186,7 +207,7 @@ impl Run {
                 break;
             }
         }
-        Ok(records)
+        Ok(None)
     }
 
     /// Compiles the task on a thread of its own, so that a stop need not wait for it; nothing where one came.
@@ -204,7 +225,7 @@ impl Run {
     }
 
     fn judged(&self, records: &[RunRecord], planned: usize) -> Report {
-        let mut report = Report::new(Environment::here(), records);
+        let mut report = report(Environment::here(), records);
         report.partial |= records.len() < planned;
         let judge = |expression: &Expression| {
             report.runs.iter().enumerate().map(|(run, of)| expression.judge(run, of)).collect::<Vec<_>>()
@@ -223,6 +244,7 @@ impl Run {
         let plan = |shape| RunPlan {
             operation: self.task.given.operation_name.clone(),
             shape,
+            concurrency: self.load.concurrency,
             extent,
             first: self.load.first,
             load_model: LoadModel::Closed,
@@ -234,6 +256,7 @@ impl Run {
             },
             expect: self.judge.expect.expect.clone(),
             grants: self.task.grants(),
+            http: self.task.http(),
             data: self.task.given.data.clone(),
         };
         shapes.into_iter().map(|shape| plan(shape).checked()).collect()

@@ -1,7 +1,7 @@
 //! `gorgon test`: debug a task, in this process, on one thread, every call shown.
 
 use std::io::Write;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,9 @@ use clap::Args;
 use super::Exit;
 use super::flags::{ExpectFlag, TaskFlags, compile};
 use super::output::ignore_closed;
+use crate::capability::network::{Network, take_counts};
 use crate::capability::output::Output;
+use crate::capability::resolve;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::metrics::{Outcome, Sample};
@@ -56,7 +58,7 @@ impl Test {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        self.task.given.check()?;
+        self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
         let compiled = compile(&compiler, &self.task.path, false)?;
@@ -70,6 +72,7 @@ impl Test {
         let plan = RunPlan {
             operation: self.task.given.operation_name.clone(),
             shape: Shape::new(1, 1)?,
+            concurrency: NonZeroU32::MIN,
             extent: Extent::new(Some(self.operations.get()), None)?,
             first: self.number,
             load_model: LoadModel::Closed,
@@ -78,6 +81,7 @@ impl Test {
             limits: self.task.limits.limits(),
             expect: self.expect.expect.clone(),
             grants: self.task.grants(),
+            http: self.task.http(),
             data: self.task.given.data.clone(),
         };
         plan.checked()
@@ -113,7 +117,10 @@ impl Session<'_> {
 
     fn surroundings(&self, prepared: &str) -> anyhow::Result<Surroundings> {
         let data = self.plan.data.as_deref().map(Data::read).transpose()?.unwrap_or_default();
+        let network = &self.plan.grants.network;
+        let addresses = resolve::ask(network.names());
         Ok(Surroundings {
+            network: Network::new(network.clone(), self.plan.http.clone(), addresses),
             clock: self.clock.clone(),
             output: Output::live(),
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),
@@ -146,6 +153,9 @@ impl Session<'_> {
             };
             shown?;
             show_backtrace(&instance)?;
+            for destination in take_counts().refused.keys() {
+                print(format_args!("{BAD}  refused: --allow {destination} would grant it{BAD:#}"))?;
+            }
         }
         if self.task.has(Hook::Teardown) && instance.is_usable() {
             let begin = Instant::now();

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::clock::system_monotonic;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::metrics::{Cut, Metrics};
 use crate::numbers::Ledger;
 use crate::plan::RunPlan;
@@ -22,8 +22,13 @@ pub struct Books<'a> {
     pub(super) overtime: Vec<Cut>,
     pub(super) startup: Startup,
     pub(super) faults: Vec<Fault>,
+    /// Faults of which there were too many kinds to keep.
+    unnoted: u64,
     pub(super) workers: Vec<WorkerFacts>,
 }
+
+/// Distinct faults that are kept, besides those by which something is missing.
+const MAX_FAULTS: usize = 100;
 
 /// When the first operation could start, by the machine's two clocks.
 #[derive(Clone, Copy)]
@@ -51,21 +56,44 @@ impl<'a> Books<'a> {
             overtime: Vec::new(),
             startup,
             faults: Vec::new(),
+            unnoted: 0,
             workers: Vec::new(),
         }
     }
 
-    /// Books what `worker` has counted; false where it counted numbers that it did not hold.
-    #[must_use]
-    pub(super) fn count(&mut self, worker: u32, delta: &Delta) -> bool {
+    /// Books what `worker` has counted; an error where its numbers and its counts do not fit.
+    pub(super) fn count(&mut self, worker: u32, delta: &Delta) -> Result<(), String> {
         let mut held = self.ledger.confirm(worker, delta.numbers.iter().cloned());
         for cut in &delta.in_flight {
             held &= self.ledger.cut(worker, cut.number);
         }
+        let numbers: u64 = delta.numbers.iter().map(|range| range.end - range.start).sum();
+        let counted = delta.metrics.completed();
         self.metrics += &delta.metrics;
         self.in_flight.extend(&delta.in_flight);
         self.overtime.extend(&delta.overtime);
-        held
+        match held {
+            _ if numbers != counted => {
+                Err(format!("worker {worker} counted {counted} operations with {numbers} numbers"))
+            }
+            true => Ok(()),
+            false => Err(format!("worker {worker} ran numbers that it did not hold")),
+        }
+    }
+
+    /// Notes a fault; true where it is one that was not noted before. A task may fail in the same way a million times.
+    pub(super) fn note(&mut self, fault: &Fault) -> bool {
+        let is_same = |known: &&mut Fault| (known.kind, &known.message) == (fault.kind, &fault.message);
+        if let Some(known) = self.faults.iter_mut().find(is_same) {
+            known.times += fault.times;
+            return false;
+        }
+        if self.faults.len() < MAX_FAULTS || fault.is_incomplete() {
+            self.faults.push(fault.clone());
+            return true;
+        }
+        self.unnoted += fault.times;
+        false
     }
 
     /// How long the run has been going on; nothing before its beginning.
@@ -81,6 +109,11 @@ impl<'a> Books<'a> {
 
     /// All of it.
     pub fn record(&self) -> RunRecord {
+        let mut faults = self.faults.clone();
+        if self.unnoted > 0 {
+            let message = format!("{} more of other kinds", self.unnoted);
+            faults.push(Fault { kind: FaultKind::Other, message, times: self.unnoted, numbers: Vec::new() });
+        }
         RunRecord {
             task: self.task.clone(),
             plan: self.plan.clone(),
@@ -88,11 +121,12 @@ impl<'a> Books<'a> {
             stopped: self.stopped,
             startup: self.startup,
             metrics: self.metrics.clone(),
+            offered: self.ledger.confirmed() + self.ledger.lost().len() + self.ledger.in_flight(),
             lost: self.ledger.lost().len(),
             in_flight: self.in_flight.clone(),
             overtime: self.overtime.clone(),
             workers: self.workers.clone(),
-            faults: self.faults.clone(),
+            faults,
         }
     }
 }

@@ -5,6 +5,7 @@
 use crossbeam::channel::{Receiver, select, unbounded};
 
 use super::{Observer, RunError, RunEvent};
+use crate::capability::resolve;
 use crate::plan::RunPlan;
 use crate::task::Compiled;
 use crate::transport::{Event, Worker, describe};
@@ -20,7 +21,12 @@ pub(super) fn call(
 ) -> Result<String, RunError> {
     let (events_in, events) = unbounded();
     let mut worker = Worker::launch(0, events_in)?;
-    let plan = WorkerPlan { run: plan.clone(), first_thread: 0, machine_code: compiled.machine_code.clone() };
+    let plan = WorkerPlan {
+        run: plan.clone(),
+        first_thread: 0,
+        machine_code: compiled.machine_code.clone(),
+        addresses: resolve::ask(plan.grants.network.names()),
+    };
     worker.tell(&Command::Load(Box::new(plan)));
     worker.tell(&command);
     loop {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
 
+use crate::capability::resolve::{self, Addresses};
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::metrics::Metrics;
 use crate::numbers::NumberSet;
@@ -71,7 +72,7 @@ pub type Observer<'a> = dyn FnMut(RunEvent<'_>) + 'a;
 pub enum RunError {
     /// A worker process could not be started.
     #[error("cannot start a worker process: {0}{remedy}", remedy = remedy(.0))]
-    Launch(#[from] io::Error),
+    Launch(io::Error),
     /// A worker could not begin, and said why.
     #[error("{0}")]
     Refused(String),
@@ -81,6 +82,13 @@ pub enum RunError {
     /// It was asked to stop.
     #[error("it was stopped")]
     Stopped,
+}
+
+// Not thiserror's, which would make it a source as well, to be printed a second time.
+impl From<io::Error> for RunError {
+    fn from(error: io::Error) -> Self {
+        Self::Launch(error)
+    }
 }
 
 /// Runs `plan`. Each message on `stops` is a request to stop: the first lets the operations in flight end, the second
@@ -113,12 +121,17 @@ pub fn run(
     };
     let mut run = Run::new(books, compiled, &prepared, stops, observe);
     let ran = run.work_through();
+    // Where it could not be run, some may still be setting up what `cleanup` is to remove.
+    run.crew.drain().for_each(|(_, member)| drop(member.worker.kill()));
     (run.observe)(RunEvent::Ended);
+    // Requests that came too late for the run are not for the cleanup; they are for the runs that would follow.
+    run.books.stopped |= stops.try_iter().count() > 0;
     // What `prepare` has made is removed whether or not the run could be run.
     if task.has(Hook::Cleanup)
         && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), stops, run.observe)
     {
-        run.fault(FaultKind::Cleanup, error.to_string(), &NumberSet::default());
+        run.books.stopped |= matches!(error, RunError::Stopped);
+        run.fault(FaultKind::Cleanup, format!("the task's `cleanup` was not done: {error}"), &NumberSet::default());
     }
     match ran {
         Err(RunError::Stopped) => run.books.stopped = true,
@@ -131,6 +144,7 @@ pub fn run(
 struct Run<'a, 'o> {
     books: Books<'a>,
     compiled: &'a Compiled,
+    addresses: Addresses,
     prepared: &'a str,
     stops: &'a Receiver<()>,
     observe: &'a mut Observer<'o>,
@@ -175,7 +189,8 @@ impl<'a, 'o> Run<'a, 'o> {
     ) -> Self {
         let (events_in, events) = unbounded();
         let crew = HashMap::new();
-        Self { books, compiled, prepared, stops, observe, events_in, events, crew, launched: 0, stop: None }
+        let addresses = resolve::ask(books.plan.grants.network.names());
+        Self { books, compiled, addresses, prepared, stops, observe, events_in, events, crew, launched: 0, stop: None }
     }
 
     /// Runs until no worker is left.
@@ -197,9 +212,18 @@ impl<'a, 'o> Run<'a, 'o> {
                 recv(ticks) -> _ => self.tick()?,
             }
         }
+        let elapsed = self.books.elapsed();
+        let is_early = self.books.plan.extent.duration().is_none_or(|duration| elapsed < duration);
         let never_started = self.books.ledger.unleased();
-        if never_started > 0 && self.books.plan.extent.duration().is_none() && self.stop.is_none() {
-            let message = format!("{never_started} operations of the plan were never started: no worker was left");
+        if never_started > 0 && is_early && self.stop.is_none() {
+            let message = match (self.books.plan.extent.operations(), self.books.plan.extent.duration()) {
+                (None, Some(duration)) => {
+                    format!("the run ended after {elapsed:.1?} of its {duration:.1?}: no thread was left to go on")
+                }
+                _ => format!(
+                    "{never_started} operations of the plan were never started: no thread was left to start them"
+                ),
+            };
             self.fault(FaultKind::NotStarted, message, &NumberSet::default());
         }
         Ok(())
@@ -295,7 +319,13 @@ impl<'a, 'o> Run<'a, 'o> {
     }
 
     fn count(&mut self, id: u32, delta: &Delta) {
-        assert!(self.books.count(id, delta), "worker {id} ran numbers that it did not hold");
+        if let Err(mistake) = self.books.count(id, delta) {
+            self.fault(
+                FaultKind::Miscounted,
+                format!("{mistake}; this is a mistake of gorgon's"),
+                &NumberSet::default(),
+            );
+        }
         if let Some(member) = self.crew.get_mut(&id) {
             member.operations += delta.metrics.completed();
         }
@@ -306,8 +336,12 @@ impl<'a, 'o> Run<'a, 'o> {
         let Some(member) = self.crew.get(&id) else { return };
         self.books.startup.spawn = self.books.startup.spawn.max(member.launched.elapsed());
         let first_thread = u64::from(id) * u64::from(self.books.plan.shape.threads);
-        let plan =
-            WorkerPlan { run: self.books.plan.clone(), first_thread, machine_code: self.compiled.machine_code.clone() };
+        let plan = WorkerPlan {
+            run: self.books.plan.clone(),
+            first_thread,
+            machine_code: self.compiled.machine_code.clone(),
+            addresses: self.addresses.clone(),
+        };
         self.tell(id, &Command::Load(Box::new(plan)));
     }
 
@@ -349,7 +383,7 @@ impl<'a, 'o> Run<'a, 'o> {
         }
     }
 
-    /// A worker has done its part.
+    /// A worker has done its part, or has none.
     fn dismiss(&mut self, id: u32, usage: Usage) {
         if let Some(member) = self.crew.remove(&id) {
             self.account(&member, usage);
@@ -401,11 +435,12 @@ impl<'a, 'o> Run<'a, 'o> {
 
     fn fault(&mut self, kind: FaultKind, message: String, numbers: &NumberSet) {
         let numbers = numbers.iter().map(|range| (range.start, range.end - 1)).collect();
-        self.note(Fault { kind, message, numbers });
+        self.note(Fault { kind, message, times: 1, numbers });
     }
 
     fn note(&mut self, fault: Fault) {
-        (self.observe)(RunEvent::Fault(&fault));
-        self.books.faults.push(fault);
+        if self.books.note(&fault) {
+            (self.observe)(RunEvent::Fault(&fault));
+        }
     }
 }

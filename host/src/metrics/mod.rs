@@ -5,6 +5,7 @@
 //! in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the order.
 
 mod histogram;
+mod network;
 mod recorder;
 mod spans;
 mod timeline;
@@ -17,6 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
 pub use histogram::{HIGHEST_NS, Histogram};
+pub use network::NetworkCounts;
 pub use recorder::Recorder;
 pub use spans::{Span, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
@@ -116,6 +118,8 @@ pub struct Metrics {
     window: Option<Window>,
     /// Operations counted under [`OTHER`].
     folded: u64,
+    /// What their requests did on the network.
+    pub network: NetworkCounts,
     #[serde(skip)]
     index: Index,
 }
@@ -205,6 +209,7 @@ impl Metrics {
 impl AddAssign<&Metrics> for Metrics {
     fn add_assign(&mut self, other: &Metrics) {
         self.folded += other.folded;
+        self.network += &other.network;
         let ids: Vec<usize> = other
             .results
             .iter()
@@ -268,7 +273,7 @@ fn count_reason(reasons: &mut BTreeMap<String, u64>, reason: &str, times: u64) {
 
 /// `text`, cut to [`MAX_RESULT_BYTES`] at a character's boundary.
 #[inline]
-fn shorten(text: &str) -> &str {
+pub fn shorten(text: &str) -> &str {
     if text.len() <= MAX_RESULT_BYTES { text } else { &text[..text.floor_char_boundary(MAX_RESULT_BYTES)] }
 }
 

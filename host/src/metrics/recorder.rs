@@ -6,7 +6,7 @@ use super::{BASE_INTERVAL_NS, Histogram, Metrics, Sample, Window, count_reason, 
 ///
 /// A duration belongs to a result and to an interval of time. It is recorded once, for the result within the interval
 /// that is now; when operations begin to end in another interval, that one is added to both sums.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recorder {
     metrics: Metrics,
     /// The durations of the operations that ended in the interval that is now, by result.
@@ -16,6 +16,17 @@ pub struct Recorder {
     now_length_ns: u64,
     /// Operations that began in it.
     started: u64,
+    /// What of the window is not yet added to the metrics; nothing where its start is behind its end.
+    window: Window,
+}
+
+const NO_WINDOW: Window = Window { first_start_ns: u64::MAX, last_end_ns: 0 };
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let (metrics, now) = Default::default();
+        Self { metrics, now, now_begins_ns: 0, now_length_ns: 0, started: 0, window: NO_WINDOW }
+    }
 }
 
 impl Recorder {
@@ -43,7 +54,8 @@ impl Recorder {
         if !sample.spans.is_empty() {
             of_result.spans += sample.spans;
         }
-        self.metrics.widen(Window { first_start_ns: start_ns, last_end_ns: end_ns });
+        self.window.first_start_ns = self.window.first_start_ns.min(start_ns);
+        self.window.last_end_ns = self.window.last_end_ns.max(end_ns);
     }
 
     /// What was counted since this was last asked.
@@ -65,6 +77,10 @@ impl Recorder {
         for (id, durations) in self.now.iter_mut().enumerate().filter(|(_, durations)| durations.count() > 0) {
             self.metrics.timeline.end(self.now_begins_ns, id, durations);
             self.metrics.results[id].latency += std::mem::take(durations);
+        }
+        let window = std::mem::replace(&mut self.window, NO_WINDOW);
+        if window.first_start_ns <= window.last_end_ns {
+            self.metrics.widen(window);
         }
         if self.started > 0 {
             self.metrics.timeline.start(self.now_begins_ns, std::mem::take(&mut self.started));

@@ -106,7 +106,8 @@ impl Timeline {
         }
         let first = self.first.min(wanted);
         let last = wanted.max(self.first + (self.buckets.len() as u64).saturating_sub(1));
-        if last - first >= MAX_BUCKETS as u64 {
+        // Counted from the start of the run, where a report begins.
+        if last >= MAX_BUCKETS as u64 {
             return self.coarsen();
         }
         let missing = (self.first - first) as usize;

@@ -9,11 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::{
-    BucketReport, Counts, PlanReport, ResultReport, RunRecord, RunReport, SpanReport, StartupReport, Summary,
-    TimelineReport, Total,
+    BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
+    StartupReport, Summary, TimelineReport, Total,
 };
 use crate::metrics::{Cut, Histogram, Metrics, Outcome};
-use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, LoadModel, RunPlan};
+use crate::plan::LoadModel;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
 const SAMPLES_FOR_P99_9: u64 = 1_000;
@@ -40,13 +40,15 @@ pub(super) fn run(record: &RunRecord) -> RunReport {
         warmup: None,
         operations: counts(record),
         cut: cut(record),
+        folded: metrics.folded(),
         throughput: rate(metrics.completed(), window_ns(metrics)),
         service_ns: latency.clone(),
         latency_ns: latency,
         schedule_lag_ns: match plan.load_model {
             LoadModel::Closed => None,
         },
-        results: results(metrics, window_ns(metrics), Some(record)),
+        results: results(metrics, window_ns(metrics)),
+        network: network(metrics),
         timeline: timeline(metrics, elapsed_ns),
         workers: record.workers.clone(),
         faults: record.faults.clone(),
@@ -69,7 +71,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
         elapsed_ns: elapsed,
         throughput: rate(metrics.completed(), window),
         latency_ns: summary(&metrics.latency()),
-        results: results(&metrics, window, None),
+        results: results(&metrics, window),
     }
 }
 
@@ -81,7 +83,7 @@ fn counts(record: &RunRecord) -> Counts {
     let completed = record.metrics.completed();
     Counts {
         planned: record.plan.extent.operations(),
-        offered: completed + record.lost + record.in_flight.len() as u64,
+        offered: record.offered,
         completed,
         ok: of(Outcome::Ok),
         failed: of(Outcome::Failed),
@@ -116,7 +118,7 @@ fn add(a: Counts, b: Counts) -> Counts {
 }
 
 /// Most frequent first; equally frequent ones by name, so that two reports on the same run read the same.
-fn results(metrics: &Metrics, window_ns: u64, record: Option<&RunRecord>) -> Vec<ResultReport> {
+fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
     let mut results: Vec<_> = metrics
         .results()
         .iter()
@@ -126,9 +128,7 @@ fn results(metrics: &Metrics, window_ns: u64, record: Option<&RunRecord>) -> Vec
             operations: result.latency.count(),
             first_number: result.first_number,
             reasons: result.reasons.clone(),
-            reproduce: record
-                .filter(|_| result.outcome != Outcome::Ok)
-                .map(|record| reproduce(record, result.first_number)),
+            reproduce: None,
             throughput: rate(result.latency.count(), window_ns),
             latency_ns: summary(&result.latency),
             spans: result
@@ -148,32 +148,25 @@ fn results(metrics: &Metrics, window_ns: u64, record: Option<&RunRecord>) -> Vec
     results
 }
 
-/// The command that runs operation `number` again by itself, with all that bears on it.
-fn reproduce(record: &RunRecord, number: u64) -> String {
-    let RunPlan { operation, limits, expect, grants, data, .. } = &record.plan;
-    let mut words = vec!["gorgon".into(), "test".into(), record.task.path.clone()];
-    let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
-    flag("--number", number.to_string());
-    if operation != DEFAULT_OPERATION {
-        flag("--operation-name", operation.clone());
-    }
-    if limits.timeout != Some(DEFAULT_TIMEOUT) {
-        let timeout = limits.timeout.unwrap_or_default();
-        flag("--timeout", humantime::format_duration(timeout).to_string().replace(' ', ""));
-    }
-    if limits.max_memory != DEFAULT_MAX_MEMORY {
-        flag("--max-memory", limits.max_memory.to_string());
-    }
-    expect.iter().for_each(|expect| flag("--expect", expect.as_str().to_owned()));
-    data.iter().for_each(|data| flag("--data", data.display().to_string()));
-    grants.dirs.iter().for_each(|dir| flag("--dir", dir.to_string()));
-    // By name alone it is taken from the environment of whoever runs the command: its value may be a secret.
-    grants.env.iter().for_each(|(name, _)| flag("--env", name.clone()));
-    if !grants.args.is_empty() {
-        words.push("--".into());
-        words.extend(grants.args.iter().cloned());
-    }
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+fn network(metrics: &Metrics) -> Option<NetworkReport> {
+    let counts = &metrics.network;
+    let completed = metrics.completed();
+    let refused = counts.refused.iter().map(|(destination, &count)| Refusal {
+        destination: destination.clone(),
+        count,
+        flag: format!("--allow {destination}"),
+    });
+    (!counts.is_empty()).then(|| NetworkReport {
+        requests: counts.requests,
+        requests_per_operation: (completed > 0).then(|| counts.requests as f64 / completed as f64),
+        opened: counts.opened,
+        reused: counts.reused,
+        bytes_in: counts.bytes_in,
+        bytes_out: counts.bytes_out,
+        connect_ns: summary(&counts.connect),
+        first_byte_ns: summary(&counts.first_byte),
+        refused: refused.collect(),
+    })
 }
 
 fn timeline(metrics: &Metrics, elapsed_ns: u64) -> TimelineReport {

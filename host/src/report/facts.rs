@@ -24,6 +24,8 @@ pub struct RunRecord {
     pub startup: Startup,
     /// What was counted.
     pub metrics: Metrics,
+    /// Operations that were due, by the books on their numbers.
+    pub offered: u64,
     /// Operations that were handed out and never confirmed.
     pub lost: u64,
     /// Operations that were in flight when the run was stopped, and were cut; not among those counted.

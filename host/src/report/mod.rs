@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::metrics::{Cut, Outcome};
-use crate::plan::{LoadModel, RunPlan};
+use crate::plan::{HttpPlan, LoadModel, RunPlan};
 pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerFacts};
 use verdict::Verdict;
 
@@ -80,6 +80,10 @@ pub struct RunReport {
     /// deadline after the planned duration was over (counted as timed out).
     #[serde(default)]
     pub cut: Vec<Cut>,
+    /// Operations whose result was one too many distinct ones: they are counted as `(other)`, and figures per result are
+    /// lower bounds.
+    #[serde(default)]
+    pub folded: u64,
     /// Completed operations per second, from the first start to the last end.
     pub throughput: Option<f64>,
     /// From an operation's due time to its end. In a closed run an operation is due when it starts.
@@ -90,6 +94,9 @@ pub struct RunReport {
     pub schedule_lag_ns: Option<Summary>,
     /// By result and outcome, most frequent first.
     pub results: Vec<ResultReport>,
+    /// What their requests did on the network; null where there were none.
+    #[serde(default)]
+    pub network: Option<NetworkReport>,
     /// Over time.
     pub timeline: TimelineReport,
     /// By worker process.
@@ -133,6 +140,12 @@ pub struct PlanReport {
     pub env: Vec<String>,
     /// The directories granted, as they were written.
     pub dirs: Vec<String>,
+    /// What the task was allowed to reach.
+    #[serde(default)]
+    pub allow: Vec<String>,
+    /// How its HTTP was spoken.
+    #[serde(default)]
+    pub http: HttpPlan,
     /// The data file.
     pub data: Option<String>,
 }
@@ -254,6 +267,40 @@ pub struct SpanReport {
     pub latency_ns: Summary,
 }
 
+/// What a run's requests did on the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkReport {
+    /// HTTP requests.
+    pub requests: u64,
+    /// HTTP requests per completed operation.
+    pub requests_per_operation: Option<f64>,
+    /// Connections that were opened for them.
+    pub opened: u64,
+    /// Requests that went over a connection that was there.
+    pub reused: u64,
+    /// Bytes that came in over those connections.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// How long it took to open a connection.
+    pub connect_ns: Summary,
+    /// How long it took from a request's sending to the first byte of its response.
+    pub first_byte_ns: Summary,
+    /// What the task wanted to reach and was not granted.
+    pub refused: Vec<Refusal>,
+}
+
+/// A destination that was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The destination.
+    pub destination: String,
+    /// How often it was wanted.
+    pub count: u64,
+    /// The flag that would grant it.
+    pub flag: String,
+}
+
 /// Operations over time, without gaps, from the run's beginning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TimelineReport {
@@ -309,7 +356,7 @@ impl From<&RunPlan> for PlanReport {
             duration_ns: plan.extent.duration().map(derive::nanos),
             processes: plan.shape.processes,
             threads: plan.shape.threads,
-            concurrency: 1,
+            concurrency: plan.concurrency.get(),
             load_model: plan.load_model,
             first: plan.first,
             start_jitter_ns: derive::nanos(plan.start_jitter),
@@ -321,6 +368,8 @@ impl From<&RunPlan> for PlanReport {
             args: plan.grants.args.clone(),
             env: plan.grants.env.iter().map(|(name, _)| name.clone()).collect(),
             dirs: plan.grants.dirs.iter().map(ToString::to_string).collect(),
+            allow: plan.grants.network.0.iter().map(ToString::to_string).collect(),
+            http: plan.http.clone(),
             data: plan.data.as_ref().map(|path| path.display().to_string()),
         }
     }

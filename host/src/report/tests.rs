@@ -1,11 +1,12 @@
 //! Reports on a run that is made up, figure by figure.
 
+use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::fault::FaultKind;
 use crate::metrics::{Metrics, Recorder, Sample, Spans};
-use crate::plan::{Expect, Extent, Grants, Limits, Shape};
+use crate::plan::{Expect, Extent, Grants, HttpPlan, Limits, Shape};
 use crate::task::Lane;
 
 pub(super) fn environment() -> Environment {
@@ -25,6 +26,8 @@ pub(super) fn record(threads: u32) -> RunRecord {
         plan: RunPlan {
             operation: "operation".into(),
             shape: Shape { processes: 2, threads },
+            concurrency: NonZeroU32::MIN,
+            http: HttpPlan::default(),
             extent: Extent::new(Some(2_003), Some(Duration::from_millis(400))).unwrap(),
             first: 0,
             load_model: LoadModel::Closed,
@@ -46,6 +49,7 @@ pub(super) fn record(threads: u32) -> RunRecord {
             setup: Some(Duration::from_micros(12)),
         },
         metrics: metrics(),
+        offered: 2_003,
         lost: 3,
         in_flight: Vec::new(),
         overtime: vec![Cut { number: 1_902, age_ns: 119_020 }],
@@ -59,6 +63,7 @@ pub(super) fn record(threads: u32) -> RunRecord {
         faults: vec![Fault {
             kind: FaultKind::WorkerDied,
             message: "worker process 4712 died".into(),
+            times: 1,
             numbers: vec![(7, 8), (12, 12)],
         }],
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::units::{count, duration, rate};
-use super::{Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 use crate::metrics::Outcome;
 use crate::plan::LoadModel;
 
@@ -35,6 +35,9 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
         let of_run = if report.runs.len() > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
         writeln!(to, "{BAD}failed: {}{of_run}{BAD:#}", verdict.expression)?;
     }
+    for verdict in report.verdicts.iter().filter(|verdict| verdict.value.is_none()) {
+        writeln!(to, "unknown: {}: there are not enough operations for that figure", verdict.expression)?;
+    }
     if report.partial {
         writeln!(to, "{BAD}partial: the run was stopped before its end{BAD:#}")?;
     }
@@ -53,7 +56,10 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     let model = match plan.load_model {
         LoadModel::Closed => "closed model",
     };
-    let shape = format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads);
+    let shape = match plan.concurrency {
+        1 => format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads),
+        c => format!("{} x {} x {c} (processes x threads x in flight), {model}", plan.processes, plan.threads),
+    };
     writeln!(to, "{BOLD}{}{BOLD:#}  {shape}", run.task.path)?;
     writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
     let drain = run.drain_ns.filter(|&ns| ns > 0).map(|ns| format!(", of which {} draining", duration(ns)));
@@ -68,14 +74,40 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     {
         writeln!(to, "{DIM}{} again: {command}{DIM:#}", shown(&result.result))?;
     }
+    run.network.iter().try_for_each(|network| network_lines(network, to))?;
     for note in notes(run, clock_ns) {
         writeln!(to, "{note}")?;
     }
     for fault in &run.faults {
         let numbers = numbers(&fault.numbers);
-        writeln!(to, "{BAD}fault: {}{numbers}{BAD:#}", fault.message)?;
+        let times = if fault.times > 1 { format!(", {} times", count(fault.times)) } else { String::new() };
+        writeln!(to, "{BAD}fault: {}{times}{numbers}{BAD:#}", fault.message)?;
     }
     writeln!(to)
+}
+
+fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
+    let NetworkReport { requests, opened, reused, bytes_in, bytes_out, connect_ns, first_byte_ns, .. } = network;
+    let bytes = |bytes: &u64| bytesize::ByteSize(*bytes).display().si().to_string();
+    if *requests + *opened > 0 {
+        let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
+        let median = |summary: &Summary| summary.p50.map_or_else(|| "-".to_owned(), duration);
+        writeln!(
+            to,
+            "http        {} requests{per} over {} new connections, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
+            count(*requests),
+            count(*opened),
+            count(*reused),
+            bytes(bytes_in),
+            bytes(bytes_out),
+            median(connect_ns),
+            median(first_byte_ns),
+        )?;
+    }
+    for refusal in &network.refused {
+        writeln!(to, "{BAD}refused     {} times: {} would grant it{BAD:#}", count(refusal.count), refusal.flag)?;
+    }
+    Ok(())
 }
 
 fn startup(startup: &StartupReport) -> String {
@@ -107,6 +139,13 @@ fn notes(run: &RunReport, clock_ns: f64) -> Vec<String> {
             "{BAD}{} operations were cut at the end, at the age of {}{more}{BAD:#}",
             count(run.cut.len() as u64),
             ages.join(", ")
+        ));
+    }
+    if run.folded > 0 {
+        notes.push(format!(
+            "{} operations returned more distinct results than are told apart: they are counted as (other), and figures \
+             per result are lower bounds",
+            count(run.folded)
         ));
     }
     if run.latency_ns.overflow > 0 {

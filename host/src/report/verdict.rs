@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::duration;
 use super::{Counts, RunReport, Summary};
 
 /// A comparison of one figure with one value.
@@ -102,17 +101,6 @@ impl Expression {
             Comparison::AtMost => value <= self.value,
         });
         Verdict { expression: self.text.clone(), run, held, value }
-    }
-
-    /// The figure in the unit of the expression, for people.
-    pub fn show(&self, value: Option<f64>) -> String {
-        let Some(value) = value else { return "unknown".into() };
-        match self.figure {
-            Figure::Latency(_) => duration(value.round() as u64),
-            Figure::Share(_) => format!("{:.3} %", value * 100.0),
-            Figure::Operations(_) => format!("{value}"),
-            Figure::Throughput => format!("{value:.1}/s"),
-        }
     }
 }
 

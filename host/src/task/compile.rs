@@ -118,9 +118,10 @@ impl Compiler {
 #[allow(unsafe_code)]
 pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, TaskError> {
     let unusable = |problem| TaskError::Unusable { path: machine_code.display().to_string(), problem };
-    let private = machine_code.parent().is_some_and(|directory| is_private(directory).unwrap_or(false));
-    if !private {
-        return Err(unusable("its directory can be written by others".into()));
+    match machine_code.parent().map(is_private) {
+        Some(Ok(true)) => {}
+        Some(Err(error)) => return Err(unusable(error.to_string())),
+        _ => return Err(unusable("its directory can be written by others".into())),
     }
     // SAFETY: machine code is run as it is, so it must be wasmtime's own and stay unchanged while it is mapped. The
     // path comes from `Compiler` alone, never from a user or the wire: it lies in a directory that, as was just

@@ -1,17 +1,18 @@
 //! One instance of a task: its store, its calls, their timing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTable, TypedFunc};
 use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::interface::OperationType;
-use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe, tick};
+use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe};
 use crate::capability;
 use crate::capability::current::Current;
+use crate::capability::http::Http;
 use crate::clock::Clock;
-use crate::metrics::{Cut, Outcome, Sample};
+use crate::metrics::{Cut, Outcome, Sample, shorten};
 use crate::plan::Limits;
 
 /// A hook may load data, log in, create objects; one that has not ended by then never will.
@@ -26,7 +27,7 @@ pub struct Instance {
     exports: Exports,
     operation: Operation,
     lane: Lane,
-    deadline: Deadline,
+    timeout: Option<Duration>,
     calls: u64,
     usable: bool,
     backtrace: Vec<Frame>,
@@ -58,19 +59,22 @@ impl Task {
     pub async fn instantiate_bare(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
         let failed = |error: wasmtime::Error| TaskError::Instantiate(describe(&error));
         let guest = Guest {
-            wasi: capability::wasi::context(&self.grants, &surroundings.output).map_err(failed)?,
+            wasi: capability::wasi::context(&self.grants, &surroundings.output, &surroundings.network)
+                .map_err(failed)?,
             table: ResourceTable::new(),
             current: Current::new(surroundings.clock.clone()),
             given: surroundings.given.clone(),
+            network: surroundings.network.clone(),
+            http: Http::new(surroundings.network.clone()),
             memory: MemoryLimit { most: self.limits.max_memory, used: 0, refused: false },
-            ticks_left: 0,
+            called: None,
+            allowed: of_hooks(&self.limits),
             halt: surroundings.halt.clone(),
         };
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(tick_by);
         store.set_epoch_deadline(1);
-        allow(&mut store, Deadline::of_hooks(&self.limits));
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => self.pre.instantiate_async(&mut store).await,
@@ -92,7 +96,7 @@ impl Task {
             store,
             exports,
             lane: self.lane,
-            deadline: Deadline::new(self.limits.timeout, &self.limits),
+            timeout: self.limits.timeout,
             calls: 0,
             usable: true,
             backtrace: Vec::new(),
@@ -136,7 +140,9 @@ impl Instance {
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
         self.ready();
-        let (timeout, halt) = (self.deadline.timeout, self.store.data().halt.clone());
+        let (timeout, halt) = (self.timeout, self.store.data().halt.clone());
+        // A guest that computes after it has waited has what is left of its time.
+        self.store.data_mut().called = Some(Instant::now());
         match &self.operation {
             Operation::Plain(operation) => {
                 let start_ns = clock.elapsed_ns();
@@ -157,8 +163,13 @@ impl Instance {
     #[inline]
     fn ready(&mut self) {
         self.calls += 1;
-        self.store.data_mut().current.clear();
-        allow(&mut self.store, self.deadline);
+        let timeout = self.timeout;
+        let guest = self.store.data_mut();
+        guest.current.clear();
+        guest.memory.refused = false;
+        // Without reading the clock: its first tick, at most a hundredth of the time late, does.
+        guest.called = None;
+        guest.allowed = timeout;
     }
 
     /// Tells `count` how a call ended; returns when.
@@ -232,16 +243,17 @@ impl Instance {
         (Result<R, String>,): ComponentNamedList + Lift,
     {
         let Some(index) = task.interface.hook(hook) else { return Ok(None) };
-        let failed = |reason| TaskError::Hook { hook, reason };
+        let failed = |reason: String| TaskError::Hook { hook, reason: shorten(&reason).to_owned() };
         let function = self.exports.get_typed_func::<P, (Result<R, String>,)>(&mut self.store, index);
         let function = function.map_err(|error| failed(error.to_string()))?;
-        let deadline = Deadline::of_hooks(&task.limits);
-        allow(&mut self.store, deadline);
+        let timeout = of_hooks(&task.limits);
+        let guest = self.store.data_mut();
+        (guest.called, guest.allowed) = (Some(Instant::now()), timeout);
         let returned = match self.lane {
             Lane::Compute => Ok(function.call(&mut self.store, params)),
             Lane::Io => {
                 let halt = self.store.data().halt.clone();
-                until(deadline.timeout, &halt, function.call_async(&mut self.store, params)).await
+                until(timeout, &halt, function.call_async(&mut self.store, params)).await
             }
         };
         let stopped = match returned {
@@ -282,7 +294,7 @@ impl Instance {
         let memory = &self.store.data().memory;
         let (name, reason) = match error.downcast_ref::<Trap>() {
             // A guest that is refused memory gives up by `unreachable`; the cause is the better name.
-            Some(_) if memory.refused => {
+            Some(Trap::UnreachableCodeReached) if memory.refused => {
                 ("out of memory".into(), Some(format!("it asked for more than {}", bytesize::ByteSize(memory.most))))
             }
             Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
@@ -394,42 +406,19 @@ async fn until<R>(
     }
 }
 
-/// Lets the next call of `store` run until `deadline`.
-#[inline]
-fn allow(store: &mut Store<Guest>, deadline: Deadline) {
-    store.data_mut().ticks_left = deadline.ticks;
-}
-
 /// What the engine's tick means to a guest that is computing. It is called at every tick, and arms the next, so that a
 /// call need not arm anything.
 fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
-    match guest.ticks_left.checked_sub(1) {
-        Some(left) if !guest.halt.is_cut() => {
-            guest.ticks_left = left;
-            Ok(UpdateDeadline::Continue(1))
-        }
-        _ => Ok(UpdateDeadline::Interrupt),
-    }
+    // By the clock, and not by counting ticks: a thread that had to wait for a processor has seen one where many passed.
+    let since = *guest.called.get_or_insert_with(Instant::now);
+    let is_late = guest.allowed.is_some_and(|allowed| since.elapsed() >= allowed);
+    Ok(if is_late || guest.halt.is_cut() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
 }
 
-/// One timeout in the two currencies that enforce it: the runtime's timer, and epochs.
-#[derive(Clone, Copy)]
-struct Deadline {
-    timeout: Option<Duration>,
-    ticks: u64,
-}
-
-impl Deadline {
-    fn new(timeout: Option<Duration>, limits: &Limits) -> Self {
-        let tick = tick(limits.timeout);
-        // The first tick may come at once, and is not counted.
-        Self { timeout, ticks: timeout.map_or(u64::MAX, |timeout| (timeout.as_nanos() / tick.as_nanos()) as u64) }
-    }
-
-    fn of_hooks(limits: &Limits) -> Self {
-        Self::new(limits.timeout.map(|timeout| timeout.max(HOOK_TIMEOUT)), limits)
-    }
+/// The time of a hook.
+fn of_hooks(limits: &Limits) -> Option<Duration> {
+    limits.timeout.map(|timeout| timeout.max(HOOK_TIMEOUT))
 }
 
 /// Bounds the linear memory of one instance, all its memories together.

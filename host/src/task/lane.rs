@@ -16,8 +16,16 @@ impl Lane {
 
 /// Runs a thread's work in its lane.
 pub struct Executor {
-    runtime: Runtime,
+    /// None when it is dropped.
+    runtime: Option<Runtime>,
     lane: Lane,
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // A guest's file may be one whose reading never ends, on a thread of the runtime's own; nobody waits for it.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 impl Executor {
@@ -27,17 +35,18 @@ impl Executor {
         if lane == Lane::Io {
             runtime.enable_all();
         }
-        Ok(Self { runtime: runtime.build()?, lane })
+        Ok(Self { runtime: Some(runtime.build()?), lane })
     }
 
     /// Runs `work` to its end.
     pub fn run<F: Future>(&self, work: F) -> F::Output {
+        let Some(runtime) = &self.runtime else { unreachable!("it is taken when this is dropped") };
         match self.lane {
-            Lane::Io => self.runtime.block_on(work),
+            Lane::Io => runtime.block_on(work),
             Lane::Compute => {
                 // WASI's sync functions run small futures that are always ready. With a runtime entered they do so on
                 // this thread; without one they start a multi-threaded runtime for the whole process.
-                let _entered = self.runtime.enter();
+                let _entered = runtime.enter();
                 match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(output) => output,
                     Poll::Pending => unreachable!("nothing in the compute lane waits for another task"),

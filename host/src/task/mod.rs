@@ -12,7 +12,7 @@ mod lane;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
@@ -21,6 +21,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability;
 use crate::capability::current::Current;
+use crate::capability::http::Http;
+use crate::capability::network::Network;
 use crate::capability::output::Output;
 use crate::capability::run::Given;
 use crate::clock::Clock;
@@ -132,9 +134,13 @@ pub struct Guest {
     pub(crate) table: ResourceTable,
     pub(crate) current: Current,
     pub(crate) given: Arc<Given>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) http: Http,
     memory: MemoryLimit,
-    /// Ticks of the engine that the running call may still see.
-    ticks_left: u64,
+    /// When the running call began, as far as anybody has looked.
+    called: Option<Instant>,
+    /// How long it may take.
+    allowed: Option<Duration>,
     halt: Halt,
 }
 
@@ -162,6 +168,8 @@ pub struct Surroundings {
     pub output: Output,
     /// What the run gives its operations.
     pub given: Arc<Given>,
+    /// What they reach.
+    pub network: Arc<Network>,
     /// By which their calls are ended.
     pub halt: Halt,
 }
@@ -202,8 +210,7 @@ fn linker(engine: &Engine, lane: Lane) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-/// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths;
-/// `None` where nothing has a deadline.
+/// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths.
 pub fn tick(timeout: Option<Duration>) -> Duration {
     let fine = timeout.unwrap_or(Duration::MAX) / 100;
     fine.clamp(Duration::from_millis(1), Duration::from_millis(20))

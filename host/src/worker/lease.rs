@@ -9,8 +9,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
+use tokio::sync::Notify;
 
 use super::Event;
+use crate::task::Lane;
 
 /// A lease should last about this long: some hundred times what asking for the next one takes.
 const LASTING: Duration = Duration::from_millis(50);
@@ -21,7 +23,11 @@ const MOST: u64 = 1 << 24;
 /// A worker's numbers.
 pub(super) struct Lease {
     state: Mutex<State>,
+    /// Wakes threads of the compute lane.
     changed: Condvar,
+    /// Wakes instances of the I/O lane.
+    added: Notify,
+    /// Instances that draw.
     threads: u64,
     events: Sender<Event>,
 }
@@ -40,8 +46,7 @@ struct State {
 }
 
 impl Lease {
-    pub(super) fn new(threads: u32, events: Sender<Event>) -> Self {
-        let threads = u64::from(threads);
+    pub(super) fn new(threads: u64, events: Sender<Event>) -> Self {
         let state = State {
             ranges: VecDeque::new(),
             left: 0,
@@ -52,13 +57,16 @@ impl Lease {
             low: 0,
             closed: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), threads, events }
+        Self { state: Mutex::new(state), changed: Condvar::new(), added: Notify::new(), threads, events }
     }
 
-    /// Draws up to `most` numbers in a row, waiting for more where there is none; `None` where there will be none.
-    pub(super) fn draw(&self, most: u64) -> Option<Range<u64>> {
-        let mut state = self.lock();
+    /// Draws up to `most` numbers in a row, waiting on the lane's terms where there is none; `None` where there will be
+    /// none.
+    pub(super) async fn draw(&self, lane: Lane, most: u64) -> Option<Range<u64>> {
         loop {
+            // Listens before it looks, or it could miss the change between the two.
+            let added = self.added.notified();
+            let mut state = self.lock();
             if let Some(range) = state.take(most, self.threads) {
                 if state.left <= state.low {
                     self.ask(&mut state);
@@ -70,8 +78,14 @@ impl Lease {
             }
             state.waiting += 1;
             self.ask(&mut state);
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting -= 1;
+            match lane {
+                Lane::Compute => drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
+                Lane::Io => {
+                    drop(state);
+                    added.await;
+                }
+            }
+            self.lock().waiting -= 1;
         }
     }
 
@@ -87,13 +101,30 @@ impl Lease {
         state.ranges.push_back(range);
         state.asked = None;
         state.granted = Instant::now();
-        self.changed.notify_all();
+        drop(state);
+        self.wake();
+    }
+
+    /// Takes back numbers that were drawn and will not be run by whoever drew them.
+    pub(super) fn put_back(&self, range: Range<u64>) {
+        if !range.is_empty() {
+            let mut state = self.lock();
+            state.left += range.end - range.start;
+            state.ranges.push_front(range);
+            drop(state);
+            self.wake();
+        }
     }
 
     /// No more will come.
     pub(super) fn close(&self) {
         self.lock().closed = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
         self.changed.notify_all();
+        self.added.notify_waiters();
     }
 
     /// No more are drawn, not even of those that are there.
@@ -103,7 +134,7 @@ impl Lease {
         state.left = 0;
         state.closed = true;
         drop(state);
-        self.changed.notify_all();
+        self.wake();
     }
 
     fn ask(&self, state: &mut State) {
@@ -145,7 +176,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Executor;
     use crossbeam::channel::unbounded;
+
+    fn draw(lease: &Lease, most: u64) -> Option<Range<u64>> {
+        Executor::new(Lane::Compute).unwrap().run(lease.draw(Lane::Compute, most))
+    }
 
     #[test]
     fn every_number_is_drawn_once_by_some_thread() {
@@ -156,7 +192,7 @@ mod tests {
             for most in [1, 7, 64, 4_096] {
                 let (lease, drawn) = (&lease, &drawn);
                 scope.spawn(move || {
-                    while let Some(range) = lease.draw(most) {
+                    while let Some(range) = draw(lease, most) {
                         assert!(range.end - range.start <= most);
                         drawn.lock().unwrap().extend(range);
                     }
@@ -181,12 +217,12 @@ mod tests {
         let (events, asked) = unbounded();
         let lease = Lease::new(1, events);
         lease.add(0..1);
-        assert_eq!(lease.draw(10), Some(0..1));
+        assert_eq!(draw(&lease, 10), Some(0..1));
         let Ok(Event::Need(first)) = asked.try_recv() else { panic!("it must ask when nothing is left") };
         assert!(asked.try_recv().is_err());
         lease.add(1..1 + first);
         while lease.lock().left > 0 {
-            lease.draw(1);
+            draw(&lease, 1);
         }
         let Ok(Event::Need(second)) = asked.try_recv() else { panic!("it must ask again") };
         assert!(second > first);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, select, tick, unbounded};
 use nix::sys::resource::{UsageWho, getrusage};
 
+use crate::capability::network::Network;
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
@@ -55,12 +56,12 @@ pub fn run() -> io::Result<()> {
         std::process::abort();
     }));
     wire::write(io::stdout(), &Message::Hello { protocol: PROTOCOL })?;
-    let mut commands = Commands(BufReader::new(io::stdin()));
-    let Some(Command::Load(plan)) = commands.next()? else { return Ok(()) };
+    let commands = listen()?;
+    let Ok(Command::Load(plan)) = commands.recv() else { return Ok(()) };
     let refusal = match Worker::load(*plan) {
         Ok((worker, took)) => {
             wire::write(io::stdout(), &Message::Loaded { took })?;
-            worker.obey(commands)?
+            worker.obey(&commands)?
         }
         Err(reason) => Some(reason),
     };
@@ -70,12 +71,20 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-struct Commands(BufReader<io::Stdin>);
-
-impl Commands {
-    fn next(&mut self) -> io::Result<Option<Command>> {
-        wire::read(&mut self.0)
-    }
+/// What the controller says. When stdin ends it needs nothing more of this worker: it may have died, and a guest may be
+/// in a call that never returns; so that ends the process, whatever it is doing.
+fn listen() -> io::Result<Receiver<Command>> {
+    let (heard, commands) = unbounded();
+    std::thread::Builder::new().name("commands".into()).spawn(move || {
+        let mut stdin = BufReader::new(io::stdin());
+        while let Ok(Some(command)) = wire::read(&mut stdin) {
+            if heard.send(command).is_err() {
+                break;
+            }
+        }
+        std::process::exit(0);
+    })?;
+    Ok(commands)
 }
 
 /// A worker that has loaded its task.
@@ -99,11 +108,11 @@ impl Worker {
     }
 
     /// Does what it is told until stdin ends; a reason where it cannot.
-    fn obey(self, mut commands: Commands) -> io::Result<Option<String>> {
-        let prepared = match commands.next()? {
-            Some(Command::Prepare) => return self.hook(commands, None),
-            Some(Command::Cleanup(prepared)) => return self.hook(commands, Some(prepared)),
-            Some(Command::SetUp { prepared }) => prepared,
+    fn obey(self, commands: &Receiver<Command>) -> io::Result<Option<String>> {
+        let prepared = match commands.recv() {
+            Ok(Command::Prepare) => return self.hook(commands, None),
+            Ok(Command::Cleanup(prepared)) => return self.hook(commands, Some(prepared)),
+            Ok(Command::SetUp { prepared }) => prepared,
             _ => return Ok(None),
         };
         match self.surroundings(prepared) {
@@ -115,12 +124,14 @@ impl Worker {
     fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
         let data = self.plan.run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
+        let run = &self.plan.run;
+        let network = Network::new(run.grants.network.clone(), run.http.clone(), self.plan.addresses.clone());
         let halt = Halt::default();
-        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, halt })
+        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, network, halt })
     }
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
-    fn hook(self, mut commands: Commands, prepared: Option<String>) -> io::Result<Option<String>> {
+    fn hook(self, commands: &Receiver<Command>, prepared: Option<String>) -> io::Result<Option<String>> {
         let called = self.surroundings(prepared.clone().unwrap_or_default()).and_then(|surroundings| {
             let executor = Executor::new(self.task.lane()).map_err(|error| error.to_string())?;
             let called = executor.run(async {
@@ -138,7 +149,8 @@ impl Worker {
         match called {
             Ok(returned) => {
                 wire::write(io::stdout(), &Message::HookReturned(returned))?;
-                while commands.next()?.is_some() {}
+                // Until stdin ends, and the process with it.
+                while commands.recv().is_ok() {}
                 Ok(None)
             }
             Err(reason) => Ok(Some(reason)),
@@ -146,9 +158,9 @@ impl Worker {
     }
 
     /// Runs the threads from their instances to their ends.
-    fn work(&self, commands: Commands, surroundings: &Surroundings) -> io::Result<Option<String>> {
+    fn work(&self, commands: &Receiver<Command>, surroundings: &Surroundings) -> io::Result<Option<String>> {
         let (events_in, events) = unbounded();
-        let lease = Lease::new(self.plan.run.shape.threads, events_in.clone());
+        let lease = Lease::new(self.plan.run.instances_per_process(), events_in.clone());
         // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
         let (start, starts) = crossbeam::channel::bounded(0);
         std::thread::scope(|scope| {
@@ -176,12 +188,11 @@ impl Worker {
             if let Some(reason) = self.await_instances(&events)? {
                 return Ok(Some(reason));
             }
-            let mut commands = commands;
             let beginning = loop {
-                match commands.next()? {
-                    Some(Command::Go { beginning }) => break beginning,
-                    Some(Command::Lease(numbers)) => lease.add(numbers),
-                    Some(Command::NoMore) => lease.close(),
+                match commands.recv() {
+                    Ok(Command::Go { beginning }) => break beginning,
+                    Ok(Command::Lease(numbers)) => lease.add(numbers),
+                    Ok(Command::NoMore) => lease.close(),
                     // The threads wait for a start that will not come.
                     _ => std::process::exit(0),
                 }
@@ -191,7 +202,9 @@ impl Worker {
                 // A thread that is gone has said why.
                 let _ = start.send(clock.clone());
             }
-            scope.spawn(|| obey_while_running(commands, &lease, &surroundings.halt));
+            std::thread::Builder::new()
+                .name("obey".into())
+                .spawn_scoped(scope, || obey_while_running(commands, &lease, &surroundings.halt))?;
             self.pass_on(&events)?;
             wire::write(io::stdout(), &Message::Done(usage()))?;
             Ok(None)
@@ -246,7 +259,7 @@ impl Worker {
         if self.output.dropped() > 0 {
             let message =
                 format!("the task printed too much: {} of it are not shown", bytesize::ByteSize(self.output.dropped()));
-            let fault = Fault { kind: FaultKind::Output, message, numbers: Vec::new() };
+            let fault = Fault { kind: FaultKind::Output, message, times: 1, numbers: Vec::new() };
             wire::write(io::stdout(), &Message::Fault(fault))?;
         }
         Ok(())
@@ -264,20 +277,18 @@ fn send_delta(delta: &mut Delta) -> io::Result<()> {
     wire::write(io::stdout(), &Message::Delta(Box::new(std::mem::take(delta))))
 }
 
-/// Takes leases, and the stop, as they come. When stdin ends the controller needs nothing more of this worker: it may have died, and
-/// a guest may be in a call that never returns.
-fn obey_while_running(mut commands: Commands, lease: &Lease, halt: &Halt) {
-    loop {
-        match commands.next() {
-            Ok(Some(Command::Lease(numbers))) => lease.add(numbers),
-            Ok(Some(Command::NoMore)) => lease.close(),
-            Ok(Some(Command::Stop)) => {
+/// Takes leases, and the stop, as they come.
+fn obey_while_running(commands: &Receiver<Command>, lease: &Lease, halt: &Halt) {
+    for command in commands {
+        match command {
+            Command::Lease(numbers) => lease.add(numbers),
+            Command::NoMore => lease.close(),
+            Command::Stop => {
                 halt.stop();
                 lease.stop();
             }
-            Ok(Some(Command::Cut)) => halt.cut(),
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => std::process::exit(0),
+            Command::Cut => halt.cut(),
+            _ => {}
         }
     }
 }

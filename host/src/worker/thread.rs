@@ -1,15 +1,21 @@
-//! The measured loop: one thread, one instance, one operation after the other.
+//! The measured loop: one thread, and in it one instance, or several that wait by turns; each runs one operation after
+//! the other.
 //!
 //! Between the two readings of the clock stands the guest call alone. Everything else (drawing numbers, counting,
 //! handing on, making instances anew) happens outside.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
 
 use super::Event;
 use super::lease::Lease;
+use crate::capability::network::take_counts;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
@@ -45,7 +51,7 @@ pub(super) struct Thread<'a> {
 }
 
 impl Thread<'_> {
-    /// Makes an instance, waits for the start, runs until the numbers or the time end.
+    /// Makes its instances, waits for the start, runs until the numbers or the time end.
     pub(super) fn run(self) {
         let executor = match Executor::new(self.task.lane()) {
             Ok(executor) => executor,
@@ -54,11 +60,11 @@ impl Thread<'_> {
             }
         };
         executor.run(async {
-            match self.first_instance().await {
-                Ok(instance) => {
+            match self.first_instances().await {
+                Ok(instances) => {
                     // No start comes where another thread has no instance.
                     let Ok(clock) = self.starts.recv() else { return };
-                    self.operate(instance, &clock).await;
+                    self.operate_all(instances, &clock).await;
                     self.tell(Event::Ended);
                 }
                 Err(error) => self.tell(Event::Refused(error.to_string())),
@@ -66,76 +72,96 @@ impl Thread<'_> {
         });
     }
 
-    async fn first_instance(&self) -> Result<Instance, TaskError> {
+    async fn first_instances(&self) -> Result<Vec<Instance>, TaskError> {
+        let instances = (0..self.run.concurrency.get()).map(|_| self.first_instance());
+        let made = try_join_all(instances).await?;
+        let instantiate = made.iter().map(|(_, instantiate, _)| *instantiate).max().unwrap_or_default();
+        let setup = made.iter().filter_map(|(_, _, setup)| *setup).max();
+        self.tell(Event::Ready { instantiate, setup });
+        Ok(made.into_iter().map(|(instance, ..)| instance).collect())
+    }
+
+    async fn first_instance(&self) -> Result<(Instance, Duration, Option<Duration>), TaskError> {
         let begin = Instant::now();
         let mut instance = self.task.instantiate_bare(self.surroundings).await?;
         let instantiate = begin.elapsed();
         instance.setup(self.task).await?;
         let setup = self.task.has(Hook::Setup).then(|| begin.elapsed() - instantiate);
-        self.tell(Event::Ready { instantiate, setup });
-        Ok(instance)
+        Ok((instance, instantiate, setup))
     }
 
-    async fn operate(&self, mut instance: Instance, clock: &Clock) {
-        let pacer = Pacer::new(self.run, self.place);
-        let mut tally = Tally::default();
+    async fn operate_all(&self, instances: Vec<Instance>, clock: &Clock) {
+        let tally = RefCell::default();
+        let first = self.place * instances.len() as u64;
+        let operating = instances
+            .into_iter()
+            .zip(first..)
+            .map(|(instance, place)| self.operate(instance, Pacer::new(self.run, place), clock, &tally));
+        // Each is polled when it was woken, and only then.
+        let mut operating: FuturesUnordered<_> = operating.collect();
+        while operating.next().await.is_some() {}
+    }
+
+    /// Runs one operation after the other in one instance.
+    async fn operate(&self, mut instance: Instance, pacer: Pacer, clock: &Clock, tally: &RefCell<Tally>) {
+        let lane = self.task.lane();
+        let halt = &self.surroundings.halt;
         let mut batch = Batch::default();
         let mut now_ns = clock.elapsed_ns();
-        let halt = &self.surroundings.halt;
         while let Next::Due(due_ns) = pacer.next(now_ns)
             && !halt.is_stopped()
         {
             if batch.left.is_empty() {
-                tally.book(batch.ran());
-                let Some(left) = self.lease.draw(batch.next_size(now_ns)) else { break };
+                let Some(left) = self.lease.draw(lane, batch.next_size(now_ns)).await else { break };
                 now_ns = clock.elapsed_ns();
                 batch.begin(left, now_ns);
                 // Drawing may have taken any time.
                 continue;
             }
             if due_ns > now_ns {
-                halt.sleep(self.task.lane(), Duration::from_nanos(due_ns - now_ns)).await;
+                halt.sleep(lane, Duration::from_nanos(due_ns - now_ns)).await;
                 now_ns = clock.elapsed_ns();
                 continue;
             }
-            let ended = match self.task.lane() {
-                Lane::Compute => instance.call(batch.take(), clock, &mut self.count_in(&mut tally)),
-                Lane::Io => instance.call_async(batch.take(), clock, &mut self.count_in(&mut tally)).await,
+            let is_worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
+            if is_worn || !instance.is_usable() {
+                match self.renew(instance).await {
+                    Ok(fresh) => instance = fresh,
+                    Err(error) => {
+                        self.lease.put_back(batch.left);
+                        self.hand_on(&mut tally.borrow_mut(), now_ns);
+                        return self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
+                    }
+                }
+                now_ns = clock.elapsed_ns();
+                continue;
+            }
+            let ended = match lane {
+                Lane::Compute => instance.call(batch.take(), clock, &mut self.count_in(tally)),
+                Lane::Io => instance.call_async(batch.take(), clock, &mut self.count_in(tally)).await,
             };
             match ended {
                 Ok(end_ns) => now_ns = end_ns,
                 Err(cut) => {
-                    batch.put_back();
-                    tally.delta.in_flight.push(cut);
+                    tally.borrow_mut().delta.in_flight.push(cut);
                     break;
                 }
             }
-            if now_ns >= tally.due_ns {
-                tally.book(batch.ran());
-                self.hand_on(&mut tally, now_ns);
-            }
-            let worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
-            if worn || !instance.is_usable() {
-                match self.renew(instance).await {
-                    Ok(fresh) => instance = fresh,
-                    Err(error) => {
-                        tally.book(batch.ran());
-                        self.hand_on(&mut tally, now_ns);
-                        return self.fault(FaultKind::Setup, format!("a thread ended, as {error}"));
-                    }
-                }
-                now_ns = clock.elapsed_ns();
+            if now_ns >= tally.borrow().due_ns {
+                self.hand_on(&mut tally.borrow_mut(), now_ns);
             }
         }
-        tally.book(batch.ran());
-        self.hand_on(&mut tally, now_ns);
+        // Before the teardown, which may never end.
+        self.hand_on(&mut tally.borrow_mut(), now_ns);
         self.tear_down(&mut instance).await;
     }
 
     /// Counts one operation in `tally`.
     #[inline]
-    fn count_in(&self, tally: &mut Tally) -> impl FnMut(Sample<'_>) {
+    fn count_in(&self, tally: &RefCell<Tally>) -> impl FnMut(Sample<'_>) {
         move |sample: Sample<'_>| {
+            let tally = &mut *tally.borrow_mut();
+            tally.book(sample.number);
             match self.unexpected(&sample) {
                 None => tally.recorder.record(&sample),
                 Some(reason) => {
@@ -182,13 +208,14 @@ impl Thread<'_> {
     fn hand_on(&self, tally: &mut Tally, now_ns: u64) {
         tally.due_ns = now_ns + HAND_ON_NS;
         if !tally.delta.is_empty() {
-            let metrics = tally.recorder.take();
+            let mut metrics = tally.recorder.take();
+            metrics.network = take_counts();
             self.tell(Event::Delta(Delta { metrics, ..std::mem::take(&mut tally.delta) }));
         }
     }
 
     fn fault(&self, kind: FaultKind, message: String) {
-        self.tell(Event::Fault(Fault { kind, message, numbers: Vec::new() }));
+        self.tell(Event::Fault(Fault { kind, message, times: 1, numbers: Vec::new() }));
     }
 
     fn tell(&self, event: Event) {
@@ -208,29 +235,25 @@ struct Tally {
 }
 
 impl Tally {
-    fn book(&mut self, ran: Range<u64>) {
-        let numbers = &mut self.delta.numbers;
-        match numbers.last_mut() {
-            _ if ran.is_empty() => {}
-            Some(last) if last.end == ran.start => last.end = ran.end,
-            _ => numbers.push(ran),
+    #[inline]
+    fn book(&mut self, number: u64) {
+        match self.delta.numbers.last_mut() {
+            Some(last) if last.end == number => last.end += 1,
+            _ => self.delta.numbers.push(number..number + 1),
         }
     }
 }
 
-/// The numbers that a thread has drawn.
+/// The numbers that an instance has drawn.
 #[derive(Default)]
 struct Batch {
     left: Range<u64>,
-    /// The first number that ran and is not booked.
-    unbooked: u64,
     begun_ns: u64,
     size: u64,
 }
 
 impl Batch {
     fn begin(&mut self, numbers: Range<u64>, now_ns: u64) {
-        self.unbooked = numbers.start;
         self.left = numbers;
         self.begun_ns = now_ns;
     }
@@ -239,16 +262,6 @@ impl Batch {
         let number = self.left.start;
         self.left.start += 1;
         number
-    }
-
-    /// The number last taken did not run to its end.
-    fn put_back(&mut self) {
-        self.left.start -= 1;
-    }
-
-    /// The numbers that ran since this was last asked.
-    fn ran(&mut self) -> Range<u64> {
-        std::mem::replace(&mut self.unbooked, self.left.start)..self.left.start
     }
 
     /// How many numbers to draw, given how long the last ones took.

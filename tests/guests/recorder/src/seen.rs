@@ -19,9 +19,12 @@ pub(crate) fn record(n: u64) {
     });
 }
 
-/// One line per range, `saw A-B`, both ends included.
+/// One line per range, `saw A-B`, both ends included; `saw nothing` of an instance that was never called.
 pub(crate) fn report() -> String {
     SEEN.with_borrow(|seen| {
+        if seen.is_empty() {
+            return "saw nothing\n".into();
+        }
         seen.iter().fold(String::new(), |mut lines, range| {
             let _ = writeln!(lines, "saw {}-{}", range.start(), range.end());
             lines

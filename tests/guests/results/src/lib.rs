@@ -1,6 +1,12 @@
-//! A task with a thousand distinct results: what is left of its memory is the books kept on them.
+//! A task with a thousand distinct results, or as many as its first argument says: what is left of its memory is the
+//! books kept on them.
+
+use std::sync::LazyLock;
+
+static RESULTS: LazyLock<u64> =
+    LazyLock::new(|| std::env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(1_000));
 
 #[gorgon_guest::operation]
 fn results(n: u64) -> String {
-    format!("result {}", n % 1_000)
+    format!("result {}", n % *RESULTS)
 }

@@ -1,0 +1,124 @@
+//! Requests of a task, sent by its host: `wasi:http`.
+
+use wasip2::http::outgoing_handler::{self, ErrorCode, OutgoingRequest};
+use wasip2::http::types::{Fields, IncomingResponse, Method, OutgoingBody, Scheme};
+use wasip2::io::streams::StreamError;
+
+use super::Response;
+use super::url::Url;
+
+/// What is read at once.
+const CHUNK: u64 = 64 << 10;
+
+/// What `blocking-write-and-flush` takes at once, by its definition.
+const WRITE: usize = 4_096;
+
+pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Response, String> {
+    let fields = Fields::new();
+    for (name, value) in headers {
+        fields.append(name, value.as_bytes()).map_err(|error| format!("its header `{name}`: {error}"))?;
+    }
+    if !body.is_empty() {
+        let length = body.len().to_string();
+        fields.append("content-length", length.as_bytes()).map_err(|error| format!("its length: {error}"))?;
+    }
+    let request = OutgoingRequest::new(fields);
+    let wrong = |part: &str| format!("its {part} cannot be sent");
+    request.set_method(&of_name(method)).map_err(|()| wrong("method"))?;
+    let scheme = if url.is_tls { Scheme::Https } else { Scheme::Http };
+    request.set_scheme(Some(&scheme)).map_err(|()| wrong("scheme"))?;
+    request.set_authority(Some(&url.authority)).map_err(|()| wrong("host"))?;
+    request.set_path_with_query(Some(&url.path)).map_err(|()| wrong("path"))?;
+    let outgoing = match body {
+        [] => None,
+        _ => Some(request.body().map_err(|()| wrong("body"))?),
+    };
+    let response = outgoing_handler::handle(request, None).map_err(|error| named(&error, url))?;
+    if let Some(outgoing) = outgoing {
+        write(outgoing, body)?;
+    }
+    response.subscribe().block();
+    let response = match response.get() {
+        Some(Ok(response)) => response.map_err(|error| named(&error, url))?,
+        _ => return Err("the host gave no response".into()),
+    };
+    read(&response)
+}
+
+fn of_name(method: &str) -> Method {
+    match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "OPTIONS" => Method::Options,
+        "PATCH" => Method::Patch,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn write(outgoing: OutgoingBody, body: &[u8]) -> Result<(), String> {
+    let stream = outgoing.write().map_err(|()| "its body cannot be written")?;
+    for chunk in body.chunks(WRITE) {
+        // A server may answer, and close, before it has read everything; then the response says more.
+        if stream.blocking_write_and_flush(chunk).is_err() {
+            break;
+        }
+    }
+    drop(stream);
+    let _ = OutgoingBody::finish(outgoing, None);
+    Ok(())
+}
+
+fn read(response: &IncomingResponse) -> Result<Response, String> {
+    let status = response.status();
+    let headers = response.headers().entries();
+    let body = response.consume().map_err(|()| "its response has no body")?;
+    let stream = body.stream().map_err(|()| "its response's body is read by somebody else")?;
+    let mut bytes = Vec::new();
+    loop {
+        // What is there already is taken without waiting.
+        match stream.read(CHUNK) {
+            Ok(chunk) if chunk.is_empty() => stream.subscribe().block(),
+            Ok(chunk) if bytes.is_empty() => bytes = chunk,
+            Ok(chunk) => bytes.extend(chunk),
+            Err(StreamError::Closed) => return Ok(Response::new(status, headers, bytes)),
+            Err(StreamError::LastOperationFailed(error)) => {
+                let named = wasip2::http::types::http_error_code(&error).map(|code| describe(&code));
+                let cause = named.unwrap_or_else(|| error.to_debug_string());
+                return Err(format!("{cause}, after {} bytes of the body", bytes.len()));
+            }
+        }
+    }
+}
+
+fn named(error: &ErrorCode, url: &Url) -> String {
+    match error {
+        ErrorCode::HttpRequestDenied => {
+            let scheme = if url.is_tls { "https" } else { "http" };
+            format!("not granted: run with --allow {scheme}://{}", url.authority)
+        }
+        error => describe(error),
+    }
+}
+
+/// An error in words, with what the host says of it.
+fn describe(error: &ErrorCode) -> String {
+    match error {
+        ErrorCode::DnsTimeout => "the name's look-up timed out".into(),
+        ErrorCode::DnsError(payload) => payload.rcode.clone().unwrap_or_else(|| "the name has no address".into()),
+        ErrorCode::ConnectionRefused => "connection refused".into(),
+        ErrorCode::ConnectionTerminated => "connection closed".into(),
+        ErrorCode::ConnectionTimeout => "connecting timed out".into(),
+        ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => "the response timed out".into(),
+        ErrorCode::ConnectionLimitReached => "too many connections: raise the limit of open files (ulimit -n)".into(),
+        ErrorCode::HttpResponseIncomplete => "the response broke off".into(),
+        ErrorCode::HttpProtocolError => "the response is not HTTP".into(),
+        ErrorCode::TlsCertificateError => "the server's certificate is not trusted".into(),
+        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => "TLS failed".into(),
+        ErrorCode::DestinationIpUnroutable => "no route to the host".into(),
+        ErrorCode::InternalError(Some(text)) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}

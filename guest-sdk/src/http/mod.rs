@@ -1,0 +1,284 @@
+//! HTTP requests that block until their response is there, as a flow reads best.
+//!
+//! ```no_run
+//! use gorgon_guest::http;
+//!
+//! #[gorgon_guest::operation]
+//! fn order(n: u64) -> Result<u16, http::Error> {
+//!     let created = http::post("http://127.0.0.1:8080/objects").json(&format!("object {n}")).send()?;
+//!     let id: u64 = created.json()?;
+//!     let read = http::get(&format!("http://127.0.0.1:8080/objects/{id}"))?;
+//!     Ok(read.status())
+//! }
+//! ```
+//!
+//! A status that tells of an error is a response like any other; [`Response::ok`] makes it an error. Redirects are
+//! followed, cookies are kept for the instance, bodies are read to their end, so that the connection is there for the
+//! next request. Whatever a request reaches must have been granted by `--allow`, each redirect by itself.
+//!
+//! In a native `cargo test` the same requests are sent by the machine itself.
+
+mod cookies;
+mod url;
+
+#[cfg_attr(target_family = "wasm", path = "component.rs")]
+#[cfg_attr(not(target_family = "wasm"), path = "native.rs")]
+mod transport;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use cookies::clear as clear_cookies;
+use url::Url;
+
+/// As many as a browser follows before it speaks of a loop, more or less.
+const MAX_REDIRECTS: usize = 20;
+
+/// Sends a GET request.
+pub fn get(url: &str) -> Result<Response, Error> {
+    request("GET", url).send()
+}
+
+/// Sends a DELETE request.
+pub fn delete(url: &str) -> Result<Response, Error> {
+    request("DELETE", url).send()
+}
+
+/// A POST request, to be given what it carries and sent.
+pub fn post(url: &str) -> Request {
+    request("POST", url)
+}
+
+/// A PUT request, to be given what it carries and sent.
+pub fn put(url: &str) -> Request {
+    request("PUT", url)
+}
+
+/// A PATCH request, to be given what it carries and sent.
+pub fn patch(url: &str) -> Request {
+    request("PATCH", url)
+}
+
+/// A request of any method.
+pub fn request(method: &str, url: &str) -> Request {
+    Request {
+        method: method.to_owned(),
+        url: url.to_owned(),
+        headers: Vec::new(),
+        body: Ok(Vec::new()),
+        template: None,
+        redirects: MAX_REDIRECTS,
+    }
+}
+
+/// A request that is being made.
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct Request {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Result<Vec<u8>, String>,
+    template: Option<String>,
+    redirects: usize,
+}
+
+impl Request {
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Carries these bytes.
+    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.body = Ok(bytes.into());
+        self
+    }
+
+    /// Carries a value as JSON.
+    pub fn json(mut self, value: &impl Serialize) -> Self {
+        self.body = serde_json::to_vec(value).map_err(|error| format!("its body cannot be written as JSON: {error}"));
+        self.header("content-type", "application/json")
+    }
+
+    /// Carries the fields of a form.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let encoded: Vec<_> =
+            fields.iter().map(|(name, value)| format!("{}={}", url::encode(name), url::encode(value))).collect();
+        self.header("content-type", "application/x-www-form-urlencoded").body(encoded.join("&"))
+    }
+
+    /// Adds fields to the URL's query.
+    pub fn query(mut self, fields: &[(&str, &str)]) -> Self {
+        for (name, value) in fields {
+            let sign = if self.url.contains('?') { '&' } else { '?' };
+            self.url = format!("{}{sign}{}={}", self.url, url::encode(name), url::encode(value));
+        }
+        self
+    }
+
+    /// Authenticates by a name and a password.
+    pub fn basic_auth(self, user: &str, password: &str) -> Self {
+        let credentials = url::base64(format!("{user}:{password}").as_bytes());
+        self.header("authorization", &format!("Basic {credentials}"))
+    }
+
+    /// Authenticates by a token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Times the request as a span called `METHOD template`, such as `GET /objects/{id}`.
+    pub fn span(mut self, template: &str) -> Self {
+        self.template = Some(template.to_owned());
+        self
+    }
+
+    /// Follows at most this many redirects; past the last one the redirect itself is the response.
+    pub fn redirects(mut self, most: usize) -> Self {
+        self.redirects = most;
+        self
+    }
+
+    /// Sends it, and reads the whole response.
+    pub fn send(self) -> Result<Response, Error> {
+        let span = self.template.as_ref().map(|template| crate::span(&format!("{} {template}", self.method)));
+        let sent = self.send_and_follow();
+        drop(span);
+        sent
+    }
+
+    fn send_and_follow(self) -> Result<Response, Error> {
+        let Self { mut method, url, mut headers, body, redirects, .. } = self;
+        let error = |method: &str, url: &str, cause: String| Error { method: method.into(), url: url.into(), cause };
+        let mut body = body.map_err(|cause| error(&method, &url, cause))?;
+        let mut at = Url::parse(&url).map_err(|cause| error(&method, &url, cause))?;
+        if let Some(credentials) = at.take_credentials() {
+            headers.push(("authorization".into(), format!("Basic {}", url::base64(credentials.as_bytes()))));
+        }
+        for followed in 0.. {
+            let cookies = cookies::of(&at);
+            let mut sent = headers.clone();
+            sent.extend(cookies.map(|cookies| ("cookie".to_owned(), cookies)));
+            let response =
+                transport::send(&method, &at, &sent, &body).map_err(|cause| error(&method, &at.to_string(), cause))?;
+            let set_cookies = response.headers().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+            set_cookies.for_each(|(_, cookie)| cookies::keep(&at, cookie));
+            let target = response.redirect().filter(|_| followed < redirects);
+            let Some(next) = target.map(|target| at.join(target)) else { return Ok(response.of(&method, &at)) };
+            let next = next.map_err(|cause| error(&method, &at.to_string(), cause))?;
+            let is_read = matches!(method.as_str(), "GET" | "HEAD");
+            if response.status == 303 && !is_read || matches!(response.status, 301 | 302) && method == "POST" {
+                // As browsers do it: what was asked for is to be read elsewhere.
+                method = "GET".into();
+                body = Vec::new();
+                headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
+            }
+            if !next.is_same_origin(&at) {
+                headers.retain(|(name, _)| !matches!(name.to_ascii_lowercase().as_str(), "authorization" | "cookie"));
+            }
+            at = next;
+        }
+        unreachable!("a redirect too many is the response")
+    }
+}
+
+/// A response, read to its end.
+#[derive(Clone, Debug)]
+pub struct Response {
+    method: String,
+    url: String,
+    status: u16,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    fn new(status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8>) -> Self {
+        Self { method: String::new(), url: String::new(), status, headers, body }
+    }
+
+    fn of(mut self, method: &str, url: &Url) -> Self {
+        self.method = method.to_owned();
+        self.url = url.to_string();
+        self
+    }
+
+    /// Its status, such as 200.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Where it came from, after all redirects.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A header's value, whatever the case of its name; the first, where there are several.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All headers; a value that is no text is left out.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value).ok()?)))
+    }
+
+    /// Its body as text; what is no UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Its body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Its body, read as JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| self.error(format!("its response is not that JSON: {error}")))
+    }
+
+    /// Itself where its status is below 400, else an error.
+    pub fn ok(self) -> Result<Self, Error> {
+        if self.status < 400 { Ok(self) } else { Err(self.error(format!("status {}", self.status))) }
+    }
+
+    fn redirect(&self) -> Option<&str> {
+        matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.header("location")).flatten()
+    }
+
+    fn error(&self, cause: String) -> Error {
+        Error { method: self.method.clone(), url: self.url.clone(), cause }
+    }
+}
+
+/// Why a request had no response, or not the one that was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    method: String,
+    url: String,
+    cause: String,
+}
+
+impl Error {
+    /// What went wrong, without the request.
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.method, self.url, self.cause)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! As much of a URL as a request needs.
+
+use std::fmt;
+
+/// An absolute `http` or `https` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    pub(super) is_tls: bool,
+    /// Host and, where it is not the scheme's own, port.
+    pub(super) authority: String,
+    /// Path and query, from the slash on.
+    pub(super) path: String,
+    credentials: Option<String>,
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no URL: write http://HOST/PATH or https://HOST/PATH");
+        let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(wrong()),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (credentials, authority) = match authority.rsplit_once('@') {
+            Some((credentials, authority)) => (Some(credentials.to_owned()), authority),
+            None => (None, authority),
+        };
+        if authority.is_empty() || authority.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            is_tls,
+            authority: authority.to_ascii_lowercase(),
+            path: format!("{slash}{}", path.replace(' ', "%20")),
+            credentials,
+        })
+    }
+
+    pub(super) fn take_credentials(&mut self) -> Option<String> {
+        self.credentials.take()
+    }
+
+    /// Where `target`, found in a response from here, leads to.
+    pub(super) fn join(&self, target: &str) -> Result<Self, String> {
+        if target.contains("://") {
+            return Self::parse(target);
+        }
+        let scheme = if self.is_tls { "https" } else { "http" };
+        if let Some(rest) = target.strip_prefix("//") {
+            return Self::parse(&format!("{scheme}://{rest}"));
+        }
+        let path = self.path.split('?').next().unwrap_or_default();
+        let path = match target.chars().next() {
+            Some('/') => target.to_owned(),
+            Some('?') => format!("{path}{target}"),
+            None | Some('#') => self.path.clone(),
+            _ => format!("{}/{target}", path.rsplit_once('/').map_or("", |(directory, _)| directory)),
+        };
+        Self::parse(&format!("{scheme}://{}{}", self.authority, without_dots(&path)))
+    }
+
+    pub(super) fn is_same_origin(&self, other: &Self) -> bool {
+        (self.is_tls, &self.authority) == (other.is_tls, &other.authority)
+    }
+
+    /// The host alone.
+    pub(super) fn host(&self) -> &str {
+        match self.authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => &self.authority,
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
+    }
+}
+
+fn without_dots(path: &str) -> String {
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let mut parts: Vec<&str> = Vec::new();
+    let pieces: Vec<&str> = path.split('/').skip(1).collect();
+    for (i, piece) in pieces.iter().enumerate() {
+        let is_last = i + 1 == pieces.len();
+        match *piece {
+            "." if is_last => parts.push(""),
+            "." => {}
+            ".." => {
+                parts.pop();
+                if is_last {
+                    parts.push("");
+                }
+            }
+            piece => parts.push(piece),
+        }
+    }
+    format!("/{}{query}", parts.join("/"))
+}
+
+/// `text` as a part of a query or a form.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i) & 63) as usize];
+            encoded.push(if i > chunk.len() { '=' } else { digit.into() });
+        }
+    }
+    encoded
+}

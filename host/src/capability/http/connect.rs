@@ -1,0 +1,224 @@
+//! A new connection: addresses, TCP, TLS, and which HTTP is spoken over it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::capability::network::{Network, count};
+use crate::network::{Destination, Host, Protocol};
+use crate::plan::{HttpPlan, HttpVersion, Trust};
+
+/// What requests are sent over.
+pub(super) enum Connection {
+    Http1(http1::SendRequest<WasiBody>),
+    Http2(http2::SendRequest<WasiBody>),
+}
+
+/// Connects, and drives the connection by a task of its own from then on.
+pub(super) async fn connect(network: &Network, to: &Destination) -> Result<Connection, Error> {
+    let stream = reach(network, to).await?;
+    // Requests are written whole; waiting for more to write would only add to their time.
+    stream.set_nodelay(true).map_err(Error::Connect)?;
+    let stream = Counted(stream);
+    match to.protocol {
+        Protocol::Https => {
+            let config = network.tls.get_or_init(|| tls(&network.http)).clone();
+            let config = config.map_err(|problem| Error::InternalError(Some(problem)))?;
+            let name = match &to.host {
+                Host::Name(name) => ServerName::try_from(name.clone()).map_err(|_| Error::HttpRequestUriInvalid)?,
+                Host::Address(address) => ServerName::from(*address),
+            };
+            let stream = TlsConnector::from(config).connect(name, stream).await.map_err(tls_error)?;
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(stream, is_http2).await
+        }
+        _ => speak(stream, network.http.version == HttpVersion::Http2).await,
+    }
+}
+
+async fn reach(network: &Network, to: &Destination) -> Result<TcpStream, Error> {
+    let addresses = match &to.host {
+        Host::Address(address) => vec![*address],
+        Host::Name(name) => network.resolver.resolve(name).await.map_err(|error| Error::DnsError {
+            rcode: Some(format!("cannot resolve {name}: {error}")),
+            info_code: None,
+        })?,
+    };
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in addresses {
+        match TcpStream::connect(SocketAddr::new(address, to.port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(match last.kind() {
+        io::ErrorKind::ConnectionRefused => Error::ConnectionRefused,
+        io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Error::DestinationIpUnroutable,
+        _ if last.raw_os_error() == Some(nix::errno::Errno::EMFILE as i32) => Error::ConnectionLimitReached,
+        _ => Error::Connect(last),
+    })
+}
+
+async fn speak<S>(stream: S, is_http2: bool) -> Result<Connection, Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let stream = TokioIo::new(stream);
+    if is_http2 {
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+        // How it ends its requests are told.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection::Http2(sender))
+    } else {
+        let (sender, connection) = http1::handshake(stream).await?;
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection::Http1(sender))
+    }
+}
+
+fn tls_error(error: io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => Error::TlsCertificateError,
+        Some(rustls::Error::AlertReceived(alert)) => {
+            Error::TlsAlertReceived { alert_id: Some(u8::from(*alert)), alert_message: Some(format!("{alert:?}")) }
+        }
+        Some(_) => Error::TlsProtocolError,
+        None => Error::ConnectionTerminated,
+    }
+}
+
+/// The TLS configuration of a process: one, as making it reads and parses hundreds of certificates.
+fn tls(plan: &HttpPlan) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+    let mut config = match &plan.trust {
+        Trust::Anyone => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider))).with_no_client_auth()
+        }
+        trust => builder.with_root_certificates(roots(trust)?).with_no_client_auth(),
+    };
+    config.alpn_protocols = match plan.version {
+        HttpVersion::Negotiated => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        HttpVersion::Http2 => vec![b"h2".to_vec()],
+    };
+    Ok(Arc::new(config))
+}
+
+/// Mozilla's roots, the system's, and what the user adds.
+fn roots(trust: &Trust) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    // Where the system has none, or one that does not parse, Mozilla's remain.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Trust::RootsAnd(path) = trust {
+        let unusable = |problem: String| format!("cannot use the certificates `{}`: {problem}", path.display());
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        }
+    }
+    Ok(roots)
+}
+
+/// Takes any certificate: for a test environment whose certificates nobody vouches for.
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A TCP stream whose bytes are counted.
+struct Counted(TcpStream);
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.0).poll_read(context, buffer);
+        count(|counts| counts.bytes_in += (buffer.filled().len() - before) as u64);
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        sent(Pin::new(&mut self.0).poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        sent(Pin::new(&mut self.0).poll_write_vectored(context, bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+fn sent(polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(bytes)) = polled {
+        count(|counts| counts.bytes_out += bytes as u64);
+    }
+    polled
+}

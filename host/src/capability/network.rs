@@ -1,0 +1,167 @@
+//! The network as a task sees it: what is granted, and what names stand for.
+//!
+//! One for all instances of a process. What it refuses it says with the flag that would grant it. HTTP goes through
+//! `http/`; here are the sockets of a task's own, under the same policy.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup;
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network as Handle};
+use wasmtime_wasi::p2::{DynPollable, SocketError};
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
+
+use super::resolve::{Addresses, Resolver};
+use crate::metrics::NetworkCounts;
+use crate::network::{Destination, Host, Policy, Protocol};
+use crate::plan::HttpPlan;
+use crate::task::Guest;
+
+/// What instances reach the network through.
+#[derive(Debug)]
+pub struct Network {
+    /// What is granted.
+    pub(super) policy: Policy,
+    /// What names stand for.
+    pub(super) resolver: Resolver,
+    /// How HTTP is spoken.
+    pub(super) http: HttpPlan,
+    /// Made when the first TLS connection is.
+    pub(super) tls: OnceLock<Result<Arc<rustls::ClientConfig>, String>>,
+}
+
+impl Network {
+    /// A network of `policy`, where names have `addresses` from the start.
+    pub fn new(policy: Policy, http: HttpPlan, addresses: Addresses) -> Arc<Self> {
+        Arc::new(Self { policy, http, resolver: Resolver::new(addresses), tls: OnceLock::new() })
+    }
+
+    /// Whether `wanted` may be reached; a refusal is counted.
+    pub(super) fn permits(&self, wanted: &Destination) -> bool {
+        let permitted = self.policy.permits(wanted);
+        if !permitted {
+            refuse(wanted.to_string());
+        }
+        permitted
+    }
+
+    fn permits_socket(&self, address: SocketAddr, how: SocketAddrUse) -> bool {
+        let protocol = match how {
+            // What the system does by itself before a connection is made.
+            SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => {
+                return true;
+            }
+            SocketAddrUse::TcpConnect => Protocol::Tcp,
+            SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => Protocol::Udp,
+            // Nobody may come in but where everything is granted.
+            _ => return self.policy.is_all(),
+        };
+        let (ip, port) = (address.ip(), address.port());
+        let permitted = self.policy.permits_address(protocol, ip, port, |name| self.resolver.known(name));
+        if !permitted {
+            refuse(Destination { protocol, host: Host::Address(ip.to_canonical()), port }.to_string());
+        }
+        permitted
+    }
+}
+
+thread_local! {
+    /// What this thread has counted and not yet handed on. Connections never leave their thread, so nothing is shared.
+    static COUNTS: RefCell<NetworkCounts> = RefCell::default();
+}
+
+/// Counts something.
+pub(super) fn count(count: impl FnOnce(&mut NetworkCounts)) {
+    COUNTS.with_borrow_mut(count);
+}
+
+/// What this thread has counted since this was last asked.
+pub fn take_counts() -> NetworkCounts {
+    COUNTS.take()
+}
+
+fn refuse(destination: String) {
+    count(|counts| counts.refuse(&destination));
+}
+
+/// Gives an instance its sockets.
+pub(super) fn configure(wasi: &mut WasiCtxBuilder, network: &Arc<Network>) {
+    let network = network.clone();
+    wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(move |address, how| {
+        let permitted = network.permits_socket(address, how);
+        Box::pin(std::future::ready(permitted))
+    });
+}
+
+/// Links name look-up anew, for granted names only: the name itself could carry what must not leave.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let linked = ip_name_lookup::add_to_linker::<Guest, Lookup<'static>>(linker, |guest| {
+        let network = guest.network.clone();
+        Lookup { network, sockets: guest.sockets() }
+    });
+    linker.allow_shadowing(false);
+    linked
+}
+
+struct Lookup<'a> {
+    network: Arc<Network>,
+    sockets: WasiSocketsCtxView<'a>,
+}
+
+impl HasData for Lookup<'static> {
+    type Data<'a> = Lookup<'a>;
+}
+
+impl ip_name_lookup::Host for Lookup<'_> {
+    fn resolve_addresses(
+        &mut self,
+        handle: Resource<Handle>,
+        name: String,
+    ) -> Result<Resource<ip_name_lookup::ResolveAddressStream>, SocketError> {
+        if !self.network.policy.permits_lookup(&name) {
+            refuse(format!("tcp://{}:PORT", Host::new(&name)));
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        ip_name_lookup::Host::resolve_addresses(&mut self.sockets, handle, name)
+    }
+}
+
+impl network::Host for Lookup<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        network::Host::convert_error_code(&mut self.sockets, error)
+    }
+
+    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+        network::Host::network_error_code(&mut self.sockets, error)
+    }
+}
+
+impl network::HostNetwork for Lookup<'_> {
+    fn drop(&mut self, handle: Resource<Handle>) -> wasmtime::Result<()> {
+        network::HostNetwork::drop(&mut self.sockets, handle)
+    }
+}
+
+impl ip_name_lookup::HostResolveAddressStream for Lookup<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ip_name_lookup::ResolveAddressStream>,
+    ) -> Result<Option<IpAddress>, SocketError> {
+        ip_name_lookup::HostResolveAddressStream::resolve_next_address(&mut self.sockets, stream)
+    }
+
+    fn subscribe(
+        &mut self,
+        stream: Resource<ip_name_lookup::ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        ip_name_lookup::HostResolveAddressStream::subscribe(&mut self.sockets, stream)
+    }
+
+    fn drop(&mut self, stream: Resource<ip_name_lookup::ResolveAddressStream>) -> wasmtime::Result<()> {
+        ip_name_lookup::HostResolveAddressStream::drop(&mut self.sockets, stream)
+    }
+}

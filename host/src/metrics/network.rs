@@ -1,0 +1,62 @@
+//! What went over the network, counted beside the operations.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Histogram, OTHER};
+
+/// Distinct destinations of which refusals are kept; a task that makes up names must not eat the memory.
+const MAX_REFUSED: usize = 100;
+
+/// Requests, connections, bytes, and what was refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NetworkCounts {
+    /// HTTP requests that were sent.
+    pub requests: u64,
+    /// Connections that were opened for them.
+    pub opened: u64,
+    /// Requests that went over a connection that was there.
+    pub reused: u64,
+    /// Bytes that came in over those connections, headers and TLS included.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// How long it took to open a connection: TCP, and TLS where it is spoken.
+    pub connect: Histogram,
+    /// How long it took from a request's sending to the first byte of its response.
+    pub first_byte: Histogram,
+    /// What was not granted, and how often it was wanted.
+    pub refused: BTreeMap<String, u64>,
+}
+
+impl NetworkCounts {
+    /// Counts a destination that was not granted.
+    pub fn refuse(&mut self, destination: &str) {
+        self.refuse_times(destination, 1);
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.opened == 0 && self.refused.is_empty()
+    }
+
+    fn refuse_times(&mut self, destination: &str, times: u64) {
+        let known = self.refused.contains_key(destination) || self.refused.len() < MAX_REFUSED;
+        *self.refused.entry(if known { destination } else { OTHER }.to_owned()).or_default() += times;
+    }
+}
+
+impl AddAssign<&NetworkCounts> for NetworkCounts {
+    fn add_assign(&mut self, other: &NetworkCounts) {
+        self.requests += other.requests;
+        self.opened += other.opened;
+        self.reused += other.reused;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.connect += &other.connect;
+        self.first_byte += &other.first_byte;
+        other.refused.iter().for_each(|(destination, &times)| self.refuse_times(destination, times));
+    }
+}

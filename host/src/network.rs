@@ -1,0 +1,370 @@
+//! What a task may reach over the network: one policy for HTTP and for sockets.
+//!
+//! Pure. Denied is what no rule allows. Knows nothing of how names are resolved or connections made.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How a destination is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP without TLS.
+    Http,
+    /// HTTP over TLS.
+    Https,
+    /// A TCP connection of the task's own.
+    Tcp,
+    /// UDP datagrams of the task's own.
+    Udp,
+}
+
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Http => Some(80),
+            Self::Https => Some(443),
+            Self::Tcp | Self::Udp => None,
+        }
+    }
+}
+
+/// A host as it is compared: names in lower case without a trailing dot, addresses in their shortest form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Host {
+    /// A name.
+    Name(String),
+    /// An address; an IPv4 address mapped into IPv6 is that IPv4 address.
+    Address(IpAddr),
+}
+
+impl Host {
+    /// The host that `text` names; IPv6 addresses with or without brackets.
+    pub fn new(text: &str) -> Self {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        match bare.parse::<IpAddr>() {
+            Ok(address) => Self::Address(address.to_canonical()),
+            Err(_) => Self::Name(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase()),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// Something that a task wants to reach.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Destination {
+    /// How.
+    pub protocol: Protocol,
+    /// Where.
+    pub host: Host,
+    /// At which port.
+    pub port: u16,
+}
+
+impl Destination {
+    /// An HTTP destination; the port is the scheme's own where none is named. `None` for other schemes.
+    pub fn of_http(scheme: &str, host: &str, port: Option<u16>) -> Option<Self> {
+        let protocol = match scheme {
+            "http" => Protocol::Http,
+            "https" => Protocol::Https,
+            _ => return None,
+        };
+        let port = port.or(protocol.default_port())?;
+        Some(Self { protocol, host: Host::new(host), port })
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, host, port } = self;
+        write!(f, "{}://{host}", protocol.name())?;
+        if Some(*port) == protocol.default_port() { Ok(()) } else { write!(f, ":{port}") }
+    }
+}
+
+/// One `--allow`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Allow {
+    /// `all`: everything.
+    All,
+    /// Exactly this.
+    Only(Destination),
+    /// Every name that ends so, at this port: `https://*.example.com`. The name without the star is not among them.
+    Under {
+        /// Http or Https.
+        protocol: Protocol,
+        /// What names end with, from the dot on.
+        suffix: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// What is wrong with an `--allow`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no destination: {problem}")]
+pub struct AllowError {
+    text: String,
+    problem: &'static str,
+}
+
+impl FromStr for Allow {
+    type Err = AllowError;
+
+    fn from_str(text: &str) -> Result<Self, AllowError> {
+        let error = |problem| AllowError { text: text.to_owned(), problem };
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let form = "write http://HOST[:PORT], https://HOST[:PORT], tcp://HOST:PORT, udp://HOST:PORT or all";
+        let (protocol, rest) = text.split_once("://").ok_or_else(|| error(form))?;
+        let protocol = match protocol.to_ascii_lowercase().as_str() {
+            "http" => Protocol::Http,
+            "https" => Protocol::Https,
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return Err(error(form)),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '@']) {
+            return Err(error("a grant is a host and a port, without a path or a user"));
+        }
+        let (host, port) = split_port(rest).ok_or_else(|| error("its port is not a number up to 65535"))?;
+        let port =
+            port.or(protocol.default_port()).ok_or_else(|| error("tcp and udp need a port, such as tcp://db:5432"))?;
+        if host.is_empty() {
+            return Err(error(form));
+        }
+        let is_http = matches!(protocol, Protocol::Http | Protocol::Https);
+        match (host.strip_prefix('*'), Host::new(host)) {
+            (Some(suffix), _) if is_http && suffix.starts_with('.') && suffix.len() > 1 && !suffix.contains('*') => {
+                let Host::Name(suffix) = Host::new(suffix) else { return Err(error(form)) };
+                Ok(Self::Under { protocol, suffix, port })
+            }
+            _ if host.contains('*') => {
+                Err(error("a star stands for the first part of an HTTP host, as in https://*.example.com"))
+            }
+            (_, host) => Ok(Self::Only(Destination { protocol, host, port })),
+        }
+    }
+}
+
+/// `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT`; `None` where the port is none.
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Some((text, None));
+    }
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => port.parse().ok().map(|port| (host, Some(port))),
+        _ => Some((text, None)),
+    }
+}
+
+impl fmt::Display for Allow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Only(destination) => destination.fmt(f),
+            Self::Under { protocol, suffix, port } => {
+                let host = Host::Name(format!("*{suffix}"));
+                Destination { protocol: *protocol, host, port: *port }.fmt(f)
+            }
+        }
+    }
+}
+
+/// All that is allowed; nothing where it is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy(pub Vec<Allow>);
+
+impl Policy {
+    /// Whether everything is allowed.
+    pub fn is_all(&self) -> bool {
+        self.0.contains(&Allow::All)
+    }
+
+    /// Whether a destination may be reached, by the name it was given.
+    pub fn permits(&self, wanted: &Destination) -> bool {
+        self.0.iter().any(|allow| match allow {
+            Allow::All => true,
+            Allow::Only(destination) => destination == wanted,
+            Allow::Under { protocol, suffix, port } => {
+                let is_under = matches!(&wanted.host, Host::Name(name) if name.len() > suffix.len() && name.ends_with(suffix.as_str()));
+                is_under && (*protocol, *port) == (wanted.protocol, wanted.port)
+            }
+        })
+    }
+
+    /// Whether the addresses of `name` may be asked for: only a name that was granted may leave the machine.
+    pub fn permits_lookup(&self, name: &str) -> bool {
+        let wanted = Host::new(name);
+        self.0.iter().any(|allow| match (allow, &wanted) {
+            (Allow::All, _) => true,
+            (Allow::Only(destination), wanted) => destination.host == *wanted,
+            (Allow::Under { suffix, .. }, Host::Name(name)) => {
+                name.len() > suffix.len() && name.ends_with(suffix.as_str())
+            }
+            (Allow::Under { .. }, Host::Address(_)) => false,
+        })
+    }
+
+    /// Whether a socket of the task's own may reach an address, given the addresses that granted names stand for.
+    pub fn permits_address(
+        &self,
+        protocol: Protocol,
+        address: IpAddr,
+        port: u16,
+        addresses_of: impl Fn(&str) -> Vec<IpAddr>,
+    ) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|allow| match allow {
+            Allow::All => true,
+            Allow::Only(granted) if (granted.protocol, granted.port) == (protocol, port) => match &granted.host {
+                Host::Address(granted) => *granted == address,
+                Host::Name(name) => addresses_of(name).contains(&address),
+            },
+            _ => false,
+        })
+    }
+
+    /// The names that rules name exactly.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|allow| match allow {
+            Allow::Only(Destination { host: Host::Name(name), .. }) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allows: &[&str]) -> Policy {
+        Policy(allows.iter().map(|allow| allow.parse().unwrap()).collect())
+    }
+
+    fn url(url: &str) -> Destination {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (host, port) = split_port(rest).unwrap();
+        Destination::of_http(scheme, host, port).unwrap()
+    }
+
+    #[test]
+    fn grants_are_written_as_people_write_them() {
+        for (text, shown) in [
+            ("all", "all"),
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("HTTP://LocalHost.:80/", "http://localhost"),
+            ("https://*.Example.com", "https://*.example.com"),
+            ("https://*.example.com:8443", "https://*.example.com:8443"),
+            ("tcp://db:5432", "tcp://db:5432"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("udp://[::ffff:10.0.0.1]:53", "udp://10.0.0.1:53"),
+            ("http://::1", "http://[::1]"),
+        ] {
+            assert_eq!(text.parse::<Allow>().map(|allow| allow.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+        for wrong in [
+            "localhost",
+            "ftp://x",
+            "http://",
+            "http://x/path",
+            "http://u@x",
+            "tcp://db",
+            "http://x:99999",
+            "http://*",
+            "http://*.",
+            "http://a.*.com",
+            "tcp://*.example.com:1",
+            "http://*x.com",
+            "",
+        ] {
+            assert!(wrong.parse::<Allow>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_compared_exactly() {
+        let granted = policy(&["http://api.example.com:8080", "http://10.0.0.1", "http://[::1]:9000"]);
+        for (wanted, permitted) in [
+            ("http://api.example.com:8080", true),
+            ("http://API.Example.COM.:8080", true),
+            ("http://api.example.com", false),
+            ("https://api.example.com:8080", false),
+            ("http://api.example.com.evil.org:8080", false),
+            ("http://xapi.example.com:8080", false),
+            ("http://example.com:8080", false),
+            ("http://10.0.0.1:80", true),
+            ("http://[::ffff:10.0.0.1]:80", true),
+            ("http://[::ffff:a00:1]", true),
+            ("http://10.0.0.1:81", false),
+            ("http://10.0.0.10", false),
+            // Other spellings of the same address, which a resolver may understand, are other names.
+            ("http://10.1", false),
+            ("http://0x0a.0.0.1", false),
+            ("http://167772161", false),
+            ("http://[::1]:9000", true),
+            ("http://[0:0:0:0:0:0:0:1]:9000", true),
+            ("http://[::2]:9000", false),
+        ] {
+            assert_eq!(granted.permits(&url(wanted)), permitted, "{wanted}");
+        }
+        assert!(!Policy::default().permits(&url("http://localhost")));
+        assert!(policy(&["all"]).permits(&url("https://anything.org")));
+    }
+
+    #[test]
+    fn a_star_stands_for_names_beneath() {
+        let granted = policy(&["https://*.example.com"]);
+        for (wanted, permitted) in [
+            ("https://a.example.com", true),
+            ("https://a.b.Example.com", true),
+            ("https://example.com", false),
+            ("https://.example.com", false),
+            ("https://aexample.com", false),
+            ("https://a.example.com:8443", false),
+            ("http://a.example.com", false),
+            ("https://a.example.com.org", false),
+        ] {
+            assert_eq!(granted.permits(&url(wanted)), permitted, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn sockets_reach_addresses_that_granted_names_stand_for() {
+        let granted = policy(&["tcp://db:5432", "udp://10.0.0.2:53", "http://web:80"]);
+        let of = |name: &str| if name == "db" { vec!["10.0.0.7".parse().unwrap()] } else { vec![] };
+        let permits =
+            |protocol, address: &str, port| granted.permits_address(protocol, address.parse().unwrap(), port, of);
+        assert!(permits(Protocol::Tcp, "10.0.0.7", 5432));
+        assert!(permits(Protocol::Tcp, "::ffff:10.0.0.7", 5432));
+        assert!(!permits(Protocol::Tcp, "10.0.0.8", 5432));
+        assert!(!permits(Protocol::Tcp, "10.0.0.7", 5433));
+        assert!(!permits(Protocol::Udp, "10.0.0.7", 5432));
+        assert!(permits(Protocol::Udp, "10.0.0.2", 53));
+        // A grant for HTTP is none for a raw connection.
+        assert!(!permits(Protocol::Tcp, "10.0.0.7", 80));
+        assert!(granted.permits_lookup("DB.") && granted.permits_lookup("web") && !granted.permits_lookup("other"));
+    }
+}

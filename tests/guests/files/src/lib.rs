@@ -1,0 +1,12 @@
+//! A task that reads a file, writes one, and looks where it was not let in; its result says what came of each.
+
+use std::fs;
+
+#[gorgon_guest::operation]
+fn files(_n: u64) -> String {
+    let read = fs::read_to_string("/data/in.txt").unwrap_or_else(|_| "no".into());
+    let written = if fs::write("/data/out.txt", "written").is_ok() { "yes" } else { "no" };
+    let outside =
+        if fs::metadata("/data/../etc/passwd").is_ok() || fs::metadata("/etc").is_ok() { "yes" } else { "no" };
+    format!("read {read}, written {written}, outside {outside}")
+}
