@@ -11,6 +11,7 @@ mod hooks;
 mod input;
 mod limits;
 mod misbehave;
+mod network;
 mod outcomes;
 mod stop;
 mod support;

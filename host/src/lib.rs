@@ -29,5 +29,6 @@ pub mod worker;
 
 pub mod report;
 
+pub mod demo;
 pub mod progress;
 pub mod signals;

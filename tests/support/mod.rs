@@ -29,6 +29,7 @@ pub(crate) fn guest(name: &str) -> PathBuf {
                 "flow",
                 "misbehave",
                 "files",
+                "sockets",
                 "recorder",
                 "sleeper",
                 "noop",

@@ -19,8 +19,20 @@ usage: cargo xtask COMMAND
 const TARGET: &str = "wasm32-wasip2";
 
 /// The packages that are tasks.
-const GUESTS: [&str; 11] =
-    ["hello", "hash", "spans", "http-example", "flow", "misbehave", "files", "recorder", "sleeper", "noop", "results"];
+const GUESTS: [&str; 12] = [
+    "hello",
+    "hash",
+    "spans",
+    "http-example",
+    "flow",
+    "misbehave",
+    "files",
+    "sockets",
+    "recorder",
+    "sleeper",
+    "noop",
+    "results",
+];
 
 fn main() -> anyhow::Result<()> {
     let command = std::env::args().nth(1);

@@ -85,9 +85,7 @@ fn read(response: &IncomingResponse) -> Result<Response, String> {
             Ok(chunk) => bytes.extend(chunk),
             Err(StreamError::Closed) => return Ok(Response::new(status, headers, bytes)),
             Err(StreamError::LastOperationFailed(error)) => {
-                let named = wasip2::http::types::http_error_code(&error).map(|code| describe(&code));
-                let cause = named.unwrap_or_else(|| error.to_debug_string());
-                return Err(format!("{cause}, after {} bytes of the body", bytes.len()));
+                return Err(format!("{}, after {} bytes of the body", error.to_debug_string(), bytes.len()));
             }
         }
     }
@@ -113,7 +111,7 @@ fn describe(error: &ErrorCode) -> String {
         ErrorCode::ConnectionTimeout => "connecting timed out".into(),
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => "the response timed out".into(),
         ErrorCode::ConnectionLimitReached => "too many connections: raise the limit of open files (ulimit -n)".into(),
-        ErrorCode::HttpResponseIncomplete => "the response broke off".into(),
+        ErrorCode::HttpResponseIncomplete => "incomplete HTTP response".into(),
         ErrorCode::HttpProtocolError => "the response is not HTTP".into(),
         ErrorCode::TlsCertificateError => "the server's certificate is not trusted".into(),
         ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => "TLS failed".into(),

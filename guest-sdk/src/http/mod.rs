@@ -145,10 +145,8 @@ impl Request {
 
     /// Sends it, and reads the whole response.
     pub fn send(self) -> Result<Response, Error> {
-        let span = self.template.as_ref().map(|template| crate::span(&format!("{} {template}", self.method)));
-        let sent = self.send_and_follow();
-        drop(span);
-        sent
+        let _span = self.template.as_ref().map(|template| crate::span(&format!("{} {template}", self.method)));
+        self.send_and_follow()
     }
 
     fn send_and_follow(self) -> Result<Response, Error> {

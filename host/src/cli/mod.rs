@@ -1,5 +1,6 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
+mod demo;
 mod flags;
 mod inspect;
 mod output;
@@ -28,6 +29,7 @@ enum Command {
     Run(Box<run::Run>),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
+    Demo(demo::Demo),
     Completions(shell::Completions),
     Man(shell::Man),
     /// A worker process; started by gorgon itself.
@@ -102,6 +104,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::Demo(demo) => demo.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
             Command::Worker => match crate::worker::run() {

@@ -63,30 +63,43 @@ impl Lease {
     /// Draws up to `most` numbers in a row, waiting on the lane's terms where there is none; `None` where there will be
     /// none.
     pub(super) async fn draw(&self, lane: Lane, most: u64) -> Option<Range<u64>> {
-        loop {
-            // Listens before it looks, or it could miss the change between the two.
-            let added = self.added.notified();
-            let mut state = self.lock();
-            if let Some(range) = state.take(most, self.threads) {
-                if state.left <= state.low {
-                    self.ask(&mut state);
-                }
-                return Some(range);
-            }
-            if state.closed {
-                return None;
-            }
-            state.waiting += 1;
-            self.ask(&mut state);
-            match lane {
-                Lane::Compute => drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)),
-                Lane::Io => {
-                    drop(state);
-                    added.await;
+        match lane {
+            Lane::Compute => {
+                let mut state = self.lock();
+                loop {
+                    match self.try_draw(&mut state, most) {
+                        Some(drawn) => return drawn,
+                        None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    }
+                    state.waiting -= 1;
                 }
             }
-            self.lock().waiting -= 1;
+            Lane::Io => loop {
+                // Listens before it looks, or it could miss the change between the two.
+                let added = self.added.notified();
+                if let Some(drawn) = self.try_draw(&mut self.lock(), most) {
+                    return drawn;
+                }
+                added.await;
+                self.lock().waiting -= 1;
+            },
         }
+    }
+
+    /// Numbers, or the word that there will be none; nothing yet where the caller has to wait, which is counted.
+    fn try_draw(&self, state: &mut State, most: u64) -> Option<Option<Range<u64>>> {
+        if let Some(range) = state.take(most, self.threads) {
+            if state.left <= state.low {
+                self.ask(state);
+            }
+            return Some(Some(range));
+        }
+        if state.closed {
+            return Some(None);
+        }
+        state.waiting += 1;
+        self.ask(state);
+        None
     }
 
     /// Adds numbers that the controller has leased.

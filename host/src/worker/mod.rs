@@ -37,7 +37,7 @@ enum Event {
     /// A thread could not make its instance before the start.
     Refused(String),
     /// What a thread has counted.
-    Delta(Delta),
+    Delta(Box<Delta>),
     /// The lease runs low.
     Need(u64),
     /// Something went wrong.
@@ -241,7 +241,7 @@ impl Worker {
         while running > 0 {
             select! {
                 recv(events) -> event => match event {
-                    Ok(Event::Delta(part)) => delta += part,
+                    Ok(Event::Delta(part)) => delta += *part,
                     Ok(Event::Need(numbers)) => wire::write(io::stdout(), &Message::Need(numbers))?,
                     Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
                     Ok(Event::Ended) => running -= 1,

@@ -210,7 +210,7 @@ impl Thread<'_> {
         if !tally.delta.is_empty() {
             let mut metrics = tally.recorder.take();
             metrics.network = take_counts();
-            self.tell(Event::Delta(Delta { metrics, ..std::mem::take(&mut tally.delta) }));
+            self.tell(Event::Delta(Box::new(Delta { metrics, ..std::mem::take(&mut tally.delta) })));
         }
     }
 

@@ -1,0 +1,153 @@
+//! A server to try things against, on loopback: what `gorgon demo` measures, and what the documentation's examples talk
+//! to.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// What `/bytes` sends at most, and what is taken as an object's body.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Objects that are kept; beyond these the oldest is forgotten, so that a long run does not eat the memory.
+const MOST_OBJECTS: usize = 100_000;
+
+/// The page at `/`, which says what else there is.
+const INDEX: &str = "\
+gorgon demo
+
+GET    /                 this text
+GET    /slow?ms=100      answers after that many milliseconds
+GET    /flaky?p=0.1      fails with 500, with that probability
+GET    /bytes?n=1000     answers with that many bytes
+POST   /objects          keeps the body, answers 201 with {\"id\": ID}
+GET    /objects/ID       answers with what was kept, or 404
+DELETE /objects/ID       forgets it
+";
+
+/// A server that listens.
+pub struct Server {
+    listener: std::net::TcpListener,
+    objects: Objects,
+}
+
+#[derive(Default)]
+struct Objects {
+    next: AtomicU64,
+    kept: Mutex<HashMap<u64, Bytes>>,
+}
+
+impl Server {
+    /// Listens on loopback; port 0 is any that is free.
+    pub fn listen(port: u16) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, objects: Objects::default() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves on this thread, for as long as the process lives.
+    pub fn serve(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // It is never dropped: connections borrow it for as long as they live.
+        let objects: &'static Objects = Box::leak(Box::new(self.objects));
+        runtime.block_on(async {
+            let listener = TcpListener::from_std(self.listener)?;
+            loop {
+                // Out of file descriptors, for one: connections that end make room.
+                let Ok((stream, _)) = listener.accept().await else {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
+                let _ = stream.set_nodelay(true);
+                let service = service_fn(move |request| answer(request, objects));
+                // A client that goes away in the middle is its own affair.
+                tokio::spawn(async move {
+                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
+                });
+            }
+        })
+    }
+}
+
+async fn answer(request: Request<Incoming>, objects: &Objects) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let argument = |name: &str| {
+        let query = request.uri().query().unwrap_or_default();
+        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)?.1.parse::<f64>().ok())
+    };
+    let id = path.strip_prefix("/objects/").and_then(|id| id.parse().ok());
+    Ok(match (request.method(), path.as_str(), id) {
+        (&Method::GET, "/", _) => text(StatusCode::OK, INDEX),
+        (&Method::GET, "/slow", _) => {
+            let ms = argument("ms").unwrap_or(100.0).clamp(0.0, 3_600_000.0);
+            tokio::time::sleep(Duration::from_secs_f64(ms / 1_000.0)).await;
+            text(StatusCode::OK, "at last\n")
+        }
+        (&Method::GET, "/flaky", _) => match fastrand::f64() < argument("p").unwrap_or(0.1) {
+            true => text(StatusCode::INTERNAL_SERVER_ERROR, "out of luck\n"),
+            false => text(StatusCode::OK, "lucky\n"),
+        },
+        (&Method::GET, "/bytes", _) => {
+            let n = argument("n").unwrap_or(1_000.0).clamp(0.0, MOST_BYTES as f64) as usize;
+            text(StatusCode::OK, vec![b'x'; n])
+        }
+        (&Method::POST, "/objects", _) => match Limited::new(request.into_body(), MOST_BYTES).collect().await {
+            Ok(body) => {
+                let id = objects.keep(body.to_bytes());
+                text(StatusCode::CREATED, format!("{{\"id\": {id}}}\n"))
+            }
+            Err(_) => text(StatusCode::PAYLOAD_TOO_LARGE, "too much\n"),
+        },
+        (&Method::GET, _, Some(id)) => objects.read(id).map_or_else(not_found, |body| text(StatusCode::OK, body)),
+        (&Method::DELETE, _, Some(id)) => match objects.forget(id) {
+            true => text(StatusCode::NO_CONTENT, ""),
+            false => not_found(),
+        },
+        _ => not_found(),
+    })
+}
+
+impl Objects {
+    fn keep(&self, body: Bytes) -> u64 {
+        let id = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(id, body);
+        kept.remove(&id.wrapping_sub(MOST_OBJECTS as u64));
+        id
+    }
+
+    fn read(&self, id: u64) -> Option<Bytes> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    fn forget(&self, id: u64) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_some()
+    }
+}
+
+fn not_found() -> Response<Full<Bytes>> {
+    text(StatusCode::NOT_FOUND, "there is nothing here\n")
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response
+}

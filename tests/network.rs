@@ -1,0 +1,306 @@
+//! HTTP and sockets: real servers, good and bad; what was not granted never leaves.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gorgon::demo::Server;
+
+use crate::support::{Ran, gorgon, guest, run};
+
+/// The demo's server, for as long as the tests live.
+fn demo() -> SocketAddr {
+    let server = Server::listen(0).unwrap();
+    let address = server.address().unwrap();
+    std::thread::spawn(move || server.serve());
+    address
+}
+
+/// A listener that hands each connection to `serve`, on a thread of its own, and counts them.
+fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let (counted, serve) = (accepted.clone(), Arc::new(serve));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    (address, accepted)
+}
+
+/// Reads the head of a request; false where the client has closed.
+fn read_head(stream: &mut BufReader<TcpStream>) -> bool {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) if line == "\r\n" => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Answers each request on a connection with these bytes.
+fn answer(bytes: &'static [u8]) -> impl Fn(TcpStream) + Send + Sync {
+    move |stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut stream = stream;
+        while read_head(&mut reader) && stream.write_all(bytes).is_ok() {}
+    }
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// A GET of `url`, granted what `args` say.
+fn get(url: &str, args: &[&str]) -> Ran {
+    let env = format!("URL={url}");
+    let ran = run(&guest("http"), &[&["--env", &env][..], args].concat());
+    ran.adds_up();
+    ran
+}
+
+/// The text of the one result that all operations had.
+fn only_result(ran: &Ran) -> String {
+    let results = ran.results();
+    assert_eq!(results.len(), 1, "{results:?}");
+    results[0].0.clone()
+}
+
+#[test]
+fn connections_are_kept_and_counted_on_both_sides() {
+    let (address, accepted) = listen(answer(OK));
+    let url = format!("http://{address}/");
+    let ran = get(&url, &["-n", "300", "-t", "2", "-c", "3", "--allow", &url]);
+    assert_eq!(only_result(&ran), "200");
+    let (opened, reused) = (ran.figure("/network/opened"), ran.figure("/network/reused"));
+    assert_eq!(accepted.load(Ordering::SeqCst) as u64, opened);
+    assert!(opened <= 6 && opened + reused == 300, "{opened} opened, {reused} reused");
+    assert_eq!(ran.figure("/network/requests"), 300);
+    assert_eq!(ran.figure("/network/connect_ns/count"), opened);
+    assert_eq!(ran.figure("/network/first_byte_ns/count"), 300);
+    assert_eq!(ran.figure("/network/bytes_in"), 300 * OK.len() as u64);
+
+    let ran = get(&url, &["-n", "20", "-c", "2", "--allow", &url, "--no-keepalive"]);
+    assert_eq!((ran.figure("/network/opened"), ran.figure("/network/reused")), (20, 0));
+}
+
+#[test]
+fn a_flow_uses_what_came_back_and_times_its_parts() {
+    let base = format!("http://{}", demo());
+    let env = format!("BASE={base}");
+    let ran = run(&guest("flow"), &["-n", "100", "-p", "2", "-c", "5", "--allow", &base, "--env", &env]);
+    assert_eq!(ran.adds_up().results(), [("done".into(), "ok".into(), 100)], "{}", ran.stderr);
+    let spans = ran.report["runs"][0]["results"][0]["spans"].as_array().unwrap();
+    let names: Vec<_> = spans.iter().map(|span| (span["name"].as_str().unwrap(), span["count"].as_u64())).collect();
+    assert_eq!(
+        names,
+        [("POST /objects", Some(100)), ("GET /objects/{id}", Some(100)), ("DELETE /objects/{id}", Some(100))]
+    );
+    assert_eq!(ran.figure("/network/requests"), 300);
+}
+
+#[test]
+fn the_demo_needs_nothing() {
+    let output = gorgon().args(["demo", "-n", "50", "-c", "5", "--json", "-"]).output().unwrap();
+    let ran = crate::support::ran(output);
+    assert_eq!(ran.adds_up().results(), [("done".into(), "ok".into(), 50)], "{}", ran.stderr);
+}
+
+#[test]
+fn a_task_that_never_waits_has_one_operation_at_a_time() {
+    let mut gorgon = gorgon();
+    let output = gorgon.arg("run").arg(guest("noop")).args(["-c", "2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        stderr.contains("cannot have 2 operations in flight per thread") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+}
+
+#[test]
+fn what_was_not_granted_never_leaves() {
+    let (address, accepted) = listen(answer(OK));
+    let url = format!("http://{address}/");
+    let port = address.port();
+    let other = format!("http://127.0.0.1:{}", if port == 1 { 2 } else { port - 1 });
+    let by_name = format!("http://localhost:{port}");
+    for (grants, wanted) in [
+        (vec![], url.clone()),
+        (vec!["--allow", &other], url.clone()),
+        (vec!["--allow", &by_name], url.clone()),
+        (vec!["--allow", &url], by_name.clone()),
+        (vec!["--allow", "https://*.example.com"], url.clone()),
+        (vec!["--allow", &url], format!("http://[::ffff:127.0.0.2]:{port}/")),
+        (vec!["--allow", &url], format!("http://127.1:{port}/")),
+    ] {
+        let ran = get(&wanted, &[&["-n", "3"][..], &grants].concat());
+        let result = only_result(&ran);
+        assert!(result.contains("not granted: run with --allow http://"), "{wanted}: {result}");
+        assert_eq!(ran.figure("/network/refused/0/count"), 3, "{wanted}");
+        let flag = ran.report["runs"][0]["network"]["refused"][0]["flag"].as_str().unwrap().to_owned();
+        let granted = get(&wanted, &flag.split(' ').collect::<Vec<_>>());
+        let refused = granted.report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
+        assert!(refused.is_empty(), "{flag}: {refused:?}");
+    }
+    // Each was wanted once more with the grant that the report had named; of those, these came here.
+    let came = accepted.load(Ordering::SeqCst);
+    assert!((3..=7).contains(&came), "{came}");
+    let before = accepted.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        get(&url, &["-n", "10", "-c", "5"]);
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), before);
+    let mapped = format!("http://[::ffff:127.0.0.1]:{port}/");
+    assert_eq!(only_result(&get(&mapped, &["--allow", &url])), "200", "it is the same address");
+}
+
+#[test]
+fn a_redirect_is_granted_by_itself() {
+    let (forbidden, accepted) = listen(answer(OK));
+    let location = format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://{forbidden}/\r\n\r\n");
+    let (address, _) = listen(answer(Box::leak(location.into_bytes().into_boxed_slice())));
+    let url = format!("http://{address}/");
+    let ran = get(&url, &["-n", "4", "--allow", &url]);
+    assert_eq!(only_result(&ran), format!("GET http://{forbidden}/: not granted: run with --allow http://{forbidden}"));
+    assert_eq!(accepted.load(Ordering::SeqCst), 0);
+    let too = format!("http://{forbidden}");
+    assert_eq!(only_result(&get(&url, &["-n", "4", "--allow", &url, "--allow", &too])), "200");
+}
+
+/// What a task with sockets of its own says, and what was refused.
+fn sockets(words: &[&str], grants: &[&str]) -> (String, Vec<String>) {
+    let ran = run(&guest("sockets"), &[grants, &["--"], words].concat());
+    let refused = ran.adds_up().report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
+    (only_result(&ran), refused.iter().map(|refusal| refusal["flag"].as_str().unwrap().to_owned()).collect())
+}
+
+#[test]
+fn sockets_reach_what_was_granted_and_nothing_else() {
+    let (address, accepted) = listen(|mut stream| {
+        let _ = stream.read(&mut [0; 16]);
+    });
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    datagrams.set_nonblocking(true).unwrap();
+    let (tcp, udp) = (address.to_string(), datagrams.local_addr().unwrap().to_string());
+    let (tcp_grant, udp_grant) = (format!("tcp://{tcp}"), format!("udp://{udp}"));
+    let http_grant = format!("http://{tcp}");
+
+    for grants in [&[][..], &["--allow", &http_grant], &["--allow", &udp_grant], &["--allow", "tcp://10.0.0.1:80"]] {
+        let (result, refused) = sockets(&["tcp", &tcp], grants);
+        assert_ne!(result, "done", "{grants:?}");
+        assert_eq!(refused, [format!("--allow {tcp_grant}")], "{grants:?}");
+    }
+    let mapped = format!("[::ffff:127.0.0.1]:{}", address.port());
+    assert_ne!(sockets(&["tcp", &mapped], &[]).0, "done");
+    assert_ne!(sockets(&["tcp", &format!("[::1]:{}", address.port())], &["--allow", &tcp_grant]).0, "done");
+    assert_eq!(accepted.load(Ordering::SeqCst), 0);
+    assert_eq!(sockets(&["tcp", &tcp], &["--allow", &tcp_grant]), ("done".into(), vec![]));
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+
+    let (result, refused) = sockets(&["udp", &udp], &["--allow", &tcp_grant]);
+    assert_ne!(result, "done");
+    assert_eq!(refused, [format!("--allow {udp_grant}")]);
+    assert!(datagrams.recv(&mut [0; 16]).is_err(), "nothing has arrived");
+    assert_eq!(sockets(&["udp", &udp], &["--allow", &udp_grant]), ("done".into(), vec![]));
+    assert_eq!(datagrams.recv(&mut [0; 16]).unwrap(), 5);
+
+    assert_ne!(sockets(&["listen"], &["--allow", &tcp_grant]).0, "done");
+    assert_eq!(sockets(&["listen"], &["--allow", "all"]).0, "done");
+    // A name may be asked for where it was granted, and only there: asking alone would tell somebody.
+    assert_ne!(sockets(&["lookup", "localhost"], &["--allow", &tcp_grant]).0, "done");
+    assert_eq!(sockets(&["lookup", "LocalHost"], &["--allow", "tcp://localhost:1"]).0, "done");
+    // A granted name stands for its own addresses, at the granted port.
+    let by_name = format!("tcp://localhost:{}", address.port());
+    assert_eq!(sockets(&["tcp", &tcp], &["--allow", &by_name]).0, "done");
+}
+
+#[test]
+fn servers_that_misbehave_end_on_time_as_counted_results() {
+    let stalls = |stream: TcpStream| {
+        let mut reader = BufReader::new(stream);
+        read_head(&mut reader);
+        let _ = reader.read(&mut [0; 1]);
+    };
+    let drips = |stream: TcpStream| {
+        read_head(&mut BufReader::new(stream.try_clone().unwrap()));
+        let mut stream = stream;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let breaks_off = |stream: TcpStream| {
+        read_head(&mut BufReader::new(stream.try_clone().unwrap()));
+        let mut stream = stream;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf");
+    };
+    let closes = |stream: TcpStream| {
+        read_head(&mut BufReader::new(stream));
+    };
+    let floods = |stream: TcpStream| {
+        read_head(&mut BufReader::new(stream.try_clone().unwrap()));
+        let mut stream = stream;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        let chunk = vec![b'x'; 1 << 20];
+        while stream.write_all(&chunk).is_ok() {}
+    };
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let servers: [(SocketAddr, &str, &str); 7] = [
+        (listen(stalls).0, "timeout", "timed_out"),
+        (listen(drips).0, "timeout", "timed_out"),
+        (listen(breaks_off).0, "incomplete HTTP response, after 4 bytes", "failed"),
+        (listen(closes).0, "incomplete HTTP response", "failed"),
+        (listen(answer(b"this is not HTTP\r\n\r\n")).0, "the response is not HTTP", "failed"),
+        (refused, "connection refused", "failed"),
+        (listen(floods).0, "trap: out of memory", "trapped"),
+    ];
+    for (address, words, outcome) in servers {
+        let url = format!("http://{address}/");
+        let ran = get(&url, &["-n", "4", "-c", "2", "--allow", &url, "--timeout", "700ms", "--max-memory", "64MiB"]);
+        let results = ran.results();
+        assert_eq!(results.iter().map(|(_, _, n)| n).sum::<u64>(), 4, "{words}: {results:?}");
+        assert!(
+            results.iter().all(|(result, out, _)| result.contains(words) && out == outcome),
+            "{words}: {results:?}"
+        );
+        assert!(ran.figure("/latency_ns/max") < 5_000_000_000, "{words}");
+    }
+    let ran = get("http://no-such-host.invalid/", &["--allow", "http://no-such-host.invalid"]);
+    assert!(only_result(&ran).contains("cannot resolve no-such-host.invalid"), "{:?}", ran.results());
+}
+
+#[test]
+fn a_frozen_server_makes_as_many_operations_slow_as_were_in_flight() {
+    const FREEZE: Duration = Duration::from_millis(1_000);
+    let mut server =
+        gorgon().args(["demo", "--serve", "--port", "0"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(server.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let env = format!("URL={url}/");
+    let args = ["-d", "3s", "-t", "2", "-c", "4", "--allow", &url, "--env", &env];
+    let gorgon = crate::support::spawn(&guest("http"), &args);
+    std::thread::sleep(Duration::from_millis(1_000));
+    crate::support::signal("STOP", server.id());
+    std::thread::sleep(FREEZE);
+    crate::support::signal("CONT", server.id());
+    let ran = crate::support::ran(gorgon.wait_with_output().unwrap());
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(ran.adds_up().code, Some(0), "{}", ran.stderr);
+    assert_eq!(only_result(&ran), "200");
+    let hdr = ran.report["runs"][0]["latency_ns"]["hdr"].as_str().unwrap();
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, hdr).unwrap();
+    let histogram: hdrhistogram::Histogram<u64> =
+        hdrhistogram::serialization::Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+    let slow = histogram.count_between(FREEZE.as_nanos() as u64 * 9 / 10, u64::MAX);
+    assert!((1..=8).contains(&slow), "{slow} operations were slow, of {}", histogram.len());
+}
