@@ -14,7 +14,16 @@ fn durations() -> impl Iterator<Item = u64> {
 
 fn sample(number: u64, ns: u64, spans: &Spans) -> Sample<'_> {
     let start_ns = number * 250;
-    Sample { number, start_ns, end_ns: start_ns + ns, outcome: Outcome::Ok, result: "SUCCESS", reason: None, spans }
+    Sample {
+        number,
+        start_ns,
+        end_ns: start_ns + ns,
+        outcome: Outcome::Ok,
+        result: "SUCCESS",
+        reason: None,
+        spans,
+        split: None,
+    }
 }
 
 fn counted(operations: u64) -> Metrics {

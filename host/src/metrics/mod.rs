@@ -49,6 +49,25 @@ pub enum Outcome {
     TimedOut,
 }
 
+/// Where the time of operations went, in nanoseconds. What is missing to their duration is the host's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeSplit {
+    /// They ran: the guest's code, and what the host does for it at once.
+    pub running_ns: u64,
+    /// They waited: for a response, a timer, a file.
+    pub waiting_ns: u64,
+    /// What they waited for was there, and their thread was still busy with others: the generator's own queue.
+    pub queued_ns: u64,
+}
+
+impl AddAssign<TimeSplit> for TimeSplit {
+    fn add_assign(&mut self, other: TimeSplit) {
+        self.running_ns += other.running_ns;
+        self.waiting_ns += other.waiting_ns;
+        self.queued_ns += other.queued_ns;
+    }
+}
+
 /// One finished operation. Times are nanoseconds from the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
@@ -66,6 +85,8 @@ pub struct Sample<'a> {
     pub reason: Option<&'a str>,
     /// Its named parts.
     pub spans: &'a Spans,
+    /// Where its time went; `None` in the compute lane, where it ran all the time.
+    pub split: Option<TimeSplit>,
 }
 
 /// An operation that was cut when its run ended.
@@ -92,6 +113,8 @@ pub struct ResultMetrics {
     pub latency: Histogram,
     /// How long their parts took.
     pub spans: Spans,
+    /// Where their time went; nothing in the compute lane.
+    pub split: TimeSplit,
 }
 
 /// The time between the first start and the last end of operations, in nanoseconds from the start of the run.
@@ -199,6 +222,7 @@ impl Metrics {
             reasons: BTreeMap::new(),
             latency: Histogram::default(),
             spans: Spans::default(),
+            split: TimeSplit::default(),
         });
         let id = self.results.len() - 1;
         self.index.insert(&self.results, id);
@@ -219,6 +243,7 @@ impl AddAssign<&Metrics> for Metrics {
                 ours.first_number = ours.first_number.min(theirs.first_number);
                 ours.latency += &theirs.latency;
                 ours.spans += &theirs.spans;
+                ours.split += theirs.split;
                 for (reason, &times) in &theirs.reasons {
                     count_reason(&mut ours.reasons, reason, times);
                 }

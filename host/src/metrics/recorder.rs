@@ -54,6 +54,9 @@ impl Recorder {
         if !sample.spans.is_empty() {
             of_result.spans += sample.spans;
         }
+        if let Some(split) = sample.split {
+            of_result.split += split;
+        }
         self.window.first_start_ns = self.window.first_start_ns.min(start_ns);
         self.window.last_end_ns = self.window.last_end_ns.max(end_ns);
     }

@@ -29,6 +29,7 @@ fn count(operations: &[Operation]) -> Metrics {
             result: &operation.result,
             reason: operation.reason.as_deref(),
             spans: &spans,
+            split: None,
         });
     }
     recorder.take()

@@ -12,7 +12,7 @@ use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
     StartupReport, Summary, TimelineReport, Total,
 };
-use crate::metrics::{Cut, Histogram, Metrics, Outcome};
+use crate::metrics::{Cut, Histogram, Metrics, Outcome, TimeSplit};
 use crate::plan::LoadModel;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
@@ -47,6 +47,7 @@ pub(super) fn run(record: &RunRecord) -> RunReport {
         schedule_lag_ns: match plan.load_model {
             LoadModel::Closed => None,
         },
+        time: time(metrics),
         results: results(metrics, window_ns(metrics)),
         network: network(metrics),
         timeline: timeline(metrics, elapsed_ns),
@@ -131,6 +132,7 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
             reproduce: None,
             throughput: rate(result.latency.count(), window_ns),
             latency_ns: summary(&result.latency),
+            time: split(result.split),
             spans: result
                 .spans
                 .iter()
@@ -146,6 +148,16 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
         (Reverse(a.operations), &a.result, a.outcome).cmp(&(Reverse(b.operations), &b.result, b.outcome))
     });
     results
+}
+
+fn time(metrics: &Metrics) -> Option<TimeSplit> {
+    let mut all = TimeSplit::default();
+    metrics.results().iter().for_each(|result| all += result.split);
+    split(all)
+}
+
+fn split(split: TimeSplit) -> Option<TimeSplit> {
+    (split != TimeSplit::default()).then_some(split)
 }
 
 fn network(metrics: &Metrics) -> Option<NetworkReport> {

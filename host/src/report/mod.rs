@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
-use crate::metrics::{Cut, Outcome};
+use crate::metrics::{Cut, Outcome, TimeSplit};
 use crate::plan::{HttpPlan, LoadModel, RunPlan};
 pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerFacts};
 use verdict::Verdict;
@@ -92,6 +92,9 @@ pub struct RunReport {
     pub service_ns: Summary,
     /// From an operation's due time to its start; null in a closed run.
     pub schedule_lag_ns: Option<Summary>,
+    /// Where the operations' time went, all together; null in the compute lane.
+    #[serde(default)]
+    pub time: Option<TimeSplit>,
     /// By result and outcome, most frequent first.
     pub results: Vec<ResultReport>,
     /// What their requests did on the network; null where there were none.
@@ -254,6 +257,9 @@ pub struct ResultReport {
     pub latency_ns: Summary,
     /// Their parts.
     pub spans: Vec<SpanReport>,
+    /// Where their time went, all operations together; null in the compute lane.
+    #[serde(default)]
+    pub time: Option<TimeSplit>,
 }
 
 /// The parts of one name.

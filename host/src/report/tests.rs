@@ -85,7 +85,7 @@ fn metrics() -> Metrics {
         }
         let start_ns = number * 250_000;
         let end_ns = start_ns + 100_000 + number * 10;
-        recorder.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans });
+        recorder.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans, split: None });
     }
     recorder.take()
 }

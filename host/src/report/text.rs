@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::units::{count, duration, rate};
 use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, TimeSplit};
 use crate::plan::LoadModel;
 
 const BOLD: Style = Style::new().bold();
@@ -73,6 +73,12 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
         run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS)
     {
         writeln!(to, "{DIM}{} again: {command}{DIM:#}", shown(&result.result))?;
+    }
+    if let Some(TimeSplit { running_ns, waiting_ns, queued_ns }) = run.time {
+        let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
+        let share = |ns: u64| format!("{:.1} %", ns as f64 * 100.0 / all);
+        let (running, waiting, queued) = (share(running_ns), share(waiting_ns), share(queued_ns));
+        writeln!(to, "time        {running} running, {waiting} waiting, {queued} queued (ready, and its thread busy)")?;
     }
     run.network.iter().try_for_each(|network| network_lines(network, to))?;
     for note in notes(run, clock_ns) {

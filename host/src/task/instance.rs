@@ -1,5 +1,7 @@
 //! One instance of a task: its store, its calls, their timing.
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTable, TypedFunc};
@@ -7,12 +9,13 @@ use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, Wa
 use wasmtime_wasi::I32Exit;
 
 use super::interface::OperationType;
+use super::timed::{Timed, Woken};
 use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe};
 use crate::capability;
 use crate::capability::current::Current;
 use crate::capability::http::Http;
 use crate::clock::Clock;
-use crate::metrics::{Cut, Outcome, Sample, shorten};
+use crate::metrics::{Cut, Outcome, Sample, TimeSplit, shorten};
 use crate::plan::Limits;
 
 /// A hook may load data, log in, create objects; one that has not ended by then never will.
@@ -31,6 +34,7 @@ pub struct Instance {
     calls: u64,
     usable: bool,
     backtrace: Vec<Frame>,
+    woken: Arc<Woken>,
 }
 
 /// A guest function that was running when its operation trapped.
@@ -100,6 +104,7 @@ impl Task {
             calls: 0,
             usable: true,
             backtrace: Vec::new(),
+            woken: Woken::new(surroundings.clock.clone()),
         })
     }
 }
@@ -120,14 +125,14 @@ impl Instance {
                 let returned = operation.call(&mut self.store, (number,));
                 let end_ns = clock.elapsed_ns();
                 let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-                self.conclude(Times { number, start_ns, end_ns }, returned, count)
+                self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
             }
             Operation::Fallible(operation) => {
                 let start_ns = clock.elapsed_ns();
                 let returned = operation.call(&mut self.store, (number,));
                 let end_ns = clock.elapsed_ns();
                 let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-                self.conclude(Times { number, start_ns, end_ns }, returned, count)
+                self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
             }
         }
     }
@@ -143,18 +148,25 @@ impl Instance {
         let (timeout, halt) = (self.timeout, self.store.data().halt.clone());
         // A guest that computes after it has waited has what is left of its time.
         self.store.data_mut().called = Some(Instant::now());
+        let mut split = TimeSplit::default();
         match &self.operation {
             Operation::Plain(operation) => {
                 let start_ns = clock.elapsed_ns();
-                let returned = until(timeout, &halt, operation.call_async(&mut self.store, (number,))).await;
+                let returned = {
+                    let call = pin!(operation.call_async(&mut self.store, (number,)));
+                    until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
+                };
                 let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns }, self.in_time(&returned), count)
+                self.conclude(Times { number, start_ns, end_ns, split: Some(split) }, self.in_time(&returned), count)
             }
             Operation::Fallible(operation) => {
                 let start_ns = clock.elapsed_ns();
-                let returned = until(timeout, &halt, operation.call_async(&mut self.store, (number,))).await;
+                let returned = {
+                    let call = pin!(operation.call_async(&mut self.store, (number,)));
+                    until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
+                };
                 let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns }, self.in_time(&returned), count)
+                self.conclude(Times { number, start_ns, end_ns, split: Some(split) }, self.in_time(&returned), count)
             }
         }
     }
@@ -180,14 +192,15 @@ impl Instance {
         returned: Result<Result<&str, &str>, Stopped<'_>>,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
-        let Times { number, start_ns, end_ns } = times;
+        let Times { number, start_ns, end_ns, split } = times;
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
             self.backtrace = backtrace(stopped);
         }
         let current = &self.store.data().current;
         let (spans, reason) = (current.spans(), current.failure());
-        let sample = |outcome, result, reason| Sample { number, start_ns, end_ns, outcome, result, reason, spans };
+        let sample =
+            |outcome, result, reason| Sample { number, start_ns, end_ns, outcome, result, reason, spans, split };
         match returned {
             Ok(Ok(result)) if reason.is_none() => count(sample(Outcome::Ok, result, None)),
             Ok(Ok(result) | Err(result)) => count(sample(Outcome::Failed, result, reason)),
@@ -309,12 +322,13 @@ impl Instance {
     }
 }
 
-/// When an operation ran, and which.
+/// When an operation ran, which, and where its time went.
 #[derive(Clone, Copy)]
 struct Times {
     number: u64,
     start_ns: u64,
     end_ns: u64,
+    split: Option<TimeSplit>,
 }
 
 /// Why a call did not return.

@@ -9,6 +9,7 @@ mod inspect;
 mod instance;
 mod interface;
 mod lane;
+mod timed;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,110 @@
+//! Where the time of a call goes, seen from its polls: running, waiting, or woken and not yet run.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use crate::clock::Clock;
+use crate::metrics::TimeSplit;
+
+/// Notes when a call was woken; one for all calls of an instance.
+#[derive(Debug)]
+pub(super) struct Woken {
+    clock: Clock,
+    /// When the call was first woken since it last began to wait; 0 while it was not.
+    at_ns: AtomicU64,
+    task: AtomicWaker,
+}
+
+impl Woken {
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self { clock, at_ns: AtomicU64::new(0), task: AtomicWaker::new() })
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // The first waking counts; who wakes again adds nothing.
+        let _ = self.at_ns.compare_exchange(0, self.clock.elapsed_ns().max(1), Ordering::Relaxed, Ordering::Relaxed);
+        self.task.wake();
+    }
+}
+
+/// A call whose polls are timed, from its first poll to its end.
+pub(super) struct Timed<'a, F> {
+    call: Pin<&'a mut F>,
+    woken: &'a Arc<Woken>,
+    split: &'a mut TimeSplit,
+    /// When it began to wait; 0 before its first poll.
+    waits_since_ns: u64,
+}
+
+impl<'a, F> Timed<'a, F> {
+    pub(super) fn new(call: Pin<&'a mut F>, woken: &'a Arc<Woken>, split: &'a mut TimeSplit) -> Self {
+        Self { call, woken, split, waits_since_ns: 0 }
+    }
+}
+
+impl<F: Future> Future for Timed<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let begin_ns = this.woken.clock.elapsed_ns();
+        let woken_ns = this.woken.at_ns.swap(0, Ordering::Relaxed);
+        if this.waits_since_ns > 0 {
+            // Polled without having been woken: by whoever polls beside it. Then it was waiting all the time.
+            let woken_ns = if woken_ns == 0 { begin_ns } else { woken_ns.clamp(this.waits_since_ns, begin_ns) };
+            this.split.waiting_ns += woken_ns - this.waits_since_ns;
+            this.split.queued_ns += begin_ns - woken_ns;
+        }
+        this.woken.task.register(context.waker());
+        let waker = Waker::from(this.woken.clone());
+        let polled = this.call.as_mut().poll(&mut Context::from_waker(&waker));
+        let end_ns = this.woken.clock.elapsed_ns();
+        this.split.running_ns += end_ns - begin_ns;
+        this.waits_since_ns = end_ns.max(1);
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn running_waiting_and_queueing_are_told_apart() {
+        let spin = |time: Duration| {
+            let begin = std::time::Instant::now();
+            while begin.elapsed() < time {
+                std::hint::spin_loop();
+            }
+        };
+        let mut split = TimeSplit::default();
+        let woken = Woken::new(Clock::new());
+        let (answer, question) = tokio::sync::oneshot::channel();
+        let mut call = Box::pin(async move {
+            spin(Duration::from_millis(20));
+            question.await.unwrap();
+        });
+        let timed = Timed::new(call.as_mut(), &woken, &mut split);
+        tokio::join!(timed, async {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            answer.send(()).unwrap();
+            // The call could go on now; its thread is kept busy.
+            spin(Duration::from_millis(60));
+        });
+        let ms = |ns: u64| ns / 1_000_000;
+        assert!(ms(split.running_ns) >= 20, "{split:?}");
+        assert!(ms(split.waiting_ns) >= 20, "{split:?}");
+        assert!(ms(split.queued_ns) >= 60, "{split:?}");
+    }
+}
