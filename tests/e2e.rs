@@ -5,6 +5,7 @@
 
 mod cli;
 mod debug;
+mod embedded;
 mod exact;
 mod faults;
 mod hooks;

@@ -114,6 +114,53 @@ fn the_demo_needs_nothing() {
 }
 
 #[test]
+fn calls_are_played_from_a_file() {
+    let base = format!("http://{}", demo());
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text.replace("BASE", &base)).unwrap();
+        path
+    };
+    let play = |path: &std::path::Path, args: &[&str]| {
+        let mut gorgon = gorgon();
+        gorgon.arg("http").arg(path).args(["--json", "-", "--allow", &base]).args(args);
+        crate::support::ran(gorgon.output().unwrap())
+    };
+    let spans = |ran: &Ran, result: usize| -> Vec<(String, u64)> {
+        let spans = ran.report["runs"][0]["results"][result]["spans"].as_array().unwrap().clone();
+        let of =
+            |span: &serde_json::Value| (span["name"].as_str().unwrap().to_owned(), span["count"].as_u64().unwrap());
+        spans.iter().map(of).collect()
+    };
+
+    let urls = file("urls.txt", "BASE/\nBASE/bytes?n=10\nBASE/objects/none\n");
+    let ran = play(&urls, &["-n", "30", "-c", "3"]);
+    assert_eq!(ran.adds_up().results(), [("200".into(), "ok".into(), 20), ("404".into(), "failed".into(), 10)]);
+    assert_eq!(spans(&ran, 1), [("GET /objects/none".to_owned(), 10)]);
+
+    let random = |seed: &str| {
+        let ran = play(&urls, &["-n", "60", "--random", "--seed", seed]);
+        ran.adds_up().results()
+    };
+    let drawn = random("7");
+    assert_eq!(drawn, random("7"));
+    assert!(drawn.iter().all(|(_, _, n)| (5..55).contains(n)), "{drawn:?}");
+
+    let flow = "### make\n# @capture id = /id\nPOST BASE/objects\n\nhello\n### read\nGET BASE/objects/{{id}}\n\
+                ### drop\nDELETE BASE/objects/{{id}}\n### gone\nGET BASE/objects/{{id}}\n";
+    let ran = play(&file("flow.http", flow), &["-n", "20", "-c", "4", "--flow"]);
+    assert_eq!(ran.adds_up().results(), [("404".into(), "failed".into(), 20)], "the last one is gone: {}", ran.stderr);
+    let expected = ["POST make", "GET read", "DELETE drop", "GET gone"].map(|name| (name.to_owned(), 20));
+    assert_eq!(spans(&ran, 0), expected);
+
+    let output = gorgon().arg("http").arg(file("wrong.txt", "BASE/\n\nnowhere\n")).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("wrong.txt:3:1: `nowhere` is no URL"), "{stderr}");
+}
+
+#[test]
 fn a_task_that_never_waits_has_one_operation_at_a_time() {
     let mut gorgon = gorgon();
     let output = gorgon.arg("run").arg(guest("noop")).args(["-c", "2"]).output().unwrap();

@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod calls;
 pub mod cli;
 pub mod plan;
 

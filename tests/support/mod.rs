@@ -27,6 +27,7 @@ pub(crate) fn guest(name: &str) -> PathBuf {
                 "spans",
                 "http-example",
                 "flow",
+                "calls",
                 "misbehave",
                 "files",
                 "sockets",

@@ -19,12 +19,13 @@ usage: cargo xtask COMMAND
 const TARGET: &str = "wasm32-wasip2";
 
 /// The packages that are tasks.
-const GUESTS: [&str; 12] = [
+const GUESTS: [&str; 13] = [
     "hello",
     "hash",
     "spans",
     "http-example",
     "flow",
+    "calls",
     "misbehave",
     "files",
     "sockets",
@@ -51,14 +52,16 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(GUESTS.iter().flat_map(|guest| ["-p", guest])))
 }
 
-/// What gorgon does, to look at: one task over four shapes, in one report.
+/// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.
 fn demo() -> anyhow::Result<()> {
     guests()?;
     run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
     let target = target()?;
     let shapes = ["1x1", "2x1", "2x4", "4x10"].iter().flat_map(|shape| ["--shape", shape]);
     let task = target.join(TARGET).join("release/hash.wasm");
-    run(Command::new(target.join("release/gorgon")).arg("run").arg(task).args(["-n", "4000"]).args(shapes))
+    let gorgon = target.join("release/gorgon");
+    run(Command::new(&gorgon).arg("run").arg(task).args(["-n", "4000"]).args(shapes))?;
+    run(Command::new(&gorgon).arg("demo"))
 }
 
 fn test() -> anyhow::Result<()> {

@@ -18,10 +18,6 @@ const LARGE_TASK: u64 = 1 << 20;
 /// A task and its surroundings.
 #[derive(Debug, Args)]
 pub(super) struct TaskFlags {
-    /// The task: a WebAssembly component
-    #[arg(value_name = "TASK.wasm")]
-    pub(super) path: PathBuf,
-
     /// The task's arguments
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -100,6 +96,13 @@ pub(super) struct ExpectFlag {
 }
 
 impl TaskFlags {
+    /// Gives the task more than its user did.
+    pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>, data: Option<PathBuf>) {
+        self.given.env.extend(env);
+        self.network.allow.extend(allow);
+        self.given.data = data.or(self.given.data.take());
+    }
+
     pub(super) fn grants(&self) -> Grants {
         Grants {
             args: self.args.clone(),
@@ -160,11 +163,40 @@ impl GivenFlags {
     }
 }
 
-/// Compiles a task; says so where that takes long enough to be noticed, and nobody wants quiet.
-pub(super) fn compile(compiler: &Compiler, path: &Path, quiet: bool) -> Result<Compiled, TaskError> {
-    compiler.compile(path, |bytes| {
-        if bytes > LARGE_TASK && !quiet {
-            anstream::eprintln!("compiling {}, {} ...", path.display(), bytesize::ByteSize(bytes).display().si());
+/// Where a task comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// A file of the user's.
+    File(PathBuf),
+    /// One that gorgon has inside.
+    Embedded {
+        /// What reports call it.
+        name: &'static str,
+        /// The component.
+        wasm: &'static [u8],
+    },
+}
+
+impl Source {
+    /// What it is called.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Embedded { name, .. } => Path::new(name),
         }
-    })
+    }
+
+    /// Compiles it; says so where that takes long enough to be noticed, and nobody wants quiet.
+    pub(super) fn compile(&self, compiler: &Compiler, quiet: bool) -> Result<Compiled, TaskError> {
+        let compiling = |bytes| {
+            if bytes > LARGE_TASK && !quiet {
+                let size = bytesize::ByteSize(bytes).display().si();
+                anstream::eprintln!("compiling {}, {size} ...", self.path().display());
+            }
+        };
+        match self {
+            Self::File(path) => compiler.compile(path, compiling),
+            Self::Embedded { name, wasm } => compiler.compile_bytes(Path::new(name), wasm, compiling),
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use super::flags::compile;
+use super::flags::Source;
 use super::output::ignore_closed;
 use crate::plan::DEFAULT_OPERATION;
 use crate::task::{self, Compiler, Inspection, Lane, Purpose};
@@ -37,7 +37,7 @@ impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = compile(&compiler, &self.task, self.json)?;
+        let compiled = Source::File(self.task).compile(&compiler, self.json)?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
         let text = match self.json {
             true => serde_json::to_string_pretty(&inspection)? + "\n",

@@ -2,6 +2,7 @@
 
 mod demo;
 mod flags;
+mod http;
 mod inspect;
 mod output;
 mod report;
@@ -29,7 +30,8 @@ enum Command {
     Run(Box<run::Run>),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
-    Demo(demo::Demo),
+    Http(Box<http::Http>),
+    Demo(Box<demo::Demo>),
     Completions(shell::Completions),
     Man(shell::Man),
     /// A worker process; started by gorgon itself.
@@ -104,6 +106,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::Http(http) => http.run(),
             Command::Demo(demo) => demo.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

@@ -5,10 +5,15 @@ use crate::metrics::Outcome;
 use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, HttpVersion, KeepAlive, RunPlan, Trust};
 use crate::report::{Environment, Report, RunRecord};
 
+/// How the names of tasks begin that gorgon has inside.
+pub(super) const EMBEDDED: &str = "embedded ";
+
 /// The report on `records`.
 pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report {
     let mut report = Report::new(environment, records);
-    for (run, record) in report.runs.iter_mut().zip(records) {
+    // One that gorgon has inside has no file to name.
+    let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| !run.task.path.starts_with(EMBEDDED));
+    for (run, record) in of_files {
         for result in run.results.iter_mut().filter(|result| result.outcome != Outcome::Ok) {
             result.reproduce = Some(reproduce(&record.plan, &record.task.path, result.first_number));
         }

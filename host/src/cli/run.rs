@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::{Receiver, bounded, select};
 
-use super::flags::{ExpectFlag, TaskFlags, compile};
+use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::output::{Outputs, Snapshots};
 use super::report::report;
 use super::{Exit, values};
@@ -35,11 +35,22 @@ Examples:
 Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
 130 stopped by Ctrl-C or SIGTERM: what was done until then is reported")]
 pub(super) struct Run {
+    /// The task: a WebAssembly component
+    #[arg(value_name = "TASK.wasm")]
+    task: PathBuf,
+
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+/// How a task is run, whichever it is.
+#[derive(Debug, Args)]
+pub(super) struct RunFlags {
     #[command(flatten)]
     load: Load,
 
     #[command(flatten)]
-    task: TaskFlags,
+    pub(super) task: TaskFlags,
 
     #[command(flatten)]
     renew: RenewFlags,
@@ -136,6 +147,26 @@ struct OutputFlags {
 
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        self.flags.run(&Source::File(self.task))
+    }
+}
+
+impl RunFlags {
+    /// Runs for so long with so much in flight where its user has said nothing of how much.
+    pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
+        let Load { operations, duration: said, concurrency: in_flight, .. } = &mut self.load;
+        if operations.is_none() && said.is_none() {
+            *said = Some(duration);
+            *in_flight = concurrency.max(*in_flight);
+        }
+    }
+
+    /// The seed of chance.
+    pub(super) fn seed(&self) -> Option<u64> {
+        self.load.seed
+    }
+
+    pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
         let plans = match self.plans() {
             Ok(plans) => plans,
             Err(error) => return Ok(Exit::wrong_usage(error)),
@@ -154,7 +185,7 @@ impl Run {
             _ => Show::Progress,
         })?;
         let mut records = Vec::new();
-        let worked = self.work_through(&plans, &mut records, &stops, &mut snapshots, &progress);
+        let worked = self.work_through(source, &plans, &mut records, &stops, &mut snapshots, &progress);
         // The last word is the report's.
         drop((snapshots, progress));
         match worked {
@@ -181,6 +212,7 @@ impl Run {
     /// shows only now.
     fn work_through(
         &self,
+        source: &Source,
         plans: &[RunPlan],
         records: &mut Vec<RunRecord>,
         stops: &Receiver<()>,
@@ -189,7 +221,7 @@ impl Run {
     ) -> anyhow::Result<Option<String>> {
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
-        let Some(compiled) = self.compile_until_stopped(&compiler, stops)? else { return Ok(None) };
+        let Some(compiled) = self.compile_until_stopped(source, &compiler, stops)? else { return Ok(None) };
         for plan in plans {
             let task = Task::load(&engine, &compiled.machine_code, plan)?;
             if task.lane() == Lane::Compute && plan.concurrency > NonZeroU32::MIN {
@@ -202,7 +234,7 @@ impl Run {
                 }
                 progress.on(event);
             });
-            records.push(record.with_context(|| format!("cannot run `{}`", self.task.path.display()))?);
+            records.push(record.with_context(|| format!("cannot run `{}`", source.path().display()))?);
             if records.iter().any(|record| record.stopped) {
                 break;
             }
@@ -211,12 +243,17 @@ impl Run {
     }
 
     /// Compiles the task on a thread of its own, so that a stop need not wait for it; nothing where one came.
-    fn compile_until_stopped(&self, compiler: &Compiler, stops: &Receiver<()>) -> anyhow::Result<Option<Compiled>> {
-        let (compiler, path, quiet) = (compiler.clone(), self.task.path.clone(), self.outputs.quiet);
+    fn compile_until_stopped(
+        &self,
+        source: &Source,
+        compiler: &Compiler,
+        stops: &Receiver<()>,
+    ) -> anyhow::Result<Option<Compiled>> {
+        let (compiler, source, quiet) = (compiler.clone(), source.clone(), self.outputs.quiet);
         let (done, compiled) = bounded(1);
         std::thread::Builder::new().name("compile".into()).spawn(move || {
             // Where a stop came first nobody waits for it.
-            let _ = done.send(compile(&compiler, &path, quiet));
+            let _ = done.send(source.compile(&compiler, quiet));
         })?;
         select! {
             recv(compiled) -> compiled => Ok(Some(compiled.context("the compiler has panicked")??)),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::Exit;
-use super::flags::{ExpectFlag, TaskFlags, compile};
+use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::output::ignore_closed;
 use crate::capability::network::{Network, take_counts};
 use crate::capability::output::Output;
@@ -37,6 +38,10 @@ Examples:
 
 Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
 pub(super) struct Test {
+    /// The task: a WebAssembly component
+    #[arg(value_name = "TASK.wasm")]
+    path: PathBuf,
+
     /// Operations, one after the other
     #[arg(short = 'n', long, value_name = "N", default_value_t = NonZeroU64::MIN)]
     operations: NonZeroU64,
@@ -61,7 +66,7 @@ impl Test {
         self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = compile(&compiler, &self.task.path, false)?;
+        let compiled = Source::File(self.path.clone()).compile(&compiler, false)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits.timeout))?;
         let session = Session { task: &task, plan: &plan, clock: Clock::new() };

@@ -68,13 +68,19 @@ impl Compiler {
     pub fn compile(&self, path: &Path, compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
         let wasm = read(path)?;
-        let sha256 = hex(&Sha256::digest(&wasm));
+        Ok(Compiled { took: begin.elapsed(), ..self.compile_bytes(path, &wasm, compiling)? })
+    }
+
+    /// The same for a component that is not in a file; `path` is what a report calls it.
+    pub fn compile_bytes(&self, path: &Path, wasm: &[u8], compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
+        let begin = Instant::now();
+        let sha256 = hex(&Sha256::digest(wasm));
         let machine_code = self.directory.join(format!("{sha256}-{:016x}.cwasm", compatibility(&self.engine)));
         let cached = self.is_usable(&machine_code);
         if !cached {
             compiling(wasm.len() as u64);
             let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
-            let code = self.engine.precompile_component(&wasm).map_err(|error| unusable(describe(&error)))?;
+            let code = self.engine.precompile_component(wasm).map_err(|error| unusable(describe(&error)))?;
             self.store(&machine_code, &code)
                 .map_err(|error| unusable(format!("it cannot be kept as `{}`: {error}", machine_code.display())))?;
         }

@@ -1,0 +1,130 @@
+//! A `.http` file, as REST clients of editors read it.
+//!
+//! Requests are set apart by lines that begin with `###`. `@name = value` defines a variable for the file. `# @name NAME`
+//! names a request, `# @capture NAME = HOW` takes a value from its response.
+
+use std::collections::BTreeMap;
+
+use super::{Call, Mistake, check};
+
+#[derive(Default)]
+struct Reader {
+    calls: Vec<Call>,
+    variables: BTreeMap<String, String>,
+    call: Call,
+    /// Where the request line stands; 0 before it.
+    line: usize,
+    column: usize,
+    body: Option<Vec<String>>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
+    let mut reader = Reader::default();
+    for (i, line) in text.lines().enumerate() {
+        reader.read(i + 1, line)?;
+    }
+    reader.end_call()?;
+    Ok(reader.calls)
+}
+
+impl Reader {
+    fn read(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+        let trimmed = line.trim();
+        if let Some(title) = trimmed.strip_prefix("###") {
+            self.end_call()?;
+            self.call.name = title.trim().to_owned();
+            return Ok(());
+        }
+        if let Some(body) = &mut self.body {
+            body.push(line.to_owned());
+            return Ok(());
+        }
+        let comment = trimmed.strip_prefix('#').or_else(|| trimmed.strip_prefix("//"));
+        match comment {
+            Some(comment) => self.comment(number, comment.trim()),
+            None if trimmed.is_empty() => {
+                if self.line > 0 {
+                    self.body = Some(Vec::new());
+                }
+                Ok(())
+            }
+            None if self.line > 0 => self.header(number, trimmed),
+            None if trimmed.starts_with('@') => self.variable(number, trimmed),
+            None => self.request(number, line),
+        }
+    }
+
+    fn comment(&mut self, number: usize, comment: &str) -> Result<(), Mistake> {
+        if let Some(name) = comment.strip_prefix("@name ") {
+            self.call.name = name.trim().to_owned();
+        }
+        if let Some(capture) = comment.strip_prefix("@capture ") {
+            let (name, how) = capture.split_once('=').ok_or_else(|| {
+                Mistake::new(number, 1, "write `# @capture NAME = /JSON/POINTER`, `header NAME` or `regex PATTERN`")
+            })?;
+            self.call.capture.insert(name.trim().to_owned(), how.trim().to_owned());
+        }
+        Ok(())
+    }
+
+    fn variable(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+        let (name, value) =
+            line[1..].split_once('=').ok_or_else(|| Mistake::new(number, 1, "write `@NAME = VALUE`"))?;
+        let value = self.with_variables(value.trim());
+        self.variables.insert(name.trim().to_owned(), value);
+        Ok(())
+    }
+
+    fn request(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+        (self.line, self.column) = (number, line.len() - line.trim_start().len() + 1);
+        let (method, url) = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [url] => ("GET", url),
+            [method, url] => (method, url),
+            [method, url, version] if version.starts_with("HTTP/") => (method, url),
+            _ => return Err(Mistake::new(number, self.column, "write METHOD URL")),
+        };
+        self.call.method = method.to_ascii_uppercase();
+        self.call.url = self.with_variables(url);
+        check(&self.call, self.line, self.column)
+    }
+
+    fn header(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+        // A long URL may go on in lines of its own.
+        if line.starts_with(['?', '&']) {
+            self.call.url.push_str(&self.with_variables(line));
+            return Ok(());
+        }
+        let (name, value) = line
+            .split_once(':')
+            .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
+            .ok_or_else(|| {
+                Mistake::new(
+                    number,
+                    1,
+                    format!("`{line}` is no header: write NAME: VALUE, and an empty line before the body"),
+                )
+            })?;
+        let value = self.with_variables(value.trim());
+        self.call.headers.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn end_call(&mut self) -> Result<(), Mistake> {
+        let mut call = std::mem::take(&mut self.call);
+        let body = self.body.take().map(|lines| lines.join("\n")).unwrap_or_default();
+        call.body = self.with_variables(body.trim_end());
+        if self.line > 0 {
+            check(&call, self.line, self.column)?;
+            self.calls.push(call);
+        }
+        (self.line, self.column) = (0, 0);
+        Ok(())
+    }
+
+    /// Puts the file's variables in; a name that it does not define is left to be captured.
+    fn with_variables(&self, text: &str) -> String {
+        self.variables
+            .iter()
+            .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+    }
+}

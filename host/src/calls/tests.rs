@@ -1,0 +1,89 @@
+//! Each form by what it reads, and by where it sees a mistake.
+
+use super::*;
+
+fn read(path: &str, text: &str) -> Result<Vec<Call>, String> {
+    parse(Path::new(path), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_line_is_a_url_a_request_or_json() {
+    let text = "\
+# warm-up
+http://host/a?x=1
+
+delete http://host/b/7
+{\"method\": \"POST\", \"url\": \"http://host/c\", \"headers\": {\"x\": \"1\"}, \"body\": \"hi\", \"capture\": {\"id\": \"/id\"}}
+";
+    let calls = read("calls.txt", text).unwrap();
+    let seen: Vec<_> = calls.iter().map(|call| (call.method.as_str(), call.url.as_str(), call.name.as_str())).collect();
+    assert_eq!(
+        seen,
+        [("GET", "http://host/a?x=1", "/a"), ("DELETE", "http://host/b/7", "/b/7"), ("POST", "http://host/c", "/c")]
+    );
+    assert_eq!((calls[2].body.as_str(), calls[2].capture["id"].as_str()), ("hi", "/id"));
+}
+
+#[test]
+fn an_editors_file_has_requests_with_headers_and_bodies() {
+    let text = "\
+@base = http://host:8080
+### make one
+# @capture id = /id
+POST {{base}}/objects HTTP/1.1
+content-type: application/json
+
+{\"name\": \"x\"}
+
+### 
+// read it
+GET {{base}}/objects/{{id}}
+    ?full=1
+accept: */*
+";
+    let calls = read("flow.http", text).unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!((calls[0].name.as_str(), calls[0].body.as_str()), ("make one", "{\"name\": \"x\"}"));
+    assert_eq!(
+        (calls[0].url.as_str(), calls[0].headers["content-type"].as_str()),
+        ("http://host:8080/objects", "application/json")
+    );
+    assert_eq!(
+        (calls[1].name.as_str(), calls[1].url.as_str()),
+        ("/objects/{{id}}", "http://host:8080/objects/{{id}}?full=1")
+    );
+}
+
+#[test]
+fn a_browsers_recording_is_read_without_what_belongs_to_its_connection() {
+    let text = r#"{"log": {"version": "1.2", "entries": [{"request": {"method": "POST", "url": "https://host/x",
+        "headers": [{"name": ":method", "value": "POST"}, {"name": "Host", "value": "host"}, {"name": "Accept", "value": "*/*"}],
+        "postData": {"mimeType": "text/plain", "text": "hello"}}}]}}"#;
+    let calls = read("session.har", text).unwrap();
+    let headers: Vec<_> = calls[0].headers.iter().collect();
+    assert_eq!((headers.len(), headers[0].0.as_str(), calls[0].body.as_str()), (1, "Accept", "hello"));
+    assert_eq!(read("session.json", text).unwrap(), calls);
+}
+
+#[test]
+fn a_mistake_is_named_by_line_and_column() {
+    for (path, text, said) in [
+        ("a.txt", "http://host/\n  nowhere\n", "a.txt:2:3: `nowhere` is no URL"),
+        ("a.txt", "one two three\n", "a.txt:1:1: write a URL, METHOD URL"),
+        ("a.jsonl", "{\"url\": \"http://h/\"}\n{\"url\": 7}\n", "a.jsonl:2:9: invalid type: integer `7`"),
+        ("a.jsonl", "{\"uri\": \"http://h/\"}\n", "a.jsonl:1:6: unknown field `uri`"),
+        (
+            "a.jsonl",
+            "{\"url\": \"http://h/\", \"capture\": {\"x\": \"regex (\"}}\n",
+            "a.jsonl:1:1: cannot capture `x`: error: unclosed group",
+        ),
+        ("a.http", "GET http://h/\nno header\n", "a.http:2:1: `no header` is no header"),
+        ("a.http", "@base\n", "a.http:1:1: write `@NAME = VALUE`"),
+        ("a.http", "### x\nG3T http://h/\n", "a.http:2:1: `G3T` is no method"),
+        ("a.har", "{\"log\": {\n  \"entries\": 3}}\n", "a.har:2:"),
+        ("a.txt", "# nothing\n", "a.txt:1:1: there is no call"),
+    ] {
+        let error = read(path, text).unwrap_err();
+        assert!(error.starts_with(said), "{text:?}: {error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! `gorgon http`: multiply HTTP calls from a file, without building anything.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Exit;
+use super::flags::Source;
+use super::run::RunFlags;
+use crate::calls::{self, Call};
+
+/// The task that plays them: `examples/calls`, built and checked in, so that nothing has to be built.
+const CALLS: Source =
+    Source::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
+
+/// Multiply HTTP calls that are read from a file; nothing has to be built
+///
+/// A file is a list of URLs, JSON lines, a .http file of an editor's REST client, or a HAR that a browser has saved.
+/// Operation n plays call n modulo their number, --random one by chance, --flow all of them, where what was captured from
+/// one response is used in the requests after it. The status is the result.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon http urls.txt -n 10000 -t 2 -c 10 --allow http://127.0.0.1:8080
+  gorgon http session.har -d 30s -c 20 --random --seed 7 --allow 'https://*.example.com'
+  gorgon http flow.http --flow -n 1000 -c 10 --allow http://127.0.0.1:8080
+
+Captures, for --flow, in a .http file and in JSON lines:
+  # @capture id = /id                 from JSON, by a pointer
+  # @capture token = header X-Token   from a header
+  # @capture name = regex <h1>(.*)</h1>
+  {\"method\": \"POST\", \"url\": \"http://host/objects\", \"capture\": {\"id\": \"/id\"}}
+Then {{id}} stands for the value in URLs, headers and bodies.")]
+pub(super) struct Http {
+    /// The file of calls
+    #[arg(value_name = "CALLS")]
+    calls: PathBuf,
+
+    /// Each operation plays all calls, one after the other
+    #[arg(long, conflicts_with = "random")]
+    flow: bool,
+
+    /// Each operation plays a call by chance
+    #[arg(long)]
+    random: bool,
+
+    #[command(flatten)]
+    flags: RunFlags,
+}
+
+impl Http {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let Self { calls: path, flow, random, mut flags } = self;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read the calls `{}`", path.display()))?;
+        let calls = calls::parse(&path, &text)?;
+        // Where the workers find them, for as long as they run.
+        let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
+        write(&calls, &file)?;
+        let mode = match (flow, random) {
+            (true, _) => "flow",
+            (_, true) => "random",
+            _ => "in order",
+        };
+        let seed = flags.seed().unwrap_or_else(|| fastrand::u64(..));
+        let env = vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())];
+        flags.task.give(env, None, Some(file.path().to_owned()));
+        flags.run(&CALLS)
+    }
+}
+
+/// Writes calls as rows of data.
+fn write(calls: &[Call], to: &tempfile::NamedTempFile) -> anyhow::Result<()> {
+    let mut rows = csv::Writer::from_writer(to.as_file());
+    rows.write_record(["name", "method", "url", "headers", "body", "capture"])?;
+    for call in calls {
+        let headers = serde_json::to_string(&call.headers)?;
+        let capture = serde_json::to_string(&call.capture)?;
+        rows.write_record([&call.name, &call.method, &call.url, &headers, &call.body, &capture])?;
+    }
+    Ok(rows.flush()?)
+}
