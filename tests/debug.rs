@@ -90,6 +90,13 @@ fn an_inspection_tells_the_lane_and_what_is_to_be_granted() {
     let (code, hello) = inspect(&guest("hello"));
     assert_eq!((code, &hello["lane"], &hello["problem"]), (Some(0), &"compute".into(), &serde_json::Value::Null));
 
+    for (task, wanted) in [("http", "--allow http://HOST[:PORT]"), ("sockets", "--allow tcp://HOST:PORT")] {
+        let (_, task) = inspect(&guest(task));
+        let flags: Vec<_> = task["grants"].as_array().unwrap().iter().map(|need| &need["flag"]).collect();
+        assert!(flags.contains(&&wanted.into()), "{flags:?}");
+        assert_eq!(task["lane"], "io");
+    }
+
     let (code, other) = inspect(wat(r#"(component (import "x:y/z" (instance)))"#).path());
     assert_eq!((code, &other["operation"]), (Some(1), &serde_json::Value::Null));
     assert!(other["problem"].as_str().unwrap().contains("it exports nothing"), "{other}");

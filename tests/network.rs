@@ -160,6 +160,83 @@ fn calls_are_played_from_a_file() {
     assert!(stderr.contains("wrong.txt:3:1: `nowhere` is no URL"), "{stderr}");
 }
 
+/// A server over TLS, with a certificate of an authority of its own for `localhost`, that speaks HTTP/1.1 and HTTP/2 and
+/// answers with the version it was spoken to in; the authority's certificate in a file, and where the server listens.
+fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use rustls::pki_types::PrivateKeyDer;
+
+    let mut parameters = rcgen::CertificateParams::new(vec!["authority".to_owned()]).unwrap();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority = parameters.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(parameters, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let mut config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+                        let status = if request.version() == hyper::Version::HTTP_2 { 202 } else { 201 };
+                        let body = http_body_util::Full::new(bytes::Bytes::from("secure"));
+                        hyper::Response::builder().status(status).body(body)
+                    });
+                    let stream = TokioIo::new(stream);
+                    if is_http2 {
+                        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                        let _ = server.serve_connection(stream, service).await;
+                    } else {
+                        let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+                    }
+                });
+            }
+        });
+    });
+    (file, address)
+}
+
+#[test]
+fn tls_is_trusted_as_told_and_negotiates_http2() {
+    let (authority, address) = secure();
+    let url = format!("https://localhost:{}/", address.port());
+    let authority = authority.path().to_str().unwrap();
+    let granted = ["-n", "50", "-c", "5", "--allow", &url];
+    let with = |args: &[&str]| get(&url, &[&granted[..], args].concat());
+
+    let ran = with(&[]);
+    assert!(only_result(&ran).contains("the server's certificate is not trusted"), "{:?}", ran.results());
+    for trust in [&["--ca-cert", authority][..], &["--insecure"]] {
+        let ran = with(trust);
+        assert_eq!(only_result(&ran), "202", "HTTP/2, by ALPN");
+        // One connection carries many requests at once; those that began together may each have opened one.
+        assert!(ran.figure("/network/opened") <= 5 && ran.figure("/network/requests") == 50);
+    }
+    let missing = gorgon().arg("run").arg(guest("http")).args(["--ca-cert", "none.pem"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot use the certificates `none.pem`"));
+}
+
 #[test]
 fn a_task_that_never_waits_has_one_operation_at_a_time() {
     let mut gorgon = gorgon();

@@ -1,6 +1,7 @@
 //! `cargo xtask …`: what a fresh machine needs, everything that is checked, and the measurements.
 
 mod bench;
+mod bench_http;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,8 @@ usage: cargo xtask COMMAND
   demo     build the examples and gorgon, and run a task over several shapes
   guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
   test     everything that is checked: formatting, lints, docs, tests
+  bench-http
+           measure HTTP beside other tools, each on one core, against nginx on the other
   bench    measure the harness against a bare wasmtime loop, and print ratios";
 
 /// The target that Rust guests are built for.
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Some("guests") => guests(),
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
+        Some("bench-http") => bench_http::run_all(),
         _ => bail!("{USAGE}"),
     }
 }

@@ -13,6 +13,27 @@ const CHUNK: u64 = 64 << 10;
 /// What `blocking-write-and-flush` takes at once, by its definition.
 const WRITE: usize = 4_096;
 
+/// A response's headers, which the host keeps.
+#[derive(Debug)]
+pub(super) struct Headers {
+    fields: Fields,
+    // A response must not be dropped before its headers; fields are dropped in this order.
+    _response: IncomingResponse,
+}
+
+impl Headers {
+    /// The values of one header that are text.
+    pub(super) fn get(&self, name: &str) -> Vec<String> {
+        self.fields.get(name).into_iter().filter_map(|value| String::from_utf8(value).ok()).collect()
+    }
+
+    /// Every header whose value is text.
+    pub(super) fn all(&self) -> Vec<(String, String)> {
+        let text = |(name, value)| Some((name, String::from_utf8(value).ok()?));
+        self.fields.entries().into_iter().filter_map(text).collect()
+    }
+}
+
 pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Response, String> {
     let fields = Fields::new();
     for (name, value) in headers {
@@ -42,7 +63,7 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
         Some(Ok(response)) => response.map_err(|error| named(&error, url))?,
         _ => return Err("the host gave no response".into()),
     };
-    read(&response)
+    read(response)
 }
 
 fn of_name(method: &str) -> Method {
@@ -71,9 +92,9 @@ fn write(outgoing: OutgoingBody, body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn read(response: &IncomingResponse) -> Result<Response, String> {
+fn read(response: IncomingResponse) -> Result<Response, String> {
     let status = response.status();
-    let headers = response.headers().entries();
+    let fields = response.headers();
     let body = response.consume().map_err(|()| "its response has no body")?;
     let stream = body.stream().map_err(|()| "its response's body is read by somebody else")?;
     let mut bytes = Vec::new();
@@ -83,12 +104,14 @@ fn read(response: &IncomingResponse) -> Result<Response, String> {
             Ok(chunk) if chunk.is_empty() => stream.subscribe().block(),
             Ok(chunk) if bytes.is_empty() => bytes = chunk,
             Ok(chunk) => bytes.extend(chunk),
-            Err(StreamError::Closed) => return Ok(Response::new(status, headers, bytes)),
+            Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
                 return Err(format!("{}, after {} bytes of the body", error.to_debug_string(), bytes.len()));
             }
         }
     }
+    drop((stream, body));
+    Ok(Response::new(status, Headers { fields, _response: response }, bytes))
 }
 
 fn named(error: &ErrorCode, url: &Url) -> String {

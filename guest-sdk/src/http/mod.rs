@@ -25,6 +25,7 @@ mod url;
 #[cfg_attr(not(target_family = "wasm"), path = "native.rs")]
 mod transport;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::Serialize;
@@ -163,10 +164,9 @@ impl Request {
             sent.extend(cookies.map(|cookies| ("cookie".to_owned(), cookies)));
             let response =
                 transport::send(&method, &at, &sent, &body).map_err(|cause| error(&method, &at.to_string(), cause))?;
-            let set_cookies = response.headers().filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
-            set_cookies.for_each(|(_, cookie)| cookies::keep(&at, cookie));
+            response.source.get("set-cookie").iter().for_each(|cookie| cookies::keep(&at, cookie));
             let target = response.redirect().filter(|_| followed < redirects);
-            let Some(next) = target.map(|target| at.join(target)) else { return Ok(response.of(&method, &at)) };
+            let Some(next) = target.map(|target| at.join(&target)) else { return Ok(response.of(&method, &at)) };
             let next = next.map_err(|cause| error(&method, &at.to_string(), cause))?;
             let is_read = matches!(method.as_str(), "GET" | "HEAD");
             if response.status == 303 && !is_read || matches!(response.status, 301 | 302) && method == "POST" {
@@ -185,18 +185,20 @@ impl Request {
 }
 
 /// A response, read to its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Response {
     method: String,
     url: String,
     status: u16,
-    headers: Vec<(String, Vec<u8>)>,
+    source: transport::Headers,
+    /// Read from there when they are first asked for: most operations never do.
+    headers: OnceCell<Vec<(String, String)>>,
     body: Vec<u8>,
 }
 
 impl Response {
-    fn new(status: u16, headers: Vec<(String, Vec<u8>)>, body: Vec<u8>) -> Self {
-        Self { method: String::new(), url: String::new(), status, headers, body }
+    fn new(status: u16, source: transport::Headers, body: Vec<u8>) -> Self {
+        Self { method: String::new(), url: String::new(), status, source, headers: OnceCell::new(), body }
     }
 
     fn of(mut self, method: &str, url: &Url) -> Self {
@@ -222,7 +224,8 @@ impl Response {
 
     /// All headers; a value that is no text is left out.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value).ok()?)))
+        let headers = self.headers.get_or_init(|| self.source.all());
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Its body as text; what is no UTF-8 is replaced.
@@ -246,8 +249,9 @@ impl Response {
         if self.status < 400 { Ok(self) } else { Err(self.error(format!("status {}", self.status))) }
     }
 
-    fn redirect(&self) -> Option<&str> {
-        matches!(self.status, 301 | 302 | 303 | 307 | 308).then(|| self.header("location")).flatten()
+    fn redirect(&self) -> Option<String> {
+        let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
+        is_redirect.then(|| self.source.get("location").into_iter().next()).flatten()
     }
 
     fn error(&self, cause: String) -> Error {

@@ -3,6 +3,23 @@
 use super::Response;
 use super::url::Url;
 
+/// A response's headers.
+#[derive(Debug)]
+pub(super) struct Headers(ureq::http::HeaderMap);
+
+impl Headers {
+    /// The values of one header that are text.
+    pub(super) fn get(&self, name: &str) -> Vec<String> {
+        self.0.get_all(name).iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect()
+    }
+
+    /// Every header whose value is text.
+    pub(super) fn all(&self) -> Vec<(String, String)> {
+        let text = self.0.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
+        text.collect()
+    }
+}
+
 pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Response, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -20,8 +37,7 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
         body => request.body(body.to_vec()).map_err(|error| error.to_string()).map(|request| agent.run(request)),
     };
     let mut response = sent?.map_err(|error| error.to_string())?;
-    let headers =
-        response.headers().iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    let headers = Headers(response.headers().clone());
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(|error| error.to_string())?;
     Ok(Response::new(status, headers, body))

@@ -77,6 +77,6 @@ fn text(task: &Inspection) -> String {
     }
     lines
         .push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
-    lines.extend(task.grants.iter().map(|need| format!("  {:<24}  for {}", need.flag, need.import)));
+    lines.extend(task.grants.iter().map(|need| format!("  {:<26}  for {}", need.flag, need.import)));
     lines.join("\n") + "\n"
 }

@@ -55,7 +55,10 @@ pub struct Need {
 
 /// Interfaces that reach only what was granted, without their versions; of each, the function without which it would be
 /// of no use, and the flag that grants it.
-const GRANTED: [(&str, &str, &str); 3] = [
+const GRANTED: [(&str, &str, &str); 6] = [
+    ("wasi:http/outgoing-handler", "handle", "--allow http://HOST[:PORT]"),
+    ("wasi:sockets/tcp-create-socket", "create-tcp-socket", "--allow tcp://HOST:PORT"),
+    ("wasi:sockets/udp-create-socket", "create-udp-socket", "--allow udp://HOST:PORT"),
     ("gorgon:task/run", "row", "--data FILE.csv"),
     ("wasi:filesystem/types", "[method]descriptor.open-at", "--dir HOST::GUEST[:rw]"),
     ("wasi:cli/environment", "get-environment", "--env K=V"),

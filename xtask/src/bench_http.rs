@@ -1,0 +1,173 @@
+//! HTTP beside other tools: each on one core, against nginx on the other, one after the other in interleaved rounds.
+//!
+//! What is compared is requests per second of processor time, so that a tool that keeps its core busy and one that does
+//! not are measured alike. Tools that are not installed are left out, and said to be.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use crate::{TARGET, cargo, guests, run, target};
+
+const ROUNDS: usize = 5;
+
+/// How long each tool runs in a round.
+const SECONDS: &str = "3";
+
+const PORT: u16 = 18_080;
+
+/// One tool with one load.
+struct Contender {
+    name: &'static str,
+    command: Vec<String>,
+    /// Requests per second of wall time, and per second of processor time, by round.
+    figures: Vec<(f64, f64)>,
+}
+
+pub(crate) fn run_all() -> anyhow::Result<()> {
+    guests()?;
+    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
+    let directory = target()?;
+    let nginx = Nginx::start()?;
+    let url = format!("http://127.0.0.1:{PORT}/");
+    let gorgon = |shape: &[&str]| {
+        let task = directory.join(TARGET).join("release/http.wasm").display().to_string();
+        let mut command = vec![directory.join("release/gorgon").display().to_string(), "run".into(), task];
+        command.extend(["-d".into(), format!("{SECONDS}s"), "--quiet".into(), "--allow".into(), url.clone()]);
+        command.extend(["--env".into(), format!("URL={url}")]);
+        command.extend(shape.iter().map(|&word| word.to_owned()));
+        command
+    };
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut contenders = vec![
+        Contender::new("gorgon -t 1 -c 10", gorgon(&["-t", "1", "-c", "10"])),
+        Contender::new("gorgon -t 10", gorgon(&["-t", "10"])),
+        Contender::new("gorgon -t 1 -c 1000", gorgon(&["-t", "1", "-c", "1000"])),
+        Contender::new("oha -c 10", words(&format!("oha --no-tui -z {SECONDS}s -c 10 {url}"))),
+        Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {url}"))),
+    ];
+    contenders.retain(|contender| {
+        let is_there = contender.command[0].contains('/') || on_path(&contender.command[0]);
+        if !is_there {
+            println!("{} is not installed, and left out", contender.command[0]);
+        }
+        is_there
+    });
+    for round in 0..ROUNDS {
+        eprint!("\rround {} of {ROUNDS} ", round + 1);
+        for contender in &mut contenders {
+            contender.measure(&nginx)?;
+        }
+    }
+    eprintln!();
+    let per_cpu = |contender: &Contender| median(contender.figures.iter().map(|&(_, per_cpu)| per_cpu));
+    let ours = per_cpu(&contenders[0]);
+    println!("medians of {ROUNDS} interleaved rounds of {SECONDS} s\n");
+    for contender in &contenders {
+        println!(
+            "{:>9.0} req/s  {:>6.2} us of CPU per request  {:>5.2} x  {}",
+            median(contender.figures.iter().map(|&(rate, _)| rate)),
+            1e6 / per_cpu(contender),
+            ours / per_cpu(contender),
+            contender.name
+        );
+    }
+    println!(
+        "\nx: requests per CPU second of gorgon -t 1 -c 10 to those of the line (aim: at least 0.65 of oha, above hey)"
+    );
+    Ok(())
+}
+
+impl Contender {
+    fn new(name: &'static str, command: Vec<String>) -> Self {
+        Self { name, command, figures: Vec::new() }
+    }
+
+    /// Runs it on the first core; requests are what nginx has counted.
+    fn measure(&mut self, nginx: &Nginx) -> anyhow::Result<()> {
+        let (before, cpu, begin) = (nginx.requests()?, children_cpu()?, Instant::now());
+        let output = Command::new("taskset").args(["-c", "0"]).args(&self.command).output()?;
+        ensure!(output.status.success(), "{:?}: {}", self.command, String::from_utf8_lossy(&output.stderr));
+        let wall = begin.elapsed().as_secs_f64();
+        let cpu = (children_cpu()? - cpu).as_secs_f64();
+        let requests = (nginx.requests()? - before) as f64;
+        self.figures.push((requests / wall, requests / cpu));
+        Ok(())
+    }
+}
+
+/// Processor time of all processes that this one has waited for.
+fn children_cpu() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // After the name, which may contain anything: cutime and cstime are the 14th and 15th field from there.
+    let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field).and_then(|field| field.parse::<u64>().ok());
+    let ticks = ticks(13).zip(ticks(14)).map(|(user, system)| user + system).context("no times")?;
+    // Linux counts them in hundredths of a second, whatever the kernel's own tick.
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+/// A server on the second core, in a folder of its own.
+struct Nginx {
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Nginx {
+    fn start() -> anyhow::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("gorgon-nginx-{}", std::process::id()));
+        std::fs::create_dir_all(&directory)?;
+        let at = directory.display();
+        let config = format!(
+            "worker_processes 1; master_process off; daemon off; pid {at}/pid; error_log {at}/errors;
+             events {{ worker_connections 20000; }}
+             http {{ access_log off; keepalive_requests 1000000000;
+               server {{ listen 127.0.0.1:{PORT} backlog=4096;
+                 location / {{ return 200 'hello\\n'; }} location /status {{ stub_status; }} }} }}"
+        );
+        std::fs::write(directory.join("nginx.conf"), config)?;
+        let mut nginx = Command::new("taskset");
+        nginx.args(["-c", "1", "nginx", "-p"]).arg(&directory).arg("-c").arg(directory.join("nginx.conf"));
+        let process =
+            nginx.stderr(Stdio::null()).spawn().context("cannot start nginx: install Debian's nginx-light")?;
+        let nginx = Self { process, directory };
+        let begin = Instant::now();
+        while nginx.requests().is_err() {
+            ensure!(begin.elapsed() < Duration::from_secs(10), "nginx does not answer; is it installed (nginx-light)?");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(nginx)
+    }
+
+    /// How many requests it has answered.
+    fn requests(&self) -> anyhow::Result<u64> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", PORT))?;
+        stream.write_all(b"GET /status HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let counts = text.lines().skip_while(|line| !line.starts_with("server accepts")).nth(1).context("no counts")?;
+        Ok(counts.split_whitespace().nth(2).context("no count of requests")?.parse()?)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| Path::new(&directory).join(program).is_file())
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = figures.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
