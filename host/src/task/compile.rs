@@ -68,7 +68,8 @@ impl Compiler {
     pub fn compile(&self, path: &Path, compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
         let wasm = read(path)?;
-        Ok(Compiled { took: begin.elapsed(), ..self.compile_bytes(path, &wasm, compiling)? })
+        let compiled = self.compile_bytes(path, &wasm, compiling)?;
+        Ok(Compiled { took: begin.elapsed(), ..compiled })
     }
 
     /// The same for a component that is not in a file; `path` is what a report calls it.

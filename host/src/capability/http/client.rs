@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,9 @@ pub(super) async fn send(
     loop {
         let (mut connection, is_new) = match is_kept.then(|| take(&to)).flatten() {
             Some(connection) => (connection, false),
-            None => (open(network, &to, options.connect_timeout).await?, true),
+            // Boxed, as it is rare and large: a TLS handshake would be part of every request's future, which is moved
+            // several times on its way.
+            None => (Box::pin(open(network, &to, options.connect_timeout)).await?, true),
         };
         // It may still be finishing with the response before, and it may have been closed by now.
         match connection.ready().await {
@@ -250,9 +252,10 @@ impl Drop for Received {
 
 /// What `future` gives; nothing where it takes longer than it may.
 async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    let future = pin!(future);
     match most {
         None => Some(future.await),
-        Some(most) => tokio::time::timeout(most, future).await.ok(),
+        Some(most) => Box::pin(tokio::time::timeout(most, future)).await.ok(),
     }
 }
 
@@ -273,5 +276,20 @@ pub(super) fn describe(error: &hyper::Error) -> Error {
         _ if error.is_timeout() => Error::ConnectionReadTimeout,
         _ if error.is_canceled() || error.is_closed() => Error::ConnectionTerminated,
         _ => Error::HttpProtocolError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requests_future_is_small() {
+        let network = Network::new(Default::default(), Default::default(), Default::default());
+        let body =
+            http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync();
+        let future = send(&network, Request::new(body), RequestOptions::default());
+        let bytes = std::mem::size_of_val(&future);
+        assert!(bytes < 4_096, "{bytes} bytes are copied several times for each request");
     }
 }
