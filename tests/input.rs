@@ -2,9 +2,9 @@
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use crate::support::{gorgon, guest, operation, wat};
+use crate::support::{gorgon, guest, limited, operation, wat};
 
 /// Runs gorgon in an empty directory; asserts its exit code, that it says `words` in one line, and that nothing is left.
 fn assert_refused(args: &[&str], code: i32, words: &[&str]) {
@@ -110,22 +110,12 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     }
 }
 
-/// Runs gorgon under a limit of the shell's `ulimit`; what it says.
-fn limited(limit: &str, args: &[&str]) -> (Option<i32>, String) {
-    let mut shell = Command::new("bash");
-    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_gorgon"));
-    for (key, value) in gorgon().get_envs().filter_map(|(key, value)| Some((key, value?))) {
-        shell.env(key, value);
-    }
-    let output = shell.arg("run").arg(guest("noop")).args(args).output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 #[test]
 fn limits_of_the_shell_that_are_too_low_are_named() {
     for (limit, args, advice) in [("-v 4000000", &["-t", "4"][..], "ulimit -v"), ("-n 20", &["-p", "20"], "ulimit -n")]
     {
-        let (code, said) = limited(limit, args);
+        let output = limited(limit, &guest("noop"), args);
+        let (code, said) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
         assert_eq!(code, Some(1), "{limit}: {said}");
         assert!(said.contains(advice), "{limit}: {said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{limit}: {said}");

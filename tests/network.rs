@@ -369,6 +369,10 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
     let closes = |stream: TcpStream| {
         read_head(&mut BufReader::new(stream));
     };
+    // Closed with the request unread: the system answers with a reset.
+    let resets = |stream: TcpStream| {
+        let _ = stream.peek(&mut [0; 1]);
+    };
     let floods = |stream: TcpStream| {
         read_head(&mut BufReader::new(stream.try_clone().unwrap()));
         let mut stream = stream;
@@ -377,12 +381,13 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
         while stream.write_all(&chunk).is_ok() {}
     };
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let servers: [(SocketAddr, &str, &str); 7] = [
+    let servers: [(SocketAddr, &str, &str); 8] = [
         (listen(stalls).0, "timeout", "timed_out"),
         (listen(drips).0, "timeout", "timed_out"),
         (listen(breaks_off).0, "incomplete HTTP response, after 4 bytes", "failed"),
         (listen(closes).0, "incomplete HTTP response", "failed"),
         (listen(answer(b"this is not HTTP\r\n\r\n")).0, "the response is not HTTP", "failed"),
+        (listen(resets).0, "connection closed", "failed"),
         (refused, "connection refused", "failed"),
         (listen(floods).0, "trap: out of memory", "trapped"),
     ];
@@ -399,6 +404,21 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
     }
     let ran = get("http://no-such-host.invalid/", &["--allow", "http://no-such-host.invalid"]);
     assert!(only_result(&ran).contains("cannot resolve no-such-host.invalid"), "{:?}", ran.results());
+}
+
+#[test]
+fn too_few_file_descriptors_are_named_and_the_run_goes_on() {
+    let address = demo();
+    let url = format!("http://{address}/slow?ms=50");
+    let env = format!("URL={url}");
+    let grant = format!("http://{address}");
+    let args = ["-n", "200", "-c", "100", "--allow", &grant, "--env", &env, "--json", "-"];
+    let output = crate::support::limited("-n 40", &guest("http"), &args);
+    let ran = crate::support::ran(output);
+    assert_eq!((ran.adds_up().code, ran.figure("/operations/completed")), (Some(0), 200), "{}", ran.stderr);
+    let results = ran.results();
+    assert!(results.iter().any(|(result, _, _)| result.contains("raise the limit of open files")), "{results:?}");
+    assert!(results.iter().any(|(result, outcome, _)| result == "200" && outcome == "ok"), "{results:?}");
 }
 
 #[test]

@@ -132,6 +132,16 @@ pub(crate) fn spawn(task: &Path, args: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gorgon starts")
 }
 
+/// Runs a task under a limit of the shell's, such as `-n 40`.
+pub(crate) fn limited(limit: &str, task: &Path, args: &[&str]) -> Output {
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_gorgon"));
+    for (key, value) in gorgon().get_envs().filter_map(|(key, value)| Some((key, value?))) {
+        shell.env(key, value);
+    }
+    shell.arg("run").arg(task).args(args).output().expect("bash starts")
+}
+
 /// What a finished gorgon has left.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTable, TypedFunc};
-use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
+use super::backtrace::{Frame, frames};
 use super::interface::OperationType;
 use super::timed::{Timed, Woken};
 use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe};
@@ -35,15 +36,6 @@ pub struct Instance {
     usable: bool,
     backtrace: Vec<Frame>,
     woken: Arc<Woken>,
-}
-
-/// A guest function that was running when its operation trapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Its name, as the source has it where that is known.
-    pub function: String,
-    /// Where in the source, as `file:line:column`; `None` in a component without debug information.
-    pub place: Option<String>,
 }
 
 enum Operation {
@@ -195,7 +187,7 @@ impl Instance {
         let Times { number, start_ns, end_ns, split } = times;
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
-            self.backtrace = backtrace(stopped);
+            self.backtrace = frames_of(stopped);
         }
         let current = &self.store.data().current;
         let (spans, reason) = (current.spans(), current.failure());
@@ -276,7 +268,7 @@ impl Instance {
             Err(stopped) => stopped,
         };
         self.usable = false;
-        self.backtrace = backtrace(stopped);
+        self.backtrace = frames_of(stopped);
         let (_, result, reason) = self.outcome_of(stopped);
         Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
     }
@@ -343,36 +335,10 @@ enum Stopped<'a> {
 }
 
 #[cold]
-fn backtrace(stopped: Stopped<'_>) -> Vec<Frame> {
-    let Stopped::Trapped(error) = stopped else { return Vec::new() };
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let unnamed = |index: u32| format!("function {index}");
-    let frames = backtrace.frames().iter().flat_map(|frame| {
-        // Several, where functions were inlined.
-        let symbols = frame.symbols().iter().map(|symbol| Frame {
-            function: symbol.name().or(frame.func_name()).map_or_else(|| unnamed(frame.func_index()), demangled),
-            place: symbol.file().map(|file| {
-                let numbers = [symbol.line(), symbol.column()].into_iter().flatten();
-                numbers.fold(file.to_owned(), |place, number| format!("{place}:{number}"))
-            }),
-        });
-        let function = frame.func_name().map_or_else(|| unnamed(frame.func_index()), demangled);
-        let bare = frame.symbols().is_empty().then_some(Frame { function, place: None });
-        symbols.chain(bare).collect::<Vec<_>>()
-    });
-    frames.collect()
-}
-
-/// A function's name as its source has it.
-fn demangled(name: &str) -> String {
-    if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        // Without the hashes that tell crates and instances apart.
-        return format!("{rust:#}");
-    }
-    let mut other = String::new();
-    match wasmtime_environ::demangle_function_name(&mut other, name) {
-        Ok(()) => other,
-        Err(_) => name.to_owned(),
+fn frames_of(stopped: Stopped<'_>) -> Vec<Frame> {
+    match stopped {
+        Stopped::Trapped(error) => frames(error),
+        Stopped::Late | Stopped::Cut => Vec::new(),
     }
 }
 

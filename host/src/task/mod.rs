@@ -3,6 +3,7 @@
 //! With `capability/` the only room that names wasmtime. Owns how a component is compiled, which lane it runs in, how
 //! its operation is called and timed. Knows nothing of numbers, leases or reports.
 
+mod backtrace;
 mod compile;
 mod halt;
 mod inspect;
@@ -30,11 +31,12 @@ use crate::clock::Clock;
 use crate::fault::remedy;
 use crate::plan::{Grants, Limits, RunPlan};
 
+pub use backtrace::Frame;
 pub use compile::{Compiled, Compiler};
 pub use halt::Halt;
 pub use inspect::{Import, Inspection, Need, inspect};
+pub use instance::Instance;
 use instance::MemoryLimit;
-pub use instance::{Frame, Instance};
 pub use interface::Hook;
 use interface::Interface;
 pub use lane::Executor;
