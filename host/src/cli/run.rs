@@ -120,7 +120,7 @@ struct JudgeFlags {
     #[command(flatten)]
     expect: ExpectFlag,
 
-    /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500
+    /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500; failed is every operation that was not ok
     #[arg(long, value_name = "EXPR")]
     fail_if: Vec<Expression>,
 }

@@ -131,10 +131,11 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
         _ => return Err(unusable("its directory can be written by others".into())),
     }
     // SAFETY: machine code is run as it is, so it must be wasmtime's own and stay unchanged while it is mapped. The
-    // path comes from `Compiler` alone, never from a user or the wire: it lies in a directory that, as was just
-    // checked, belongs to this user and can be written by nobody else; files get there only by the rename of what
-    // `precompile_component` returned, and are never changed in place. Whoever can write there as this user could
-    // replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own header.
+    // path comes from `Compiler` alone, to a worker by way of its controller, never from a user: it lies in a directory
+    // that, as was just checked, belongs to this user and can be written by nobody else; files get there only by the
+    // rename of what `precompile_component` returned, and are never changed in place. Whoever can write there as this
+    // user could replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own
+    // header.
     unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
 }
 
