@@ -45,7 +45,9 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
     }
     let request = OutgoingRequest::new(fields);
     let wrong = |part: &str| format!("its {part} cannot be sent");
-    request.set_method(&of_name(method)).map_err(|()| wrong("method"))?;
+    if method != "GET" {
+        request.set_method(&of_name(method)).map_err(|()| wrong("method"))?;
+    }
     let scheme = if url.is_tls { Scheme::Https } else { Scheme::Http };
     request.set_scheme(Some(&scheme)).map_err(|()| wrong("scheme"))?;
     request.set_authority(Some(&url.authority)).map_err(|()| wrong("host"))?;
@@ -66,9 +68,9 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
     read(response)
 }
 
+/// A method other than GET, which is what a request has from the start.
 fn of_name(method: &str) -> Method {
     match method {
-        "GET" => Method::Get,
         "HEAD" => Method::Head,
         "POST" => Method::Post,
         "PUT" => Method::Put,
@@ -99,9 +101,7 @@ fn read(response: IncomingResponse) -> Result<Response, String> {
     let stream = body.stream().map_err(|()| "its response's body is read by somebody else")?;
     let mut bytes = Vec::new();
     loop {
-        // What is there already is taken without waiting.
-        match stream.read(CHUNK) {
-            Ok(chunk) if chunk.is_empty() => stream.subscribe().block(),
+        match stream.blocking_read(CHUNK) {
             Ok(chunk) if bytes.is_empty() => bytes = chunk,
             Ok(chunk) => bytes.extend(chunk),
             Err(StreamError::Closed) => break,

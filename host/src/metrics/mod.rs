@@ -86,7 +86,7 @@ pub struct Sample<'a> {
     /// Its named parts.
     pub spans: &'a Spans,
     /// Where its time went; `None` in the compute lane, where it ran all the time.
-    pub split: Option<TimeSplit>,
+    pub split: Option<&'a TimeSplit>,
 }
 
 /// An operation that was cut when its run ended.

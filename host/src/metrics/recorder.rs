@@ -55,7 +55,7 @@ impl Recorder {
             of_result.spans += sample.spans;
         }
         if let Some(split) = sample.split {
-            of_result.split += split;
+            of_result.split += *split;
         }
         self.window.first_start_ns = self.window.first_start_ns.min(start_ns);
         self.window.last_end_ns = self.window.last_end_ns.max(end_ns);

@@ -149,7 +149,7 @@ impl Instance {
                     until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
                 };
                 let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns, split: Some(split) }, self.in_time(&returned), count)
+                self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
             }
             Operation::Fallible(operation) => {
                 let start_ns = clock.elapsed_ns();
@@ -158,7 +158,7 @@ impl Instance {
                     until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
                 };
                 let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns, split: Some(split) }, self.in_time(&returned), count)
+                self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
             }
         }
     }
@@ -180,7 +180,7 @@ impl Instance {
     #[inline]
     fn conclude(
         &mut self,
-        times: Times,
+        times: Times<'_>,
         returned: Result<Result<&str, &str>, Stopped<'_>>,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
@@ -316,11 +316,11 @@ impl Instance {
 
 /// When an operation ran, which, and where its time went.
 #[derive(Clone, Copy)]
-struct Times {
+struct Times<'a> {
     number: u64,
     start_ns: u64,
     end_ns: u64,
-    split: Option<TimeSplit>,
+    split: Option<&'a TimeSplit>,
 }
 
 /// Why a call did not return.

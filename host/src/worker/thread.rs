@@ -4,7 +4,7 @@
 //! Between the two readings of the clock stands the guest call alone. Everything else (drawing numbers, counting,
 //! handing on, making instances anew) happens outside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -91,7 +91,7 @@ impl Thread<'_> {
     }
 
     async fn operate_all(&self, instances: Vec<Instance>, clock: &Clock) {
-        let tally = RefCell::default();
+        let tally = Tally::default();
         let first = self.place * instances.len() as u64;
         let operating = instances
             .into_iter()
@@ -103,7 +103,7 @@ impl Thread<'_> {
     }
 
     /// Runs one operation after the other in one instance.
-    async fn operate(&self, mut instance: Instance, pacer: Pacer, clock: &Clock, tally: &RefCell<Tally>) {
+    async fn operate(&self, mut instance: Instance, pacer: Pacer, clock: &Clock, tally: &Tally) {
         let lane = self.task.lane();
         let halt = &self.surroundings.halt;
         let mut batch = Batch::default();
@@ -129,7 +129,7 @@ impl Thread<'_> {
                     Ok(fresh) => instance = fresh,
                     Err(error) => {
                         self.lease.put_back(batch.left);
-                        self.hand_on(&mut tally.borrow_mut(), now_ns);
+                        self.hand_on(tally, now_ns);
                         return self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
                     }
                 }
@@ -143,38 +143,38 @@ impl Thread<'_> {
             match ended {
                 Ok(end_ns) => now_ns = end_ns,
                 Err(cut) => {
-                    tally.borrow_mut().delta.in_flight.push(cut);
+                    tally.counted.borrow_mut().delta.in_flight.push(cut);
                     break;
                 }
             }
-            if now_ns >= tally.borrow().due_ns {
-                self.hand_on(&mut tally.borrow_mut(), now_ns);
+            if now_ns >= tally.due_ns.get() {
+                self.hand_on(tally, now_ns);
             }
         }
         // Before the teardown, which may never end.
-        self.hand_on(&mut tally.borrow_mut(), now_ns);
+        self.hand_on(tally, now_ns);
         self.tear_down(&mut instance).await;
     }
 
     /// Counts one operation in `tally`.
     #[inline]
-    fn count_in(&self, tally: &RefCell<Tally>) -> impl FnMut(Sample<'_>) {
+    fn count_in(&self, tally: &Tally) -> impl FnMut(Sample<'_>) {
         move |sample: Sample<'_>| {
-            let tally = &mut *tally.borrow_mut();
-            tally.book(sample.number);
+            let counted = &mut *tally.counted.borrow_mut();
+            counted.book(sample.number);
             match self.unexpected(&sample) {
-                None => tally.recorder.record(&sample),
+                None => counted.recorder.record(&sample),
                 Some(reason) => {
                     let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
-                    tally.recorder.record(&failed);
+                    counted.recorder.record(&failed);
                 }
             }
             let service_ns = sample.end_ns - sample.start_ns;
             if service_ns > LONG_NS {
-                tally.due_ns = 0;
+                tally.due_ns.set(0);
             }
             if sample.outcome == Outcome::TimedOut && self.is_over(sample.end_ns) {
-                tally.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
+                counted.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
             }
         }
     }
@@ -205,12 +205,13 @@ impl Thread<'_> {
         }
     }
 
-    fn hand_on(&self, tally: &mut Tally, now_ns: u64) {
-        tally.due_ns = now_ns + HAND_ON_NS;
-        if !tally.delta.is_empty() {
-            let mut metrics = tally.recorder.take();
+    fn hand_on(&self, tally: &Tally, now_ns: u64) {
+        tally.due_ns.set(now_ns + HAND_ON_NS);
+        let counted = &mut *tally.counted.borrow_mut();
+        if !counted.delta.is_empty() {
+            let mut metrics = counted.recorder.take();
             metrics.network = take_counts();
-            self.tell(Event::Delta(Box::new(Delta { metrics, ..std::mem::take(&mut tally.delta) })));
+            self.tell(Event::Delta(Box::new(Delta { metrics, ..std::mem::take(&mut counted.delta) })));
         }
     }
 
@@ -227,14 +228,19 @@ impl Thread<'_> {
 /// What a thread has counted and not yet handed on.
 #[derive(Default)]
 struct Tally {
+    counted: RefCell<Counted>,
+    /// When to hand it on.
+    due_ns: Cell<u64>,
+}
+
+#[derive(Default)]
+struct Counted {
     recorder: Recorder,
     /// All but the metrics.
     delta: Delta,
-    /// When to hand it on.
-    due_ns: u64,
 }
 
-impl Tally {
+impl Counted {
     #[inline]
     fn book(&mut self, number: u64) {
         match self.delta.numbers.last_mut() {

@@ -4,7 +4,6 @@
 //! threads, and nothing here is locked.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
@@ -28,7 +27,8 @@ use crate::network::Destination;
 use crate::plan::KeepAlive;
 
 thread_local! {
-    static KEPT: RefCell<HashMap<Destination, Vec<Connection>>> = RefCell::default();
+    /// By destination: of the few that a task has, the right one is found sooner by looking than by hashing.
+    static KEPT: RefCell<Vec<(Destination, Vec<Connection>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Sends a request to where it was granted, over a connection that is there or a new one.
@@ -97,7 +97,7 @@ async fn open(network: &Network, to: &Destination, timeout: Option<Duration>) ->
 /// The connection used last, of those to `to` that are still open.
 fn take(to: &Destination) -> Option<Connection> {
     KEPT.with_borrow_mut(|kept| {
-        let kept = kept.get_mut(to)?;
+        let (_, kept) = kept.iter_mut().find(|(destination, _)| destination == to)?;
         loop {
             let connection = kept.pop()?;
             if connection.is_closed() {
@@ -114,7 +114,11 @@ fn take(to: &Destination) -> Option<Connection> {
 
 fn keep(to: Destination, connection: Connection) {
     KEPT.with_borrow_mut(|kept| {
-        let kept = kept.entry(to).or_default();
+        let at = kept.iter().position(|(destination, _)| *destination == to).unwrap_or_else(|| {
+            kept.push((to, Vec::new()));
+            kept.len() - 1
+        });
+        let (_, kept) = &mut kept[at];
         let is_shared = |connection: &Connection| matches!(connection, Connection::Http2(_));
         if !(is_shared(&connection) && kept.iter().any(is_shared)) {
             kept.push(connection);
