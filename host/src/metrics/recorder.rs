@@ -9,8 +9,8 @@ use super::{BASE_INTERVAL_NS, Histogram, Metrics, Sample, Window, count_reason, 
 #[derive(Debug)]
 pub struct Recorder {
     metrics: Metrics,
-    /// The durations of the operations that ended in the interval that is now, by result.
-    now: Vec<Histogram>,
+    /// The operations that ended in the interval that is now, by result.
+    now: Vec<Ended>,
     now_begins_ns: u64,
     /// Zero before the first operation.
     now_length_ns: u64,
@@ -18,6 +18,19 @@ pub struct Recorder {
     started: u64,
     /// What of the window is not yet added to the metrics; nothing where its start is behind its end.
     window: Window,
+}
+
+/// Operations of one result.
+#[derive(Debug)]
+struct Ended {
+    first_number: u64,
+    latency: Histogram,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        Self { first_number: u64::MAX, latency: Histogram::default() }
+    }
 }
 
 const NO_WINDOW: Window = Window { first_start_ns: u64::MAX, last_end_ns: 0 };
@@ -39,26 +52,32 @@ impl Recorder {
         }
         let id = self.metrics.intern(sample.outcome, shorten(sample.result), 1);
         if self.now.len() <= id {
-            self.now.resize_with(id + 1, Histogram::default);
+            self.now.resize_with(id + 1, Ended::default);
         }
-        self.now[id].record(end_ns - start_ns);
+        let ended = &mut self.now[id];
+        ended.first_number = ended.first_number.min(number);
+        ended.latency.record(end_ns - start_ns);
         match start_ns >= self.now_begins_ns {
             true => self.started += 1,
             false => self.metrics.timeline.start(start_ns, 1),
         }
-        let of_result = &mut self.metrics.results[id];
-        of_result.first_number = of_result.first_number.min(number);
-        if let Some(reason) = sample.reason {
-            count_reason(&mut of_result.reasons, shorten(reason), 1);
-        }
-        if !sample.spans.is_empty() {
-            of_result.spans += sample.spans;
-        }
-        if let Some(split) = sample.split {
-            of_result.split += *split;
+        if sample.reason.is_some() || sample.split.is_some() || !sample.spans.is_empty() {
+            self.tell_more(id, sample);
         }
         self.window.first_start_ns = self.window.first_start_ns.min(start_ns);
         self.window.last_end_ns = self.window.last_end_ns.max(end_ns);
+    }
+
+    /// Counts what most operations of a task that only computes do not have.
+    fn tell_more(&mut self, id: usize, sample: &Sample<'_>) {
+        let of_result = &mut self.metrics.results[id];
+        if let Some(reason) = sample.reason {
+            count_reason(&mut of_result.reasons, shorten(reason), 1);
+        }
+        of_result.spans += sample.spans;
+        if let Some(split) = sample.split {
+            of_result.split += *split;
+        }
     }
 
     /// What was counted since this was last asked.
@@ -77,9 +96,12 @@ impl Recorder {
     }
 
     fn add_up(&mut self) {
-        for (id, durations) in self.now.iter_mut().enumerate().filter(|(_, durations)| durations.count() > 0) {
-            self.metrics.timeline.end(self.now_begins_ns, id, durations);
-            self.metrics.results[id].latency += std::mem::take(durations);
+        for (id, ended) in self.now.iter_mut().enumerate().filter(|(_, ended)| ended.latency.count() > 0) {
+            let Ended { first_number, latency } = std::mem::take(ended);
+            self.metrics.timeline.end(self.now_begins_ns, id, &latency);
+            let of_result = &mut self.metrics.results[id];
+            of_result.first_number = of_result.first_number.min(first_number);
+            of_result.latency += latency;
         }
         let window = std::mem::replace(&mut self.window, NO_WINDOW);
         if window.first_start_ns <= window.last_end_ns {

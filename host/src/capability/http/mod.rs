@@ -2,18 +2,17 @@
 
 mod client;
 mod connect;
+mod handler;
 
 use std::sync::Arc;
 
 use http::{HeaderName, Request, Response};
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
     WasiHttpHooks, WasiHttpView,
 };
 
-use super::network::Network;
 use crate::task::Guest;
 
 /// The state of one instance.
@@ -23,15 +22,16 @@ pub struct Http {
 }
 
 impl Http {
-    /// HTTP by way of `network`.
-    pub fn new(network: Arc<Network>) -> Self {
-        Self { ctx: WasiHttpCtx::new(), hooks: Hooks { network } }
+    /// HTTP that has nothing sent yet.
+    pub fn new() -> Self {
+        Self { ctx: WasiHttpCtx::new(), hooks: Hooks }
     }
 }
 
 /// Links `wasi:http`, for the I/O lane.
 pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    handler::link(linker)
 }
 
 impl WasiHttpView for Guest {
@@ -41,43 +41,33 @@ impl WasiHttpView for Guest {
     }
 }
 
-struct Hooks {
-    network: Arc<Network>,
-}
+/// What wasi-http asks of its host, besides sending: that is `handler.rs`.
+struct Hooks;
 
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
+        _: Request<WasiBody>,
+        _: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let network = self.network.clone();
-        Box::new(async move {
-            let response = client::send(&network, request, options.unwrap_or_default()).await?;
-            // Nothing is left to be done: connections are driven by tasks of their own.
-            Ok((response, Box::new(std::future::ready(Ok(()))) as Box<dyn Future<Output = _> + Send>))
-        })
+        // Nothing that is linked calls it.
+        Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
+    }
+
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        is_forbidden(name)
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        // A load test may have to name another host than the one it connects to.
-        Arc::new(|name: &HeaderName| *name != http::header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name))
+        Arc::new(is_forbidden)
     }
+}
 
-    fn set_host_header(&mut self) -> bool {
-        // Added by the client where the task has not set it.
-        false
-    }
-
-    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
-        match client::describe(error) {
-            Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
-            Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
-            Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
-            _ => ErrorCode::HttpProtocolError,
-        }
-    }
+/// Headers that belong to the connection and not to the task; the host's name is the task's, as a load test may have to
+/// give another than that of the machine it connects to.
+fn is_forbidden(name: &HeaderName) -> bool {
+    *name != http::header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }

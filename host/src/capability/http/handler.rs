@@ -1,0 +1,169 @@
+//! `wasi:http/outgoing-handler`, and the response that it promises.
+//!
+//! wasi-http's own would spawn two tasks for each request. Here a request without a body is sent and awaited by the
+//! instance itself; only one whose body is still to be written needs a task that drives it meanwhile.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::CONTENT_LENGTH;
+use http::uri::Scheme;
+use http::{HeaderMap, Request, Response, Uri};
+use http_body_util::{BodyExt, Empty};
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime_wasi::p2::{Pollable, subscribe};
+use wasmtime_wasi_http::p2::bindings::http::types::{self, DnsErrorPayload, ErrorCode, TlsAlertReceivedPayload};
+use wasmtime_wasi_http::p2::body::HostIncomingBody;
+use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
+
+use super::client;
+use crate::task::Guest;
+
+type Sent = Result<Response<WasiBody>, Error>;
+
+/// A response that was promised.
+enum Promised {
+    OnItsWay(Pin<Box<dyn Future<Output = Sent> + Send>>),
+    Here(Sent),
+    Taken,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Promised {
+    async fn ready(&mut self) {
+        if let Self::OnItsWay(response) = self {
+            *self = Self::Here(response.await);
+        }
+    }
+}
+
+/// Puts this handler in the place of wasi-http's.
+pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut types = linker.instance("wasi:http/types@0.2.12")?;
+    types.resource("future-incoming-response", ResourceType::host::<Promised>(), |mut store, rep| {
+        store.data_mut().table.delete(Resource::<Promised>::new_own(rep))?;
+        Ok(())
+    })?;
+    types
+        .func_wrap("[method]future-incoming-response.subscribe", |mut store, (promised,): (Resource<Promised>,)| {
+            Ok((subscribe(&mut store.data_mut().table, promised)?,))
+        })?;
+    types.func_wrap("[method]future-incoming-response.get", |mut store, (promised,): (Resource<Promised>,)| {
+        Ok((get(store.data_mut(), &promised)?,))
+    })?;
+    let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
+    handler.func_wrap("handle", |mut store, (request, options): (Resource<HostOutgoingRequest>, _)| {
+        Ok((handle(store.data_mut(), request, options)?,))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn handle(
+    guest: &mut Guest,
+    request: Resource<HostOutgoingRequest>,
+    options: Option<Resource<RequestOptions>>,
+) -> wasmtime::Result<Result<Resource<Promised>, ErrorCode>> {
+    let options = match options {
+        Some(options) => guest.table.delete(options)?,
+        None => RequestOptions::default(),
+    };
+    let request = guest.table.delete(request)?;
+    let has_body = request.body.is_some();
+    let request = match made(request) {
+        Ok(request) => request,
+        Err(code) => return Ok(Err(code)),
+    };
+    let network = guest.network.clone();
+    let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> =
+        Box::pin(async move { client::send(&network, request, options).await });
+    let promised = if has_body {
+        // The guest writes it next, and somebody must be reading.
+        Promised::OnItsWay(Box::pin(wasmtime_wasi::runtime::spawn(response)))
+    } else {
+        // Once now, so that it is sent; who waits for the response polls it again.
+        match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(sent) => Promised::Here(sent),
+            Poll::Pending => Promised::OnItsWay(response),
+        }
+    };
+    Ok(Ok(guest.table.push(promised)?))
+}
+
+/// The request as it is sent.
+fn made(request: HostOutgoingRequest) -> Result<Request<WasiBody>, ErrorCode> {
+    let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
+    let headers = HeaderMap::from(headers);
+    if body.is_none() && headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+        return Err(ErrorCode::HttpRequestBodySize(None));
+    }
+    let scheme = match scheme {
+        Some(types::Scheme::Http) => Scheme::HTTP,
+        None | Some(types::Scheme::Https) => Scheme::HTTPS,
+        Some(types::Scheme::Other(_)) => return Err(ErrorCode::HttpProtocolError),
+    };
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(authority.unwrap_or_default())
+        .path_and_query(path_with_query.unwrap_or_else(|| "/".into()))
+        .build()
+        .map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
+    let nothing = || Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync();
+    let mut made = Request::new(body.unwrap_or_else(nothing));
+    *made.method_mut() = method.try_into().map_err(|_| ErrorCode::HttpRequestMethodInvalid)?;
+    *made.uri_mut() = uri;
+    *made.headers_mut() = headers;
+    Ok(made)
+}
+
+type Got = Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>;
+
+fn get(guest: &mut Guest, promised: &Resource<Promised>) -> wasmtime::Result<Got> {
+    let promised = guest.table.get_mut(promised)?;
+    let sent = match std::mem::replace(promised, Promised::Taken) {
+        Promised::Here(sent) => sent,
+        Promised::Taken => return Ok(Some(Err(()))),
+        on_its_way => {
+            *promised = on_its_way;
+            return Ok(None);
+        }
+    };
+    let response = match sent {
+        Ok(response) => response,
+        Err(error) => return Ok(Some(Ok(Err(code(error))))),
+    };
+    let (parts, body) = response.into_parts();
+    let response = HostIncomingResponse {
+        status: parts.status.as_u16(),
+        headers: FieldMap::new_immutable(&mut guest.http.hooks, parts.headers),
+        body: Some(HostIncomingBody::new(body)),
+    };
+    Ok(Some(Ok(Ok(guest.table.push(response)?))))
+}
+
+/// An error in the words of `wasi:http`.
+fn code(error: Error) -> ErrorCode {
+    match error {
+        Error::DnsError { rcode, info_code } => ErrorCode::DnsError(DnsErrorPayload { rcode, info_code }),
+        Error::TlsAlertReceived { alert_id, alert_message } => {
+            ErrorCode::TlsAlertReceived(TlsAlertReceivedPayload { alert_id, alert_message })
+        }
+        Error::HttpRequestDenied => ErrorCode::HttpRequestDenied,
+        Error::HttpRequestUriInvalid => ErrorCode::HttpRequestUriInvalid,
+        Error::HttpResponseIncomplete => ErrorCode::HttpResponseIncomplete,
+        Error::HttpProtocolError => ErrorCode::HttpProtocolError,
+        Error::ConnectionRefused => ErrorCode::ConnectionRefused,
+        Error::ConnectionTerminated => ErrorCode::ConnectionTerminated,
+        Error::ConnectionTimeout => ErrorCode::ConnectionTimeout,
+        Error::ConnectionReadTimeout => ErrorCode::ConnectionReadTimeout,
+        Error::ConnectionLimitReached => ErrorCode::ConnectionLimitReached,
+        Error::DestinationIpUnroutable => ErrorCode::DestinationIpUnroutable,
+        Error::TlsCertificateError => ErrorCode::TlsCertificateError,
+        Error::TlsProtocolError => ErrorCode::TlsProtocolError,
+        Error::Hyper(error) => code(client::describe(&error)),
+        Error::InternalError(text) => ErrorCode::InternalError(text),
+        other => ErrorCode::InternalError(Some(other.to_string())),
+    }
+}
