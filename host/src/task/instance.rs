@@ -61,7 +61,7 @@ impl Task {
             current: Current::new(surroundings.clock.clone()),
             given: surroundings.given.clone(),
             network: surroundings.network.clone(),
-            http: Http::new(),
+            http: Http::default(),
             memory: MemoryLimit { most: self.limits.max_memory, used: 0, refused: false },
             called: None,
             allowed: of_hooks(&self.limits),

@@ -21,9 +21,8 @@ pub struct Http {
     hooks: Hooks,
 }
 
-impl Http {
-    /// HTTP that has nothing sent yet.
-    pub fn new() -> Self {
+impl Default for Http {
+    fn default() -> Self {
         Self { ctx: WasiHttpCtx::new(), hooks: Hooks }
     }
 }
