@@ -247,6 +247,18 @@ impl Policy {
         })
     }
 
+    /// The names that rules name exactly for a protocol and port.
+    pub fn names_at(&self, protocol: Protocol, port: u16) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(move |allow| match allow {
+            Allow::Only(Destination { protocol: p, host: Host::Name(name), port: q })
+                if (*p, *q) == (protocol, port) =>
+            {
+                Some(name.as_str())
+            }
+            _ => None,
+        })
+    }
+
     /// The names that rules name exactly.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|allow| match allow {

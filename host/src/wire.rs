@@ -116,7 +116,7 @@ pub struct Delta {
 impl Delta {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty() && self.in_flight.is_empty()
+        self.numbers.is_empty() && self.in_flight.is_empty() && self.metrics.network.is_empty()
     }
 }
 

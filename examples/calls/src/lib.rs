@@ -1,7 +1,7 @@
 //! Plays HTTP calls that were read from a file: one per operation, or all of them as a flow.
 //!
-//! The calls are the rows of `--data`: `name`, `method`, `url`, `headers`, `body`, `capture`, the fourth and the last as
-//! JSON objects. `CALLS=flow` plays all of them in each operation, `CALLS=random` one by chance from `SEED`. Values that
+//! The calls are the rows of `--data`: `name`, `method`, `url`, `headers`, `body`, `capture`; headers as a JSON array of
+//! names and values, captures as a JSON object. `CALLS=flow` plays all of them in each operation, `CALLS=random` one by chance from `SEED`. Values that
 //! were captured from a response take the place of `{{name}}` in the requests after it.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use gorgon_guest::data::{self, Row};
 use gorgon_guest::{fail, http};
 use regex_lite::Regex;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 type Captured = BTreeMap<String, String>;
@@ -48,7 +49,7 @@ fn scatter(n: u64) -> u64 {
 fn play(call: &Row, captured: &mut Captured) -> Result<u16, String> {
     let filled = |text: &str| fill(text, captured);
     let mut request = http::request(&call["method"], &filled(&call["url"])).span(&call["name"]);
-    for (name, value) in object(&call["headers"])? {
+    for (name, value) in read::<Vec<(String, String)>>(&call["headers"])? {
         request = request.header(&name, &filled(&value));
     }
     let body = filled(&call["body"]);
@@ -56,7 +57,7 @@ fn play(call: &Row, captured: &mut Captured) -> Result<u16, String> {
         request = request.body(body);
     }
     let response = request.send().map_err(|error| error.cause().to_owned())?;
-    for (name, how) in object(&call["capture"])? {
+    for (name, how) in read::<BTreeMap<String, String>>(&call["capture"])? {
         match capture(&response, &how) {
             Some(value) => drop(captured.insert(name, value)),
             None => fail(format!("{} {}: no `{name}` at {how}", call["method"], call["name"])),
@@ -72,7 +73,7 @@ fn fill(text: &str, captured: &Captured) -> String {
     captured.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
 }
 
-fn object(json: &str) -> Result<BTreeMap<String, String>, String> {
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, String> {
     serde_json::from_str(json).map_err(|error| format!("a call is not as it should be: {error}"))
 }
 

@@ -39,7 +39,9 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
     for (name, value) in headers {
         fields.append(name, value.as_bytes()).map_err(|error| format!("its header `{name}`: {error}"))?;
     }
-    if !body.is_empty() {
+    let has_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    // Some servers insist on a length wherever there could be a body.
+    if !has_length && (!body.is_empty() || matches!(method, "POST" | "PUT" | "PATCH")) {
         let length = body.len().to_string();
         fields.append("content-length", length.as_bytes()).map_err(|error| format!("its length: {error}"))?;
     }

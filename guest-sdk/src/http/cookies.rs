@@ -1,7 +1,7 @@
 //! The cookies of an instance.
 //!
-//! As much of RFC 6265 as a flow needs: name, value, domain, path, `Secure` and `Max-Age`. A cookie without `Max-Age`, or
-//! with a date instead, lasts as long as the instance.
+//! As much of RFC 6265 as a flow needs: name, value, domain, path, `Secure`, and deletion by `Max-Age` or by a date long
+//! gone by. Any other cookie lasts as long as the instance.
 
 use std::cell::RefCell;
 
@@ -41,6 +41,16 @@ pub(super) fn of(url: &Url) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
+/// The one `Cookie` header of a request to `url`: what the request brings itself, then what is kept and it does not name.
+pub(super) fn merged(own: Option<&str>, url: &Url) -> Option<String> {
+    let kept = of(url);
+    let Some(own) = own else { return kept };
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().trim().to_owned();
+    let named: Vec<_> = own.split(';').map(name).collect();
+    let others = kept.iter().flat_map(|kept| kept.split("; ")).filter(|pair| !named.contains(&name(pair)));
+    Some(std::iter::once(own).chain(others).collect::<Vec<_>>().join("; "))
+}
+
 /// Keeps what a response from `url` says in a `Set-Cookie` header.
 pub(super) fn keep(url: &Url, set_cookie: &str) {
     let mut parts = set_cookie.split(';').map(str::trim);
@@ -66,6 +76,8 @@ pub(super) fn keep(url: &Url, set_cookie: &str) {
             }
             "path" if value.starts_with('/') => cookie.path = value.to_owned(),
             "secure" => cookie.is_secure = true,
+            // Nobody sets a cookie with a date of the last century but to delete it.
+            "expires" => is_over |= value.contains(" 19") || value.contains("-19") || value.contains("-70 "),
             "max-age" => is_over = value.parse::<i64>().is_ok_and(|seconds| seconds <= 0),
             _ => {}
         }

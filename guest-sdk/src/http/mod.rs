@@ -159,8 +159,10 @@ impl Request {
             headers.push(("authorization".into(), format!("Basic {}", url::base64(credentials.as_bytes()))));
         }
         for followed in 0.. {
-            let cookies = cookies::of(&at);
-            let mut sent = headers.clone();
+            let is_cookie = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("cookie");
+            let own = headers.iter().find(is_cookie).map(|(_, value)| value.as_str());
+            let cookies = cookies::merged(own, &at);
+            let mut sent: Vec<_> = headers.iter().filter(|header| !is_cookie(header)).cloned().collect();
             sent.extend(cookies.map(|cookies| ("cookie".to_owned(), cookies)));
             let response =
                 transport::send(&method, &at, &sent, &body).map_err(|cause| error(&method, &at.to_string(), cause))?;

@@ -13,6 +13,8 @@ fn urls_are_joined_as_browsers_join_them() {
         ("https://other/x", "https://other/x"),
         ("//other/x", "http://other/x"),
         ("/x?y", "http://host:8080/x?y"),
+        ("/login?next=https://other/x", "http://host:8080/login?next=https://other/x"),
+        ("?next=https://other/x", "http://host:8080/a/b?next=https://other/x"),
         ("c", "http://host:8080/a/c"),
         ("./c", "http://host:8080/a/c"),
         ("../c", "http://host:8080/c"),
@@ -57,6 +59,10 @@ fn cookies_go_where_they_belong() {
     assert_eq!(of("http://shop.example.com/cartoon").as_deref(), Some("a=1"));
     assert_eq!(of("https://www.example.com/").as_deref(), Some("c=3"));
     assert_eq!(of("https://other.com/"), None);
+    assert_eq!(cookies::merged(Some("b=mine; x=1"), &from).as_deref(), Some("b=mine; x=1; a=1; c=3"));
+    assert_eq!(cookies::merged(Some("x=1"), &url("http://elsewhere/")).as_deref(), Some("x=1"));
+    cookies::keep(&from, "b=; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(of("https://shop.example.com/cart/x").as_deref(), Some("a=1; c=3"));
     cookies::keep(&from, "a=; Path=/; Max-Age=0");
     assert_eq!(of("http://shop.example.com/"), None);
     clear_cookies();

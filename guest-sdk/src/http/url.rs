@@ -46,7 +46,9 @@ impl Url {
 
     /// Where `target`, found in a response from here, leads to.
     pub(super) fn join(&self, target: &str) -> Result<Self, String> {
-        if target.contains("://") {
+        // A scheme ends before anything else does: in `/login?next=https://host/` there is none.
+        let scheme_end = target.find([':', '/', '?', '#']).filter(|&at| at > 0 && target[at..].starts_with(':'));
+        if scheme_end.is_some() {
             return Self::parse(target);
         }
         let scheme = if self.is_tls { "https" } else { "http" };

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Call, Mistake, check};
+use super::{Call, Mistake, check, is_of_connection};
 
 #[derive(Deserialize)]
 struct Har {
@@ -32,6 +32,7 @@ struct Request {
 #[derive(Deserialize)]
 struct Header {
     name: String,
+    #[serde(default)]
     value: String,
 }
 
@@ -39,10 +40,9 @@ struct Header {
 struct PostData {
     #[serde(default)]
     text: String,
+    #[serde(default)]
+    params: Vec<Header>,
 }
-
-/// Headers that belong to the browser's connection, and would be wrong on ours.
-const NOT_OURS: [&str; 6] = ["host", "connection", "content-length", "transfer-encoding", "te", "upgrade"];
 
 pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
     let har: Har = serde_json::from_str(text).map_err(|error| {
@@ -50,18 +50,41 @@ pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
         let problem = problem.split(" at line ").next().unwrap_or_default();
         Mistake::new(error.line(), error.column().max(1), format!("not a HAR: {problem}"))
     })?;
-    let calls = har.log.entries.into_iter().map(|Entry { request }| {
-        // HTTP/2 writes its own fields as headers that begin with a colon.
-        let ours = |header: &Header| {
-            !header.name.starts_with(':') && !NOT_OURS.contains(&header.name.to_ascii_lowercase().as_str())
-        };
-        let headers = request.headers.into_iter().filter(ours).map(|header| (header.name, header.value)).collect();
-        let body = request.post_data.map(|data| data.text).unwrap_or_default();
+    // Browsers also save web sockets and data: URLs.
+    let requests = har.log.entries.into_iter().map(|entry| entry.request);
+    let http = requests.filter(|request| request.url.starts_with("http://") || request.url.starts_with("https://"));
+    let calls = http.map(|request| {
+        let headers = request.headers.into_iter().filter(|header| !is_of_connection(&header.name));
+        let headers = headers.map(|header| (header.name, header.value)).collect();
+        let body = request.post_data.map(PostData::body).unwrap_or_default();
         let call = Call { method: request.method, url: request.url, headers, body, ..Call::default() };
-        let at = text.find(&call.url).unwrap_or(0);
-        let line = text[..at].lines().count().max(1);
-        let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
-        check(&call, line, column).map(|()| call)
+        match check(&call, 1, 1) {
+            Ok(()) => Ok(call),
+            Err(mistake) => {
+                let at = text.find(&call.url).unwrap_or(0);
+                let line = text[..at].matches('\n').count() + 1;
+                let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
+                Err(Mistake { line, column, ..mistake })
+            }
+        }
     });
     calls.collect()
+}
+
+impl PostData {
+    /// What was sent: as text, or as the fields of a form.
+    fn body(self) -> String {
+        if !self.text.is_empty() {
+            return self.text;
+        }
+        let fields = self.params.iter().map(|Header { name, value }| format!("{}={}", encode(name), encode(value)));
+        fields.collect::<Vec<_>>().join("&")
+    }
+}
+
+fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded + &char::from(byte).to_string(),
+        _ => encoded + &format!("%{byte:02X}"),
+    })
 }

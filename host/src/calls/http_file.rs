@@ -35,6 +35,13 @@ impl Reader {
             self.call.name = title.trim().to_owned();
             return Ok(());
         }
+        let dynamic = line.find("{{$").map(|at| (at + 1, "a value that the editor makes up"));
+        let is_in_body = self.body.is_some();
+        let file = (is_in_body && trimmed.starts_with("< ")).then_some((1, "a body from a file"));
+        let script = (is_in_body && trimmed.starts_with("> ")).then_some((1, "a script for the response"));
+        if let Some((column, what)) = dynamic.or(file).or(script) {
+            return Err(Mistake::new(number, column, format!("{what} is not understood here: write it out")));
+        }
         if let Some(body) = &mut self.body {
             body.push(line.to_owned());
             return Ok(());
@@ -105,7 +112,7 @@ impl Reader {
                 )
             })?;
         let value = self.with_variables(value.trim());
-        self.call.headers.insert(name.to_owned(), value);
+        self.call.headers.push((name.to_owned(), value));
         Ok(())
     }
 

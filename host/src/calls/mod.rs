@@ -10,7 +10,8 @@ mod lines;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One request, as the file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +25,9 @@ pub struct Call {
     pub method: String,
     /// The URL; `{{name}}` stands for a value captured before.
     pub url: String,
-    /// The headers, in order.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    /// The headers, in order; in JSON an object.
+    #[serde(default, deserialize_with = "in_order")]
+    pub headers: Vec<(String, String)>,
     /// The body.
     #[serde(default)]
     pub body: String,
@@ -38,6 +39,43 @@ pub struct Call {
 
 fn get() -> String {
     "GET".into()
+}
+
+/// The fields of an object, in the order in which they stand.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Fields;
+    impl<'de> Visitor<'de> for Fields {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of headers")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+    deserializer.deserialize_map(Fields)
+}
+
+/// Headers that belong to a connection, and are ours to write: in a recording they are passed over.
+const OF_CONNECTIONS: [&str; 11] = [
+    "connection",
+    "content-length",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_of_connection(header: &str) -> bool {
+    // HTTP/2 writes its own fields as headers that begin with a colon.
+    header.starts_with(':') || OF_CONNECTIONS.contains(&header.to_ascii_lowercase().as_str())
 }
 
 /// What is wrong with a file of calls.
@@ -66,6 +104,8 @@ impl Mistake {
 
 /// Reads the calls in `text`, which is what `path` holds; what it is shows in its name and its beginning.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
+    // Some editors begin a file with a mark of its encoding.
+    let text = text.trim_start_matches('\u{feff}');
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let parsed = match extension.to_ascii_lowercase().as_str() {
         "http" | "rest" => http_file::parse(text),
@@ -104,6 +144,13 @@ fn check(call: &Call, line: usize, column: usize) -> Result<(), Mistake> {
     }
     if call.method.is_empty() || !call.method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
         return wrong(format!("`{}` is no method", call.method));
+    }
+    if let Some((header, _)) =
+        call.headers.iter().find(|(name, _)| is_of_connection(name) && !name.eq_ignore_ascii_case("host"))
+    {
+        return wrong(format!(
+            "the header `{header}` belongs to the connection: leave it out, it is written as it must be"
+        ));
     }
     for (name, how) in &call.capture {
         let is_known = how.starts_with('/') || how.starts_with("header ") || how.starts_with("regex ");

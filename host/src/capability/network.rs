@@ -48,7 +48,7 @@ impl Network {
         permitted
     }
 
-    fn permits_socket(&self, address: SocketAddr, how: SocketAddrUse) -> bool {
+    async fn permits_socket(&self, address: SocketAddr, how: SocketAddrUse) -> bool {
         let protocol = match how {
             // What the system does by itself before a connection is made.
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => {
@@ -60,6 +60,12 @@ impl Network {
             _ => return self.policy.is_all(),
         };
         let (ip, port) = (address.ip(), address.port());
+        // A name that could not be resolved at the start may be by now.
+        for name in self.policy.names_at(protocol, port) {
+            if self.resolver.known(name).is_empty() {
+                let _ = self.resolver.resolve(name).await;
+            }
+        }
         let permitted = self.policy.permits_address(protocol, ip, port, |name| self.resolver.known(name));
         if !permitted {
             refuse(Destination { protocol, host: Host::Address(ip.to_canonical()), port }.to_string());
@@ -91,8 +97,8 @@ fn refuse(destination: String) {
 pub(super) fn configure(wasi: &mut WasiCtxBuilder, network: &Arc<Network>) {
     let network = network.clone();
     wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(move |address, how| {
-        let permitted = network.permits_socket(address, how);
-        Box::pin(std::future::ready(permitted))
+        let network = network.clone();
+        Box::pin(async move { network.permits_socket(address, how).await })
     });
 }
 

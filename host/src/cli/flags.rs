@@ -103,6 +103,11 @@ impl TaskFlags {
         self.given.data = data.or(self.given.data.take());
     }
 
+    /// Whether its user gives it data.
+    pub(super) fn has_data(&self) -> bool {
+        self.given.data.is_some()
+    }
+
     pub(super) fn grants(&self) -> Grants {
         Grants {
             args: self.args.clone(),

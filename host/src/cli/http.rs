@@ -52,6 +52,9 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { calls: path, flow, random, mut flags } = self;
+        if flags.task.has_data() {
+            return Ok(Exit::wrong_usage("`--data` is of no use here: the calls are the task's data"));
+        }
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read the calls `{}`", path.display()))?;
         let calls = calls::parse(&path, &text)?;

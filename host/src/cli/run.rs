@@ -81,9 +81,9 @@ struct Load {
     #[arg(short, long, value_name = "T", default_value_t = 1)]
     threads: u32,
 
-    /// Operations in flight per thread, each with its own instance; for tasks that wait
-    #[arg(short, long, value_name = "K", default_value_t = NonZeroU32::MIN)]
-    concurrency: NonZeroU32,
+    /// Operations in flight per thread, each with its own instance; for tasks that wait [default: 1]
+    #[arg(short, long, value_name = "K")]
+    concurrency: Option<NonZeroU32>,
 
     /// Processes x threads; given several times, a suite of runs in one report
     #[arg(long, value_name = "PxT", conflicts_with_all = ["processes", "threads"])]
@@ -157,7 +157,7 @@ impl RunFlags {
         let Load { operations, duration: said, concurrency: in_flight, .. } = &mut self.load;
         if operations.is_none() && said.is_none() {
             *said = Some(duration);
-            *in_flight = concurrency.max(*in_flight);
+            in_flight.get_or_insert(concurrency);
         }
     }
 
@@ -281,7 +281,7 @@ impl RunFlags {
         let plan = |shape| RunPlan {
             operation: self.task.given.operation_name.clone(),
             shape,
-            concurrency: self.load.concurrency,
+            concurrency: self.load.concurrency.unwrap_or(NonZeroU32::MIN),
             extent,
             first: self.load.first,
             load_model: LoadModel::Closed,

@@ -90,7 +90,10 @@ async fn answer(request: Request<Incoming>, objects: &Objects) -> Result<Respons
     let path = request.uri().path().to_owned();
     let argument = |name: &str| {
         let query = request.uri().query().unwrap_or_default();
-        query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)?.1.parse::<f64>().ok())
+        query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)?.1.parse().ok())
+            .filter(|number: &f64| number.is_finite())
     };
     let id = path.strip_prefix("/objects/").and_then(|id| id.parse().ok());
     Ok(match (request.method(), path.as_str(), id) {

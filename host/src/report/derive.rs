@@ -12,7 +12,7 @@ use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
     StartupReport, Summary, TimelineReport, Total,
 };
-use crate::metrics::{Cut, Histogram, Metrics, Outcome, TimeSplit};
+use crate::metrics::{Cut, Histogram, Metrics, OTHER, Outcome, TimeSplit};
 use crate::plan::LoadModel;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
@@ -166,7 +166,7 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
     let refused = counts.refused.iter().map(|(destination, &count)| Refusal {
         destination: destination.clone(),
         count,
-        flag: format!("--allow {destination}"),
+        flag: (destination != OTHER).then(|| format!("--allow {destination}")),
     });
     (!counts.is_empty()).then(|| NetworkReport {
         requests: counts.requests,

@@ -303,8 +303,8 @@ pub struct Refusal {
     pub destination: String,
     /// How often it was wanted.
     pub count: u64,
-    /// The flag that would grant it.
-    pub flag: String,
+    /// The flag that would grant it; null for all those that are too many to be named.
+    pub flag: Option<String>,
 }
 
 /// Operations over time, without gaps, from the run's beginning.

@@ -78,7 +78,10 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
         let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
         let share = |ns: u64| format!("{:.1} %", ns as f64 * 100.0 / all);
         let (running, waiting, queued) = (share(running_ns), share(waiting_ns), share(queued_ns));
-        writeln!(to, "time        {running} running, {waiting} waiting, {queued} queued (ready, and its thread busy)")?;
+        writeln!(
+            to,
+            "time        {running} running, {waiting} waiting, at least {queued} queued (ready, its thread busy)"
+        )?;
     }
     run.network.iter().try_for_each(|network| network_lines(network, to))?;
     for note in notes(run, clock_ns) {
@@ -111,7 +114,11 @@ fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()>
         )?;
     }
     for refusal in &network.refused {
-        writeln!(to, "{BAD}refused     {} times: {} would grant it{BAD:#}", count(refusal.count), refusal.flag)?;
+        let times = count(refusal.count);
+        match &refusal.flag {
+            Some(flag) => writeln!(to, "{BAD}refused     {times} times: {flag} would grant it{BAD:#}")?,
+            None => writeln!(to, "{BAD}refused     {times} times: other destinations{BAD:#}")?,
+        }
     }
     Ok(())
 }

@@ -371,9 +371,11 @@ async fn until<R>(
     halt: &Halt,
     call: impl Future<Output = wasmtime::Result<R>>,
 ) -> InTime<R> {
+    // From now, and not from when it first waits.
+    let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let late = async {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };

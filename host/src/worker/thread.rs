@@ -65,6 +65,12 @@ impl Thread<'_> {
                     // No start comes where another thread has no instance.
                     let Ok(clock) = self.starts.recv() else { return };
                     self.operate_all(instances, &clock).await;
+                    // What the last teardowns have done.
+                    let mut last = Delta::default();
+                    last.metrics.network = take_counts();
+                    if !last.is_empty() {
+                        self.tell(Event::Delta(Box::new(last)));
+                    }
                     self.tell(Event::Ended);
                 }
                 Err(error) => self.tell(Event::Refused(error.to_string())),

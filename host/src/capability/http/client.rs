@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
 use http::{Request, Response, Uri};
@@ -31,6 +32,10 @@ thread_local! {
     static KEPT: RefCell<Vec<(Destination, Vec<Connection>)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How long a kept connection may take to finish with the response before: its end is there already. One that takes longer
+/// waits for a request that somebody has not written to its end, and is of no use to others.
+const FINISHING: Duration = Duration::from_millis(20);
+
 /// Sends a request to where it was granted, over a connection that is there or a new one.
 pub(super) async fn send(
     network: &Network,
@@ -50,10 +55,11 @@ pub(super) async fn send(
             None => (Box::pin(open(network, &to, options.connect_timeout)).await?, true),
         };
         // It may still be finishing with the response before, and it may have been closed by now.
-        match connection.ready().await {
-            Ok(()) => {}
-            Err(_) if !is_new => continue,
-            Err(error) => return Err(describe(&error)),
+        let patience = if is_new { None } else { Some(FINISHING) };
+        match connection.ready_within(patience).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) if is_new => return Err(describe(&error)),
+            _ => continue,
         }
         let begin = Instant::now();
         let sent = within(options.first_byte_timeout, connection.exchange(request)).await;
@@ -136,10 +142,18 @@ impl Connection {
         }
     }
 
-    async fn ready(&mut self) -> hyper::Result<()> {
-        match self {
-            Self::Http1(sender) => sender.ready().await,
-            Self::Http2(sender) => sender.ready().await,
+    /// Waits until a request can be sent; `None` where that takes longer than it may.
+    async fn ready_within(&mut self, most: Option<Duration>) -> Option<hyper::Result<()>> {
+        let mut ready = pin!(async {
+            match self {
+                Self::Http1(sender) => sender.ready().await,
+                Self::Http2(sender) => sender.ready().await,
+            }
+        });
+        // Nearly always it is, and no timer is needed.
+        match ready.as_mut().now_or_never() {
+            Some(ready) => Some(ready),
+            None => within(most, ready).await,
         }
     }
 
@@ -269,6 +283,10 @@ pub(super) fn describe(error: &hyper::Error) -> Error {
     let mut io = None;
     while let Some(error) = cause {
         io = io.or(error.downcast_ref::<io::Error>());
+        // A stream that was reset, or a connection that the server is about to close.
+        if error.downcast_ref::<h2::Error>().is_some_and(|error| error.is_reset() || error.is_go_away()) {
+            return Error::ConnectionTerminated;
+        }
         cause = error.source();
     }
     match io.map(io::Error::kind) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -20,6 +21,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::capability::network::{Network, count};
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::{HttpPlan, HttpVersion, Trust};
+
+/// How long an address may take to be connected to while there is another one to try.
+const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
 /// What requests are sent over.
 pub(super) enum Connection {
@@ -43,6 +47,9 @@ pub(super) async fn connect(network: &Network, to: &Destination) -> Result<Conne
             };
             let stream = TlsConnector::from(config).connect(name, stream).await.map_err(tls_error)?;
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            if !is_http2 && network.http.version == HttpVersion::Http2 {
+                return Err(Error::InternalError(Some("the server does not speak HTTP/2".into())));
+            }
             speak(stream, is_http2).await
         }
         _ => speak(stream, network.http.version == HttpVersion::Http2).await,
@@ -58,10 +65,16 @@ async fn reach(network: &Network, to: &Destination) -> Result<TcpStream, Error> 
         })?,
     };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
+    let mut left = addresses.len();
     for address in addresses {
-        match TcpStream::connect(SocketAddr::new(address, to.port)).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+        left -= 1;
+        let connecting = TcpStream::connect(SocketAddr::new(address, to.port));
+        // One that does not answer, such as a broken IPv6, must not keep the next from being tried.
+        let most = if left > 0 { NEXT_ADDRESS } else { Duration::MAX };
+        match tokio::time::timeout(most, connecting).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
     Err(match last.kind() {
