@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,7 @@ const FINISHING: Duration = Duration::from_millis(20);
 
 /// Sends a request to where it was granted, over a connection that is there or a new one.
 pub(super) async fn send(
-    network: &Network,
+    network: &Arc<Network>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Error> {
@@ -50,9 +51,12 @@ pub(super) async fn send(
     loop {
         let (mut connection, is_new) = match is_kept.then(|| take(&to)).flatten() {
             Some(connection) => (connection, false),
-            // Boxed, as it is rare and large: a TLS handshake would be part of every request's future, which is moved
-            // several times on its way.
-            None => (Box::pin(open(network, &to, options.connect_timeout)).await?, true),
+            // On a task of its own, as it is rare and large: its stack would be the instance's, and its state a part of
+            // every request's future.
+            None => {
+                let opening = open(network.clone(), to.clone(), options.connect_timeout);
+                (wasmtime_wasi::runtime::spawn(opening).await?, true)
+            }
         };
         // It may still be finishing with the response before, and it may have been closed by now.
         let patience = if is_new { None } else { Some(FINISHING) };
@@ -90,9 +94,9 @@ fn destination(uri: &Uri) -> Result<Destination, Error> {
     Destination::of_http(scheme, authority.host(), authority.port_u16()).ok_or(Error::HttpRequestUriInvalid)
 }
 
-async fn open(network: &Network, to: &Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
+async fn open(network: Arc<Network>, to: Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
     let begin = Instant::now();
-    let connection = within(timeout, connect(network, to)).await.ok_or(Error::ConnectionTimeout)??;
+    let connection = within(timeout, connect(&network, &to)).await.ok_or(Error::ConnectionTimeout)??;
     count(|counts| {
         counts.opened += 1;
         counts.connect.record(begin.elapsed().as_nanos() as u64);
