@@ -107,7 +107,10 @@ fn cargo() -> Command {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    // Asked of the cargo that runs this, and not of the one that built it: two checkouts may share a target folder.
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    package.join("..")
 }
 
 /// Where cargo puts what it builds.
