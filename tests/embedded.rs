@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::support::guest;
+use crate::support::portable_guest;
 
 const EMBEDDED: [&str; 2] = ["flow", "calls"];
 
@@ -41,7 +41,7 @@ fn embedded_tasks_are_those_of_their_sources() {
         let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("embedded");
         let noted = embedded.join(name).with_extension("sources");
         if std::env::var_os("GORGON_BLESS").is_some() {
-            std::fs::copy(guest(name), embedded.join(name).with_extension("wasm")).unwrap();
+            std::fs::copy(portable_guest(name), embedded.join(name).with_extension("wasm")).unwrap();
             std::fs::write(&noted, format!("{digest}\n")).unwrap();
         }
         assert_eq!(

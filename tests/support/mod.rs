@@ -47,14 +47,29 @@ pub(crate) fn debug_guest(name: &str) -> PathBuf {
     build(&[name], &[]).join("debug").join(name).with_extension("wasm")
 }
 
+/// The component of an example as it is checked in: without a path of the machine that has built it.
+pub(crate) fn portable_guest(name: &str) -> PathBuf {
+    let home = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let cargo = home("CARGO_HOME").or(home("HOME").map(|home| home.join(".cargo"))).expect("cargo has a home");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the checkout is there");
+    let remapped = [(cargo, "cargo"), (root, "gorgon")];
+    let remapped = remapped.map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()));
+    let built = build_into("portable", &[name], &["--release"], &[("RUSTFLAGS", &remapped.join(" "))]);
+    built.join("release").join(name).with_extension("wasm")
+}
+
 /// Builds tasks; where cargo puts them, by profile.
 fn build(packages: &[&str], flags: &[&str]) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    build_into("guests", packages, flags, &[])
+}
+
+fn build_into(folder: &str, packages: &[&str], flags: &[&str], env: &[(&str, &str)]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--target", "wasm32-wasip2"]).args(flags).arg("--manifest-path").arg(manifest);
     build.args(packages.iter().flat_map(|package| ["-p", package]));
-    let status = build.env("CARGO_TARGET_DIR", &target).status().expect("cargo starts");
+    let status = build.env("CARGO_TARGET_DIR", &target).envs(env.iter().copied()).status().expect("cargo starts");
     assert!(status.success(), "the guests do not build; is the target there? `cargo xtask guests` installs it");
     target.join("wasm32-wasip2")
 }
