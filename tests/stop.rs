@@ -123,7 +123,7 @@ fn a_duration_waits_for_what_is_in_flight_up_to_the_timeout() {
     let mut again = gorgon();
     again.arg("run").arg(endless.path()).args(["-d", "100ms", "--timeout", "400ms"]);
     let text = String::from_utf8(again.output().unwrap().stdout).unwrap();
-    assert!(text.contains("1 operations were cut at the end, at the age of 4"), "{text}");
+    assert!(text.contains("1 operation cut at the end, at the age of 4"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::controller::{PATIENCE, RunEvent};
 use crate::metrics::{Histogram, Outcome};
 use crate::plan::Extent;
-use crate::report::units::{count, duration, rate};
+use crate::report::units::{count, counted, duration, rate};
 
 /// What "now" means for a rate and a percentile: long enough for a steady figure, short enough to follow a change.
 const NOW: Duration = Duration::from_secs(2);
@@ -216,7 +216,6 @@ impl Line {
     }
 
     fn text(&self, moment: &Moment) -> String {
-        let workers = moment.workers;
         let mut latency = Histogram::default();
         self.recent.iter().for_each(|(_, recent)| latency += recent);
         let per_second = latency.count() as f64 / NOW.min(moment.elapsed).as_secs_f64().max(0.001);
@@ -230,14 +229,14 @@ impl Line {
             None => format!("{} s", seconds(moment.elapsed)),
         };
         let what = if self.stopping { "stopping" } else { &self.shape };
-        let plural = if workers == 1 { "" } else { "s" };
         format!(
-            "{what}  {time}  {} ops  {}/s  p50 {}  p99 {}  {} failed  {workers} worker{plural}",
+            "{what}  {time}  {} ops  {}/s  p50 {}  p99 {}  {} failed  {}",
             count(moment.completed),
             rate(per_second),
             quantile(0.5),
             quantile(0.99),
             count(self.failed),
+            counted(moment.workers as u64, "worker"),
         )
     }
 }

@@ -19,26 +19,8 @@ pub(crate) fn gorgon() -> Command {
 /// The component of an example or test guest, built from its sources the way its users build it.
 pub(crate) fn guest(name: &str) -> PathBuf {
     static TARGET: OnceLock<PathBuf> = OnceLock::new();
-    let target = TARGET.get_or_init(|| {
-        build(
-            &[
-                "hello",
-                "hash",
-                "spans",
-                "http-example",
-                "flow",
-                "calls",
-                "misbehave",
-                "files",
-                "sockets",
-                "recorder",
-                "sleeper",
-                "noop",
-                "results",
-            ],
-            &["--release"],
-        )
-    });
+    let packages: Vec<&str> = include_str!("../guests/packages").lines().collect();
+    let target = TARGET.get_or_init(|| build(&packages, &["--release"]));
     target.join("release").join(name).with_extension("wasm")
 }
 

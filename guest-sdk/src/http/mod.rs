@@ -28,6 +28,8 @@ mod transport;
 use std::cell::OnceCell;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -123,7 +125,7 @@ impl Request {
 
     /// Authenticates by a name and a password.
     pub fn basic_auth(self, user: &str, password: &str) -> Self {
-        let credentials = url::base64(format!("{user}:{password}").as_bytes());
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
         self.header("authorization", &format!("Basic {credentials}"))
     }
 
@@ -156,7 +158,7 @@ impl Request {
         let mut body = body.map_err(|cause| error(&method, &url, cause))?;
         let mut at = Url::parse(&url).map_err(|cause| error(&method, &url, cause))?;
         if let Some(credentials) = at.take_credentials() {
-            headers.push(("authorization".into(), format!("Basic {}", url::base64(credentials.as_bytes()))));
+            headers.push(("authorization".into(), format!("Basic {}", STANDARD.encode(credentials))));
         }
         for followed in 0.. {
             let is_cookie = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("cookie");

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use super::url::{Url, base64, encode};
+use super::url::{Url, encode};
 use super::*;
 
 #[test]
@@ -32,16 +32,7 @@ fn urls_are_joined_as_browsers_join_them() {
 
 #[test]
 fn text_is_encoded() {
-    assert_eq!(encode("a b&c=d/é"), "a%20b%26c%3Dd%2F%C3%A9");
-    for (bytes, text) in [
-        ("", ""),
-        ("f", "Zg=="),
-        ("fo", "Zm8="),
-        ("foo", "Zm9v"),
-        ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
-    ] {
-        assert_eq!(base64(bytes.as_bytes()), text);
-    }
+    assert_eq!(encode("a b&c=d/é-._~").to_string(), "a%20b%26c%3Dd%2F%C3%A9-._~");
 }
 
 #[test]

@@ -77,14 +77,7 @@ impl PostData {
         if !self.text.is_empty() {
             return self.text;
         }
-        let fields = self.params.iter().map(|Header { name, value }| format!("{}={}", encode(name), encode(value)));
-        fields.collect::<Vec<_>>().join("&")
+        let fields = self.params.iter().map(|Header { name, value }| (name, value));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
     }
-}
-
-fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |encoded, byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded + &char::from(byte).to_string(),
-        _ => encoded + &format!("%{byte:02X}"),
-    })
 }

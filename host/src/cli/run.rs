@@ -66,7 +66,7 @@ pub(super) struct RunFlags {
 #[command(next_help_heading = "Load")]
 struct Load {
     /// Operations in the whole run [default: 1, or as many as fit into --duration]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::number)]
     operations: Option<u64>,
 
     /// Start operations for this long, then let those in flight end [such as 30s]

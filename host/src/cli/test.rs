@@ -19,7 +19,7 @@ use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::metrics::{Outcome, Sample};
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
-use crate::report::units::{count, duration};
+use crate::report::units::{count, counted, duration};
 use crate::task::{self, Compiler, Executor, Halt, Hook, Instance, Lane, Purpose, Surroundings, Task, TaskError};
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
@@ -168,7 +168,7 @@ impl Session<'_> {
             self.show_hook(Hook::Teardown, begin, returned, &instance)?;
         }
         if ok + not_ok > 1 {
-            print(format_args!("{} operations: {} ok, {} not", count(ok + not_ok), count(ok), count(not_ok)))?;
+            print(format_args!("{}: {} ok, {} not", counted(ok + not_ok, "operation"), count(ok), count(not_ok)))?;
         }
         Ok(if not_ok > 0 { Exit::Failed } else { Exit::Done })
     }

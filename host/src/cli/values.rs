@@ -11,6 +11,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; write a duration with its unit, such as `250ms`, `30s` or `1m30s`"))
 }
 
+/// A whole number; zero too, as what it means there is better said by whoever knows.
+pub(super) fn number(text: &str) -> Result<u64, String> {
+    text.replace(['_', ','], "").parse().map_err(|_| "write a whole number, such as `4000`".into())
+}
+
 /// A size such as `64MiB` or `1GB`, in bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = text.parse::<bytesize::ByteSize>().ok().filter(|size| size.0 > 0);
@@ -53,6 +58,14 @@ mod tests {
         assert_eq!(size("64MiB"), Ok(64 << 20));
         assert_eq!(size("1GB"), Ok(1_000_000_000));
         assert!(size("much").is_err() && size("0").is_err());
+    }
+
+    #[test]
+    fn numbers_may_be_grouped() {
+        assert_eq!((number("4000"), number("1,000,000"), number("1_000")), (Ok(4_000), Ok(1_000_000), Ok(1_000)));
+        assert!(
+            number("ten").is_err_and(|error| error.contains("`4000`")) && number("").is_err() && number("-1").is_err()
+        );
     }
 
     #[test]

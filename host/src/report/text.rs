@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::units::{count, duration, rate};
+use super::units::{count, counted, duration, rate};
 use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 use crate::metrics::{Outcome, TimeSplit};
 use crate::plan::LoadModel;
@@ -103,9 +103,9 @@ fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()>
         let median = |summary: &Summary| summary.p50.map_or_else(|| "-".to_owned(), duration);
         writeln!(
             to,
-            "http        {} requests{per} over {} new connections, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
-            count(*requests),
-            count(*opened),
+            "http        {}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
+            counted(*requests, "request"),
+            counted(*opened, "new connection"),
             count(*reused),
             bytes(bytes_in),
             bytes(bytes_out),
@@ -114,10 +114,10 @@ fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()>
         )?;
     }
     for refusal in &network.refused {
-        let times = count(refusal.count);
+        let times = counted(refusal.count, "time");
         match &refusal.flag {
-            Some(flag) => writeln!(to, "{BAD}refused     {times} times: {flag} would grant it{BAD:#}")?,
-            None => writeln!(to, "{BAD}refused     {times} times: other destinations{BAD:#}")?,
+            Some(flag) => writeln!(to, "{BAD}refused     {times}: {flag} would grant it{BAD:#}")?,
+            None => writeln!(to, "{BAD}refused     {times}: other destinations{BAD:#}")?,
         }
     }
     Ok(())
@@ -149,8 +149,8 @@ fn notes(run: &RunReport, clock_ns: f64) -> Vec<String> {
         let ages: Vec<_> = run.cut.iter().take(MOST_AGES).map(|cut| duration(cut.age_ns)).collect();
         let more = if run.cut.len() > MOST_AGES { ", …" } else { "" };
         notes.push(format!(
-            "{BAD}{} operations were cut at the end, at the age of {}{more}{BAD:#}",
-            count(run.cut.len() as u64),
+            "{BAD}{} cut at the end, at the age of {}{more}{BAD:#}",
+            counted(run.cut.len() as u64, "operation"),
             ages.join(", ")
         ));
     }

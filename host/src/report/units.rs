@@ -30,6 +30,11 @@ pub fn count(n: u64) -> String {
     grouped
 }
 
+/// A count of things: `1 operation`, `2 operations`.
+pub fn counted(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// A rate per second: three significant digits, whole numbers from 100 up.
 pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 { significant(per_second) } else { count(per_second.round() as u64) }

@@ -106,26 +106,12 @@ impl Instance {
     /// what came of it to `count`. Returns when the call ended, by `clock`; where it was cut, nothing is counted.
     ///
     /// A plain function beside [`call_async`](Self::call_async), though a future that never waits would do: a future
-    /// copies what it captures, which is a measurable part of a short operation's cost. For the same reason each arm
-    /// looks at what was returned where it lies, instead of bringing it into one form first.
+    /// copies what it captures, which is a measurable part of a short operation's cost.
     #[inline]
     pub fn call(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
-        self.ready();
-        match &self.operation {
-            Operation::Plain(operation) => {
-                let start_ns = clock.elapsed_ns();
-                let returned = operation.call(&mut self.store, (number,));
-                let end_ns = clock.elapsed_ns();
-                let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-                self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
-            }
-            Operation::Fallible(operation) => {
-                let start_ns = clock.elapsed_ns();
-                let returned = operation.call(&mut self.store, (number,));
-                let end_ns = clock.elapsed_ns();
-                let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-                self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
-            }
+        match self.operation {
+            Operation::Plain(operation) => self.call_as(operation, number, clock, count),
+            Operation::Fallible(operation) => self.call_as(operation, number, clock, count),
         }
     }
 
@@ -136,31 +122,48 @@ impl Instance {
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
+        match self.operation {
+            Operation::Plain(operation) => self.call_async_as(operation, number, clock, count).await,
+            Operation::Fallible(operation) => self.call_async_as(operation, number, clock, count).await,
+        }
+    }
+
+    #[inline]
+    fn call_as<R: Returned>(
+        &mut self,
+        operation: TypedFunc<(u64,), R>,
+        number: u64,
+        clock: &Clock,
+        count: &mut impl FnMut(Sample<'_>),
+    ) -> Result<u64, Cut> {
+        self.ready();
+        let start_ns = clock.elapsed_ns();
+        let returned = operation.call(&mut self.store, (number,));
+        let end_ns = clock.elapsed_ns();
+        // Looked at where it lies: a copy would be a measurable part of a short operation's cost.
+        let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
+        self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
+    }
+
+    async fn call_async_as<R: Returned>(
+        &mut self,
+        operation: TypedFunc<(u64,), R>,
+        number: u64,
+        clock: &Clock,
+        count: &mut impl FnMut(Sample<'_>),
+    ) -> Result<u64, Cut> {
         self.ready();
         let (timeout, halt) = (self.timeout, self.store.data().halt.clone());
         // A guest that computes after it has waited has what is left of its time.
         self.store.data_mut().called = Some(Instant::now());
         let mut split = TimeSplit::default();
-        match &self.operation {
-            Operation::Plain(operation) => {
-                let start_ns = clock.elapsed_ns();
-                let returned = {
-                    let call = pin!(operation.call_async(&mut self.store, (number,)));
-                    until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
-                };
-                let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
-            }
-            Operation::Fallible(operation) => {
-                let start_ns = clock.elapsed_ns();
-                let returned = {
-                    let call = pin!(operation.call_async(&mut self.store, (number,)));
-                    until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
-                };
-                let end_ns = clock.elapsed_ns();
-                self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
-            }
-        }
+        let start_ns = clock.elapsed_ns();
+        let returned = {
+            let call = pin!(operation.call_async(&mut self.store, (number,)));
+            until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
+        };
+        let end_ns = clock.elapsed_ns();
+        self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
     }
 
     /// Readies the store for the next operation.
@@ -343,7 +346,7 @@ fn frames_of(stopped: Stopped<'_>) -> Vec<Frame> {
 }
 
 /// What an operation returns, in either of its types.
-trait Returned {
+trait Returned: ComponentNamedList + Lift + Send + Sync + 'static {
     /// The result, or the result that is a failure.
     fn result(&self) -> Result<&str, &str>;
 }
