@@ -13,6 +13,7 @@ mod input;
 mod limits;
 mod misbehave;
 mod network;
+mod open;
 mod outcomes;
 mod stop;
 mod support;

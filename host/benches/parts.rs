@@ -16,6 +16,7 @@ fn sample(number: u64, ns: u64, spans: &Spans) -> Sample<'_> {
     let start_ns = number * 250;
     Sample {
         number,
+        due_ns: None,
         start_ns,
         end_ns: start_ns + ns,
         outcome: Outcome::Ok,

@@ -12,8 +12,8 @@ use nix::time::{ClockId, clock_gettime};
 pub struct Clock {
     counter: quanta::Clock,
     zero: u64,
-    /// How long ago the beginning was when `zero` was read.
-    offset_ns: u64,
+    /// How long ago the beginning was when `zero` was read; negative where it was still to come.
+    offset_ns: i64,
 }
 
 impl Clock {
@@ -23,17 +23,18 @@ impl Clock {
         Self { zero: counter.raw(), counter, offset_ns: 0 }
     }
 
-    /// The same clock with its beginning at `beginning`, an earlier reading of [`system_monotonic`] in any process of
-    /// this machine.
+    /// The same clock with its beginning at `beginning`, a reading of [`system_monotonic`] in any process of this
+    /// machine; it may be one to come.
     pub fn since(&self, beginning: Duration) -> Self {
-        let ago = system_monotonic().saturating_sub(beginning);
-        Self { counter: self.counter.clone(), zero: self.counter.raw(), offset_ns: ago.as_nanos() as u64 }
+        let offset_ns = system_monotonic().as_nanos() as i64 - beginning.as_nanos() as i64;
+        Self { counter: self.counter.clone(), zero: self.counter.raw(), offset_ns }
     }
 
-    /// Nanoseconds since the beginning.
+    /// Nanoseconds since the beginning; zero before it.
     #[inline]
     pub fn elapsed_ns(&self) -> u64 {
-        self.counter.delta_as_nanos(self.zero, self.counter.raw()) + self.offset_ns
+        let since_zero = self.counter.delta_as_nanos(self.zero, self.counter.raw()) as i64;
+        (since_zero + self.offset_ns).max(0) as u64
     }
 
     /// What one reading costs, in nanoseconds: the mean of a run of readings, taken now.

@@ -63,6 +63,17 @@ impl NumberSet {
         self.0.iter().map(|(&start, &end)| start..end)
     }
 
+    fn extend(&mut self, other: &Self) {
+        other.iter().for_each(|range| self.insert(range));
+    }
+
+    /// Takes out all numbers from `at` on, and returns them.
+    fn split_off(&mut self, at: u64) -> Self {
+        let rest: Self = self.iter().map(|range| range.start.max(at)..range.end).collect();
+        self.remove(at..u64::MAX);
+        rest
+    }
+
     fn pop_front(&mut self, most: u64) -> Option<Range<u64>> {
         let (start, end) = self.0.pop_first()?;
         let cut = end.min(start.saturating_add(most));
@@ -81,12 +92,64 @@ impl FromIterator<Range<u64>> for NumberSet {
     }
 }
 
-/// Hands out each number of a run once, and keeps the books on it.
+/// The numbers of a run, as its processes share them.
+#[derive(Debug)]
+pub struct Shares {
+    ledgers: Vec<Ledger>,
+    first: u64,
+}
+
+impl Shares {
+    /// All processes draw from `numbers`.
+    pub fn common(numbers: Range<u64>, processes: u32) -> Self {
+        Self { ledgers: vec![Ledger::new(numbers, processes)], first: 0 }
+    }
+
+    /// `numbers` are dealt, one to each process by turns; a process's ledger counts its own from 0.
+    pub fn dealt(numbers: Range<u64>, processes: u32) -> Self {
+        let (n, of) = (numbers.end - numbers.start, u64::from(processes));
+        let share = |place| (n + of - 1 - place) / of;
+        Self { ledgers: (0..of).map(|place| Ledger::new(0..share(place), 1)).collect(), first: numbers.start }
+    }
+
+    /// The books of the process at `place`.
+    pub fn of(&mut self, place: u32) -> &mut Ledger {
+        let at = self.at(place);
+        &mut self.ledgers[at]
+    }
+
+    /// The number that the process at `place` knows as `index`.
+    pub fn number(&self, place: u32, index: u64) -> u64 {
+        self.first + index * self.ledgers.len() as u64 + self.at(place) as u64
+    }
+
+    /// What the process at `place` knows `number` as.
+    pub fn index(&self, number: u64) -> u64 {
+        (number - self.first) / self.ledgers.len() as u64
+    }
+
+    /// Whether they are dealt.
+    pub fn are_dealt(&self) -> bool {
+        self.ledgers.len() > 1 || self.first > 0
+    }
+
+    /// The sum of a figure over all processes.
+    pub fn sum(&self, figure: impl Fn(&Ledger) -> u64) -> u64 {
+        self.ledgers.iter().map(figure).sum()
+    }
+
+    fn at(&self, place: u32) -> usize {
+        place as usize % self.ledgers.len()
+    }
+}
+
+/// Hands out each number once, and keeps the books on it.
 #[derive(Debug)]
 pub struct Ledger {
     unleased: NumberSet,
     leased: HashMap<u32, NumberSet>,
     confirmed: u64,
+    dropped: u64,
     cut: u64,
     lost: NumberSet,
     /// How many leases to cut what is left into; bounds how much one worker may hold while others run dry.
@@ -100,6 +163,7 @@ impl Ledger {
             unleased: NumberSet::from_iter([range]),
             leased: HashMap::new(),
             confirmed: 0,
+            dropped: 0,
             cut: 0,
             lost: NumberSet::default(),
             shares: u64::from(workers) * 2,
@@ -115,8 +179,35 @@ impl Ledger {
         Some(range)
     }
 
+    /// Gives `worker` all that nobody holds.
+    pub fn lease_all(&mut self, worker: u32) {
+        let all = std::mem::take(&mut self.unleased);
+        self.leased.entry(worker).or_default().extend(&all);
+    }
+
     /// Books numbers that `worker` has run; true where it held every one of them.
     pub fn confirm(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> bool {
+        let (told, held) = self.take(worker, ranges);
+        self.confirmed += held;
+        held == told
+    }
+
+    /// Books numbers whose time came and that `worker` never started; true where it held every one of them.
+    pub fn drop(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> bool {
+        let (told, held) = self.take(worker, ranges);
+        self.dropped += held;
+        held == told
+    }
+
+    /// `worker` was told to end while it ran `number`; true where it held it.
+    pub fn cut(&mut self, worker: u32, number: u64) -> bool {
+        let (told, held) = self.take(worker, Some(number..number + 1));
+        self.cut += held;
+        held == told
+    }
+
+    /// Takes numbers from `worker`: how many it spoke of, and how many of those it held.
+    fn take(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> (u64, u64) {
         let held = self.leased.entry(worker).or_default();
         let before = held.len();
         let mut told = 0;
@@ -124,32 +215,28 @@ impl Ledger {
             told += range.end - range.start;
             held.remove(range);
         }
-        let confirmed = before - held.len();
-        self.confirmed += confirmed;
-        confirmed == told
+        (told, before - held.len())
     }
 
-    /// `worker` died: what it held and had not confirmed is lost, and returned.
-    pub fn lose(&mut self, worker: u32) -> NumberSet {
-        let held = self.leased.remove(&worker).unwrap_or_default();
-        held.iter().for_each(|range| self.lost.insert(range));
+    /// `worker` died: what it held below `until` and had not confirmed is lost, and returned; the rest can be leased
+    /// again.
+    pub fn lose(&mut self, worker: u32, until: u64) -> NumberSet {
+        let mut held = self.leased.remove(&worker).unwrap_or_default();
+        let rest = held.split_off(until);
+        self.unleased.extend(&rest);
+        self.lost.extend(&held);
         held
     }
 
     /// `worker` ended in order: what it held and had not confirmed was never started, and can be leased again.
     pub fn give_back(&mut self, worker: u32) {
         let held = self.leased.remove(&worker).unwrap_or_default();
-        held.iter().for_each(|range| self.unleased.insert(range));
+        self.unleased.extend(&held);
     }
 
-    /// `worker` was told to end while it ran `number`; true where it held it.
-    pub fn cut(&mut self, worker: u32, number: u64) -> bool {
-        let held = self.leased.entry(worker).or_default();
-        let before = held.len();
-        held.remove(number..number + 1);
-        let cut = before - held.len();
-        self.cut += cut;
-        cut == 1
+    /// Numbers whose time came: those that ran, were cut, were dropped or died with their workers.
+    pub fn offered(&self) -> u64 {
+        self.confirmed + self.cut + self.dropped + self.lost.len()
     }
 
     /// Numbers whose operations were cut.
@@ -160,6 +247,11 @@ impl Ledger {
     /// Numbers that ran.
     pub fn confirmed(&self) -> u64 {
         self.confirmed
+    }
+
+    /// Numbers whose time came and that were never started.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Numbers that died with their workers.
@@ -251,7 +343,7 @@ mod tests {
                         ran.extend(range);
                     },
                     Event::Die { worker } => {
-                        prop_assert_eq!(ledger.lose(worker), held.remove(&worker).unwrap_or_default());
+                        prop_assert_eq!(ledger.lose(worker, u64::MAX), held.remove(&worker).unwrap_or_default());
                     }
                     Event::End { worker } => { held.remove(&worker); ledger.give_back(worker); }
                 }
@@ -276,6 +368,35 @@ mod tests {
         assert_eq!(leased, 0..2);
         assert!(!ledger.confirm(0, Some(0..3)));
         assert_eq!(ledger.confirmed(), 2);
+    }
+
+    #[test]
+    fn of_one_that_died_only_what_was_due_is_lost() {
+        let mut ledger = Ledger::new(0..10, 1);
+        ledger.lease_all(0);
+        assert!(ledger.confirm(0, [0..2]) && ledger.drop(0, [3..4]) && ledger.cut(0, 4));
+        assert_eq!(ledger.lose(0, 7).iter().collect::<Vec<_>>(), [2..3, 5..7]);
+        assert_eq!((ledger.lost().len(), ledger.unleased(), ledger.dropped()), (3, 3, 1));
+        ledger.lease_all(1);
+        assert!(ledger.confirm(1, [7..10]) && !ledger.confirm(1, [5..6]));
+    }
+
+    proptest! {
+        #[test]
+        fn dealt_numbers_are_all_numbers(first in 0..1_000_u64, n in 0..100_u64, processes in 1..7_u32) {
+            let mut shares = Shares::dealt(first..first + n, processes);
+            let mut numbers = Vec::new();
+            for place in 0..processes {
+                let share = shares.of(place).unleased();
+                for index in 0..share {
+                    let number = shares.number(place, index);
+                    prop_assert_eq!(shares.index(number), index);
+                    numbers.push(number);
+                }
+            }
+            numbers.sort_unstable();
+            prop_assert_eq!(numbers, (first..first + n).collect::<Vec<_>>());
+        }
     }
 
     #[test]

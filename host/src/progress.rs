@@ -102,6 +102,7 @@ impl Progress {
             RunEvent::Fault(fault) if wants_messages || fault.is_incomplete() => {
                 self.tell(Shown::Print(format!("fault: {}\n", fault.message).into_bytes()));
             }
+            RunEvent::WarmingUp(_) if wants_progress => self.tell(Shown::Print(b"warming up\n".to_vec())),
             RunEvent::Began(plan) if wants_progress => {
                 self.tell(Shown::Began(plan.extent, plan.shape.to_string()));
             }

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::resolve::Addresses;
 use crate::fault::Fault;
-use crate::metrics::{Cut, Metrics};
+use crate::metrics::{Cut, Health, Metrics};
 use crate::plan::RunPlan;
 
 /// Changes whenever a frame changes.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// No frame of ours comes near this; one that does is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
@@ -27,8 +27,10 @@ const MAX_FRAME: u32 = 256 << 20;
 pub struct WorkerPlan {
     /// The run that it is part of.
     pub run: RunPlan,
-    /// The place of its first thread among all threads of the run.
-    pub first_thread: u64,
+    /// Its place among the processes of the run, from 0; one in place of one that died has its predecessor's.
+    pub place: u32,
+    /// It has a part in the run that is under way since then; the slots that were due before are not its business.
+    pub joins: Option<Duration>,
     /// The task's machine code.
     pub machine_code: PathBuf,
     /// What names stand for, in the whole run.
@@ -49,9 +51,11 @@ pub enum Command {
         /// What `prepare` returned.
         prepared: String,
     },
-    /// Start: the run's beginning, by the machine's monotonic clock.
+    /// Start the operations of a phase.
     Go {
-        /// That clock's reading.
+        /// Which.
+        phase: Phase,
+        /// When it begins, by the machine's monotonic clock; it may be a moment to come.
         beginning: Duration,
     },
     /// Numbers to run.
@@ -62,6 +66,15 @@ pub enum Command {
     Stop,
     /// End the operations in flight.
     Cut,
+}
+
+/// A part of a run after which all its workers wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Operations that are not counted.
+    Warmup,
+    /// Those that are.
+    Run,
 }
 
 /// What a worker tells the controller.
@@ -96,6 +109,10 @@ pub enum Message {
     Output(Vec<u8>),
     /// Something that went wrong and did not end it.
     Fault(Fault),
+    /// How it is.
+    Health(Health),
+    /// Its warm-up is over; what it holds of its leases and has not confirmed was never started.
+    Warm,
     /// All its threads have ended; what it holds of its leases and has not confirmed was never started.
     Done(Usage),
 }
@@ -105,8 +122,10 @@ pub enum Message {
 pub struct Delta {
     /// The counts.
     pub metrics: Metrics,
-    /// The numbers of those operations.
+    /// Which ones: their numbers, or in an open run the indices of their slots within the process.
     pub numbers: Vec<Range<u64>>,
+    /// Slots that were due and never started; their indices.
+    pub dropped: Vec<Range<u64>>,
     /// Operations that were in flight when they were cut; not among those counted.
     pub in_flight: Vec<Cut>,
     /// Operations that ran beyond the run's duration until their deadline; counted, as timed out.
@@ -116,7 +135,10 @@ pub struct Delta {
 impl Delta {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty() && self.in_flight.is_empty() && self.metrics.network.is_empty()
+        self.numbers.is_empty()
+            && self.dropped.is_empty()
+            && self.in_flight.is_empty()
+            && self.metrics.network.is_empty()
     }
 }
 
@@ -124,6 +146,7 @@ impl AddAssign<Delta> for Delta {
     fn add_assign(&mut self, other: Delta) {
         self.metrics += &other.metrics;
         self.numbers.extend(other.numbers);
+        self.dropped.extend(other.dropped);
         self.in_flight.extend(other.in_flight);
         self.overtime.extend(other.overtime);
     }

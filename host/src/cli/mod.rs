@@ -4,6 +4,7 @@ mod demo;
 mod flags;
 mod http;
 mod inspect;
+mod load;
 mod output;
 mod report;
 mod run;

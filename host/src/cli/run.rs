@@ -9,11 +9,12 @@ use clap::Args;
 use crossbeam::channel::{Receiver, bounded, select};
 
 use super::flags::{ExpectFlag, Source, TaskFlags};
+use super::load::Load;
 use super::output::{Outputs, Snapshots};
 use super::report::report;
 use super::{Exit, values};
 use crate::controller::{self, RunEvent};
-use crate::plan::{Extent, Limits, LoadModel, PlanError, RunPlan, Shape};
+use crate::plan::{Limits, PlanError, RunPlan};
 use crate::progress::{Progress, Show};
 use crate::report::verdict::Expression;
 use crate::report::{Environment, Report, RunRecord};
@@ -30,6 +31,8 @@ Examples:
   gorgon run task.wasm -n 4000 -p 4 -t 10
   gorgon run task.wasm -d 30s -t 8 --json report.json
   gorgon run task.wasm -n 10000 --shape 1x1 --shape 1x2 --shape 2x2
+  gorgon run task.wasm --rate 500/s -d 30s -c 100 --warmup 5s --allow http://127.0.0.1:8080
+  gorgon run task.wasm --stages 10s:100/s,30s:1000/s -p 2 -c 500 --arrivals poisson
   gorgon run task.wasm -n 500 --env USER=ada --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
 
 Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
@@ -60,46 +63,6 @@ pub(super) struct RunFlags {
 
     #[command(flatten)]
     outputs: OutputFlags,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Load")]
-struct Load {
-    /// Operations in the whole run [default: 1, or as many as fit into --duration]
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::number)]
-    operations: Option<u64>,
-
-    /// Start operations for this long, then let those in flight end [such as 30s]
-    #[arg(short, long, value_name = "TIME", value_parser = values::duration)]
-    duration: Option<Duration>,
-
-    /// Worker processes
-    #[arg(short, long, value_name = "P", default_value_t = 1)]
-    processes: u32,
-
-    /// Threads in each process; each has its own instance of the task
-    #[arg(short, long, value_name = "T", default_value_t = 1)]
-    threads: u32,
-
-    /// Operations in flight per thread, each with its own instance; for tasks that wait [default: 1]
-    #[arg(short, long, value_name = "K")]
-    concurrency: Option<NonZeroU32>,
-
-    /// Processes x threads; given several times, a suite of runs in one report
-    #[arg(long, value_name = "PxT", conflicts_with_all = ["processes", "threads"])]
-    shape: Vec<Shape>,
-
-    /// The first operation's number
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    first: u64,
-
-    /// Begin each thread up to this much later, by chance
-    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0")]
-    start_jitter: Duration,
-
-    /// Draw chance from this seed, to draw the same again [default: another one each time]
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -154,16 +117,12 @@ impl Run {
 impl RunFlags {
     /// Runs for so long with so much in flight where its user has said nothing of how much.
     pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
-        let Load { operations, duration: said, concurrency: in_flight, .. } = &mut self.load;
-        if operations.is_none() && said.is_none() {
-            *said = Some(duration);
-            in_flight.get_or_insert(concurrency);
-        }
+        self.load.or_else(duration, concurrency);
     }
 
     /// The seed of chance.
     pub(super) fn seed(&self) -> Option<u64> {
-        self.load.seed
+        self.load.seed()
     }
 
     pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
@@ -272,19 +231,16 @@ impl RunFlags {
     }
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
-        let shapes = match self.load.shape.as_slice() {
-            [] => vec![Shape::new(self.load.processes, self.load.threads)?],
-            shapes => shapes.to_vec(),
-        };
-        let extent = Extent::new(self.load.operations, self.load.duration)?;
-        let seed = self.load.seed.unwrap_or_else(|| fastrand::u64(..));
+        let (shapes, extent, load_model) = (self.load.shapes()?, self.load.extent()?, self.load.model()?);
+        let seed = self.load.seed().unwrap_or_else(|| fastrand::u64(..));
         let plan = |shape| RunPlan {
             operation: self.task.given.operation_name.clone(),
             shape,
-            concurrency: self.load.concurrency.unwrap_or(NonZeroU32::MIN),
+            concurrency: self.load.concurrency(),
             extent,
             first: self.load.first,
-            load_model: LoadModel::Closed,
+            load_model: load_model.clone(),
+            warmup: self.load.warmup,
             start_jitter: self.load.start_jitter,
             seed,
             limits: Limits {

@@ -20,7 +20,9 @@ use crate::clock::Clock;
 use crate::metrics::{Outcome, Sample};
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::report::units::{count, counted, duration};
-use crate::task::{self, Compiler, Executor, Halt, Hook, Instance, Lane, Purpose, Surroundings, Task, TaskError};
+use crate::task::{
+    self, Compiler, Executor, Halt, Hook, Instance, Lane, Purpose, Surroundings, Task, TaskError, Ticket,
+};
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
@@ -80,7 +82,8 @@ impl Test {
             concurrency: NonZeroU32::MIN,
             extent: Extent::new(Some(self.operations.get()), None)?,
             first: self.number,
-            load_model: LoadModel::Closed,
+            load_model: LoadModel::default(),
+            warmup: None,
             start_jitter: std::time::Duration::ZERO,
             seed: 0,
             limits: self.task.limits.limits(),
@@ -151,10 +154,11 @@ impl Session<'_> {
                 *(if sample.outcome == Outcome::Ok { &mut ok } else { &mut not_ok }) += 1;
                 shown = show_operation(&sample);
             };
+            let ticket = Ticket { number, due_ns: None };
             // Nobody cuts it: there is no other thread that could.
             let _ = match self.task.lane() {
-                Lane::Compute => instance.call(number, &self.clock, &mut show),
-                Lane::Io => instance.call_async(number, &self.clock, &mut show).await,
+                Lane::Compute => instance.call(ticket, &self.clock, &mut show),
+                Lane::Io => instance.call_async(ticket, &self.clock, &mut show).await,
             };
             shown?;
             show_backtrace(&instance)?;

@@ -23,7 +23,8 @@ pub(super) fn call(
     let mut worker = Worker::launch(0, events_in)?;
     let plan = WorkerPlan {
         run: plan.clone(),
-        first_thread: 0,
+        place: 0,
+        joins: None,
         machine_code: compiled.machine_code.clone(),
         addresses: resolve::ask(plan.grants.network.names()),
     };

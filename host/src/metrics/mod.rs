@@ -4,9 +4,11 @@
 //! parts merge with `+=`, in any order, to what one observer of everything would have counted. The exception is said
 //! in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the order.
 
+mod health;
 mod histogram;
 mod network;
 mod recorder;
+mod scheduled;
 mod spans;
 mod timeline;
 
@@ -17,9 +19,11 @@ use std::ops::AddAssign;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
+pub use health::{Health, HealthLog};
 pub use histogram::{HIGHEST_NS, Histogram};
 pub use network::NetworkCounts;
 pub use recorder::Recorder;
+pub use scheduled::Scheduled;
 pub use spans::{Span, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
@@ -73,6 +77,8 @@ impl AddAssign<TimeSplit> for TimeSplit {
 pub struct Sample<'a> {
     /// The operation's number.
     pub number: u64,
+    /// When it was due; `None` in a closed run, where an operation is due when it starts.
+    pub due_ns: Option<u64>,
     /// When the guest call began.
     pub start_ns: u64,
     /// When it ended.
@@ -109,7 +115,7 @@ pub struct ResultMetrics {
     pub first_number: u64,
     /// Why they failed: how often each reason was given.
     pub reasons: BTreeMap<String, u64>,
-    /// How long they took.
+    /// How long they took, from when they were due.
     pub latency: Histogram,
     /// How long their parts took.
     pub spans: Spans,
@@ -143,6 +149,8 @@ pub struct Metrics {
     folded: u64,
     /// What their requests did on the network.
     pub network: NetworkCounts,
+    /// How they kept to their schedule; nothing in a closed run.
+    pub scheduled: Scheduled,
     #[serde(skip)]
     index: Index,
 }
@@ -150,7 +158,7 @@ pub struct Metrics {
 impl Metrics {
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.results.is_empty()
+        self.results.is_empty() && self.scheduled.is_empty()
     }
 
     /// One entry per result and outcome, in the order in which they were first seen. A bucket of the timeline counts
@@ -179,7 +187,13 @@ impl Metrics {
         self.folded
     }
 
-    /// The durations of all operations.
+    /// Counts slots that were due at `due_ns` and never started.
+    pub fn drop_slots(&mut self, due_ns: u64, slots: u64) {
+        self.scheduled.dropped += slots;
+        self.timeline.drop_slots(due_ns, slots);
+    }
+
+    /// The durations of all operations, from when they were due.
     pub fn latency(&self) -> Histogram {
         let mut all = Histogram::default();
         self.results.iter().for_each(|of_result| all += &of_result.latency);
@@ -234,6 +248,7 @@ impl AddAssign<&Metrics> for Metrics {
     fn add_assign(&mut self, other: &Metrics) {
         self.folded += other.folded;
         self.network += &other.network;
+        self.scheduled += &other.scheduled;
         let ids: Vec<usize> = other
             .results
             .iter()

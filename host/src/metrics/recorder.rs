@@ -16,6 +16,8 @@ pub struct Recorder {
     now_length_ns: u64,
     /// Operations that began in it.
     started: u64,
+    /// The longest time from due to start of those that ended in it.
+    worst_lag_ns: u64,
     /// What of the window is not yet added to the metrics; nothing where its start is behind its end.
     window: Window,
 }
@@ -38,7 +40,7 @@ const NO_WINDOW: Window = Window { first_start_ns: u64::MAX, last_end_ns: 0 };
 impl Default for Recorder {
     fn default() -> Self {
         let (metrics, now) = Default::default();
-        Self { metrics, now, now_begins_ns: 0, now_length_ns: 0, started: 0, window: NO_WINDOW }
+        Self { metrics, now, now_begins_ns: 0, now_length_ns: 0, started: 0, worst_lag_ns: 0, window: NO_WINDOW }
     }
 }
 
@@ -56,7 +58,13 @@ impl Recorder {
         }
         let ended = &mut self.now[id];
         ended.first_number = ended.first_number.min(number);
-        ended.latency.record(end_ns - start_ns);
+        match sample.due_ns {
+            None => ended.latency.record(end_ns - start_ns),
+            Some(due_ns) => {
+                ended.latency.record(end_ns - due_ns);
+                self.keep_to_schedule(start_ns - due_ns, end_ns - start_ns);
+            }
+        }
         match start_ns >= self.now_begins_ns {
             true => self.started += 1,
             false => self.metrics.timeline.start(start_ns, 1),
@@ -78,6 +86,12 @@ impl Recorder {
         if let Some(split) = sample.split {
             of_result.split += *split;
         }
+    }
+
+    fn keep_to_schedule(&mut self, lag_ns: u64, service_ns: u64) {
+        self.metrics.scheduled.lag.record(lag_ns);
+        self.metrics.scheduled.service.record(service_ns);
+        self.worst_lag_ns = self.worst_lag_ns.max(lag_ns);
     }
 
     /// What was counted since this was last asked.
@@ -106,6 +120,9 @@ impl Recorder {
         let window = std::mem::replace(&mut self.window, NO_WINDOW);
         if window.first_start_ns <= window.last_end_ns {
             self.metrics.widen(window);
+        }
+        if self.worst_lag_ns > 0 {
+            self.metrics.timeline.lag(self.now_begins_ns, std::mem::take(&mut self.worst_lag_ns));
         }
         if self.started > 0 {
             self.metrics.timeline.start(self.now_begins_ns, std::mem::take(&mut self.started));

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 struct Operation {
     number: u64,
+    lag_ns: Option<u64>,
     start_ns: u64,
     service_ns: u64,
     outcome: Outcome,
@@ -23,6 +24,7 @@ fn count(operations: &[Operation]) -> Metrics {
         }
         recorder.record(&Sample {
             number: operation.number,
+            due_ns: operation.lag_ns.map(|lag_ns| operation.start_ns.saturating_sub(lag_ns)),
             start_ns: operation.start_ns,
             end_ns: operation.start_ns + operation.service_ns,
             outcome: operation.outcome,
@@ -38,9 +40,11 @@ fn count(operations: &[Operation]) -> Metrics {
 fn operation() -> impl Strategy<Value = Operation> {
     let outcome = prop::sample::select(vec![Outcome::Ok, Outcome::Failed, Outcome::Trapped, Outcome::TimedOut]);
     let span = prop::option::of(("[ab]", 0..1_000_000_u64));
-    let fields = (any::<u64>(), 0..400_000_000_000_u64, 0..5_000_000_000_u64, outcome, "[a-c]", span);
-    fields.prop_map(|(number, start_ns, service_ns, outcome, result, span)| Operation {
+    let start = (prop::option::of(0..1_000_000_000_u64), 0..400_000_000_000_u64);
+    let fields = (any::<u64>(), start, 0..5_000_000_000_u64, outcome, "[a-c]", span);
+    fields.prop_map(|(number, (lag_ns, start_ns), service_ns, outcome, result, span)| Operation {
         number,
+        lag_ns,
         start_ns,
         service_ns,
         outcome,
@@ -71,10 +75,10 @@ fn facts(metrics: &Metrics) -> impl PartialEq + std::fmt::Debug + use<> {
                 .map(|(id, r)| (r.result.clone(), r.outcome, bucket.results.get(id).copied().unwrap_or(0)))
                 .collect();
             by_result.sort();
-            (start_ns, bucket.started, bucket.latency.clone(), by_result)
+            (start_ns, bucket.started, bucket.worst_lag_ns, bucket.latency.clone(), by_result)
         })
         .collect();
-    (results, metrics.timeline().interval_ns(), buckets, metrics.window(), metrics.folded())
+    (results, metrics.timeline().interval_ns(), buckets, metrics.window(), metrics.folded(), metrics.scheduled.clone())
 }
 
 proptest! {
@@ -119,7 +123,16 @@ proptest! {
 }
 
 fn returning(number: u64, result: String) -> Operation {
-    Operation { number, start_ns: number, service_ns: 1, outcome: Outcome::Ok, result, reason: None, span: None }
+    Operation {
+        number,
+        lag_ns: None,
+        start_ns: number,
+        service_ns: 1,
+        outcome: Outcome::Ok,
+        result,
+        reason: None,
+        span: None,
+    }
 }
 
 #[test]

@@ -15,6 +15,10 @@ pub const MAX_BUCKETS: usize = 300;
 pub struct Bucket {
     /// Operations that began in it.
     pub started: u64,
+    /// Slots that were due in it and never started.
+    pub dropped: u64,
+    /// The longest time from due to start, of those that ended in it, in nanoseconds; zero in a closed run.
+    pub worst_lag_ns: u64,
     /// The durations of those that ended in it.
     pub latency: Histogram,
     /// How many ended in it, by the result's place in [`Metrics::results`](super::Metrics::results); a result that is
@@ -33,6 +37,8 @@ impl Bucket {
     /// Adds `other`, whose result `i` is our result `ids[i]`.
     fn merge(&mut self, other: &Bucket, ids: impl Fn(usize) -> usize) {
         self.started += other.started;
+        self.dropped += other.dropped;
+        self.worst_lag_ns = self.worst_lag_ns.max(other.worst_lag_ns);
         self.latency += &other.latency;
         for (id, &operations) in other.results.iter().enumerate().filter(|&(_, &operations)| operations > 0) {
             self.count(ids(id), operations);
@@ -68,6 +74,17 @@ impl Timeline {
     /// Counts operations that began at `ns`.
     pub(super) fn start(&mut self, ns: u64, operations: u64) {
         self.bucket_at(ns).started += operations;
+    }
+
+    /// Counts slots that were due at `ns` and never started.
+    pub(super) fn drop_slots(&mut self, ns: u64, slots: u64) {
+        self.bucket_at(ns).dropped += slots;
+    }
+
+    /// Notes a time from due to start, of an operation that ended at about `ns`.
+    pub(super) fn lag(&mut self, ns: u64, lag_ns: u64) {
+        let worst = &mut self.bucket_at(ns).worst_lag_ns;
+        *worst = lag_ns.max(*worst);
     }
 
     /// Counts operations with the result `id` and these durations, which ended at about `ns`: in the base interval that

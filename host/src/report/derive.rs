@@ -10,19 +10,19 @@ use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Total,
+    StartupReport, Summary, TimelineReport, Total, health,
 };
 use crate::metrics::{Cut, Histogram, Metrics, OTHER, Outcome, TimeSplit};
-use crate::plan::LoadModel;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
 const SAMPLES_FOR_P99_9: u64 = 1_000;
 
 /// The report on one run.
-pub(super) fn run(record: &RunRecord) -> RunReport {
+pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let RunRecord { metrics, plan, .. } = record;
     let elapsed_ns = elapsed_ns(metrics);
     let latency = summary(&metrics.latency());
+    let is_open = plan.load_model.open().is_some();
     RunReport {
         task: record.task.clone(),
         plan: PlanReport::from(plan),
@@ -37,21 +37,20 @@ pub(super) fn run(record: &RunRecord) -> RunReport {
             setup: record.startup.setup.map(nanos),
         },
         drain_ns: plan.extent.duration().map(|duration| elapsed_ns.saturating_sub(nanos(duration))),
-        warmup: None,
+        warmup: record.warmup,
         operations: counts(record),
         cut: cut(record),
         folded: metrics.folded(),
         throughput: rate(metrics.completed(), window_ns(metrics)),
-        service_ns: latency.clone(),
+        service_ns: if is_open { summary(&metrics.scheduled.service) } else { latency.clone() },
         latency_ns: latency,
-        schedule_lag_ns: match plan.load_model {
-            LoadModel::Closed => None,
-        },
+        schedule_lag_ns: is_open.then(|| summary(&metrics.scheduled.lag)),
         time: time(metrics),
         results: results(metrics, window_ns(metrics)),
         network: network(metrics),
-        timeline: timeline(metrics, elapsed_ns),
-        workers: record.workers.clone(),
+        timeline: timeline(record, elapsed_ns),
+        workers: record.workers.iter().map(health::worker).collect(),
+        generator: health::generator(record, cpus),
         faults: record.faults.clone(),
     }
 }
@@ -90,7 +89,7 @@ fn counts(record: &RunRecord) -> Counts {
         failed: of(Outcome::Failed),
         trapped: of(Outcome::Trapped),
         timed_out: of(Outcome::TimedOut),
-        dropped: 0,
+        dropped: record.dropped,
         lost: record.lost,
         in_flight: record.in_flight.len() as u64,
     }
@@ -181,13 +180,17 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
     })
 }
 
-fn timeline(metrics: &Metrics, elapsed_ns: u64) -> TimelineReport {
+fn timeline(record: &RunRecord, elapsed_ns: u64) -> TimelineReport {
+    let metrics = &record.metrics;
+    let lag = |ns: u64| record.plan.load_model.open().map(|_| ns);
     let interval_ns = metrics.timeline().interval_ns();
     let first_ns = metrics.timeline().buckets().next().map_or(0, |(start_ns, _)| start_ns);
     let empty = (0..first_ns / interval_ns).map(|i| BucketReport {
         start_ns: i * interval_ns,
         partial: false,
         started: 0,
+        dropped: 0,
+        lag_ns: lag(0),
         completed: 0,
         failed: 0,
         latency_ns: summary(&Histogram::default()),
@@ -201,6 +204,8 @@ fn timeline(metrics: &Metrics, elapsed_ns: u64) -> TimelineReport {
             start_ns,
             partial: start_ns + interval_ns > elapsed_ns,
             started: bucket.started,
+            dropped: bucket.dropped,
+            lag_ns: lag(bucket.worst_lag_ns),
             completed: bucket.latency.count(),
             failed: by_result().filter(|(result, _)| result.outcome != Outcome::Ok).map(|(_, &n)| n).sum(),
             latency_ns: summary(&bucket.latency),

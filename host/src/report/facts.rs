@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::Warmup;
 use crate::fault::Fault;
-use crate::metrics::{Cut, Metrics};
+use crate::metrics::{Cut, HealthLog, Metrics};
 use crate::plan::RunPlan;
 use crate::task::Lane;
 
@@ -22,18 +23,22 @@ pub struct RunRecord {
     pub stopped: bool,
     /// Where the time before went.
     pub startup: Startup,
+    /// What ran before and was not counted.
+    pub warmup: Option<Warmup>,
     /// What was counted.
     pub metrics: Metrics,
     /// Operations that were due, by the books on their numbers.
     pub offered: u64,
+    /// Operations that were due and never started.
+    pub dropped: u64,
     /// Operations that were handed out and never confirmed.
     pub lost: u64,
     /// Operations that were in flight when the run was stopped, and were cut; not among those counted.
     pub in_flight: Vec<Cut>,
     /// Operations that ran beyond the run's duration, until their deadline; counted, as timed out.
     pub overtime: Vec<Cut>,
-    /// The worker processes, in the order in which they ended.
-    pub workers: Vec<WorkerFacts>,
+    /// The worker processes, in the order in which they were launched.
+    pub workers: Vec<WorkerRecord>,
     /// What went wrong besides operations.
     pub faults: Vec<Fault>,
 }
@@ -71,8 +76,8 @@ pub struct Startup {
 }
 
 /// What one worker process did and used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkerFacts {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerRecord {
     /// Its process identifier.
     pub process: u32,
     /// Its threads.
@@ -83,6 +88,8 @@ pub struct WorkerFacts {
     pub cpu_ns: Option<u64>,
     /// The most memory it had resident at once; unknown where it died.
     pub peak_rss_bytes: Option<u64>,
+    /// How it was over time.
+    pub health: HealthLog,
 }
 
 /// Where the runs ran.

@@ -5,6 +5,7 @@
 
 mod derive;
 mod facts;
+mod health;
 pub mod json;
 pub mod text;
 pub mod units;
@@ -16,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::metrics::{Cut, Outcome, TimeSplit};
-use crate::plan::{HttpPlan, LoadModel, RunPlan};
-pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerFacts};
+use crate::plan::{Arrivals, Extent, HttpPlan, LoadModel, RunPlan, Stage};
+pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
 use verdict::Verdict;
 
 /// The version of the report's format.
@@ -103,7 +104,10 @@ pub struct RunReport {
     /// Over time.
     pub timeline: TimelineReport,
     /// By worker process.
-    pub workers: Vec<WorkerFacts>,
+    pub workers: Vec<WorkerReport>,
+    /// Whether the machine that the run ran on was its limit, and not the task's target.
+    #[serde(default)]
+    pub generator: Generator,
     /// What went wrong besides operations.
     pub faults: Vec<Fault>,
 }
@@ -122,7 +126,28 @@ pub struct PlanReport {
     /// Operations in flight per thread.
     pub concurrency: u32,
     /// When operations start.
-    pub load_model: LoadModel,
+    pub load_model: ModelName,
+    /// Operations per second at the beginning; null in a closed run.
+    #[serde(default)]
+    pub rate: Option<f64>,
+    /// How slots lie within the rate; null in a closed run.
+    #[serde(default)]
+    pub arrivals: Option<Arrivals>,
+    /// How the rate changes, evenly within each; none in a closed run.
+    #[serde(default)]
+    pub stages: Vec<StageReport>,
+    /// Operations that may be due and not yet ended; null is no limit.
+    #[serde(default)]
+    pub max_in_flight: Option<u64>,
+    /// The shortest and the longest time between two operations of an instance; null where there is none.
+    #[serde(default)]
+    pub pause_ns: Option<(u64, u64)>,
+    /// The time within which instances begin one after the other.
+    #[serde(default)]
+    pub ramp_ns: u64,
+    /// Operations, or time, before the run that are not counted.
+    #[serde(default)]
+    pub warmup: Option<WarmupPlan>,
     /// The first number.
     pub first: u64,
     /// By how much threads began later, at most.
@@ -151,6 +176,34 @@ pub struct PlanReport {
     pub http: HttpPlan,
     /// The data file.
     pub data: Option<String>,
+}
+
+/// The name of a load model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelName {
+    /// Each instance starts its next operation when its last one ended.
+    Closed,
+    /// Operations start on a schedule.
+    Open,
+}
+
+/// A stage of an open run's schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// How long it is.
+    pub duration_ns: u64,
+    /// The rate at its end, in operations per second.
+    pub rate: f64,
+}
+
+/// How long operations run before the run; one of the two is null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmupPlan {
+    /// How many.
+    pub operations: Option<u64>,
+    /// For how long.
+    pub duration_ns: Option<u64>,
 }
 
 /// Where the time before a run went, in nanoseconds.
@@ -325,6 +378,12 @@ pub struct BucketReport {
     pub partial: bool,
     /// Operations that began in it.
     pub started: u64,
+    /// Slots that were due in it and never started.
+    #[serde(default)]
+    pub dropped: u64,
+    /// The longest time from due to start, of those that ended in it; null in a closed run.
+    #[serde(default)]
+    pub lag_ns: Option<u64>,
     /// Operations that ended in it.
     pub completed: u64,
     /// Of those, how many were not ok.
@@ -335,6 +394,46 @@ pub struct BucketReport {
     pub results: BTreeMap<String, u64>,
 }
 
+/// What one worker process did and used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// Its process identifier.
+    pub process: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// The operations it completed.
+    pub operations: u64,
+    /// Processor time, user and system; unknown where it died.
+    pub cpu_ns: Option<u64>,
+    /// The most memory it had resident at once; unknown where it died.
+    pub peak_rss_bytes: Option<u64>,
+    /// How it was over time.
+    #[serde(default)]
+    pub timeline: Vec<HealthReport>,
+}
+
+/// How a worker was, from the last entry to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HealthReport {
+    /// When it was looked at, from the run's beginning.
+    pub at_ns: u64,
+    /// Processors that it kept busy.
+    pub cpu: f64,
+    /// Memory that it had resident.
+    pub rss_bytes: u64,
+    /// The longest time from due to start; zero in a closed run.
+    pub lag_ns: u64,
+}
+
+/// What the run says of the machine that it ran on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generator {
+    /// Whether the machine was the limit.
+    pub limited: bool,
+    /// Why, and what else kept operations waiting on this side, in words.
+    pub reasons: Vec<String>,
+}
+
 impl Report {
     /// Derives a report from what is known of some runs.
     pub fn new(environment: Environment, records: &[RunRecord]) -> Self {
@@ -342,10 +441,10 @@ impl Report {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
             partial: records.iter().any(|record| record.stopped),
-            environment,
             total: derive::total(records),
-            runs: records.iter().map(derive::run).collect(),
+            runs: records.iter().map(|record| derive::run(record, environment.cpus)).collect(),
             verdicts: Vec::new(),
+            environment,
         }
     }
 
@@ -355,15 +454,44 @@ impl Report {
     }
 }
 
+impl From<&Stage> for StageReport {
+    fn from(stage: &Stage) -> Self {
+        Self { duration_ns: derive::nanos(stage.duration), rate: stage.to.get() }
+    }
+}
+
+impl From<Extent> for WarmupPlan {
+    fn from(extent: Extent) -> Self {
+        Self { operations: extent.operations(), duration_ns: extent.duration().map(derive::nanos) }
+    }
+}
+
 impl From<&RunPlan> for PlanReport {
     fn from(plan: &RunPlan) -> Self {
+        let (open, closed) = match &plan.load_model {
+            LoadModel::Closed(closed) => (None, Some(closed)),
+            LoadModel::Open(open) => (Some(open), None),
+        };
+        let pause = closed.map(|closed| closed.pause);
         Self {
             operations: plan.extent.operations(),
             duration_ns: plan.extent.duration().map(derive::nanos),
             processes: plan.shape.processes,
             threads: plan.shape.threads,
             concurrency: plan.concurrency.get(),
-            load_model: plan.load_model,
+            load_model: match &plan.load_model {
+                LoadModel::Closed(_) => ModelName::Closed,
+                LoadModel::Open(_) => ModelName::Open,
+            },
+            rate: open.map(|open| open.from.get()),
+            arrivals: open.map(|open| open.arrivals),
+            stages: open.iter().flat_map(|open| &open.stages).map(StageReport::from).collect(),
+            max_in_flight: open.and_then(|open| open.max_in_flight).map(u64::from),
+            pause_ns: pause
+                .map(|pause| (derive::nanos(pause.least), derive::nanos(pause.most)))
+                .filter(|&(_, most)| most > 0),
+            ramp_ns: closed.map_or(0, |closed| derive::nanos(closed.ramp)),
+            warmup: plan.warmup.map(WarmupPlan::from),
             first: plan.first,
             start_jitter_ns: derive::nanos(plan.start_jitter),
             seed: plan.seed,

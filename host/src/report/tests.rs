@@ -1,12 +1,12 @@
 //! Reports on a run that is made up, figure by figure.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::fault::FaultKind;
-use crate::metrics::{Metrics, Recorder, Sample, Spans};
-use crate::plan::{Expect, Extent, Grants, HttpPlan, Limits, Shape};
+use crate::metrics::{Health, HealthLog, Metrics, Recorder, Sample, Spans};
+use crate::plan::{Expect, Extent, Grants, HttpPlan, Limits, Open, Rate, Shape};
 use crate::task::Lane;
 
 pub(super) fn environment() -> Environment {
@@ -30,7 +30,8 @@ pub(super) fn record(threads: u32) -> RunRecord {
             http: HttpPlan::default(),
             extent: Extent::new(Some(2_003), Some(Duration::from_millis(400))).unwrap(),
             first: 0,
-            load_model: LoadModel::Closed,
+            load_model: LoadModel::default(),
+            warmup: None,
             start_jitter: Duration::ZERO,
             seed: 7,
             limits: Limits { timeout: Some(Duration::from_secs(60)), max_memory: 512 << 20, recycle: None },
@@ -48,17 +49,20 @@ pub(super) fn record(threads: u32) -> RunRecord {
             instantiate: Duration::from_micros(130),
             setup: Some(Duration::from_micros(12)),
         },
-        metrics: metrics(),
+        metrics: metrics(ModelName::Closed),
         offered: 2_003,
         lost: 3,
         in_flight: Vec::new(),
+        warmup: None,
+        dropped: 0,
         overtime: vec![Cut { number: 1_902, age_ns: 119_020 }],
-        workers: vec![WorkerFacts {
+        workers: vec![WorkerRecord {
             process: 4711,
             threads,
             operations: 2_000,
             cpu_ns: Some(400_000_000),
             peak_rss_bytes: Some(30 << 20),
+            health: HealthLog::default(),
         }],
         faults: vec![Fault {
             kind: FaultKind::WorkerDied,
@@ -69,7 +73,29 @@ pub(super) fn record(threads: u32) -> RunRecord {
     }
 }
 
-fn metrics() -> Metrics {
+/// The same as an open run, that a slow target, and a machine that was busy, kept from its schedule.
+pub(super) fn open_record() -> RunRecord {
+    let mut record = record(1);
+    let stages = vec![Stage { duration: Duration::from_millis(400), to: Rate::per_second(6_000.0).unwrap() }];
+    let from = Rate::per_second(4_000.0).unwrap();
+    let open = Open { arrivals: Arrivals::Poisson, from, stages, max_in_flight: NonZeroU64::new(100) };
+    record.plan.load_model = LoadModel::Open(open);
+    record.plan.warmup = Some(Extent::new(Some(50), None).unwrap());
+    record.warmup = Some(Warmup { operations: 50, elapsed_ns: 12_000_000 });
+    record.metrics = metrics(ModelName::Open);
+    record.metrics.drop_slots(300_000_000, 40);
+    record.metrics.scheduled.waited = 900;
+    record.metrics.scheduled.late = 30;
+    record.dropped = 40;
+    record.offered += 40;
+    for second in 1..5 {
+        let (at_ns, cpu_ns) = (second * 1_000_000_000, second * 1_950_000_000);
+        record.workers[0].health.note(Health { at_ns, cpu_ns, rss_bytes: 30 << 20, worst_lag_ns: 40_000 });
+    }
+    record
+}
+
+fn metrics(model: ModelName) -> Metrics {
     let mut recorder = Recorder::default();
     for number in 0..2_000_u64 {
         let (outcome, result, reason) = match number % 100 {
@@ -85,18 +111,24 @@ fn metrics() -> Metrics {
         }
         let start_ns = number * 250_000;
         let end_ns = start_ns + 100_000 + number * 10;
-        recorder.record(&Sample { number, start_ns, end_ns, outcome, result, reason, spans: &spans, split: None });
+        let (due_ns, split) = ((model == ModelName::Open).then(|| start_ns - 40_000.min(start_ns)), None);
+        recorder.record(&Sample { number, due_ns, start_ns, end_ns, outcome, result, reason, spans: &spans, split });
     }
     recorder.take()
 }
 
 #[test]
 fn every_figure_of_the_json_report() {
-    let report = Report::new(environment(), &[record(4)]);
+    json_snapshot("closed", &record(4));
+    json_snapshot("open", &open_record());
+}
+
+fn json_snapshot(name: &str, record: &RunRecord) {
+    let report = Report::new(environment(), std::slice::from_ref(record));
     let mut json = serde_json::to_value(&report).unwrap();
     // The histograms' bytes are tested where they are made; here they would hide the rest.
     hide_histograms(&mut json);
-    insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+    insta::assert_snapshot!(name, serde_json::to_string_pretty(&json).unwrap());
 }
 
 #[test]

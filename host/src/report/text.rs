@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::units::{count, counted, duration, rate};
-use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use super::{ModelName, NetworkReport, PlanReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 use crate::metrics::{Outcome, TimeSplit};
-use crate::plan::LoadModel;
+use crate::plan::Arrivals;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -53,15 +53,17 @@ fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
 
 fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     let plan = &run.plan;
-    let model = match plan.load_model {
-        LoadModel::Closed => "closed model",
-    };
+    let model = model(plan);
     let shape = match plan.concurrency {
         1 => format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads),
         c => format!("{} x {} x {c} (processes x threads x in flight), {model}", plan.processes, plan.threads),
     };
     writeln!(to, "{BOLD}{}{BOLD:#}  {shape}", run.task.path)?;
     writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
+    if let Some(warmup) = run.warmup {
+        let operations = counted(warmup.operations, "operation");
+        writeln!(to, "warm-up     {operations} in {}, not counted", duration(warmup.elapsed_ns))?;
+    }
     let drain = run.drain_ns.filter(|&ns| ns > 0).map(|ns| format!(", of which {} draining", duration(ns)));
     writeln!(to, "total time  {}{}\n", duration(run.elapsed_ns), drain.unwrap_or_default())?;
     table(run.throughput, &run.latency_ns, &run.results, to)?;
@@ -84,6 +86,7 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
         )?;
     }
     run.network.iter().try_for_each(|network| network_lines(network, to))?;
+    schedule(run, to)?;
     for note in notes(run, clock_ns) {
         writeln!(to, "{note}")?;
     }
@@ -93,6 +96,61 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
         writeln!(to, "{BAD}fault: {}{times}{numbers}{BAD:#}", fault.message)?;
     }
     writeln!(to)
+}
+
+/// What decides when operations start.
+fn model(plan: &PlanReport) -> String {
+    let rest = |name: &str, time: String| format!(", {name} {time}");
+    match plan.load_model {
+        ModelName::Closed => {
+            let pause = plan.pause_ns.map(|(least, most)| match least == most {
+                true => rest("pause", duration(least)),
+                false => rest("pause", format!("{} to {}", duration(least), duration(most))),
+            });
+            let ramp = (plan.ramp_ns > 0).then(|| rest("ramp", duration(plan.ramp_ns)));
+            format!("closed model{}{}", pause.unwrap_or_default(), ramp.unwrap_or_default())
+        }
+        ModelName::Open => {
+            let rates = plan.rate.into_iter().chain(plan.stages.iter().map(|stage| stage.rate));
+            let rates: Vec<String> = rates.map(|of| format!("{}/s", rate(of))).collect();
+            let arrivals = match plan.arrivals {
+                Some(Arrivals::Poisson) => "Poisson",
+                _ => "constant",
+            };
+            format!("open model, {} {arrivals} arrivals", rates.join(" to "))
+        }
+    }
+}
+
+/// How an open run kept to its schedule, and what else is to be known of the machine that made the load.
+fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
+    if let Some(lag) = &run.schedule_lag_ns {
+        let Summary { p50, p99, max, .. } = &run.service_ns;
+        writeln!(
+            to,
+            "service     p50 {}, p99 {}, max {}, from start to end; the table counts from when operations were due",
+            time(*p50),
+            time(*p99),
+            time(*max)
+        )?;
+        writeln!(
+            to,
+            "lag         p50 {}, p99 {}, max {}, from due to start",
+            time(lag.p50),
+            time(lag.p99),
+            time(lag.max)
+        )?;
+        if run.operations.dropped > 0 {
+            let dropped = count(run.operations.dropped);
+            let offered = count(run.operations.offered);
+            writeln!(to, "{BAD}dropped     {dropped} of {offered} were due and never started{BAD:#}")?;
+        }
+    }
+    if run.generator.limited {
+        writeln!(to, "{BAD}generator-limited: the machine that made the load was the limit, not the target{BAD:#}")?;
+    }
+    run.generator.reasons.iter().try_for_each(|reason| writeln!(to, "generator   {reason}"))
 }
 
 fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
@@ -271,7 +329,7 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::tests::{environment, record};
+    use crate::report::tests::{environment, open_record, record};
     use crate::report::{Report, text};
 
     fn plain(report: &Report) -> String {
@@ -292,6 +350,11 @@ mod tests {
         report.verdicts = vec![expression.judge(1, &report.runs[1])];
         report.partial = true;
         insta::assert_snapshot!(plain(&report));
+    }
+
+    #[test]
+    fn an_open_run_that_could_not_keep_to_its_schedule() {
+        insta::assert_snapshot!(plain(&Report::new(environment(), &[open_record()])));
     }
 
     #[test]

@@ -57,11 +57,16 @@ impl Halt {
                 let _ = self.0.woken.wait_timeout_while(asleep, duration, |()| !self.is_stopped());
             }
             Lane::Io => {
-                tokio::select! {
-                    () = tokio::time::sleep(duration) => {}
-                    () = self.reached(STOPPED) => {}
-                }
+                self.or_stopped(tokio::time::sleep(duration)).await;
             }
+        }
+    }
+
+    /// Waits, in the I/O lane, until `wait` is over, or until the stop; then there is nothing.
+    pub async fn or_stopped<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            waited = wait => Some(waited),
+            () = self.reached(STOPPED) => None,
         }
     }
 

@@ -38,6 +38,15 @@ pub struct Instance {
     woken: Arc<Woken>,
 }
 
+/// An operation that is to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its number.
+    pub number: u64,
+    /// When it was due, by the clock that it is timed by; `None` in a closed run.
+    pub due_ns: Option<u64>,
+}
+
 enum Operation {
     Plain(TypedFunc<(u64,), (String,)>),
     Fallible(TypedFunc<(u64,), (Result<String, String>,)>),
@@ -108,23 +117,23 @@ impl Instance {
     /// A plain function beside [`call_async`](Self::call_async), though a future that never waits would do: a future
     /// copies what it captures, which is a measurable part of a short operation's cost.
     #[inline]
-    pub fn call(&mut self, number: u64, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
+    pub fn call(&mut self, ticket: Ticket, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
         match self.operation {
-            Operation::Plain(operation) => self.call_as(operation, number, clock, count),
-            Operation::Fallible(operation) => self.call_as(operation, number, clock, count),
+            Operation::Plain(operation) => self.call_as(operation, ticket, clock, count),
+            Operation::Fallible(operation) => self.call_as(operation, ticket, clock, count),
         }
     }
 
     /// The same for a task of the I/O lane, on the thread's runtime.
     pub async fn call_async(
         &mut self,
-        number: u64,
+        ticket: Ticket,
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
         match self.operation {
-            Operation::Plain(operation) => self.call_async_as(operation, number, clock, count).await,
-            Operation::Fallible(operation) => self.call_async_as(operation, number, clock, count).await,
+            Operation::Plain(operation) => self.call_async_as(operation, ticket, clock, count).await,
+            Operation::Fallible(operation) => self.call_async_as(operation, ticket, clock, count).await,
         }
     }
 
@@ -132,23 +141,23 @@ impl Instance {
     fn call_as<R: Returned>(
         &mut self,
         operation: TypedFunc<(u64,), R>,
-        number: u64,
+        ticket: Ticket,
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
         self.ready();
         let start_ns = clock.elapsed_ns();
-        let returned = operation.call(&mut self.store, (number,));
+        let returned = operation.call(&mut self.store, (ticket.number,));
         let end_ns = clock.elapsed_ns();
         // Looked at where it lies: a copy would be a measurable part of a short operation's cost.
         let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-        self.conclude(Times { number, start_ns, end_ns, split: None }, returned, count)
+        self.conclude(Times { ticket, start_ns, end_ns, split: None }, returned, count)
     }
 
     async fn call_async_as<R: Returned>(
         &mut self,
         operation: TypedFunc<(u64,), R>,
-        number: u64,
+        ticket: Ticket,
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
@@ -159,11 +168,11 @@ impl Instance {
         let mut split = TimeSplit::default();
         let start_ns = clock.elapsed_ns();
         let returned = {
-            let call = pin!(operation.call_async(&mut self.store, (number,)));
+            let call = pin!(operation.call_async(&mut self.store, (ticket.number,)));
             until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
         };
         let end_ns = clock.elapsed_ns();
-        self.conclude(Times { number, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
+        self.conclude(Times { ticket, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
     }
 
     /// Readies the store for the next operation.
@@ -187,15 +196,24 @@ impl Instance {
         returned: Result<Result<&str, &str>, Stopped<'_>>,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
-        let Times { number, start_ns, end_ns, split } = times;
+        let Times { ticket: Ticket { number, due_ns }, start_ns, end_ns, split } = times;
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
             self.backtrace = frames_of(stopped);
         }
         let current = &self.store.data().current;
         let (spans, reason) = (current.spans(), current.failure());
-        let sample =
-            |outcome, result, reason| Sample { number, start_ns, end_ns, outcome, result, reason, spans, split };
+        let sample = |outcome, result, reason| Sample {
+            number,
+            due_ns,
+            start_ns,
+            end_ns,
+            outcome,
+            result,
+            reason,
+            spans,
+            split,
+        };
         match returned {
             Ok(Ok(result)) if reason.is_none() => count(sample(Outcome::Ok, result, None)),
             Ok(Ok(result) | Err(result)) => count(sample(Outcome::Failed, result, reason)),
@@ -320,7 +338,7 @@ impl Instance {
 /// When an operation ran, which, and where its time went.
 #[derive(Clone, Copy)]
 struct Times<'a> {
-    number: u64,
+    ticket: Ticket,
     start_ns: u64,
     end_ns: u64,
     split: Option<&'a TimeSplit>,

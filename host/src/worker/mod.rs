@@ -3,14 +3,17 @@
 //! Owns the life of one worker, from the first frame to the last. Knows the controller only as frames on stdin and
 //! stdout; the end of stdin ends it, so that no worker outlives its controller.
 
+mod alarm;
+mod feed;
 mod lease;
+mod schedule;
 mod thread;
 
 use std::io::{self, BufReader};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, select, tick, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::capability::network::Network;
@@ -18,14 +21,20 @@ use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
+use crate::metrics::Health;
+use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Executor, Halt, Purpose, Surroundings, Task};
-use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
+use crate::wire::{self, Command, Delta, Message, PROTOCOL, Phase, Usage, WorkerPlan};
 use lease::Lease;
-use thread::Thread;
+use schedule::Schedule;
+use thread::{Start, Thread};
 
 /// How often the controller hears of what was counted: often enough for a person who watches, and for little to be
 /// lost with a worker.
 const DELTA_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the controller hears how the worker is, in deltas.
+const DELTAS_PER_LOOK: u32 = 10;
 
 /// A guest call needs half a MiB of stack at most (wasmtime's own bound), the rest is the host's.
 const STACK_SIZE: usize = 2 << 20;
@@ -42,8 +51,44 @@ enum Event {
     Need(u64),
     /// Something went wrong.
     Fault(Fault),
+    /// A thread has done its part of a phase.
+    Rests,
     /// A thread has ended.
     Ended,
+}
+
+/// A worker's part of one phase of the run.
+struct Stint {
+    phase: Phase,
+    plan: RunPlan,
+    source: Source,
+}
+
+/// Where the operations of a stint come from.
+enum Source {
+    /// The controller leases their numbers.
+    Lease(Lease),
+    /// They are dealt by their slots in the schedule.
+    Schedule(Box<Schedule>),
+}
+
+impl Stint {
+    fn new(phase: Phase, plan: RunPlan, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
+        let source = match &plan.load_model {
+            LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
+            LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, worker.joins))),
+        };
+        Self { phase, plan, source }
+    }
+
+    /// What the controller's books know `number` as.
+    #[inline]
+    fn known_as(&self, number: u64) -> u64 {
+        match &self.source {
+            Source::Lease(_) => number,
+            Source::Schedule(schedule) => schedule.index(number),
+        }
+    }
 }
 
 /// Runs a worker on this process's stdin and stdout, until the controller closes stdin.
@@ -160,17 +205,21 @@ impl Worker {
     /// Runs the threads from their instances to their ends.
     fn work(&self, commands: &Receiver<Command>, surroundings: &Surroundings) -> io::Result<Option<String>> {
         let (events_in, events) = unbounded();
-        let lease = Lease::new(self.plan.run.instances_per_process(), events_in.clone());
+        let warming = self.plan.run.warming().map(|plan| (Phase::Warmup, plan));
+        let phases = warming.into_iter().chain([(Phase::Run, self.plan.run.clone())]);
+        let stints: Vec<_> = phases.map(|(phase, plan)| Stint::new(phase, plan, &self.plan, &events_in)).collect();
+        let threads = self.plan.run.shape.threads;
+        let first_instance = u64::from(self.plan.place) * self.plan.run.instances_per_process();
         // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
-        let (start, starts) = crossbeam::channel::bounded(0);
+        let (start, starts) = bounded(0);
         std::thread::scope(|scope| {
-            for i in 0..self.plan.run.shape.threads {
+            for i in 0..threads {
                 let thread = Thread {
                     task: &self.task,
                     run: &self.plan.run,
-                    place: self.plan.first_thread + u64::from(i),
+                    place: u64::from(i),
+                    first_instance,
                     surroundings,
-                    lease: &lease,
                     events: events_in.clone(),
                     starts: starts.clone(),
                 };
@@ -179,8 +228,6 @@ impl Worker {
                     .stack_size(STACK_SIZE)
                     .spawn_scoped(scope, move || thread.run());
                 if let Err(error) = spawned {
-                    drop(start);
-                    lease.close();
                     return Ok(Some(format!("cannot start thread {i}: {error}{}", remedy(&error))));
                 }
             }
@@ -188,25 +235,37 @@ impl Worker {
             if let Some(reason) = self.await_instances(&events)? {
                 return Ok(Some(reason));
             }
-            let beginning = loop {
-                match commands.recv() {
-                    Ok(Command::Go { beginning }) => break beginning,
-                    Ok(Command::Lease(numbers)) => lease.add(numbers),
-                    Ok(Command::NoMore) => lease.close(),
+            loop {
+                let (phase, beginning) = match commands.recv() {
+                    Ok(Command::Go { phase, beginning }) => (phase, beginning),
+                    // An answer that came too late for the phase before.
+                    Ok(Command::Lease(_) | Command::NoMore) => continue,
                     // The threads wait for a start that will not come.
                     _ => std::process::exit(0),
+                };
+                let Some(stint) = stints.iter().find(|stint| stint.phase == phase) else { continue };
+                let clock = self.clock.since(beginning);
+                for _ in 0..threads {
+                    // A thread that is gone has said why.
+                    let _ = start.send(Start { stint, clock: clock.clone() });
                 }
-            };
-            let clock = self.clock.since(beginning);
-            for _ in 0..self.plan.run.shape.threads {
-                // A thread that is gone has said why.
-                let _ = start.send(clock.clone());
+                self.supervise(stint, &clock, commands, &events, &surroundings.halt)?;
+                if phase == Phase::Run {
+                    break;
+                }
+                wire::write(io::stdout(), &Message::Warm)?;
             }
-            std::thread::Builder::new()
-                .name("obey".into())
-                .spawn_scoped(scope, || obey_while_running(commands, &lease, &surroundings.halt))?;
-            self.pass_on(&events)?;
-            wire::write(io::stdout(), &Message::Done(usage()))?;
+            drop(start);
+            let mut ended = 0;
+            while ended < threads {
+                match events.recv() {
+                    Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
+                    Ok(Event::Ended) => ended += 1,
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+            self.say_last()?;
             Ok(None)
         })
     }
@@ -233,28 +292,58 @@ impl Worker {
         Ok(None)
     }
 
-    /// Passes on what the threads say, until the last of them has ended.
-    fn pass_on(&self, events: &Receiver<Event>) -> io::Result<()> {
+    /// Passes on what the threads say, and to them what the controller says, until the last of them rests.
+    fn supervise(
+        &self,
+        stint: &Stint,
+        clock: &Clock,
+        commands: &Receiver<Command>,
+        events: &Receiver<Event>,
+        halt: &Halt,
+    ) -> io::Result<()> {
         let ticks = tick(DELTA_INTERVAL);
         let mut running = self.plan.run.shape.threads;
         let mut delta = Delta::default();
+        let (mut deltas, mut worst_lag_ns) = (0, 0);
         while running > 0 {
             select! {
                 recv(events) -> event => match event {
-                    Ok(Event::Delta(part)) => delta += *part,
+                    Ok(Event::Delta(part)) => {
+                        worst_lag_ns = part.metrics.scheduled.lag.max().max(Some(worst_lag_ns)).unwrap_or_default();
+                        delta += *part;
+                    }
                     Ok(Event::Need(numbers)) => wire::write(io::stdout(), &Message::Need(numbers))?,
                     Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
-                    Ok(Event::Ended) => running -= 1,
-                    Ok(Event::Ready { .. } | Event::Refused(_)) => {}
+                    Ok(Event::Rests) => running -= 1,
+                    Ok(Event::Ready { .. } | Event::Refused(_) | Event::Ended) => {}
                     Err(_) => break,
+                },
+                recv(commands) -> command => if let Ok(command) = command {
+                    stint.obey(command, clock, halt);
                 },
                 recv(self.printed) -> line => if let Ok(line) = line {
                     wire::write(io::stdout(), &Message::Output(line))?;
                 },
-                recv(ticks) -> _ => send_delta(&mut delta)?,
+                recv(ticks) -> _ => {
+                    stint.tell(&mut delta);
+                    send_delta(&mut delta)?;
+                    deltas += 1;
+                    if deltas % DELTAS_PER_LOOK == 0 {
+                        let health = look(clock.elapsed_ns(), std::mem::take(&mut worst_lag_ns));
+                        wire::write(io::stdout(), &Message::Health(health))?;
+                    }
+                }
             }
         }
+        if let Source::Schedule(schedule) = &stint.source {
+            schedule.close();
+        }
+        stint.tell(&mut delta);
         send_delta(&mut delta)?;
+        wire::write(io::stdout(), &Message::Health(look(clock.elapsed_ns(), worst_lag_ns)))
+    }
+
+    fn say_last(&self) -> io::Result<()> {
         self.pass_on_output()?;
         if self.output.dropped() > 0 {
             let message =
@@ -262,7 +351,7 @@ impl Worker {
             let fault = Fault { kind: FaultKind::Output, message, times: 1, numbers: Vec::new() };
             wire::write(io::stdout(), &Message::Fault(fault))?;
         }
-        Ok(())
+        wire::write(io::stdout(), &Message::Done(usage()))
     }
 
     fn pass_on_output(&self) -> io::Result<()> {
@@ -277,20 +366,38 @@ fn send_delta(delta: &mut Delta) -> io::Result<()> {
     wire::write(io::stdout(), &Message::Delta(Box::new(std::mem::take(delta))))
 }
 
-/// Takes leases, and the stop, as they come.
-fn obey_while_running(commands: &Receiver<Command>, lease: &Lease, halt: &Halt) {
-    for command in commands {
-        match command {
-            Command::Lease(numbers) => lease.add(numbers),
-            Command::NoMore => lease.close(),
-            Command::Stop => {
+impl Stint {
+    /// Takes leases, and the stop, as they come.
+    fn obey(&self, command: Command, clock: &Clock, halt: &Halt) {
+        match (command, &self.source) {
+            (Command::Lease(numbers), Source::Lease(lease)) => lease.add(numbers),
+            (Command::NoMore, Source::Lease(lease)) => lease.close(),
+            (Command::Stop, source) => {
                 halt.stop();
-                lease.stop();
+                match source {
+                    Source::Lease(lease) => lease.stop(),
+                    Source::Schedule(schedule) => schedule.stop(clock.elapsed_ns()),
+                }
             }
-            Command::Cut => halt.cut(),
+            (Command::Cut, _) => halt.cut(),
             _ => {}
         }
     }
+
+    /// Adds what there is to tell of slots to `delta`.
+    fn tell(&self, delta: &mut Delta) {
+        if let Source::Schedule(schedule) = &self.source {
+            *delta += schedule.tell();
+        }
+    }
+}
+
+/// How this process is.
+fn look(at_ns: u64, worst_lag_ns: u64) -> Health {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    let rss_bytes = resident.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_default() * 1_024;
+    Health { at_ns, cpu_ns: usage().cpu_ns, rss_bytes, worst_lag_ns }
 }
 
 fn usage() -> Usage {

@@ -5,24 +5,25 @@
 //! handing on, making instances anew) happens outside.
 
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::Mutex;
 
-use super::Event;
-use super::lease::Lease;
+use super::alarm::{Alarm, Company};
+use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
+use super::{Event, Source, Stint};
 use crate::capability::network::take_counts;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
-use crate::pace::{Next, Pacer};
-use crate::plan::RunPlan;
+use crate::pace::Pacer;
+use crate::plan::{LoadModel, RunPlan};
 use crate::task::{Executor, Hook, Instance, Lane, Surroundings, Task, TaskError};
-use crate::wire::Delta;
+use crate::wire::{Delta, Phase};
 
 /// How often a thread hands on what it has counted.
 const HAND_ON_NS: u64 = 250_000_000;
@@ -31,27 +32,28 @@ const HAND_ON_NS: u64 = 250_000_000;
 /// lose.
 const LONG_NS: u64 = 10_000_000;
 
-/// Numbers are drawn in batches that take about this long: long enough that drawing costs nothing, short enough that
-/// no other thread misses them.
-const BATCH_NS: u64 = 1_000_000;
-
-/// The largest batch.
-const MAX_BATCH: u64 = 4_096;
-
 /// What one thread works with.
 pub(super) struct Thread<'a> {
     pub(super) task: &'a Task,
     pub(super) run: &'a RunPlan,
-    /// Its place among all threads of the run.
+    /// Its place among the threads of its process.
     pub(super) place: u64,
+    /// The place of the process's first instance among all those of the run.
+    pub(super) first_instance: u64,
     pub(super) surroundings: &'a Surroundings,
-    pub(super) lease: &'a Lease,
     pub(super) events: Sender<Event>,
-    pub(super) starts: Receiver<Clock>,
+    pub(super) starts: Receiver<Start<'a>>,
+}
+
+/// The start of a phase.
+#[derive(Clone)]
+pub(super) struct Start<'a> {
+    pub(super) stint: &'a Stint,
+    pub(super) clock: Clock,
 }
 
 impl Thread<'_> {
-    /// Makes its instances, waits for the start, runs until the numbers or the time end.
+    /// Makes its instances, waits for the starts, runs until the numbers or the time of the last phase end.
     pub(super) fn run(self) {
         let executor = match Executor::new(self.task.lane()) {
             Ok(executor) => executor,
@@ -61,15 +63,11 @@ impl Thread<'_> {
         };
         executor.run(async {
             match self.first_instances().await {
-                Ok(instances) => {
-                    // No start comes where another thread has no instance.
-                    let Ok(clock) = self.starts.recv() else { return };
-                    self.operate_all(instances, &clock).await;
-                    // What the last teardowns have done.
-                    let mut last = Delta::default();
-                    last.metrics.network = take_counts();
-                    if !last.is_empty() {
-                        self.tell(Event::Delta(Box::new(last)));
+                Ok(mut instances) => {
+                    // No start comes where another thread has no instance, and none after the last phase.
+                    while let Ok(start) = self.starts.recv() {
+                        instances = self.operate_all(instances, &start).await;
+                        self.tell(Event::Rests);
                     }
                     self.tell(Event::Ended);
                 }
@@ -96,78 +94,125 @@ impl Thread<'_> {
         Ok((instance, instantiate, setup))
     }
 
-    async fn operate_all(&self, instances: Vec<Instance>, clock: &Clock) {
+    /// Runs a phase; returns the instances that have come through it and have another one before them.
+    async fn operate_all(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
         let tally = Tally::default();
-        let first = self.place * instances.len() as u64;
-        let operating = instances
-            .into_iter()
-            .zip(first..)
-            .map(|(instance, place)| self.operate(instance, Pacer::new(self.run, place), clock, &tally));
+        let turn = match self.run.load_model.open().map(|_| self.alarm()).transpose() {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.fault(FaultKind::Setup, format!("a thread ended, as it has no timer: {error}{}", remedy(&error)));
+                return Vec::new();
+            }
+        };
+        let concurrency = u64::from(self.run.concurrency.get());
+        let operating = (self.place * concurrency..).zip(instances).map(|(place, instance)| {
+            let feed = self.feed(start, turn.as_ref(), place);
+            self.operate(instance, feed, start, &tally)
+        });
         // Each is polled when it was woken, and only then.
         let mut operating: FuturesUnordered<_> = operating.collect();
-        while operating.next().await.is_some() {}
+        let mut rested = Vec::new();
+        while let Some(instance) = operating.next().await {
+            rested.extend(instance);
+        }
+        // What the last teardowns have done.
+        let mut last = Delta::default();
+        last.metrics.network = take_counts();
+        if !last.is_empty() {
+            self.tell(Event::Delta(Box::new(last)));
+        }
+        rested
     }
 
-    /// Runs one operation after the other in one instance.
-    async fn operate(&self, mut instance: Instance, pacer: Pacer, clock: &Clock, tally: &Tally) {
-        let lane = self.task.lane();
-        let halt = &self.surroundings.halt;
-        let mut batch = Batch::default();
+    /// The instances of the thread take turns in waiting for it.
+    fn alarm(&self) -> std::io::Result<Mutex<Alarm>> {
+        let company = if self.run.concurrency.get() == 1 { Company::Alone } else { Company::Others };
+        Alarm::new(self.task.lane(), company).map(Mutex::new)
+    }
+
+    /// Where instance `place` of the process gets its operations from; nowhere, where the plan has no use for it.
+    fn feed<'f>(&'f self, start: &'f Start<'_>, turn: Option<&'f Mutex<Alarm>>, place: u64) -> Option<Feed<'f>> {
+        let (halt, clock, plan) = (&self.surroundings.halt, &start.clock, &start.stint.plan);
+        match (&start.stint.source, &plan.load_model) {
+            (Source::Lease(lease), LoadModel::Closed(closed)) => {
+                let pacer = Pacer::new(plan, closed, self.first_instance + place);
+                let (batch, lane) = (Batch::default(), self.task.lane());
+                Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock }))
+            }
+            (Source::Schedule(schedule), LoadModel::Open(open)) if place < plan.most_in_flight(open) => {
+                Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, idle_ns: 0 }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Runs one operation after the other in one instance; returns it where another phase follows.
+    async fn operate(
+        &self,
+        mut instance: Instance,
+        feed: Option<Feed<'_>>,
+        start: &Start<'_>,
+        tally: &Tally,
+    ) -> Option<Instance> {
+        let clock = &start.clock;
         let mut now_ns = clock.elapsed_ns();
-        while let Next::Due(due_ns) = pacer.next(now_ns)
-            && !halt.is_stopped()
-        {
-            if batch.left.is_empty() {
-                let Some(left) = self.lease.draw(lane, batch.next_size(now_ns)).await else { break };
-                now_ns = clock.elapsed_ns();
-                batch.begin(left, now_ns);
-                // Drawing may have taken any time.
-                continue;
-            }
-            if due_ns > now_ns {
-                halt.sleep(lane, Duration::from_nanos(due_ns - now_ns)).await;
-                now_ns = clock.elapsed_ns();
-                continue;
-            }
-            let is_worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
-            if is_worn || !instance.is_usable() {
-                match self.renew(instance).await {
-                    Ok(fresh) => instance = fresh,
+        if let Some(mut feed) = feed {
+            while feed.has_more(&mut now_ns).await {
+                let is_worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
+                if is_worn || !instance.is_usable() {
+                    match self.renew(instance).await {
+                        Ok(fresh) => instance = fresh,
+                        Err(error) => {
+                            feed.give_up();
+                            self.hand_on(tally, now_ns);
+                            self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
+                            return None;
+                        }
+                    }
+                    now_ns = clock.elapsed_ns();
+                }
+                let ticket = match feed.next(&mut now_ns).await {
+                    Ok(Some(ticket)) => ticket,
+                    Ok(None) => break,
                     Err(error) => {
-                        self.lease.put_back(batch.left);
-                        self.hand_on(tally, now_ns);
-                        return self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
+                        self.fault(FaultKind::Setup, format!("an instance ended, as its thread has no timer: {error}"));
+                        break;
+                    }
+                };
+                let ended = match self.task.lane() {
+                    Lane::Compute => instance.call(ticket, clock, &mut self.count_in(tally, start.stint)),
+                    Lane::Io => instance.call_async(ticket, clock, &mut self.count_in(tally, start.stint)).await,
+                };
+                match ended {
+                    Ok(end_ns) => now_ns = end_ns,
+                    Err(cut) => {
+                        tally.counted.borrow_mut().delta.in_flight.push(cut);
+                        break;
                     }
                 }
-                now_ns = clock.elapsed_ns();
-                continue;
-            }
-            let ended = match lane {
-                Lane::Compute => instance.call(batch.take(), clock, &mut self.count_in(tally)),
-                Lane::Io => instance.call_async(batch.take(), clock, &mut self.count_in(tally)).await,
-            };
-            match ended {
-                Ok(end_ns) => now_ns = end_ns,
-                Err(cut) => {
-                    tally.counted.borrow_mut().delta.in_flight.push(cut);
-                    break;
+                feed.ended(now_ns);
+                if now_ns >= tally.due_ns.get() {
+                    self.hand_on(tally, now_ns);
                 }
-            }
-            if now_ns >= tally.due_ns.get() {
-                self.hand_on(tally, now_ns);
             }
         }
         // Before the teardown, which may never end.
         self.hand_on(tally, now_ns);
-        self.tear_down(&mut instance).await;
+        match start.stint.phase {
+            Phase::Warmup => Some(instance),
+            Phase::Run => {
+                self.tear_down(&mut instance).await;
+                None
+            }
+        }
     }
 
     /// Counts one operation in `tally`.
     #[inline]
-    fn count_in(&self, tally: &Tally) -> impl FnMut(Sample<'_>) {
+    fn count_in(&self, tally: &Tally, stint: &Stint) -> impl FnMut(Sample<'_>) {
         move |sample: Sample<'_>| {
             let counted = &mut *tally.counted.borrow_mut();
-            counted.book(sample.number);
+            counted.book(sample.number, stint);
             match self.unexpected(&sample) {
                 None => counted.recorder.record(&sample),
                 Some(reason) => {
@@ -248,43 +293,11 @@ struct Counted {
 
 impl Counted {
     #[inline]
-    fn book(&mut self, number: u64) {
+    fn book(&mut self, number: u64, stint: &Stint) {
+        let number = stint.known_as(number);
         match self.delta.numbers.last_mut() {
             Some(last) if last.end == number => last.end += 1,
             _ => self.delta.numbers.push(number..number + 1),
         }
-    }
-}
-
-/// The numbers that an instance has drawn.
-#[derive(Default)]
-struct Batch {
-    left: Range<u64>,
-    begun_ns: u64,
-    size: u64,
-}
-
-impl Batch {
-    fn begin(&mut self, numbers: Range<u64>, now_ns: u64) {
-        self.left = numbers;
-        self.begun_ns = now_ns;
-    }
-
-    fn take(&mut self) -> u64 {
-        let number = self.left.start;
-        self.left.start += 1;
-        number
-    }
-
-    /// How many numbers to draw, given how long the last ones took.
-    fn next_size(&mut self, now_ns: u64) -> u64 {
-        let took_ns = (now_ns - self.begun_ns).max(1);
-        self.size = match self.size {
-            0 => 1,
-            size if took_ns <= BATCH_NS / 2 => (size * 2).min(MAX_BATCH),
-            size if took_ns > BATCH_NS => (size * BATCH_NS / took_ns).max(1),
-            size => size,
-        };
-        self.size
     }
 }

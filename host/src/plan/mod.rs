@@ -3,6 +3,8 @@
 //! Pure. A [`RunPlan`] cannot be built with figures that no run can have; whoever holds one need not check again. Knows
 //! no flag (that is `cli/`) and no wasmtime.
 
+mod load;
+
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Policy;
+pub use load::{Arrivals, Closed, Extent, LoadModel, Open, Pause, Rate, Stage};
 
 /// Numbers from here up are for operations that are not counted, so that none is shared with the run.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -67,43 +70,6 @@ impl FromStr for Shape {
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}x{}", self.processes, self.threads)
-    }
-}
-
-/// When operations start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadModel {
-    /// Each thread starts its next operation when its last one ended.
-    Closed,
-}
-
-/// When a run stops handing out numbers: after so many operations, after so long, or at whichever comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    operations: Option<NonZeroU64>,
-    duration: Option<Duration>,
-}
-
-impl Extent {
-    /// At least one of the two; with neither, one operation.
-    pub fn new(operations: Option<u64>, duration: Option<Duration>) -> Result<Self, PlanError> {
-        let operations = operations.map(|n| NonZeroU64::new(n).ok_or(PlanError::NoOperations)).transpose()?;
-        if duration.is_some_and(|duration| duration.is_zero()) {
-            return Err(PlanError::NoDuration);
-        }
-        let one = operations.is_none() && duration.is_none();
-        Ok(Self { operations: if one { Some(NonZeroU64::MIN) } else { operations }, duration })
-    }
-
-    /// How many operations, where that is planned.
-    pub fn operations(self) -> Option<u64> {
-        self.operations.map(NonZeroU64::get)
-    }
-
-    /// For how long, where that is planned.
-    pub fn duration(self) -> Option<Duration> {
-        self.duration
     }
 }
 
@@ -285,6 +251,8 @@ pub struct RunPlan {
     pub first: u64,
     /// When operations start.
     pub load_model: LoadModel,
+    /// Operations that run before the others, on the same load, and are not counted; for how many, or how long.
+    pub warmup: Option<Extent>,
     /// Each thread begins up to this much later than the run, by chance, so that they do not march in step.
     pub start_jitter: Duration,
     /// From which chance is drawn: the same seed, the same draw.
@@ -307,6 +275,11 @@ impl RunPlan {
         if self.instances_per_process() > u64::from(MAX_THREADS) {
             return Err(PlanError::InFlight(self.instances_per_process()));
         }
+        if let Some(open) = self.load_model.open()
+            && self.most_in_flight(open) == 0
+        {
+            return Err(PlanError::MaxInFlight { processes: self.shape.processes });
+        }
         let last = self.first.checked_add(self.extent.operations().unwrap_or(1));
         match last {
             Some(last) if last <= FIRST_UNCOUNTED => Ok(self),
@@ -321,10 +294,26 @@ impl RunPlan {
 
     /// The numbers to hand out: all that the run may use where only its duration is planned.
     pub fn numbers(&self) -> Range<u64> {
+        let last = if self.first < FIRST_UNCOUNTED { FIRST_UNCOUNTED } else { u64::MAX };
         match self.extent.operations() {
             Some(operations) => self.first..self.first + operations,
-            None => self.first..FIRST_UNCOUNTED,
+            None => self.first..last,
         }
+    }
+
+    /// The run that warms this one up: the same load without its changes, with numbers that are not counted.
+    pub fn warming(&self) -> Option<Self> {
+        let extent = self.warmup?;
+        let load_model = match &self.load_model {
+            LoadModel::Closed(closed) => LoadModel::Closed(Closed { ramp: Duration::ZERO, ..*closed }),
+            LoadModel::Open(open) => LoadModel::Open(open.level()),
+        };
+        Some(Self { extent, load_model, warmup: None, first: FIRST_UNCOUNTED, ..self.clone() })
+    }
+
+    /// Operations of one process that may be due and not yet ended.
+    pub fn most_in_flight(&self, open: &Open) -> u64 {
+        open.max_in_flight.map_or(u64::MAX, |most| most.get() / u64::from(self.shape.processes))
     }
 }
 
@@ -349,6 +338,33 @@ pub enum PlanError {
     /// Zero time.
     #[error("cannot run for no time: give a duration such as `30s`")]
     NoDuration,
+    /// Not a rate.
+    #[error("`{0}` is not a rate: write operations per second, such as `500/s`")]
+    Rate(String),
+    /// Not a stage.
+    #[error("`{0}` is not a stage: write how long and to which rate, such as `10s:100/s`")]
+    Stage(String),
+    /// Not a pause.
+    #[error("`{0}` is not a pause: write `100ms`, or the shortest and the longest, such as `50ms..200ms`")]
+    Pause(String),
+    /// Neither a time nor a number.
+    #[error("`{0}` is neither a time nor a number of operations: write `5s` or `1000`")]
+    Extent(String),
+    /// Nothing would ever be due.
+    #[error("at a rate of `0` nothing is ever due: give a rate such as `500/s`")]
+    NoRate,
+    /// A flag of the open model without a rate.
+    #[error("`{0}` is for the open model: give --rate or --stages as well")]
+    NeedsRate(&'static str),
+    /// A flag of the closed model with a rate.
+    #[error("`{0}` is for the closed model: with --rate or --stages operations start on their schedule")]
+    HasRate(&'static str),
+    /// Fewer than one operation in flight per process.
+    #[error("cannot share --max-in-flight among `{processes}` processes: give at least {processes}")]
+    MaxInFlight {
+        /// How many processes.
+        processes: u32,
+    },
     /// Not `HOST::GUEST`.
     #[error("`{0}` is not a directory grant: write HOST::GUEST, or HOST::GUEST:rw to let the task write")]
     Dir(String),
@@ -393,15 +409,5 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Dir>(), parsed, "{text}");
         }
-    }
-
-    #[test]
-    fn an_extent_is_never_empty() {
-        let second = Duration::from_secs(1);
-        assert_eq!(Extent::new(Some(0), None), Err(PlanError::NoOperations));
-        assert_eq!(Extent::new(None, Some(Duration::ZERO)), Err(PlanError::NoDuration));
-        assert_eq!(Extent::new(None, None).unwrap().operations(), Some(1));
-        assert_eq!(Extent::new(None, Some(second)).unwrap().operations(), None);
-        assert_eq!(Extent::new(Some(5), Some(second)).unwrap().duration(), Some(second));
     }
 }

@@ -1,0 +1,151 @@
+//! Flags that say how much is run, where, and when.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values;
+use crate::plan::{Arrivals, Closed, Extent, LoadModel, Open, Pause, PlanError, Rate, Shape, Stage};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+pub(super) struct Load {
+    /// Operations in the whole run [default: 1, or as many as fit into --duration]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::number)]
+    operations: Option<u64>,
+
+    /// Start operations for this long, then let those in flight end [such as 30s]
+    #[arg(short, long, value_name = "TIME", value_parser = values::duration)]
+    duration: Option<Duration>,
+
+    /// Worker processes
+    #[arg(short, long, value_name = "P", default_value_t = 1)]
+    processes: u32,
+
+    /// Threads in each process; each has its own instance of the task
+    #[arg(short, long, value_name = "T", default_value_t = 1)]
+    threads: u32,
+
+    /// Operations in flight per thread, each with its own instance; for tasks that wait [default: 1]
+    #[arg(short, long, value_name = "K")]
+    concurrency: Option<NonZeroU32>,
+
+    /// Processes x threads; given several times, a suite of runs in one report
+    #[arg(long, value_name = "PxT", conflicts_with_all = ["processes", "threads"])]
+    shape: Vec<Shape>,
+
+    /// The first operation's number
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(super) first: u64,
+
+    /// Run so long, or so many operations, on the same load before the run, without counting them [such as 5s or 1000]
+    #[arg(long, value_name = "TIME|N")]
+    pub(super) warmup: Option<Extent>,
+
+    /// Draw chance from this seed, to draw the same again [default: another one each time]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    #[command(flatten)]
+    open: OpenFlags,
+
+    #[command(flatten)]
+    closed: ClosedFlags,
+
+    /// Begin each thread up to this much later, by chance
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0")]
+    pub(super) start_jitter: Duration,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Open model: operations start on a schedule, and are timed from when they were due")]
+struct OpenFlags {
+    /// Operations per second [such as 500/s]; with --stages, where they begin
+    #[arg(long, value_name = "RATE")]
+    rate: Option<Rate>,
+
+    /// Rates that are reached evenly, one after the other, each within its time
+    #[arg(long, value_name = "TIME:RATE,…", value_delimiter = ',')]
+    stages: Vec<Stage>,
+
+    /// How operations lie within the rate
+    #[arg(long, default_value = "constant")]
+    arrivals: Arrivals,
+
+    /// Drop operations that are due while so many others are and have not ended [default: they wait]
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<NonZeroU64>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Closed model: each instance starts its next operation when its last one ended")]
+struct ClosedFlags {
+    /// Rest between two operations of an instance [such as 100ms, or 50ms..200ms by chance]
+    #[arg(long, value_name = "TIME")]
+    pause: Option<Pause>,
+
+    /// Begin the instances one after the other within this time
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    ramp: Option<Duration>,
+}
+
+impl Load {
+    /// Runs for so long with so much in flight where its user has said nothing of how much.
+    pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
+        if self.operations.is_none() && self.duration.is_none() && self.open.stages.is_empty() {
+            self.duration = Some(duration);
+            self.concurrency.get_or_insert(concurrency);
+        }
+    }
+
+    /// The seed of chance.
+    pub(super) fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Operations in flight per thread.
+    pub(super) fn concurrency(&self) -> NonZeroU32 {
+        self.concurrency.unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// One run for each.
+    pub(super) fn shapes(&self) -> Result<Vec<Shape>, PlanError> {
+        match self.shape.as_slice() {
+            [] => Ok(vec![Shape::new(self.processes, self.threads)?]),
+            shapes => Ok(shapes.to_vec()),
+        }
+    }
+
+    /// When operations start.
+    pub(super) fn model(&self) -> Result<LoadModel, PlanError> {
+        let OpenFlags { rate, stages, arrivals, max_in_flight } = &self.open;
+        let ClosedFlags { pause, ramp } = self.closed;
+        let is_open = rate.is_some() || !stages.is_empty();
+        match is_open {
+            false if max_in_flight.is_some() => Err(PlanError::NeedsRate("--max-in-flight")),
+            false if *arrivals != Arrivals::default() => Err(PlanError::NeedsRate("--arrivals")),
+            false => Ok(LoadModel::Closed(Closed { pause: pause.unwrap_or_default(), ramp: ramp.unwrap_or_default() })),
+            true if pause.is_some() => Err(PlanError::HasRate("--pause")),
+            true if ramp.is_some() => Err(PlanError::HasRate("--ramp")),
+            true if !self.start_jitter.is_zero() => Err(PlanError::HasRate("--start-jitter")),
+            true => {
+                let open = Open {
+                    arrivals: *arrivals,
+                    from: rate.unwrap_or_default(),
+                    stages: stages.clone(),
+                    max_in_flight: *max_in_flight,
+                };
+                Ok(LoadModel::Open(open.checked()?))
+            }
+        }
+    }
+
+    /// When the run ends: with its stages at the latest, where it has some.
+    pub(super) fn extent(&self) -> Result<Extent, PlanError> {
+        let stages = self.open.stages.iter().map(|stage| stage.duration).sum::<Duration>();
+        let staged = (!self.open.stages.is_empty()).then_some(stages);
+        let duration = self.duration.into_iter().chain(staged).min();
+        Extent::new(self.operations, duration)
+    }
+}

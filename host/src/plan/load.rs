@@ -1,0 +1,260 @@
+//! When operations start, and when a run stops starting them.
+
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::PlanError;
+
+/// When operations start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum LoadModel {
+    /// Each instance starts its next operation when its last one ended.
+    Closed(Closed),
+    /// Operations start on a schedule, whatever became of those before.
+    Open(Open),
+}
+
+/// How the operations of a closed run follow each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// How long an instance rests between two operations.
+    pub pause: Pause,
+    /// The instances begin one after the other within this time.
+    pub ramp: Duration,
+}
+
+/// A time that is drawn by chance, evenly from `least` to `most`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// The shortest.
+    pub least: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
+/// The schedule of an open run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Open {
+    /// How slots lie within the rate.
+    pub arrivals: Arrivals,
+    /// The rate at the beginning.
+    pub from: Rate,
+    /// How it changes. After the last stage it stays.
+    pub stages: Vec<Stage>,
+    /// Operations that may be due and not yet ended; slots beyond that are dropped. `None` is no limit.
+    pub max_in_flight: Option<NonZeroU64>,
+}
+
+/// How slots lie within the rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Evenly spaced.
+    #[default]
+    Constant,
+    /// Independent of each other, as those of many users are
+    Poisson,
+}
+
+/// A part of a schedule: the rate changes evenly from what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// For how long; zero is a jump.
+    pub duration: Duration,
+    /// The rate at its end.
+    pub to: Rate,
+}
+
+/// Operations per second; finite and not negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Rate(f64);
+
+impl Rate {
+    /// A rate of so many operations per second.
+    pub fn per_second(rate: f64) -> Option<Self> {
+        (rate.is_finite() && rate >= 0.0).then_some(Self(rate))
+    }
+
+    /// Operations per second.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Rate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = PlanError;
+
+    /// `500/s`, `30/m`, `100/h`; `500` is per second.
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let error = || PlanError::Rate(text.to_owned());
+        let (figure, unit) = text.split_once('/').unwrap_or((text, "s"));
+        let seconds = match unit.trim() {
+            "s" | "sec" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3_600.0,
+            _ => return Err(error()),
+        };
+        let figure: f64 = figure.trim().replace(['_', ','], "").parse().map_err(|_| error())?;
+        Self::per_second(figure / seconds).ok_or_else(error)
+    }
+}
+
+impl FromStr for Stage {
+    type Err = PlanError;
+
+    /// `10s:100/s`.
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let error = || PlanError::Stage(text.to_owned());
+        let (duration, rate) = text.split_once(':').ok_or_else(error)?;
+        let duration = match duration.trim() {
+            "0" => Duration::ZERO,
+            duration => humantime::parse_duration(duration).map_err(|_| error())?,
+        };
+        Ok(Self { duration, to: rate.trim().parse()? })
+    }
+}
+
+impl FromStr for Pause {
+    type Err = PlanError;
+
+    /// `100ms`, or `50ms..200ms`.
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        let error = || PlanError::Pause(text.to_owned());
+        let duration = |text: &str| humantime::parse_duration(text.trim()).map_err(|_| error());
+        let (least, most) = match text.split_once("..") {
+            Some((least, most)) => (duration(least)?, duration(most)?),
+            None => (duration(text)?, duration(text)?),
+        };
+        if least > most { Err(error()) } else { Ok(Self { least, most }) }
+    }
+}
+
+impl Default for LoadModel {
+    fn default() -> Self {
+        Self::Closed(Closed::default())
+    }
+}
+
+impl LoadModel {
+    /// The schedule, where there is one.
+    pub fn open(&self) -> Option<&Open> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Open(open) => Some(open),
+        }
+    }
+}
+
+impl Open {
+    /// A schedule that has slots.
+    pub fn checked(self) -> Result<Self, PlanError> {
+        let rises = self.from.get() > 0.0 || self.stages.iter().any(|stage| stage.to.get() > 0.0);
+        if rises { Ok(self) } else { Err(PlanError::NoRate) }
+    }
+
+    /// The same load without its changes: at its first rate, or at what that rises to from nothing.
+    pub fn level(&self) -> Self {
+        let rates = std::iter::once(self.from).chain(self.stages.iter().map(|stage| stage.to));
+        let from = rates.into_iter().find(|rate| rate.get() > 0.0).unwrap_or_default();
+        Self { from, stages: Vec::new(), ..self.clone() }
+    }
+}
+
+/// When a run stops handing out numbers: after so many operations, after so long, or at whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    operations: Option<NonZeroU64>,
+    duration: Option<Duration>,
+}
+
+impl Extent {
+    /// At least one of the two; with neither, one operation.
+    pub fn new(operations: Option<u64>, duration: Option<Duration>) -> Result<Self, PlanError> {
+        let operations = operations.map(|n| NonZeroU64::new(n).ok_or(PlanError::NoOperations)).transpose()?;
+        if duration.is_some_and(|duration| duration.is_zero()) {
+            return Err(PlanError::NoDuration);
+        }
+        let one = operations.is_none() && duration.is_none();
+        Ok(Self { operations: if one { Some(NonZeroU64::MIN) } else { operations }, duration })
+    }
+
+    /// How many operations, where that is planned.
+    pub fn operations(self) -> Option<u64> {
+        self.operations.map(NonZeroU64::get)
+    }
+
+    /// For how long, where that is planned.
+    pub fn duration(self) -> Option<Duration> {
+        self.duration
+    }
+}
+
+impl FromStr for Extent {
+    type Err = PlanError;
+
+    /// A time such as `5s`, or a number of operations such as `1000`.
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        match (text.replace(['_', ','], "").parse(), humantime::parse_duration(text)) {
+            (Ok(operations), _) => Self::new(Some(operations), None),
+            (_, Ok(duration)) => Self::new(None, Some(duration)),
+            _ => Err(PlanError::Extent(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_stages_and_pauses_as_people_write_them() {
+        for (text, rate) in [("500/s", 500.0), ("500", 500.0), ("30/m", 0.5), ("1,000/s", 1_000.0), ("0.5/s", 0.5)] {
+            assert_eq!(text.parse::<Rate>().map(Rate::get), Ok(rate), "{text}");
+        }
+        for text in ["", "fast", "-1/s", "500/year", "inf", "NaN/s"] {
+            assert_eq!(text.parse::<Rate>(), Err(PlanError::Rate(text.into())), "{text}");
+        }
+        let stage: Stage = "10s:100/s".parse().unwrap();
+        assert_eq!((stage.duration, stage.to.get()), (Duration::from_secs(10), 100.0));
+        assert_eq!("0s:5".parse::<Stage>().map(|stage| stage.duration), Ok(Duration::ZERO));
+        assert_eq!("10s".parse::<Stage>(), Err(PlanError::Stage("10s".into())));
+        let ms = Duration::from_millis;
+        assert_eq!("100ms".parse(), Ok(Pause { least: ms(100), most: ms(100) }));
+        assert_eq!("50ms..200ms".parse(), Ok(Pause { least: ms(50), most: ms(200) }));
+        assert_eq!("2s..1s".parse::<Pause>(), Err(PlanError::Pause("2s..1s".into())));
+        assert_eq!("1000".parse::<Extent>().map(Extent::operations), Ok(Some(1_000)));
+        assert_eq!("5s".parse::<Extent>().map(Extent::duration), Ok(Some(Duration::from_secs(5))));
+        assert_eq!("5".parse::<Extent>().map(Extent::duration), Ok(None));
+    }
+
+    #[test]
+    fn an_extent_is_never_empty() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Extent::new(Some(0), None), Err(PlanError::NoOperations));
+        assert_eq!(Extent::new(None, Some(Duration::ZERO)), Err(PlanError::NoDuration));
+        assert_eq!(Extent::new(None, None).unwrap().operations(), Some(1));
+        assert_eq!(Extent::new(None, Some(second)).unwrap().operations(), None);
+        assert_eq!(Extent::new(Some(5), Some(second)).unwrap().duration(), Some(second));
+    }
+
+    #[test]
+    fn a_schedule_of_nothing_is_none() {
+        let open = |from, to| {
+            let stages = vec![Stage { duration: Duration::from_secs(1), to: Rate(to) }];
+            Open { arrivals: Arrivals::Constant, from: Rate(from), stages, max_in_flight: None }
+        };
+        assert_eq!(open(0.0, 0.0).checked(), Err(PlanError::NoRate));
+        assert!(open(0.0, 1.0).checked().is_ok() && open(1.0, 0.0).checked().is_ok());
+        assert_eq!(open(0.0, 7.0).level().from, Rate(7.0));
+        assert_eq!(open(3.0, 7.0).level().from, Rate(3.0));
+    }
+}

@@ -1,0 +1,172 @@
+//! Where an instance gets its operations from: in a closed run from the worker's lease, at its own pace; in an open run
+//! from the worker's schedule.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::alarm::Alarm;
+use super::lease::Lease;
+use super::schedule::Schedule;
+use crate::clock::Clock;
+use crate::pace::{Next, Pacer};
+use crate::task::{Halt, Lane, Ticket};
+
+/// Numbers are drawn in batches that take about this long: long enough that drawing costs nothing, short enough that
+/// no other thread misses them.
+const BATCH_NS: u64 = 1_000_000;
+
+/// The largest batch.
+const MAX_BATCH: u64 = 4_096;
+
+/// The feed of one instance.
+pub(super) enum Feed<'a> {
+    /// Of a closed run.
+    Closed(ClosedFeed<'a>),
+    /// Of an open run.
+    Open(OpenFeed<'a>),
+}
+
+impl Feed<'_> {
+    /// Whether there is another operation, for which an instance is worth being made.
+    #[inline]
+    pub(super) async fn has_more(&mut self, now_ns: &mut u64) -> bool {
+        match self {
+            Self::Closed(closed) => closed.has_more(now_ns).await,
+            Self::Open(open) => !open.halt.is_stopped() && !open.schedule.is_over(),
+        }
+    }
+
+    /// The next operation, when it is due; `now_ns` is the time by then. `None` where there is none any more.
+    #[inline]
+    pub(super) async fn next(&mut self, now_ns: &mut u64) -> io::Result<Option<Ticket>> {
+        match self {
+            Self::Closed(closed) => Ok(closed.next(now_ns).await),
+            Self::Open(open) => open.next(now_ns).await,
+        }
+    }
+
+    /// The operation that was given last has ended.
+    #[inline]
+    pub(super) fn ended(&mut self, now_ns: u64) {
+        match self {
+            Self::Closed(closed) => closed.pacer.ended(now_ns),
+            Self::Open(open) => {
+                open.idle_ns = now_ns;
+                open.schedule.ended(now_ns);
+            }
+        }
+    }
+
+    /// Its instance takes no more.
+    pub(super) fn give_up(self) {
+        if let Self::Closed(closed) = self {
+            closed.lease.put_back(closed.batch.left);
+        }
+    }
+}
+
+pub(super) struct ClosedFeed<'a> {
+    pub(super) pacer: Pacer,
+    pub(super) batch: Batch,
+    pub(super) lease: &'a Lease,
+    pub(super) lane: Lane,
+    pub(super) halt: &'a Halt,
+    pub(super) clock: &'a Clock,
+}
+
+impl ClosedFeed<'_> {
+    #[inline]
+    async fn has_more(&mut self, now_ns: &mut u64) -> bool {
+        while !self.halt.is_stopped() && self.pacer.next(*now_ns) != Next::Done {
+            if !self.batch.left.is_empty() {
+                return true;
+            }
+            let Some(left) = self.lease.draw(self.lane, self.batch.next_size(*now_ns)).await else { break };
+            // Drawing may have taken any time.
+            *now_ns = self.clock.elapsed_ns();
+            self.batch.begin(left, *now_ns);
+        }
+        false
+    }
+
+    #[inline]
+    async fn next(&mut self, now_ns: &mut u64) -> Option<Ticket> {
+        while let Next::Due(due_ns) = self.pacer.next(*now_ns) {
+            if due_ns <= *now_ns {
+                return Some(Ticket { number: self.batch.take(), due_ns: None });
+            }
+            self.halt.sleep(self.lane, Duration::from_nanos(due_ns - *now_ns)).await;
+            *now_ns = self.clock.elapsed_ns();
+            if self.halt.is_stopped() {
+                break;
+            }
+        }
+        None
+    }
+}
+
+/// The numbers that an instance has drawn.
+#[derive(Default)]
+pub(super) struct Batch {
+    left: Range<u64>,
+    begun_ns: u64,
+    size: u64,
+}
+
+impl Batch {
+    fn begin(&mut self, numbers: Range<u64>, now_ns: u64) {
+        self.left = numbers;
+        self.begun_ns = now_ns;
+    }
+
+    #[inline]
+    fn take(&mut self) -> u64 {
+        let number = self.left.start;
+        self.left.start += 1;
+        number
+    }
+
+    /// How many numbers to draw, given how long the last ones took.
+    fn next_size(&mut self, now_ns: u64) -> u64 {
+        let took_ns = (now_ns - self.begun_ns).max(1);
+        self.size = match self.size {
+            0 => 1,
+            size if took_ns <= BATCH_NS / 2 => (size * 2).min(MAX_BATCH),
+            size if took_ns > BATCH_NS => (size * BATCH_NS / took_ns).max(1),
+            size => size,
+        };
+        self.size
+    }
+}
+
+pub(super) struct OpenFeed<'a> {
+    pub(super) schedule: &'a Schedule,
+    /// Whose turn it is to wait for the next slot, among the instances of the thread.
+    pub(super) turn: &'a Mutex<Alarm>,
+    pub(super) halt: &'a Halt,
+    pub(super) clock: &'a Clock,
+    /// Since when its instance has had nothing to do.
+    pub(super) idle_ns: u64,
+}
+
+impl OpenFeed<'_> {
+    async fn next(&mut self, now_ns: &mut u64) -> io::Result<Option<Ticket>> {
+        // One instance waits for the next slot; when that is due it runs, and another one waits for the one after.
+        let alarm = self.turn.lock().await;
+        *now_ns = self.clock.elapsed_ns();
+        if self.halt.is_stopped() {
+            return Ok(None);
+        }
+        let Some(taken) = self.schedule.take(*now_ns, self.idle_ns) else { return Ok(None) };
+        *now_ns = alarm.until(taken.due_ns, self.clock, self.halt).await?;
+        if self.halt.is_stopped() {
+            self.schedule.put_back(&taken);
+            return Ok(None);
+        }
+        self.schedule.started(&taken, *now_ns);
+        Ok(Some(Ticket { number: taken.number, due_ns: Some(taken.due_ns) }))
+    }
+}

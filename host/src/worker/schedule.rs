@@ -1,0 +1,271 @@
+//! The slots of a worker in an open run, and the instances that take them.
+//!
+//! Any idle instance takes the next slot, so that which of them is busy changes nothing. A slot that finds all of them
+//! busy waits and is taken late; where the plan bounds how many may be in flight, one beyond that is dropped, as of the
+//! moment it was due. Knows no clock: times come in.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::pace::{Slot, Slots};
+use crate::plan::{Open, RunPlan};
+use crate::wire::Delta;
+
+/// A slot that an instance was waiting for is late when it starts so much after its time: twenty times what it takes to
+/// wake a thread.
+const LATE_NS: u64 = 1_000_000;
+
+/// A worker's part of a schedule.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    state: Mutex<State>,
+    /// The number of the slot with the index 0, and the steps from one slot to the next.
+    first: u64,
+    step: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    slots: Peekable<Slots>,
+    /// Slots that are due and wait for an instance; in use only where their number is bounded.
+    waiting: VecDeque<Slot>,
+    /// Instances that have a slot and have not come back.
+    busy: u64,
+    /// Operations that may be due and not yet ended.
+    most: u64,
+    /// Slots due after that are none.
+    end_ns: u64,
+    /// When even those that wait are not taken any more.
+    patience_ns: u64,
+    /// What became of slots that no instance has taken, and how those that one took were kept.
+    told: Delta,
+}
+
+/// A slot that an instance has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Its operation's number.
+    pub(super) number: u64,
+    /// When it is due.
+    pub(super) due_ns: u64,
+    /// Whether it was due before an instance was there for it.
+    waited: bool,
+}
+
+impl Schedule {
+    /// The part of the process at `place`; slots that were due until `joins` are not its business.
+    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, joins: Option<Duration>) -> Self {
+        let mut slots = Slots::new(plan, open, place).peekable();
+        if let Some(joins) = joins {
+            while slots.next_if(|slot| u128::from(slot.due_ns) <= joins.as_nanos()).is_some() {}
+        }
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let end_ns = plan.extent.duration().map_or(u64::MAX, nanos);
+        let patience_ns = end_ns.saturating_add(plan.limits.timeout.map_or(u64::MAX, nanos));
+        let state = State {
+            slots,
+            waiting: VecDeque::new(),
+            busy: 0,
+            most: plan.most_in_flight(open),
+            end_ns,
+            patience_ns,
+            told: Delta::default(),
+        };
+        let step = u64::from(plan.shape.processes);
+        Self { state: Mutex::new(state), first: plan.first + u64::from(place), step }
+    }
+
+    /// The index of the slot with this number.
+    pub(super) fn index(&self, number: u64) -> u64 {
+        (number - self.first) / self.step
+    }
+
+    /// Whether there are no more slots.
+    pub(super) fn is_over(&self) -> bool {
+        let state = &mut *self.lock();
+        state.waiting.is_empty() && state.peek().is_none()
+    }
+
+    /// The next slot, for an instance that has been idle since `idle_ns`; `None` where there is none any more.
+    pub(super) fn take(&self, now_ns: u64, idle_ns: u64) -> Option<Taken> {
+        let state = &mut *self.lock();
+        state.admit(now_ns);
+        if now_ns > state.patience_ns {
+            return None;
+        }
+        let slot = match state.waiting.pop_front() {
+            Some(slot) => slot,
+            None => {
+                state.peek()?;
+                state.slots.next()?
+            }
+        };
+        state.busy += 1;
+        let waited = slot.due_ns < idle_ns;
+        state.told.metrics.scheduled.waited += u64::from(waited);
+        // The clock stands at zero until the beginning, which may be still to come.
+        let due_ns = slot.due_ns.max(1);
+        Some(Taken { number: self.first + slot.index * self.step, due_ns, waited })
+    }
+
+    /// Its operation is about to start.
+    pub(super) fn started(&self, taken: &Taken, now_ns: u64) {
+        if !taken.waited && now_ns.saturating_sub(taken.due_ns) > LATE_NS {
+            self.lock().told.metrics.scheduled.late += 1;
+        }
+    }
+
+    /// An instance whose operation has ended is idle from `now_ns` on.
+    pub(super) fn ended(&self, now_ns: u64) {
+        let state = &mut *self.lock();
+        state.admit(now_ns);
+        state.busy -= 1;
+    }
+
+    /// A slot that was taken will not be started. It counts as dropped where it was due.
+    pub(super) fn put_back(&self, taken: &Taken) {
+        let index = self.index(taken.number);
+        let state = &mut *self.lock();
+        if taken.due_ns < state.end_ns {
+            state.drop(Slot { index, due_ns: taken.due_ns });
+        }
+    }
+
+    /// Nothing that is due after `now_ns` will be started, nor what is waiting.
+    pub(super) fn stop(&self, now_ns: u64) {
+        let state = &mut *self.lock();
+        state.end_ns = state.end_ns.min(now_ns);
+        state.patience_ns = 0;
+    }
+
+    /// What there is to tell of slots since this was asked last.
+    pub(super) fn tell(&self) -> Delta {
+        std::mem::take(&mut self.lock().told)
+    }
+
+    /// The last instance is gone: slots that were due and are still there count as dropped.
+    pub(super) fn close(&self) {
+        let state = &mut *self.lock();
+        while let Some(slot) = state.waiting.pop_front() {
+            state.drop(slot);
+        }
+        while state.peek().is_some() {
+            state.slots.next().into_iter().for_each(|slot| state.drop(slot));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A worker does not survive a panic, so that nothing half done is ever seen.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn peek(&mut self) -> Option<&Slot> {
+        let end_ns = self.end_ns;
+        self.slots.peek().filter(|slot| slot.due_ns < end_ns)
+    }
+
+    /// Lets slots that are due by `now_ns` wait, as far as there is room; what had none when it was due is dropped.
+    /// Between two calls no instance has come or gone.
+    fn admit(&mut self, now_ns: u64) {
+        if self.most == u64::MAX {
+            return;
+        }
+        while self.peek().is_some_and(|slot| slot.due_ns <= now_ns) {
+            let Some(slot) = self.slots.next() else { return };
+            if self.busy + (self.waiting.len() as u64) < self.most {
+                self.waiting.push_back(slot);
+            } else {
+                self.drop(slot);
+            }
+        }
+    }
+
+    fn drop(&mut self, slot: Slot) {
+        self.told.metrics.drop_slots(slot.due_ns, 1);
+        match self.told.dropped.last_mut() {
+            Some(last) if last.end == slot.index => last.end += 1,
+            _ => self.told.dropped.push(slot.index..slot.index + 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::pace::tests::{lasting, of, open, plan};
+    use crate::plan::{Arrivals, Extent, LoadModel};
+
+    /// A slot every millisecond.
+    fn schedule(extent: Extent, most: Option<u64>) -> Schedule {
+        let open = Open { max_in_flight: most.and_then(NonZeroU64::new), ..open(Arrivals::Constant, 1_000.0, &[]) };
+        let mut plan = plan(extent, 1, LoadModel::Open(open.clone()));
+        plan.first = 100;
+        Schedule::new(&plan, &open, 0, None)
+    }
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn slots_are_taken_in_order_and_late_ones_too() {
+        let schedule = schedule(of(3), None);
+        let taken = |now_ns, idle_ns| schedule.take(now_ns, idle_ns).map(|t| (t.number, t.due_ns, t.waited));
+        assert_eq!(taken(0, 0), Some((100, 1, false)));
+        // The only instance comes back after both of the others were due.
+        schedule.ended(5 * MS);
+        assert_eq!(taken(5 * MS, 5 * MS), Some((101, MS, true)));
+        assert!(!schedule.is_over());
+        assert_eq!(taken(5 * MS, 5 * MS), Some((102, 2 * MS, true)));
+        assert!(schedule.is_over() && taken(6 * MS, 0).is_none());
+        let told = schedule.tell();
+        assert_eq!((told.metrics.scheduled.waited, told.metrics.scheduled.dropped), (2, 0));
+    }
+
+    #[test]
+    fn what_is_beyond_the_bound_when_it_is_due_is_dropped() {
+        let schedule = schedule(of(10), Some(3));
+        // Two instances; both busy from the first two slots on, until 5.5 ms: by then 2 waits, and 3, 4 and 5 had no room.
+        assert!(schedule.take(0, 0).is_some() && schedule.take(0, 0).is_some());
+        schedule.ended(5 * MS + MS / 2);
+        let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
+        assert_eq!(next.number, 102);
+        assert_eq!(schedule.tell().dropped, [3..6]);
+        schedule.ended(6 * MS + MS / 2);
+        assert_eq!(schedule.take(6 * MS + MS / 2, 6 * MS + MS / 2).unwrap().number, 106);
+    }
+
+    #[test]
+    fn a_stop_drops_what_was_due_and_nothing_else() {
+        let schedule = schedule(lasting(1_000), None);
+        let running = schedule.take(0, 0).unwrap();
+        schedule.started(&running, 0);
+        let waiting_for = schedule.take(0, 0).unwrap();
+        schedule.stop(4 * MS + MS / 2);
+        assert!(schedule.take(5 * MS, 5 * MS).is_none() && schedule.is_over() != schedule.peek_any());
+        // It was due at 1 ms, before the stop, and was never started.
+        schedule.put_back(&waiting_for);
+        schedule.close();
+        let told = schedule.tell();
+        assert_eq!(told.dropped, [1..5]);
+        assert_eq!(told.metrics.scheduled.dropped, 4);
+    }
+
+    #[test]
+    fn one_that_joins_leaves_out_what_was_due_before() {
+        let open = open(Arrivals::Constant, 1_000.0, &[]);
+        let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
+        let schedule = Schedule::new(&plan, &open, 0, Some(Duration::from_micros(3_500)));
+        assert_eq!(schedule.take(0, 0).unwrap().number, 4);
+    }
+
+    impl Schedule {
+        fn peek_any(&self) -> bool {
+            self.lock().peek().is_some()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The open model: operations start on a schedule, and are timed from when they were due.
+
+use serde_json::Value;
+
+use crate::support::{guest, operation, ran, run, signal, spawn, wait_until, workers};
+
+fn buckets(report: &Value) -> Vec<Value> {
+    report["runs"][0]["timeline"]["buckets"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn every_slot_is_run_once_whoever_takes_it() {
+    for (task, shape, arrivals) in [
+        (guest("hello"), ["-p", "1", "-t", "1"], "constant"),
+        (guest("hello"), ["-p", "3", "-t", "2"], "poisson"),
+        (guest("sleeper"), ["-p", "2", "-c", "4"], "constant"),
+    ] {
+        let mut args = vec!["-n", "1001", "--rate", "2000/s", "--arrivals", arrivals, "--first", "17"];
+        args.extend(shape);
+        let ran = run(&task, &args);
+        ran.adds_up();
+        assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_001), "{}", ran.stderr);
+        assert_eq!(ran.figure("/service_ns/count"), 1_001);
+        assert_eq!(ran.figure("/schedule_lag_ns/count"), 1_001);
+        // Half a second of slots takes half a second at least, however many would have been there to run them.
+        assert!(ran.figure("/elapsed_ns") > 400_000_000);
+    }
+}
+
+#[test]
+fn a_ramp_starts_as_many_as_its_integral_says() {
+    let ran = run(&guest("hello"), &["--stages", "1s:1000/s,1s:1000/s", "-p", "2"]);
+    ran.adds_up();
+    // 500 in the first second, 1,000 in the next.
+    assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_500));
+    let started = |from: u64, to: u64| -> u64 {
+        let within = |bucket: &&Value| (from..to).contains(&bucket["start_ns"].as_u64().unwrap_or_default());
+        buckets(&ran.report).iter().filter(within).filter_map(|bucket| bucket["started"].as_u64()).sum()
+    };
+    // What is late is counted later; on a busy machine that may be some.
+    assert!(started(0, 1_000_000_000) <= 501);
+    assert_eq!(started(0, u64::MAX), 1_500);
+}
+
+#[test]
+fn a_slot_beyond_the_bound_is_dropped_and_counted() {
+    // An operation every millisecond, one at a time, and number 10 takes half a second.
+    let stall = operation(
+        r#"(local $i i64)
+           (if (i64.eq (local.get $n) (i64.const 10)) (then
+               (loop $again
+                   (local.set $i (i64.add (local.get $i) (i64.const 1)))
+                   (br_if $again (i64.lt_u (local.get $i) (i64.const 400000000))))))"#,
+    );
+    let ran = run(stall.path(), &["--rate", "1000/s", "-d", "1500ms", "--max-in-flight", "20"]);
+    ran.adds_up();
+    assert_eq!((ran.code, ran.figure("/operations/offered")), (Some(0), 1_500));
+    assert!(ran.figure("/operations/dropped") > 10, "{:#}", ran.report["runs"][0]["operations"]);
+    let dropped: u64 = buckets(&ran.report).iter().filter_map(|bucket| bucket["dropped"].as_u64()).sum();
+    assert_eq!(dropped, ran.figure("/operations/dropped"));
+    // Without a bound they wait: all are run, and are as late as they were.
+    let ran = run(stall.path(), &["--rate", "1000/s", "-d", "1500ms"]);
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 1_500);
+    assert!(ran.figure("/latency_ns/p90") > ran.figure("/service_ns/p90"));
+    assert!(ran.report["runs"][0]["generator"]["reasons"][0].as_str().is_some_and(|text| text.contains("waited")));
+}
+
+#[test]
+fn an_end_waits_for_what_is_due_no_longer_than_an_operation_may_take() {
+    // Each takes half a second; four a second are due, for a second: two are run by then, and one more per half second.
+    let sleep = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=500"];
+    let ran = run(&guest("sleeper"), &[&["--rate", "4/s", "-d", "1s", "--timeout", "700ms"], &sleep[..]].concat());
+    ran.adds_up();
+    assert_eq!(ran.figure("/operations/offered"), 4);
+    assert_eq!(ran.figure("/operations/completed") + ran.figure("/operations/dropped"), 4);
+    assert!(ran.figure("/operations/completed") >= 2);
+}
+
+#[test]
+fn the_slots_of_one_that_died_are_lost_until_then_and_run_by_another_after() {
+    let running = spawn(&guest("hello"), &["--rate", "2000/s", "-d", "2s", "-p", "2", "--no-progress"]);
+    wait_until("workers", || workers(&running).len() == 2);
+    signal("KILL", workers(&running)[0]);
+    let ran = ran(running.wait_with_output().expect("it ends"));
+    // Killed before the start it is an error, and nothing to test.
+    if ran.code == Some(11) {
+        ran.adds_up();
+        assert_eq!(ran.figure("/operations/offered"), 4_000);
+        assert!(ran.figure("/operations/completed") > 2_000, "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_stop_ends_a_schedule() {
+    let running = spawn(&guest("hello"), &["--rate", "1000/s", "-p", "2", "-n", "1000000"]);
+    wait_until("workers", || workers(&running).len() == 2);
+    signal("TERM", running.id());
+    let ran = ran(running.wait_with_output().expect("it ends"));
+    assert_eq!(ran.code, Some(130));
+    ran.adds_up();
+}
+
+#[test]
+fn a_warm_up_is_reported_apart_and_shares_no_number_with_the_run() {
+    let task = guest("recorder");
+    for args in [&["-n", "50", "-p", "2"][..], &["-n", "50", "--rate", "1000/s", "-p", "2", "-t", "2"]] {
+        let args = [args, &["--warmup", "30"]].concat();
+        let ran = run(&task, &args);
+        ran.adds_up();
+        assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 50), "{}", ran.stderr);
+        assert_eq!(ran.figure("/warmup/operations"), 30);
+        assert!(ran.figure("/warmup/elapsed_ns") > 0);
+        let mut seen: Vec<u64> = Vec::new();
+        for line in ran.stderr.lines().filter_map(|line| line.strip_prefix("saw ")) {
+            let (from, to) = line.split_once('-').expect("a range");
+            seen.extend(from.parse::<u64>().expect("a number")..=to.parse().expect("a number"));
+        }
+        seen.sort_unstable();
+        assert_eq!(seen[..50], (0..50).collect::<Vec<_>>());
+        assert_eq!(seen[50..], (1 << 63..(1 << 63) + 30).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_pause_and_a_ramp_pace_a_closed_run() {
+    let ran = run(&guest("hello"), &["-n", "10", "-t", "2", "--pause", "20ms..30ms"]);
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 10);
+    // Ten operations of two threads: four pauses each at least, if they share them.
+    assert!(ran.figure("/elapsed_ns") >= 80_000_000, "{}", ran.figure("/elapsed_ns"));
+    let ran = run(&guest("hello"), &["-d", "400ms", "-p", "2", "--ramp", "400ms"]);
+    ran.adds_up();
+    let workers = ran.report["runs"][0]["workers"].as_array().expect("an array").len();
+    assert_eq!(workers, 2);
+}
