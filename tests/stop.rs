@@ -18,7 +18,7 @@ fn catches_interrupts(gorgon: &Child) -> bool {
 }
 
 /// Waits for the sleeper's word that its first operation has begun.
-fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr> {
+pub(crate) fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr> {
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
@@ -26,17 +26,10 @@ fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr
     stderr
 }
 
-/// Whether a run got to its first operations: workers with a thread beside their own two.
+/// Whether a run got to its first operations: its workers then go by another name.
 fn is_running(gorgon: &Child) -> bool {
-    workers(gorgon).iter().any(|worker| {
-        // Beside the main thread: those for the epoch and the commands; the one that obeys comes with the start.
-        let named = |name: &str| {
-            let threads = std::fs::read_dir(format!("/proc/{worker}/task")).into_iter().flatten().flatten();
-            let names = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("comm")).ok());
-            names.filter(|known| known.trim() == name).count()
-        };
-        named("obey") > 0
-    })
+    let name = |worker: &u32| std::fs::read_to_string(format!("/proc/{worker}/comm")).unwrap_or_default();
+    workers(gorgon).iter().any(|worker| name(worker).trim() == "gorgon running")
 }
 
 fn finish(gorgon: Child, left: Option<BufReader<std::process::ChildStderr>>) -> Ran {

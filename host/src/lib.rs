@@ -24,6 +24,7 @@ pub mod clock;
 pub mod task;
 
 pub mod controller;
+pub mod find;
 pub mod transport;
 pub mod wire;
 pub mod worker;

@@ -1,6 +1,7 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
 mod demo;
+mod find;
 mod flags;
 mod http;
 mod inspect;
@@ -32,6 +33,7 @@ enum Command {
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
     Http(Box<http::Http>),
+    Find(Box<find::Find>),
     Demo(Box<demo::Demo>),
     Completions(shell::Completions),
     Man(shell::Man),
@@ -108,6 +110,7 @@ impl Cli {
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
             Command::Http(http) => http.run(),
+            Command::Find(find) => find.run(),
             Command::Demo(demo) => demo.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),

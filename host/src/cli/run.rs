@@ -19,7 +19,7 @@ use crate::progress::{Progress, Show};
 use crate::report::verdict::Expression;
 use crate::report::{Environment, Report, RunRecord};
 use crate::signals;
-use crate::task::{self, Compiled, Compiler, Lane, Purpose, Task};
+use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
 /// Run a task many times over processes and threads, and report
 ///
@@ -183,9 +183,8 @@ impl RunFlags {
         let Some(compiled) = self.compile_until_stopped(source, &compiler, stops)? else { return Ok(None) };
         for plan in plans {
             let task = Task::load(&engine, &compiled.machine_code, plan)?;
-            if task.lane() == Lane::Compute && plan.concurrency > NonZeroU32::MIN {
-                let why = "the task never waits, so one operation at a time keeps its thread busy: use -t for more";
-                return Ok(Some(format!("cannot have {} operations in flight per thread: {why}", plan.concurrency)));
+            if let Some(why) = task.refuses(plan) {
+                return Ok(Some(why));
             }
             let record = controller::run(&task, &compiled, plan, stops, &mut |event| {
                 if let (RunEvent::Tick { books, .. }, Some(snapshots)) = (&event, snapshots.as_mut()) {

@@ -16,6 +16,13 @@ pub(super) fn number(text: &str) -> Result<u64, String> {
     text.replace(['_', ','], "").parse().map_err(|_| "write a whole number, such as `4000`".into())
 }
 
+/// A percentage such as `3%`, as a share.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    let share = text.trim().strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    let share = share.filter(|percent| percent.is_finite() && (0.1..100.0).contains(percent));
+    share.map(|percent| percent / 100.0).ok_or_else(|| "write a percentage from 0.1% up, such as `3%`".into())
+}
+
 /// A size such as `64MiB` or `1GB`, in bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let size = text.parse::<bytesize::ByteSize>().ok().filter(|size| size.0 > 0);

@@ -5,6 +5,7 @@
 
 mod derive;
 mod facts;
+pub mod find;
 mod health;
 pub mod json;
 pub mod text;

@@ -198,6 +198,14 @@ impl Task {
         self.lane
     }
 
+    /// Why it cannot be run by `plan`; `None` where it can.
+    pub fn refuses(&self, plan: &RunPlan) -> Option<String> {
+        (self.lane == Lane::Compute && plan.concurrency.get() > 1).then(|| {
+            let why = "the task never waits, so one operation at a time keeps its thread busy: use -t for more";
+            format!("cannot have {} operations in flight per thread: {why}", plan.concurrency)
+        })
+    }
+
     /// Whether it exports `hook`.
     pub fn has(&self, hook: Hook) -> bool {
         self.interface.hook(hook).is_some()

@@ -245,6 +245,8 @@ impl Worker {
                 };
                 let Some(stint) = stints.iter().find(|stint| stint.phase == phase) else { continue };
                 let clock = self.clock.since(beginning);
+                // For whoever looks at the list of processes.
+                let _ = nix::sys::prctl::set_name(c"gorgon running");
                 for _ in 0..threads {
                     // A thread that is gone has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
