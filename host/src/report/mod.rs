@@ -3,6 +3,7 @@
 //! [`Report`] is the JSON report, field by field. One file per format renders it; a renderer computes no figure. Knows
 //! neither controller nor worker.
 
+pub mod compare;
 mod derive;
 mod facts;
 pub mod json;
@@ -352,6 +353,14 @@ impl Report {
     /// Whether a run lost operations, a worker, or did not come to its plan's end.
     pub fn is_incomplete(&self) -> bool {
         self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(|fault| fault.is_incomplete()))
+    }
+}
+
+impl Summary {
+    /// The durations themselves, read from [`hdr`](Self::hdr); `None` where that is no histogram. Histograms of parts
+    /// are added up to that of the whole, which percentiles are not.
+    pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
+        derive::decode(self.hdr.as_deref())
     }
 }
 
