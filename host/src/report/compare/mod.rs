@@ -6,6 +6,7 @@
 mod plans;
 mod resample;
 pub mod text;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,14 +93,23 @@ pub struct Pair {
 pub struct Runs {
     /// What was run.
     pub task: TaskFacts,
-    /// Where each run stands: the report's file, and its place there.
-    pub runs: Vec<(String, usize)>,
+    /// Where each run stands.
+    pub runs: Vec<Place>,
     /// Worker processes.
     pub processes: u32,
     /// Threads in each.
     pub threads: u32,
     /// Operations of all runs.
     pub operations: u64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The report's file.
+    pub file: String,
+    /// Its place there, from 0.
+    pub run: usize,
 }
 
 /// One figure on two sides.
@@ -319,8 +329,8 @@ fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: 
         .map(|i| difference(i, (&side_a, of_a[i]), (&side_b, of_b[i]), errors[i], count))
         .collect();
     Ok(Pair {
-        sentence: sentence(&figures),
-        notes: notes(a, b, &figures),
+        sentence: words::sentence(&figures),
+        notes: words::notes(a, b, &figures),
         figures,
         differs,
         a: a.facts(side_a.operations()),
@@ -380,72 +390,6 @@ fn difference(
     let change = change.filter(|change| change.measured.is_finite());
     let finding = change.map_or(Finding::Nothing, |change| figure.finding(change));
     Difference { figure, a, b, level, change, finding }
-}
-
-/// What the figures show, the first of them the primary one.
-fn sentence(figures: &[Difference]) -> String {
-    let of = |wanted: Finding| figures.iter().skip(1).filter(move |of| of.finding == wanted);
-    let Some((primary, change)) = figures.first().and_then(|primary| Some((primary, primary.change?))) else {
-        return "nothing can be said: there is no median to compare".to_owned();
-    };
-    let percent = |share: f64| format!("{:.1} %", share.abs() * 100.0);
-    let Change { measured, low, high, detectable } = change;
-    let between = |near: f64, far: f64| {
-        format!("by {}, somewhere between {} and {}", percent(measured), percent(near), percent(far))
-    };
-    let mut sentence = match primary.finding {
-        Finding::Slower => format!("B is slower: its median is longer {}", between(low, high)),
-        Finding::Faster => format!("B is faster: its median is shorter {}", between(high, low)),
-        _ => format!(
-            "no difference that this data can show: a median that differs by {} would be found nine times in ten",
-            percent(detectable)
-        ),
-    };
-    for (finding, words) in [(Finding::Slower, "B is slower by"), (Finding::Faster, "B is faster by")] {
-        let names: Vec<_> = of(finding).map(|of| of.figure.name()).collect();
-        if !names.is_empty() && primary.finding != finding {
-            sentence += &format!("; {words} its {}", names.join(", "));
-        }
-    }
-    sentence += match (of(Finding::FailsMore).count(), of(Finding::FailsLess).count()) {
-        (1.., _) => "; more of its operations fail",
-        (_, 1..) => "; fewer of its operations fail",
-        _ => "",
-    };
-    sentence
-}
-
-/// What a reader must know to trust the figures as far as they go.
-fn notes(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> Vec<String> {
-    let mut notes = plans::unlike(a, b);
-    match (a.runs.len(), b.runs.len()) {
-        (1, 1) => notes.push(
-            "one run on each side: by how much such runs differ from one another, with nothing changed, is not in the \
-             intervals; several runs of each would show it"
-                .into(),
-        ),
-        (1, _) | (_, 1) => notes.push("one side was run once: it is taken to vary as the other one does".into()),
-        _ => {}
-    }
-    let failed = figures.iter().find(|of| of.figure == Figure::Failed);
-    if failed.is_some_and(|failed| [failed.a, failed.b].iter().flatten().any(|&share| share > 0.01)) {
-        notes.push("durations are those of all operations, also of the failed ones, which may be fast or slow".into());
-    }
-    notes
-}
-
-impl Figure {
-    /// Its name in the report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::P50 => "p50",
-            Self::Mean => "mean",
-            Self::P90 => "p90",
-            Self::P99 => "p99",
-            Self::Throughput => "throughput",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 #[cfg(test)]

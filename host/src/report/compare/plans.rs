@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CompareError, Input, Runs, Scruples};
+use super::{CompareError, Input, Place, Runs, Scruples};
 use crate::report::units::counted;
 use crate::report::{Environment, Report, RunReport};
 
@@ -29,7 +29,7 @@ impl Group<'_> {
         let first = self.runs[0].report;
         Runs {
             task: first.task.clone(),
-            runs: self.runs.iter().map(|run| (run.file.to_owned(), run.place)).collect(),
+            runs: self.runs.iter().map(|run| Place { file: run.file.to_owned(), run: run.place }).collect(),
             processes: first.plan.processes,
             threads: first.plan.threads,
             operations,

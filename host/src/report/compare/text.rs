@@ -34,7 +34,7 @@ pub fn write(comparison: &Comparison, mut to: impl Write) -> io::Result<()> {
 
 fn write_pair(pair: &Pair, to: &mut impl Write) -> io::Result<()> {
     let side = |name: &str, runs: &Runs, to: &mut dyn Write| {
-        let mut files: Vec<_> = runs.runs.iter().map(|(file, _)| file.as_str()).collect();
+        let mut files: Vec<_> = runs.runs.iter().map(|place| place.file.as_str()).collect();
         files.dedup();
         writeln!(
             to,
