@@ -11,7 +11,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use super::units::duration;
+use super::units::{counted, duration};
 use crate::report::TaskFacts;
 use plans::Group;
 use resample::{Error, Side, Unusable};
@@ -208,7 +208,7 @@ pub enum CompareError {
     },
     /// A run is too short.
     #[error(
-        "`{file}`, run {run}: {intervals} intervals of {interval}, some perhaps empty, are too few to tell noise from a \
+        "`{file}`, run {run} has {intervals} of {interval}, some perhaps empty, which is too little to tell noise from a \
          difference: run it for at least {least}, or several times (--shape 1x1 --shape 1x1 …)"
     )]
     Short {
@@ -216,8 +216,8 @@ pub enum CompareError {
         file: String,
         /// Its place there, from 1.
         run: usize,
-        /// How many intervals it has.
-        intervals: usize,
+        /// How many intervals it has, in words.
+        intervals: String,
         /// How long they are.
         interval: String,
         /// How long it should run.
@@ -351,7 +351,8 @@ fn side(group: &Group<'_>) -> Result<Side, CompareError> {
             // Twice what is needed or was there, as intervals may stay empty.
             let least = 2 * runs[place].elapsed_ns.max(timeline.interval_ns * resample::LEAST_INTERVALS as u64);
             let least = duration(least);
-            let (intervals, interval) = (timeline.buckets.len(), duration(timeline.interval_ns));
+            let (intervals, interval) =
+                (counted(timeline.buckets.len() as u64, "interval"), duration(timeline.interval_ns));
             CompareError::Short { file, run, intervals, interval, least }
         }
     })?;

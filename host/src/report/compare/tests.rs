@@ -230,9 +230,8 @@ fn plans_that_differ_are_refused_by_name_unless_they_may() {
     let error = refused(&a, b());
     assert_eq!(
         error,
-        "`a.json` and `b.json` ran by different plans (processes: 2 and 2; threads: 1 and 8; timeout_ns: 60000000000 and \
-         null): run both alike, or compare them by --force"
-            .replace("processes: 2 and 2; ", "")
+        "`a.json` and `b.json` ran by different plans (threads: 1 and 8; timeout_ns: 60000000000 and null): run both \
+         alike, or compare them by --force"
     );
     let forced = compare(&a, &[b()], Scruples::Note, 0, None).unwrap();
     assert_eq!(forced.pairs[0].differs.len(), 2);
@@ -250,10 +249,7 @@ fn what_cannot_be_compared_says_why() {
     for (b, problem) in [
         (partial, "`b.json` is partial"),
         (broken, "`b.json`, run 1: the histogram of an interval cannot be read"),
-        (
-            input("b.json", &[steady(1_000_000, 3)]),
-            "`b.json`, run 1: 4 intervals of 250 ms, some perhaps empty, are too few",
-        ),
+        (input("b.json", &[steady(1_000_000, 3)]), "`b.json`, run 1 has 4 intervals of 250 ms, some perhaps empty"),
         (input("b.json", &[steady(1_000_000, 20), more]), "`a.json` has runs of 1 plan, `b.json` of 2 plans"),
     ] {
         let error = refused(&good(), b);
