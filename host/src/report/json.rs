@@ -20,7 +20,7 @@ pub enum ReadError {
     Broken(serde_json::Error),
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
     #[derive(Deserialize)]
     struct Head {

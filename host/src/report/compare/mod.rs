@@ -329,7 +329,7 @@ fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: 
         .map(|i| difference(i, (&side_a, of_a[i]), (&side_b, of_b[i]), errors[i], count))
         .collect();
     Ok(Pair {
-        sentence: words::sentence(&figures),
+        sentence: words::sentence(a, b, &figures),
         notes: words::notes(a, b, &figures),
         figures,
         differs,

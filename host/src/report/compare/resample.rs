@@ -16,7 +16,7 @@ use crate::report::{BucketReport, RunReport};
 /// was derived from the autocorrelation, or better; what is left of that between blocks is corrected for.
 const BLOCKS: usize = 10;
 
-/// Below this many intervals a run does not show how much it varies.
+/// Below this many whole intervals a run does not show how much it varies.
 pub(super) const LEAST_INTERVALS: usize = 8;
 
 /// The error of a variance from so many draws is 3 %, that of an interval's width half of it.
@@ -51,7 +51,7 @@ struct Unit {
 
 /// What keeps runs from being compared.
 pub(super) enum Unusable {
-    /// The run, by its place among those given, has so many intervals, or no operations in some blocks of them.
+    /// The run, by its place among those given, has too few intervals, or no operations in most blocks of them.
     TooShort(usize),
     /// A histogram of that run is none.
     Broken(usize),
@@ -71,11 +71,12 @@ impl Side {
             }
             for block in 0..count {
                 let end = if block + 1 == count { buckets.len() } else { (block + 1) * whole / count };
-                let block = Block::new(&buckets[block * whole / count..end], run).ok_or(Unusable::Broken(place))?;
-                if block.operations == 0 {
-                    return Err(Unusable::TooShort(place));
-                }
-                blocks.push(block);
+                blocks.push(Block::new(&buckets[block * whole / count..end], run).ok_or(Unusable::Broken(place))?);
+            }
+            // A machine, or what is measured, may stall for the length of a block; where most are empty, operations are
+            // longer than blocks.
+            if blocks.iter().rev().take(count).filter(|block| block.operations > 0).count() * 2 <= count {
+                return Err(Unusable::TooShort(place));
             }
         }
         Ok(Self::of(&blocks, runs.len() > 1))

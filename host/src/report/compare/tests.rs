@@ -170,6 +170,19 @@ fn a_step_of_the_histogram_is_no_difference() {
 }
 
 #[test]
+fn a_run_that_stalled_for_a_while_is_compared_all_the_same() {
+    let mut recorder = Recorder::default();
+    for number in (0..400_u64).filter(|number| !(100..160).contains(number)) {
+        let end_ns = (number + 1) * INTERVAL_NS / 20;
+        recorder.record(&sample(number, end_ns - 2_000_000, end_ns, &Spans::default()));
+    }
+    let pair = compared(&steady(2_000_000, 20), &of(recorder.take())).pairs.remove(0);
+    assert_eq!(pair.figures[0].finding, Finding::Nothing);
+    let throughput = &pair.figures[4];
+    assert!(throughput.change.is_some_and(|change| change.measured < -0.1 && change.high > 0.0), "{throughput:?}");
+}
+
+#[test]
 fn a_step_of_the_clock_makes_no_jump() {
     // The clock counts in steps of 10 ns; of the one side a few more operations are on the next step.
     let at = |share: u64| {

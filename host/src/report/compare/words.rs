@@ -4,7 +4,9 @@ use super::plans::{Group, unlike};
 use super::{Change, Difference, Figure, Finding};
 
 /// What the figures show, the first of them the primary one.
-pub(super) fn sentence(figures: &[Difference]) -> String {
+pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> String {
+    // Of one run of each it is not known how much it has to do with what was run.
+    let b = if a.runs.len() + b.runs.len() == 2 { "this run of B" } else { "B" };
     let of = |wanted: Finding| figures.iter().skip(1).filter(move |of| of.finding == wanted);
     let Some((primary, change)) = figures.first().and_then(|primary| Some((primary, primary.change?))) else {
         return "nothing can be said: there is no median to compare".to_owned();
@@ -15,17 +17,17 @@ pub(super) fn sentence(figures: &[Difference]) -> String {
         format!("by {}, somewhere between {} and {}", percent(measured), percent(near), percent(far))
     };
     let mut sentence = match primary.finding {
-        Finding::Slower => format!("B is slower: its median is longer {}", between(low, high)),
-        Finding::Faster => format!("B is faster: its median is shorter {}", between(high, low)),
+        Finding::Slower => format!("{b} is slower: its median is longer {}", between(low, high)),
+        Finding::Faster => format!("{b} is faster: its median is shorter {}", between(high, low)),
         _ => format!(
             "no difference that this data can show: a median that differs by {} would be found nine times in ten",
             percent(detectable)
         ),
     };
-    for (finding, words) in [(Finding::Slower, "B is slower by"), (Finding::Faster, "B is faster by")] {
+    for (finding, words) in [(Finding::Slower, "slower"), (Finding::Faster, "faster")] {
         let names: Vec<_> = of(finding).map(|of| of.figure.name()).collect();
         if !names.is_empty() && primary.finding != finding {
-            sentence += &format!("; {words} its {}", names.join(", "));
+            sentence += &format!("; {b} is {words} by its {}", names.join(", "));
         }
     }
     sentence += match (of(Finding::FailsMore).count(), of(Finding::FailsLess).count()) {
