@@ -185,16 +185,19 @@ pub enum CompareError {
     #[error("`{0}` is partial, its run was stopped before the end: run it again, or compare what there is by --force")]
     Partial(String),
     /// They have different numbers of plans.
-    #[error("`{a}` has runs of {in_a}, `{b}` of {in_b}: run both alike, or compare those that both have by --force")]
+    #[error(
+        "`{a}` has runs of {in_a} tasks or plans, and `{b}` of {in_b}: run both alike, or compare those that both have by \
+         --force"
+    )]
     Plans {
         /// The first side's files.
         a: String,
-        /// How many plans it has.
-        in_a: String,
+        /// How many it has runs of.
+        in_a: usize,
         /// The other's.
         b: String,
         /// How many that one has.
-        in_b: String,
+        in_b: usize,
     },
     /// Their plans differ.
     #[error("`{a}` and `{b}` ran by different plans ({}): run both alike, or compare them by --force", .fields.join("; "))]

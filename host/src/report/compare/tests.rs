@@ -263,7 +263,7 @@ fn what_cannot_be_compared_says_why() {
         (partial, "`b.json` is partial"),
         (broken, "`b.json`, run 1: the histogram of an interval cannot be read"),
         (input("b.json", &[steady(1_000_000, 3)]), "`b.json`, run 1 has 4 intervals of 250 ms, some perhaps empty"),
-        (input("b.json", &[steady(1_000_000, 20), more]), "`a.json` has runs of 1 plan, `b.json` of 2 plans"),
+        (input("b.json", &[steady(1_000_000, 20), more]), "`a.json` has runs of 1 tasks or plans, and `b.json` of 2"),
     ] {
         let error = refused(&good(), b);
         assert!(error.contains(problem), "{error}");
