@@ -374,11 +374,11 @@ mod tests {
     fn of_one_that_died_only_what_was_due_is_lost() {
         let mut ledger = Ledger::new(0..10, 1);
         ledger.lease_all(0);
-        assert!(ledger.confirm(0, [0..2]) && ledger.drop(0, [3..4]) && ledger.cut(0, 4));
+        assert!(ledger.confirm(0, Some(0..2)) && ledger.drop(0, Some(3..4)) && ledger.cut(0, 4));
         assert_eq!(ledger.lose(0, 7).iter().collect::<Vec<_>>(), [2..3, 5..7]);
         assert_eq!((ledger.lost().len(), ledger.unleased(), ledger.dropped()), (3, 3, 1));
         ledger.lease_all(1);
-        assert!(ledger.confirm(1, [7..10]) && !ledger.confirm(1, [5..6]));
+        assert!(ledger.confirm(1, Some(7..10)) && !ledger.confirm(1, Some(5..6)));
     }
 
     proptest! {

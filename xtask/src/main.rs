@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_http;
+mod compare_check;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,10 @@ usage: cargo xtask COMMAND
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
-  bench    measure the harness against a bare wasmtime loop, and print ratios";
+  bench    measure the harness against a bare wasmtime loop, and print ratios
+  compare-check [waits|computes|made-up]
+           count how often `gorgon compare` is right about pairs of runs that are equal, and of which one is 5 % slower:
+           200 pairs that wait (ten minutes), 60 that compute (ten minutes), or 200 of several kinds without running them";
 
 /// The target that Rust guests are built for.
 const TARGET: &str = "wasm32-wasip2";
@@ -34,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-http") => bench_http::run_all(),
+        Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),
     }
 }

@@ -12,7 +12,7 @@ use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::output::ignore_closed;
 use super::{Exit, values};
 use crate::controller::{self, RunError};
-use crate::find::{Finding, Next, Search};
+use crate::find::{Next, Search};
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::report::find::{FindReport, Probe};
 use crate::report::verdict::Expression;

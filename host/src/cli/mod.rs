@@ -1,5 +1,6 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
+mod compare;
 mod demo;
 mod find;
 mod flags;
@@ -35,6 +36,7 @@ enum Command {
     Http(Box<http::Http>),
     Find(Box<find::Find>),
     Demo(Box<demo::Demo>),
+    Compare(compare::Compare),
     Completions(shell::Completions),
     Man(shell::Man),
     /// A worker process; started by gorgon itself.
@@ -51,7 +53,7 @@ pub enum Exit {
     CouldNotRun,
     /// The command line was wrong.
     Usage,
-    /// A `--fail-if` held, or `test` saw an operation that was not ok.
+    /// A `--fail-if` or `--fail-if-slower` held, or `test` saw an operation that was not ok.
     Failed,
     /// Operations were lost, or workers died.
     Incomplete,
@@ -112,6 +114,7 @@ impl Cli {
             Command::Http(http) => http.run(),
             Command::Find(find) => find.run(),
             Command::Demo(demo) => demo.run(),
+            Command::Compare(compare) => compare.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
             Command::Worker => match crate::worker::run() {

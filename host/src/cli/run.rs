@@ -83,7 +83,8 @@ struct JudgeFlags {
     #[command(flatten)]
     expect: ExpectFlag,
 
-    /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500; failed is every operation that was not ok
+    /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500, result(500)>5, span(login).p95>80ms,
+    /// worst(p99, 10s)>1s for the worst 10 s; failed is every operation that was not ok
     #[arg(long, value_name = "EXPR")]
     fail_if: Vec<Expression>,
 }

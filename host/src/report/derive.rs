@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
@@ -245,6 +245,14 @@ fn encode(hdr: &hdrhistogram::Histogram<u64>) -> String {
         .serialize(hdr, &mut bytes)
         .expect("a histogram of these bounds has a serialised form, and a vector takes it");
     STANDARD.encode(bytes)
+}
+
+/// The inverse of [`encode`]; nothing is an empty histogram.
+pub(super) fn decode(hdr: Option<&str>) -> Option<hdrhistogram::Histogram<u64>> {
+    match hdr {
+        None => Some(Histogram::default().to_hdr()),
+        Some(text) => Deserializer::new().deserialize(&mut STANDARD.decode(text).ok()?.as_slice()).ok(),
+    }
 }
 
 fn elapsed_ns(metrics: &Metrics) -> u64 {

@@ -3,6 +3,7 @@
 //! [`Report`] is the JSON report, field by field. One file per format renders it; a renderer computes no figure. Knows
 //! neither controller nor worker.
 
+pub mod compare;
 mod derive;
 mod facts;
 pub mod find;
@@ -464,6 +465,14 @@ impl From<&Stage> for StageReport {
 impl From<Extent> for WarmupPlan {
     fn from(extent: Extent) -> Self {
         Self { operations: extent.operations(), duration_ns: extent.duration().map(derive::nanos) }
+    }
+}
+
+impl Summary {
+    /// The durations themselves, read from [`hdr`](Self::hdr); `None` where that is no histogram. Histograms of parts
+    /// are added up to that of the whole, which percentiles are not.
+    pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
+        derive::decode(self.hdr.as_deref())
     }
 }
 

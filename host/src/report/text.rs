@@ -36,7 +36,7 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
         writeln!(to, "{BAD}failed: {}{of_run}{BAD:#}", verdict.expression)?;
     }
     for verdict in report.verdicts.iter().filter(|verdict| verdict.value.is_none()) {
-        writeln!(to, "unknown: {}: there are not enough operations for that figure", verdict.expression)?;
+        writeln!(to, "unknown: {}: the run has no such figure, or too few operations for it", verdict.expression)?;
     }
     if report.partial {
         writeln!(to, "{BAD}partial: the run was stopped before its end{BAD:#}")?;

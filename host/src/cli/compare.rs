@@ -1,0 +1,100 @@
+//! `gorgon compare`: is one task slower than another, and is that more than noise?
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::Exit;
+use super::output::ignore_closed;
+use crate::report::compare::{self, Comparison, Input, Scruples};
+use crate::report::json;
+
+/// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
+///
+/// Each figure's difference stands beside the interval in which the true one lies, from how much the runs vary within
+/// themselves, or among each other where there are several of one plan. The median decides; the others are corrected for
+/// their number.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon run old.wasm -d 30s --json a.json && gorgon run new.wasm -d 30s --json b.json
+  gorgon compare a.json b.json
+  gorgon compare a1.json,a2.json,a3.json b1.json,b2.json,b3.json     three runs of each
+  gorgon compare a.json b.json --fail-if-slower 5% --json -
+
+Exit codes: 0 done, 1 could not compare, 2 wrong usage, 10 --fail-if-slower held")]
+pub(super) struct Compare {
+    /// The JSON report to compare with; several runs of one plan are joined by commas
+    #[arg(value_name = "A.json")]
+    a: String,
+
+    /// Those to compare with it
+    #[arg(value_name = "B.json", required = true)]
+    others: Vec<String>,
+
+    /// Compare runs whose plans differ, and runs that were stopped
+    #[arg(long)]
+    force: bool,
+
+    /// Exit with 10 where a median is shown to be longer by more than this: its whole interval is above
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    fail_if_slower: Option<f64>,
+
+    /// Write the comparison as JSON; - is stdout
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Draw chance from this seed; the same one draws the same intervals
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
+impl Compare {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let a = input(&self.a)?;
+        let others: Vec<Input> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
+        let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
+        let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
+        self.write(&comparison)?;
+        Ok(match comparison.fail_if_slower {
+            Some(slower) if slower.held => Exit::Failed,
+            _ => Exit::Done,
+        })
+    }
+
+    /// The words to stdout, unless that is taken by the JSON.
+    fn write(&self, comparison: &Comparison) -> anyhow::Result<()> {
+        let as_json = || Ok::<_, serde_json::Error>(serde_json::to_string_pretty(comparison)? + "\n");
+        let written = match &self.json {
+            Some(path) if path == Path::new("-") => io::stdout().lock().write_all(as_json()?.as_bytes()),
+            _ => compare::text::write(comparison, anstream::stdout().lock()),
+        };
+        ignore_closed(written).context("cannot write the comparison to stdout")?;
+        match self.json.as_deref().filter(|path| *path != Path::new("-")) {
+            Some(path) => fs::write(path, as_json()?)
+                .with_context(|| format!("cannot write the comparison to `{}`", path.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The reports in `files`: one, or several joined by commas.
+fn input(files: &str) -> anyhow::Result<Input> {
+    let files = if Path::new(files).exists() { vec![files] } else { files.split(',').collect() };
+    let read = |file: &str| {
+        let bytes = fs::read(file).with_context(|| format!("cannot read the report `{file}`"))?;
+        let report = json::read(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
+        Ok((file.to_owned(), report))
+    };
+    Ok(Input { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })
+}
+
+/// A share, written in percent.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    let share = percent.map(|percent| percent / 100.0).filter(|share| share.is_finite() && *share >= 0.0);
+    share.ok_or_else(|| "write a share in percent, such as `5%`".into())
+}

@@ -1,0 +1,346 @@
+//! How far the figures of some runs would have come out differently by chance: the bootstrap.
+//!
+//! Pure, and drawn from a given seed. Knows durations and counts, no plans and no words.
+//!
+//! What is drawn is a [`Unit`]: a tenth of a run, all its intervals in a row, or a whole run where a plan was run several
+//! times. Operations near each other in time are alike, so that drawing them one by one would promise far too much.
+
+use fastrand::Rng;
+
+use super::Figure;
+use crate::metrics::Histogram;
+use crate::report::{BucketReport, RunReport};
+
+/// A run is cut into this many blocks. Few and long ones: most of what connects neighbouring intervals then stays
+/// inside of a block, and Student's t charges little for their number. Simulated, ten did as well as any length that
+/// was derived from the autocorrelation, or better; what is left of that between blocks is corrected for.
+const BLOCKS: usize = 10;
+
+/// Below this many whole intervals a run does not show how much it varies.
+pub(super) const LEAST_INTERVALS: usize = 8;
+
+/// The error of a variance from so many draws is 3 %, that of an interval's width half of it.
+const DRAWS: usize = 2_000;
+
+/// Beyond this, blocks are so alike that their variance says nothing.
+const MOST_CORRELATION: f64 = 0.8;
+
+/// Each figure of some operations, in the order of [`Figure::ALL`]; `None` where it does not exist.
+pub(super) type Figures = [Option<f64>; Figure::ALL.len()];
+
+/// The operations of one side: of all its runs.
+pub(super) struct Side {
+    /// The distinct durations, ascending, in nanoseconds.
+    durations: Vec<f64>,
+    units: Vec<Unit>,
+    /// Whether a unit is a whole run.
+    pub(super) is_repeated: bool,
+    /// The share of a duration by which neighbours in the histogram differ.
+    pub(super) resolution: f64,
+}
+
+/// What is drawn: operations that belong together.
+struct Unit {
+    /// How many took each of the side's durations.
+    counts: Vec<u64>,
+    operations: u64,
+    failed: u64,
+    sum_ns: f64,
+    seconds: f64,
+}
+
+/// What keeps runs from being compared.
+pub(super) enum Unusable {
+    /// The run, by its place among those given, has too few intervals, or no operations in most blocks of them.
+    TooShort(usize),
+    /// A histogram of that run is none.
+    Broken(usize),
+}
+
+impl Side {
+    /// The operations of `runs`, of which there is at least one.
+    pub(super) fn new(runs: &[&RunReport]) -> Result<Self, Unusable> {
+        let mut blocks = Vec::new();
+        for (place, run) in runs.iter().enumerate() {
+            let buckets = &run.timeline.buckets;
+            // What the run's end has cut off belongs to the last whole interval.
+            let whole = buckets.iter().filter(|bucket| !bucket.partial).count();
+            let count = if runs.len() == 1 { BLOCKS.min(whole) } else { 1 };
+            if runs.len() == 1 && whole < LEAST_INTERVALS {
+                return Err(Unusable::TooShort(place));
+            }
+            for block in 0..count {
+                let end = if block + 1 == count { buckets.len() } else { (block + 1) * whole / count };
+                blocks.push(Block::new(&buckets[block * whole / count..end], run).ok_or(Unusable::Broken(place))?);
+            }
+            // A machine, or what is measured, may stall for the length of a block; where most are empty, operations are
+            // longer than blocks.
+            if blocks.iter().rev().take(count).filter(|block| block.operations > 0).count() * 2 <= count {
+                return Err(Unusable::TooShort(place));
+            }
+        }
+        Ok(Self::of(&blocks, runs.len() > 1))
+    }
+
+    fn of(blocks: &[Block], is_repeated: bool) -> Self {
+        let mut durations: Vec<u64> = blocks.iter().flat_map(|block| block.counts.iter().map(|&(ns, _)| ns)).collect();
+        durations.sort_unstable();
+        durations.dedup();
+        let dense = |block: &Block| {
+            let mut counts = vec![0; durations.len()];
+            for (ns, count) in &block.counts {
+                counts[durations.partition_point(|known| known < ns)] += count;
+            }
+            Unit {
+                counts,
+                operations: block.operations,
+                failed: block.failed,
+                sum_ns: block.sum_ns,
+                seconds: block.seconds,
+            }
+        };
+        let units = blocks.iter().map(dense).collect();
+        let resolution = blocks.iter().map(|block| block.resolution).fold(0.0, f64::max);
+        Self { units, is_repeated, resolution, durations: durations.into_iter().map(|ns| ns.max(1) as f64).collect() }
+    }
+
+    pub(super) fn operations(&self) -> u64 {
+        self.units.iter().map(|unit| unit.operations).sum()
+    }
+
+    /// How many units there are.
+    pub(super) fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// The figures of all operations.
+    pub(super) fn figures(&self) -> Figures {
+        self.weighted(&vec![1; self.units.len()])
+    }
+
+    /// The figures of each unit by itself.
+    fn each(&self) -> Vec<Figures> {
+        let alone = |at| (0..self.units.len()).map(|unit| u64::from(unit == at)).collect::<Vec<_>>();
+        (0..self.units.len()).map(|at| self.weighted(&alone(at))).collect()
+    }
+
+    /// The variance of each figure, on its scale, were the units drawn anew.
+    fn variances(&self, rng: &mut Rng) -> [f64; Figure::ALL.len()] {
+        let units = self.units.len();
+        let mut draws: [Vec<f64>; Figure::ALL.len()] = Default::default();
+        for _ in 0..DRAWS {
+            let mut weights = vec![0; units];
+            (0..units).for_each(|_| weights[rng.usize(..units)] += 1);
+            for ((figure, value), draws) in Figure::ALL.iter().zip(self.weighted(&weights)).zip(&mut draws) {
+                draws.extend(value.map(|value| figure.scale(value)));
+            }
+        }
+        // Drawn units vary around their own mean: less than around the true one, by this.
+        draws.map(|draws| variance(&draws) * units as f64 / (units as f64 - 1.0))
+    }
+
+    /// The figures of the operations of each unit so many times.
+    fn weighted(&self, weights: &[u64]) -> Figures {
+        let mut counts = vec![0; self.durations.len()];
+        let (mut operations, mut failed, mut sum_ns, mut seconds) = (0, 0, 0.0, 0.0);
+        for (unit, &weight) in self.units.iter().zip(weights).filter(|&(_, &weight)| weight > 0) {
+            counts.iter_mut().zip(&unit.counts).for_each(|(sum, count)| *sum += weight * count);
+            operations += weight * unit.operations;
+            failed += weight * unit.failed;
+            sum_ns += weight as f64 * unit.sum_ns;
+            seconds += weight as f64 * unit.seconds;
+        }
+        if operations == 0 {
+            return Default::default();
+        }
+        let [p50, p90, p99] = self.percentiles(&counts, operations as f64, [0.5, 0.9, 0.99]);
+        let per = |figure: f64, whole: f64| (whole > 0.0).then(|| figure / whole);
+        [
+            Some(p50),
+            per(sum_ns, operations as f64),
+            Some(p90),
+            Some(p99),
+            per(operations as f64, seconds),
+            per(failed as f64, operations as f64),
+        ]
+    }
+
+    /// Percentiles by the mid-distribution, interpolated: a duration stands in the middle of those that are equal to it.
+    /// So a clock that counts in steps, or the histogram, makes no jumps where nothing has jumped.
+    fn percentiles<const N: usize>(&self, counts: &[u64], operations: f64, quantiles: [f64; N]) -> [f64; N] {
+        let mut percentiles = [self.durations[0]; N];
+        let mut wanted = 0;
+        let (mut below, mut before) = (0_u64, None);
+        for (&duration, &count) in self.durations.iter().zip(counts).filter(|&(_, &count)| count > 0) {
+            let share = (below as f64 + count as f64 / 2.0) / operations;
+            while wanted < N && quantiles[wanted] <= share {
+                let (lower_share, lower) = before.unwrap_or((share, duration));
+                let part =
+                    if share > lower_share { (quantiles[wanted] - lower_share) / (share - lower_share) } else { 1.0 };
+                percentiles[wanted] = lower + (duration - lower) * part;
+                wanted += 1;
+            }
+            below += count;
+            before = Some((share, duration));
+        }
+        percentiles[wanted..].fill(before.map_or(self.durations[0], |(_, longest)| longest));
+        percentiles
+    }
+}
+
+/// Some intervals in a row, before it is known which durations there are elsewhere.
+struct Block {
+    counts: Vec<(u64, u64)>,
+    operations: u64,
+    failed: u64,
+    sum_ns: f64,
+    seconds: f64,
+    resolution: f64,
+}
+
+impl Block {
+    fn new(buckets: &[BucketReport], run: &RunReport) -> Option<Self> {
+        let mut merged = Histogram::default().to_hdr();
+        let mut sum_ns = 0.0;
+        for summary in buckets.iter().map(|bucket| &bucket.latency_ns).filter(|summary| summary.count > 0) {
+            merged.add(summary.histogram()?).ok()?;
+            sum_ns += summary.count as f64 * summary.mean? as f64;
+        }
+        let end_ns = buckets.last().map_or(0, |last| run.elapsed_ns.min(last.start_ns + run.timeline.interval_ns));
+        let begin_ns = buckets.first().map_or(0, |first| first.start_ns);
+        let middle = merged.value_at_quantile(0.5);
+        Some(Self {
+            counts: (merged.iter_recorded())
+                .map(|step| (merged.median_equivalent(step.value_iterated_to()), step.count_at_value()))
+                .collect(),
+            operations: merged.len(),
+            failed: buckets.iter().map(|bucket| bucket.failed).sum(),
+            sum_ns,
+            seconds: end_ns.saturating_sub(begin_ns) as f64 / 1e9,
+            resolution: merged.equivalent_range(middle) as f64 / middle.max(1) as f64,
+        })
+    }
+}
+
+/// How uncertain a difference is: its standard error on the figure's scale, and the degrees of freedom of that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Error {
+    standard: f64,
+    freedom: f64,
+}
+
+impl Error {
+    /// Half of the width of the interval that holds the true difference in `level` of all comparisons.
+    pub(super) fn half_width(self, level: f64) -> f64 {
+        self.standard * student_t(0.5 + level / 2.0, self.freedom)
+    }
+
+    /// The true difference that `share` of all comparisons at `level` would show.
+    pub(super) fn detectable(self, level: f64, share: f64) -> f64 {
+        self.half_width(level) + self.standard * student_t(share, self.freedom)
+    }
+}
+
+/// The quantile of Student's t distribution, from the median up.
+fn student_t(quantile: f64, freedom: f64) -> f64 {
+    // Two units leave one degree; more than thousands are as good as endless.
+    let freedom = freedom.clamp(1.0, 1e4);
+    let x = puruspe::invbetai(2.0 * (1.0 - quantile), freedom / 2.0, 0.5);
+    (freedom * (1.0 / x - 1.0)).sqrt()
+}
+
+/// How uncertain the differences of `a` and `b` are, by figure.
+pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.len()] {
+    let (mut of_a, mut of_b) = (a.variances(rng), b.variances(rng));
+    let (mut units_a, mut units_b) = (a.units() as f64, b.units() as f64);
+    match (a.is_repeated, b.is_repeated) {
+        (true, true) => {}
+        (false, false) => {
+            let (each_a, each_b) = (a.each(), b.each());
+            for (i, figure) in Figure::ALL.iter().enumerate() {
+                let series = [&each_a, &each_b].map(|each| {
+                    each.iter().filter_map(|of| of[i].map(|value| figure.scale(value))).collect::<Vec<_>>()
+                });
+                let correlation = correlation(&series);
+                of_a[i] *= inflation(correlation, units_a);
+                of_b[i] *= inflation(correlation, units_b);
+            }
+        }
+        // A single run does not show how much such runs vary; those of the other side do.
+        (true, false) => (of_b, units_b) = (of_a.map(|variance| variance * units_a), units_a),
+        (false, true) => (of_a, units_a) = (of_b.map(|variance| variance * units_b), units_b),
+    }
+    std::array::from_fn(|i| welch((of_a[i], units_a), (of_b[i], units_b)))
+}
+
+/// The error of the difference of two figures, each given by its variance and the units that has come from.
+fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
+    let sum = a + b;
+    let freedom = match sum > 0.0 {
+        true => sum * sum / (a * a / (units_a - 1.0) + b * b / (units_b - 1.0)),
+        false => units_a.min(units_b) - 1.0,
+    };
+    Error { standard: sum.sqrt(), freedom }
+}
+
+/// How alike neighbouring blocks are: the first autocorrelation, of both sides together because each has few blocks. As
+/// an estimate from k values it comes out too low by (1 + 3 r) / k (Kendall 1954), which is added.
+fn correlation(series: &[Vec<f64>]) -> f64 {
+    let (mut products, mut squares, mut blocks) = (0.0, 0.0, 0_usize);
+    for values in series {
+        let mean = mean(values);
+        products += values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum::<f64>();
+        squares += values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        blocks = blocks.max(values.len());
+    }
+    let raw = if squares > 0.0 { products / squares } else { 0.0 };
+    (raw + (1.0 + 3.0 * raw.max(0.0)) / blocks.max(1) as f64).clamp(0.0, MOST_CORRELATION)
+}
+
+/// By how much the variance of a mean of `k` blocks is larger than it looks, where neighbours correlate by `r` and the
+/// others by its powers.
+fn inflation(r: f64, k: f64) -> f64 {
+    let of_mean = ((1.0 + r) / (1.0 - r) - 2.0 * r * (1.0 - r.powf(k)) / (k * (1.0 - r).powi(2))) / k;
+    of_mean * (k - 1.0) / (1.0 - of_mean)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn variance(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn students_table() {
+        for (quantile, freedom, t) in [
+            (0.975, 1.0, 12.7062),
+            (0.975, 2.5, 3.5747),
+            (0.995, 4.0, 4.6041),
+            (0.975, 9.0, 2.2622),
+            (0.9, 18.0, 1.3304),
+            (0.9995, 18.0, 3.9216),
+            (0.99999, 5.0, 15.5469),
+            (0.975, 1e9, 1.9602),
+        ] {
+            let ours = student_t(quantile, freedom);
+            assert!((ours - t).abs() < 2e-4, "{quantile} of {freedom}: {ours}, not {t}");
+        }
+    }
+
+    #[test]
+    fn neighbours_that_are_alike_widen_the_error() {
+        assert!((inflation(0.0, 10.0) - 1.0).abs() < 1e-12);
+        assert!(inflation(0.3, 10.0) > 1.8 && inflation(MOST_CORRELATION, 10.0) < 20.0);
+        let alternating: Vec<_> = (0..10).map(|i| f64::from(i % 2)).collect();
+        let rising: Vec<_> = (0..10).map(f64::from).collect();
+        assert_eq!(correlation(&[alternating.clone(), alternating]), 0.0);
+        assert_eq!(correlation(&[rising.clone(), rising]), MOST_CORRELATION);
+    }
+}

@@ -1,0 +1,305 @@
+//! Comparisons of runs that are made up, whose true difference is known.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::*;
+use crate::metrics::{Metrics, Outcome, Recorder, Sample, Spans};
+use crate::plan::{Extent, Shape};
+use crate::report::RunRecord;
+use crate::report::tests::{environment, record};
+
+const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
+
+/// How a made-up run varies; durations are lognormal.
+#[derive(Clone, Copy)]
+struct World {
+    intervals: u64,
+    per_interval: u64,
+    /// The spread of durations within an interval.
+    spread: f64,
+    /// The spread of what makes whole intervals slower, and how much of it the next one inherits.
+    drift: f64,
+    inherits: f64,
+    /// The spread of what makes whole runs slower.
+    between_runs: f64,
+}
+
+const CALM: World =
+    World { intervals: 60, per_interval: 200, spread: 0.5, drift: 0.015, inherits: 0.7, between_runs: 0.0 };
+
+impl World {
+    /// A run whose durations are `factor` times those of others.
+    fn run(self, factor: f64, rng: &mut Rng) -> RunRecord {
+        let mut recorder = Recorder::default();
+        let run = self.between_runs * normal(rng);
+        let mut drift = self.drift * normal(rng);
+        for interval in 0..self.intervals {
+            drift = self.inherits * drift + self.drift * (1.0 - self.inherits.powi(2)).sqrt() * normal(rng);
+            for place in 0..self.per_interval {
+                let ns = 10e6 * factor * (run + drift + self.spread * normal(rng)).exp();
+                let end_ns = interval * INTERVAL_NS + INTERVAL_NS / 2 + place;
+                let number = interval * self.per_interval + place;
+                recorder.record(&sample(number, end_ns - ns as u64, end_ns, &Spans::default()));
+            }
+        }
+        of(recorder.take())
+    }
+
+    fn input(self, runs: usize, factor: f64, rng: &mut Rng) -> Input {
+        let records: Vec<_> = (0..runs).map(|_| self.run(factor, rng)).collect();
+        input("made-up.json", &records)
+    }
+
+    /// How many of `pairs` pairs of sides with so many runs, B's durations `factor` times A's, have each finding.
+    fn findings(self, pairs: usize, runs: usize, factor: f64, seed: u64) -> (usize, usize) {
+        let mut rng = Rng::with_seed(seed);
+        let mut found = [0, 0];
+        for _ in 0..pairs {
+            let (a, b) = (self.input(runs, 1.0, &mut rng), self.input(runs, factor, &mut rng));
+            let comparison = compare(&a, &[b], Scruples::Refuse, 0, None).unwrap();
+            found[0] += usize::from(comparison.pairs[0].figures[0].finding == Finding::Slower);
+            found[1] += usize::from(comparison.pairs[0].figures[0].finding == Finding::Faster);
+        }
+        (found[0], found[1])
+    }
+}
+
+fn sample<'a>(number: u64, start_ns: u64, end_ns: u64, spans: &'a Spans) -> Sample<'a> {
+    let (outcome, result) = match number % 100 {
+        0 => (Outcome::Failed, "500"),
+        _ => (Outcome::Ok, "200"),
+    };
+    Sample { number, due_ns: None, start_ns, end_ns, outcome, result, reason: None, spans, split: None }
+}
+
+fn normal(rng: &mut Rng) -> f64 {
+    (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
+}
+
+fn of(metrics: Metrics) -> RunRecord {
+    let mut record = record(1);
+    record.plan.extent = Extent::new(None, Some(Duration::from_secs(15))).unwrap();
+    (record.lost, record.offered, record.faults) = (0, metrics.completed(), Vec::new());
+    record.metrics = metrics;
+    record
+}
+
+fn input(file: &str, records: &[RunRecord]) -> Input {
+    Input { reports: vec![(file.to_owned(), Report::new(environment(), records))] }
+}
+
+/// A run in which every operation takes `ns`.
+fn steady(ns: u64, intervals: u64) -> RunRecord {
+    let mut recorder = Recorder::default();
+    for number in 0..intervals * 20 {
+        let end_ns = (number + 1) * INTERVAL_NS / 20;
+        recorder.record(&sample(number, end_ns - ns, end_ns, &Spans::default()));
+    }
+    of(recorder.take())
+}
+
+fn compared(a: &RunRecord, b: &RunRecord) -> Comparison {
+    compare(
+        &input("a.json", std::slice::from_ref(a)),
+        &[input("b.json", std::slice::from_ref(b))],
+        Scruples::Refuse,
+        0,
+        None,
+    )
+    .unwrap()
+}
+
+fn refused(a: &Input, b: Input) -> String {
+    compare(a, &[b], Scruples::Refuse, 0, None).unwrap_err().to_string()
+}
+
+#[test]
+fn equal_runs_are_called_different_as_seldom_as_promised_and_a_shift_is_found() {
+    let (slower, faster) = CALM.findings(40, 1, 1.0, 1);
+    assert!(slower + faster <= 5, "{slower} slower, {faster} faster of 40 equal pairs");
+    let (slower, faster) = CALM.findings(20, 1, 1.05, 2);
+    assert!(slower >= 18 && faster == 0, "{slower} slower, {faster} faster of 20 that are 5 % slower");
+}
+
+/// `cargo xtask compare-check` runs this.
+#[test]
+#[ignore = "takes minutes: cargo xtask compare-check runs it"]
+fn two_hundred_pairs_in_every_weather() {
+    let short = World { intervals: 20, per_interval: 100, ..CALM };
+    let drifting = World { drift: 0.03, inherits: 0.8, ..CALM };
+    let long = World { intervals: 240, per_interval: 50, drift: 0.02, inherits: 0.9, ..CALM };
+    let apart = World { intervals: 16, per_interval: 60, between_runs: 0.03, ..CALM };
+    println!("{:<62} {:>12} {:>12}", "200 pairs each", "equal", "5 % slower");
+    for (name, world, runs) in [
+        ("15 s, drift 1.5 %, of which the next interval inherits 0.7", CALM, 1),
+        ("5 s, drift 1.5 %, inherits 0.7", short, 1),
+        ("15 s, drift 3 %, inherits 0.8", drifting, 1),
+        ("60 s, drift 2 %, inherits 0.9", long, 1),
+        ("4 s, runs differ by 3 % among themselves, one of each", apart, 1),
+        ("4 s, runs differ by 3 % among themselves, five of each", apart, 5),
+        ("4 s, runs differ by 3 % among themselves, ten of each", apart, 10),
+    ] {
+        let (slower, faster) = world.findings(200, runs, 1.0, 11);
+        let (found, wrong) = world.findings(200, runs, 1.05, 12);
+        println!("{name:<62} {:>5} called {:>5} found, {wrong} faster", slower + faster, found);
+    }
+    let (slower, faster) = CALM.findings(200, 1, 1.0, 11);
+    assert!(slower + faster <= 17);
+    assert!(CALM.findings(200, 1, 1.05, 12).0 >= 180);
+}
+
+#[test]
+fn runs_that_differ_among_themselves_are_told_by_repetitions() {
+    let world = World { intervals: 10, per_interval: 40, between_runs: 0.05, ..CALM };
+    let (slower, faster) = world.findings(20, 1, 1.0, 3);
+    let alone = slower + faster;
+    let (slower, faster) = world.findings(20, 4, 1.0, 4);
+    assert!(slower + faster <= 3 && alone > 3, "{} repeated, {alone} alone", slower + faster);
+}
+
+#[test]
+fn a_step_of_the_histogram_is_no_difference() {
+    // Both stand for durations that may be the same.
+    let primary = compared(&steady(2_000_000, 20), &steady(2_001_000, 20)).pairs[0].figures[0].clone();
+    assert_eq!(primary.finding, Finding::Nothing);
+    let primary = compared(&steady(2_000_000, 20), &steady(2_100_000, 20)).pairs[0].figures[0].clone();
+    assert_eq!(primary.finding, Finding::Slower);
+    assert!(primary.change.is_some_and(|change| (change.measured - 0.05).abs() < 0.001), "{primary:?}");
+}
+
+#[test]
+fn a_run_that_stalled_for_a_while_is_compared_all_the_same() {
+    let mut recorder = Recorder::default();
+    for number in (0..400_u64).filter(|number| !(100..160).contains(number)) {
+        let end_ns = (number + 1) * INTERVAL_NS / 20;
+        recorder.record(&sample(number, end_ns - 2_000_000, end_ns, &Spans::default()));
+    }
+    let pair = compared(&steady(2_000_000, 20), &of(recorder.take())).pairs.remove(0);
+    assert_eq!(pair.figures[0].finding, Finding::Nothing);
+    let throughput = &pair.figures[4];
+    assert!(throughput.change.is_some_and(|change| change.measured < -0.1 && change.high > 0.0), "{throughput:?}");
+}
+
+#[test]
+fn a_step_of_the_clock_makes_no_jump() {
+    // The clock counts in steps of 10 ns; of the one side a few more operations are on the next step.
+    let at = |share: u64| {
+        let mut recorder = Recorder::default();
+        for number in 0..8_000_u64 {
+            let end_ns = (number + 1) * INTERVAL_NS / 400;
+            let ns = if number * 37 % 100 < share { 450 } else { 460 };
+            recorder.record(&sample(number, end_ns - ns, end_ns, &Spans::default()));
+        }
+        of(recorder.take())
+    };
+    let change = compared(&at(51), &at(49)).pairs[0].figures[0].change.unwrap();
+    assert!(change.measured < 0.001, "{change:?}");
+}
+
+#[test]
+fn the_same_seed_draws_the_same_and_another_one_nearly() {
+    let mut rng = Rng::with_seed(5);
+    let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, 1.02, &mut rng)]);
+    let with = |seed| compare(&a, &b, Scruples::Refuse, seed, None).unwrap();
+    assert_eq!(with(0), with(0));
+    let width = |comparison: Comparison| {
+        let change = comparison.pairs[0].figures[0].change.unwrap();
+        change.high - change.low
+    };
+    let (one, other) = (width(with(0)), width(with(1)));
+    assert!(one != other && (one / other - 1.0).abs() < 0.1, "{one} and {other}");
+}
+
+#[test]
+fn slower_by_more_is_shown_where_the_whole_interval_is_above() {
+    let mut rng = Rng::with_seed(6);
+    let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, 1.2, &mut rng)]);
+    for (by, held) in [(0.0, true), (0.05, true), (0.2, false)] {
+        let found = compare(&a, &b, Scruples::Refuse, 0, Some(by)).unwrap().fail_if_slower.unwrap();
+        assert_eq!(found, Slower { by, held }, "{by}");
+    }
+}
+
+#[test]
+fn several_comparisons_hold_together() {
+    let mut rng = Rng::with_seed(7);
+    let a = CALM.input(1, 1.0, &mut rng);
+    let others = [CALM.input(1, 1.0, &mut rng), CALM.input(1, 1.0, &mut rng)];
+    let comparison = compare(&a, &others, Scruples::Refuse, 0, None).unwrap();
+    let levels: Vec<_> = comparison.pairs[1].figures.iter().map(|of| (of.level * 1e4).round() / 1e4).collect();
+    assert_eq!(levels, [0.975, 0.995, 0.995, 0.995, 0.995, 0.995]);
+}
+
+#[test]
+fn plans_that_differ_are_refused_by_name_unless_they_may() {
+    let a = input("a.json", &[steady(1_000_000, 20)]);
+    let mut other = steady(1_000_000, 20);
+    other.plan.shape = Shape::new(2, 8).unwrap();
+    other.plan.limits.timeout = None;
+    other.plan.seed = 99;
+    let b = || input("b.json", std::slice::from_ref(&other));
+    let error = refused(&a, b());
+    assert_eq!(
+        error,
+        "`a.json` and `b.json` ran by different plans (threads: 1 and 8; timeout_ns: 60000000000 and null): run both \
+         alike, or compare them by --force"
+    );
+    let forced = compare(&a, &[b()], Scruples::Note, 0, None).unwrap();
+    assert_eq!(forced.pairs[0].differs.len(), 2);
+}
+
+#[test]
+fn what_cannot_be_compared_says_why() {
+    let good = || input("a.json", &[steady(1_000_000, 20)]);
+    let mut partial = input("b.json", &[steady(1_000_000, 20)]);
+    partial.reports[0].1.partial = true;
+    let mut broken = input("b.json", &[steady(1_000_000, 20)]);
+    broken.reports[0].1.runs[0].timeline.buckets[3].latency_ns.hdr = Some("no".into());
+    let mut more = steady(1_000_000, 20);
+    more.plan.shape.threads = 9;
+    for (b, problem) in [
+        (partial, "`b.json` is partial"),
+        (broken, "`b.json`, run 1: the histogram of an interval cannot be read"),
+        (input("b.json", &[steady(1_000_000, 3)]), "`b.json`, run 1 has 4 intervals of 250 ms, some perhaps empty"),
+        (input("b.json", &[steady(1_000_000, 20), more]), "`a.json` has runs of 1 tasks or plans, and `b.json` of 2"),
+    ] {
+        let error = refused(&good(), b);
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_task_that_differs_is_what_is_compared() {
+    let mut other = steady(1_000_000, 20);
+    (other.task.sha256, other.task.path) = ("11aa".into(), "other.wasm".into());
+    assert!(compared(&steady(1_000_000, 20), &other).pairs[0].differs.is_empty());
+}
+
+fn plain(comparison: &Comparison) -> String {
+    let mut styled = Vec::new();
+    text::write(comparison, anstream::StripStream::new(&mut styled)).unwrap();
+    String::from_utf8(styled).unwrap()
+}
+
+#[test]
+fn comparisons_as_people_read_them() {
+    let mut rng = Rng::with_seed(8);
+    let a = CALM.input(1, 1.0, &mut rng);
+    let others = [CALM.input(1, 1.0, &mut rng), CALM.input(3, 1.1, &mut rng)];
+    insta::assert_snapshot!(plain(&compare(&a, &others, Scruples::Refuse, 0, Some(0.02)).unwrap()));
+    let few = World { per_interval: 2, ..CALM };
+    let (a, b) = (few.input(2, 1.0, &mut rng), [few.input(2, 0.5, &mut rng)]);
+    insta::assert_snapshot!(plain(&compare(&a, &b, Scruples::Refuse, 0, None).unwrap()));
+}
+
+#[test]
+fn every_field_of_a_comparison() {
+    let comparison = compared(&steady(1_000_000, 20), &steady(1_100_000, 20));
+    let json = serde_json::to_string_pretty(&comparison).unwrap();
+    assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), comparison);
+    // The last digits are the mathematics library's.
+    let rounded = regex::Regex::new(r"(\d\.\d{6})\d+").unwrap().replace_all(&json, "$1").into_owned();
+    insta::assert_snapshot!(rounded);
+}

@@ -1,0 +1,121 @@
+//! A comparison as a person reads it in the terminal.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{Comparison, Difference, Figure, Finding, Pair, Runs};
+use crate::report::units::{counted, duration, rate};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
+
+/// Writes `comparison`. Styles are written as escape sequences, which `to` removes where they have no place.
+pub fn write(comparison: &Comparison, mut to: impl Write) -> io::Result<()> {
+    for pair in &comparison.pairs {
+        write_pair(pair, &mut to)?;
+    }
+    if comparison.pairs.len() > 1 {
+        writeln!(
+            to,
+            "{DIM}{} comparisons: their intervals are wider than that of a single one, so that all hold together{DIM:#}",
+            comparison.pairs.len()
+        )?;
+    }
+    match comparison.fail_if_slower {
+        Some(slower) if slower.held => {
+            writeln!(to, "{BAD}failed: slower by more than {}{BAD:#}", percent(slower.by))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_pair(pair: &Pair, to: &mut impl Write) -> io::Result<()> {
+    let side = |name: &str, runs: &Runs, to: &mut dyn Write| {
+        let mut files: Vec<_> = runs.runs.iter().map(|place| place.file.as_str()).collect();
+        files.dedup();
+        writeln!(
+            to,
+            "{BOLD}{name}{BOLD:#}  {}: {}  {} x {}, {}, {}",
+            files.join(", "),
+            runs.task.path,
+            runs.processes,
+            runs.threads,
+            counted(runs.runs.len() as u64, "run"),
+            counted(runs.operations, "operation")
+        )
+    };
+    side("A", &pair.a, to)?;
+    side("B", &pair.b, to)?;
+    for field in &pair.differs {
+        writeln!(to, "{BAD}the plans differ: {field}{BAD:#}")?;
+    }
+    writeln!(to)?;
+    table(&pair.figures, to)?;
+    writeln!(to, "\n{BOLD}{}{BOLD:#}", pair.sentence)?;
+    pair.notes.iter().try_for_each(|note| writeln!(to, "{DIM}{note}{DIM:#}"))?;
+    writeln!(to)
+}
+
+fn table(figures: &[Difference], to: &mut impl Write) -> io::Result<()> {
+    let head = ["", "A", "B", "difference", "interval", "level"].map(str::to_owned);
+    let rows: Vec<_> = figures.iter().map(cells).collect();
+    let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let line = |cells: &[String; 6], finding: &str| {
+        let mut text = format!("{:<width$}", cells[0], width = widths[0]);
+        for (cell, width) in cells.iter().zip(widths).skip(1) {
+            text.push_str(&format!("  {cell:>width$}"));
+        }
+        format!("{text}  {finding}").trim_end().to_owned()
+    };
+    writeln!(to, "{DIM}{}{DIM:#}", line(&head, ""))?;
+    for (row, figure) in rows.iter().zip(figures) {
+        let (words, style) = match figure.finding {
+            Finding::Slower => ("slower", BAD),
+            Finding::Faster => ("faster", GOOD),
+            Finding::FailsMore => ("fails more", BAD),
+            Finding::FailsLess => ("fails less", GOOD),
+            Finding::Nothing => ("", Style::new()),
+        };
+        writeln!(to, "{style}{}{style:#}", line(row, words))?;
+    }
+    Ok(())
+}
+
+fn cells(of: &Difference) -> [String; 6] {
+    let value = |value: Option<f64>| match (value, of.figure) {
+        (None, _) => String::new(),
+        (Some(share), Figure::Failed) => percent(share),
+        (Some(per_second), Figure::Throughput) => format!("{}/s", rate(per_second)),
+        (Some(ns), _) => duration(ns.round() as u64),
+    };
+    let difference = of.change.map(|change| signed(change.measured)).unwrap_or_default();
+    let interval = of.change.map(|change| format!("{} to {}", signed(change.low), signed(change.high)));
+    // A share's difference is a difference of shares.
+    let points = if of.figure == Figure::Failed { " points" } else { "" };
+    let name = format!("{}{points}", of.figure.name());
+    let level = format!("{} %", trimmed(of.level * 100.0));
+    [name, value(of.a), value(of.b), difference, interval.unwrap_or_default(), level]
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    // A share of failures is often small, and is not to be shown as none.
+    match percent.abs() {
+        ..0.0005 => "0.0 %".to_owned(),
+        ..0.1 => format!("{percent:.3} %"),
+        ..1.0 => format!("{percent:.2} %"),
+        _ => format!("{percent:.1} %"),
+    }
+}
+
+fn signed(share: f64) -> String {
+    if share >= 0.000005 { format!("+{}", percent(share)) } else { percent(share) }
+}
+
+fn trimmed(figure: f64) -> String {
+    format!("{figure:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}

@@ -1,0 +1,337 @@
+//! Promises that a run must keep: `p99>250ms`, `failed>0.1%`, `worst(throughput, 10s)<500`.
+//!
+//! An expression names a figure of the report, compares it, and holds or does not; `--fail-if` fails a run for which it
+//! holds. A figure that does not exist makes none hold, and is said to be unknown. How expressions are written is in
+//! `parse.rs`.
+
+mod parse;
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BucketReport, ResultReport, RunReport, Summary};
+use crate::metrics::{Histogram, Outcome};
+pub use parse::ExpressionError;
+
+/// Of fewer operations than these a figure of a run that goes on says nothing yet.
+const EARLY_OPERATIONS: u64 = 100;
+
+/// Before this, neither does a rate.
+const EARLY_NS: u64 = 1_000_000_000;
+
+/// A comparison of one figure with one value.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: String,
+    figure: Figure,
+    comparison: Comparison,
+    value: f64,
+}
+
+/// What came of an expression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The expression, as it was written.
+    pub expression: String,
+    /// The run it was held against, by its place in the report.
+    pub run: usize,
+    /// Whether it holds.
+    pub held: bool,
+    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null where it does not
+    /// exist.
+    pub value: Option<f64>,
+}
+
+/// A measure of some operations.
+#[derive(Clone, Debug, PartialEq)]
+struct Figure {
+    of: Scope,
+    measure: Measure,
+    /// Of each interval of this length the worst one.
+    window_ns: Option<u64>,
+}
+
+/// Of which operations, or which of their times.
+#[derive(Clone, Debug, PartialEq)]
+enum Scope {
+    Run,
+    Result(String),
+    Span(String),
+    Service,
+    Lag,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Measure {
+    Time(Time),
+    Counted(Count, Unit),
+    Throughput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Time {
+    Min,
+    Mean,
+    Max,
+    /// Between 0 and 1.
+    Quantile(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Count {
+    /// Every operation of the scope.
+    All,
+    /// Those that were not ok.
+    Failed,
+    Trapped,
+    TimedOut,
+    Lost,
+    Dropped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Operations,
+    /// Of all operations that were due; of those that ended where an interval is looked at; of a span's own.
+    Share,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Ended,
+    Running,
+}
+
+impl Expression {
+    /// Holds the expression against the run at place `run` of a report.
+    pub fn judge(&self, run: usize, report: &RunReport) -> Verdict {
+        self.verdict(run, self.figure.value(report, self.comparison, Moment::Ended))
+    }
+
+    /// Holds it against a run that still goes on. Unknown are figures of fewer than a hundred operations, rates of less
+    /// than a second, and what may be undone by the operations to come: `failed<5`, `max<1s`. A count, or a maximum, that
+    /// is above its value is so at once. A rate counts until the last operation that has ended, and so does not see that
+    /// none ends any more.
+    pub fn judge_early(&self, run: usize, report: &RunReport) -> Verdict {
+        self.verdict(run, self.figure.value(report, self.comparison, Moment::Running))
+    }
+
+    fn verdict(&self, run: usize, value: Option<f64>) -> Verdict {
+        let held = value.is_some_and(|value| match self.comparison {
+            Comparison::Above => value > self.value,
+            Comparison::AtLeast => value >= self.value,
+            Comparison::Below => value < self.value,
+            Comparison::AtMost => value <= self.value,
+        });
+        Verdict { expression: self.text.clone(), run, held, value }
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Comparison {
+    fn is_upward(self) -> bool {
+        matches!(self, Self::Above | Self::AtLeast)
+    }
+}
+
+impl Figure {
+    fn value(&self, report: &RunReport, comparison: Comparison, moment: Moment) -> Option<f64> {
+        if moment == Moment::Running && !self.is_settled(report, comparison) {
+            return None;
+        }
+        match self.window_ns {
+            None => self.of_run(report),
+            Some(window_ns) => {
+                let values =
+                    windows(report, window_ns, moment).into_iter().filter_map(|window| self.of_window(&window));
+                values.reduce(if comparison.is_upward() { f64::max } else { f64::min })
+            }
+        }
+    }
+
+    /// Whether what is known while the run goes on can be relied upon.
+    fn is_settled(&self, report: &RunReport, comparison: Comparison) -> bool {
+        let completed = report.operations.completed;
+        match self.measure {
+            Measure::Throughput => report.elapsed_ns >= EARLY_NS,
+            Measure::Time(Time::Max) | Measure::Counted(_, Unit::Operations) => comparison.is_upward(),
+            Measure::Time(Time::Min) => !comparison.is_upward(),
+            Measure::Time(_) if self.window_ns.is_none() => self.times(report).is_some_and(|times| times.is_many()),
+            Measure::Counted(_, Unit::Share) if self.window_ns.is_none() => match &self.of {
+                Scope::Span(name) => span(report, name).map(|(_, times)| times.count).sum::<u64>() >= EARLY_OPERATIONS,
+                _ => completed >= EARLY_OPERATIONS,
+            },
+            Measure::Time(_) | Measure::Counted(_, Unit::Share) => completed >= EARLY_OPERATIONS,
+        }
+    }
+
+    fn of_run(&self, report: &RunReport) -> Option<f64> {
+        match self.measure {
+            Measure::Time(time) => self.times(report)?.get(time),
+            Measure::Counted(count, unit) => {
+                let (counted, all) = self.count(report, count);
+                share(counted, all, unit)
+            }
+            Measure::Throughput => match &self.of {
+                Scope::Result(name) => results(report, name).map(|result| result.throughput).sum(),
+                _ => report.throughput,
+            },
+        }
+    }
+
+    /// The durations, or lags, of the figure's operations.
+    fn times(&self, report: &RunReport) -> Option<Times> {
+        match &self.of {
+            Scope::Run => Times::sum([&report.latency_ns]),
+            Scope::Service => Times::sum([&report.service_ns]),
+            Scope::Lag => Times::sum([report.schedule_lag_ns.as_ref()?]),
+            Scope::Result(name) => Times::sum(results(report, name).map(|result| &result.latency_ns)),
+            Scope::Span(name) => Times::sum(span(report, name).map(|(_, times)| times)),
+        }
+    }
+
+    /// How many of how many.
+    fn count(&self, report: &RunReport, count: Count) -> (u64, u64) {
+        let counts = &report.operations;
+        let counted = match (&self.of, count) {
+            (Scope::Span(name), _) => {
+                let spans = |failed: bool| -> u64 {
+                    let spans = span(report, name).filter(|(result, _)| !failed || result.outcome != Outcome::Ok);
+                    spans.map(|(_, times)| times.count).sum()
+                };
+                return (spans(true), spans(false));
+            }
+            (Scope::Result(name), _) => results(report, name).map(|result| result.operations).sum(),
+            (_, Count::All) => counts.completed,
+            (_, Count::Failed) => counts.completed - counts.ok,
+            (_, Count::Trapped) => counts.trapped,
+            (_, Count::TimedOut) => counts.timed_out,
+            (_, Count::Lost) => counts.lost,
+            (_, Count::Dropped) => counts.dropped,
+        };
+        (counted, counts.offered)
+    }
+
+    fn of_window(&self, window: &Window<'_>) -> Option<f64> {
+        let sum = |of: fn(&BucketReport) -> u64| window.buckets.iter().map(of).sum::<u64>();
+        let completed = sum(|bucket| bucket.completed);
+        match (self.measure, &self.of) {
+            (Measure::Time(time), _) => Times::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time),
+            (Measure::Counted(_, unit), Scope::Result(name)) => {
+                let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name)).sum();
+                share(of_result, completed, unit)
+            }
+            (Measure::Counted(_, unit), _) => share(sum(|bucket| bucket.failed), completed, unit),
+            (Measure::Throughput, _) => {
+                (window.length_ns > 0).then(|| completed as f64 * 1e9 / window.length_ns as f64)
+            }
+        }
+    }
+}
+
+fn share(counted: u64, all: u64, unit: Unit) -> Option<f64> {
+    match unit {
+        Unit::Operations => Some(counted as f64),
+        Unit::Share => (all > 0).then(|| counted as f64 / all as f64),
+    }
+}
+
+/// A result may stand in the report more than once: with one outcome each.
+fn results<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = &'a ResultReport> {
+    report.results.iter().filter(move |result| result.result == name)
+}
+
+/// The spans of a name, beneath each result.
+fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a ResultReport, &'a Summary)> {
+    let beneath = |result: &'a ResultReport| result.spans.iter().map(move |span| (result, span));
+    report
+        .results
+        .iter()
+        .flat_map(beneath)
+        .filter(move |(_, span)| span.name == name)
+        .map(|(of, span)| (of, &span.latency_ns))
+}
+
+/// Intervals of the timeline in a row.
+struct Window<'a> {
+    buckets: &'a [BucketReport],
+    length_ns: u64,
+}
+
+/// The run in windows of this length, or the next longer one that whole intervals make, from its beginning. One that the
+/// run's end cuts short is left out, unless there is no other and none can come.
+fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>> {
+    let interval_ns = report.timeline.interval_ns;
+    let per_window = window_ns.div_ceil(interval_ns).max(1);
+    let window_ns = per_window * interval_ns;
+    let chunks = report.timeline.buckets.chunks(usize::try_from(per_window).unwrap_or(usize::MAX));
+    let windows: Vec<_> = chunks
+        .enumerate()
+        .map(|(place, buckets)| {
+            let begin_ns = place as u64 * window_ns;
+            Window { buckets, length_ns: window_ns.min(report.elapsed_ns.saturating_sub(begin_ns)) }
+        })
+        .collect();
+    let is_alone = windows.len() == 1 && moment == Moment::Ended;
+    windows.into_iter().filter(|window| is_alone || window.length_ns == window_ns).collect()
+}
+
+/// Durations of several summaries together: their histograms added up.
+struct Times {
+    hdr: hdrhistogram::Histogram<u64>,
+    count: u64,
+    sum: f64,
+    min: u64,
+    max: u64,
+}
+
+impl Times {
+    /// `None` where a histogram cannot be read.
+    fn sum<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> Option<Self> {
+        let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0.0, min: u64::MAX, max: 0 };
+        for summary in summaries.into_iter().filter(|summary| summary.count > 0) {
+            sum.hdr.add_assign(summary.histogram()?);
+            sum.count += summary.count;
+            sum.sum += summary.count as f64 * summary.mean? as f64;
+            sum.min = sum.min.min(summary.min?);
+            sum.max = sum.max.max(summary.max?);
+        }
+        Some(sum)
+    }
+
+    fn is_many(&self) -> bool {
+        self.count >= EARLY_OPERATIONS
+    }
+
+    fn get(&self, time: Time) -> Option<f64> {
+        // Above the 99th, a percentile of fewer would be the maximum by another name.
+        let is_shown = |quantile: f64| quantile <= 0.99 || self.count as f64 * (1.0 - quantile) > 1.0 - 1e-6;
+        let percentile = |quantile| self.hdr.value_at_quantile(quantile).clamp(self.min, self.max);
+        match time {
+            _ if self.count == 0 => None,
+            Time::Min => Some(self.min as f64),
+            Time::Max => Some(self.max as f64),
+            Time::Mean => Some(self.sum / self.count as f64),
+            Time::Quantile(quantile) => is_shown(quantile).then(|| percentile(quantile) as f64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

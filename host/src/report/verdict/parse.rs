@@ -1,0 +1,240 @@
+//! How expressions are written: FIGURE COMPARISON VALUE.
+//!
+//! ```text
+//! FIGURE    MEASURE | SCOPE.MEASURE | result(NAME) | worst(FIGURE, TIME)
+//! SCOPE     result(NAME) | span(NAME) | service | lag
+//! MEASURE   pNN | min | mean | max | throughput | failed | trapped | timed_out | lost | dropped
+//! NAME      any text without `)`, or a quoted one in which \" and \\ stand for " and \
+//! ```
+
+use std::str::FromStr;
+
+use super::{Comparison, Count, Expression, Figure, Measure, Scope, Time, Unit};
+
+/// What is wrong with an expression.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("in `{expression}`: {problem}")]
+pub struct ExpressionError {
+    expression: String,
+    problem: String,
+}
+
+const COUNTS: [(&str, Count); 5] = [
+    ("failed", Count::Failed),
+    ("trapped", Count::Trapped),
+    ("timed_out", Count::TimedOut),
+    ("lost", Count::Lost),
+    ("dropped", Count::Dropped),
+];
+
+const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, failed, trapped, timed_out, lost, dropped, \
+                       result(NAME), result(NAME).p99, span(NAME).p99, service.p99, lag.p99, worst(p99, 10s)";
+
+impl FromStr for Expression {
+    type Err = ExpressionError;
+
+    fn from_str(text: &str) -> Result<Self, ExpressionError> {
+        parse(text).map_err(|problem| ExpressionError { expression: text.to_owned(), problem })
+    }
+}
+
+/// A measure whose unit is known only with the value.
+enum Named {
+    Time(Time),
+    Count(Count),
+    Throughput,
+}
+
+fn parse(text: &str) -> Result<Expression, String> {
+    let mut rest = Rest(text.trim());
+    let begin = rest.0;
+    let (of, named, window_ns) = rest.figure()?;
+    let name = begin[..begin.len() - rest.0.len()].trim();
+    let comparison = rest.comparison()?;
+    let (measure, value) = value(named, rest.0.trim())?;
+    let figure = Figure { of, measure, window_ns };
+    figure.check(name)?;
+    Ok(Expression { text: text.to_owned(), figure, comparison, value })
+}
+
+/// What is yet to be read.
+struct Rest<'a>(&'a str);
+
+impl<'a> Rest<'a> {
+    fn figure(&mut self) -> Result<(Scope, Named, Option<u64>), String> {
+        if self.word_before_parenthesis() != Some("worst") {
+            return self.simple_figure().map(|(of, named)| (of, named, None));
+        }
+        self.0 = &self.0["worst".len()..];
+        let wrong = "write a figure and a length of time in it, such as `worst(p99, 10s)`";
+        self.expect('(', wrong)?;
+        let (of, named) = self.simple_figure()?;
+        self.expect(',', wrong)?;
+        let (length, rest) = self.0.split_once(')').ok_or(wrong)?;
+        self.0 = rest;
+        let length = humantime::parse_duration(length.trim()).ok().filter(|length| !length.is_zero());
+        let window_ns = length.and_then(|length| u64::try_from(length.as_nanos()).ok()).ok_or(wrong)?;
+        Ok((of, named, Some(window_ns)))
+    }
+
+    fn simple_figure(&mut self) -> Result<(Scope, Named), String> {
+        let scope = match self.word_before_parenthesis() {
+            Some("result") => Scope::Result(self.name("result")?),
+            Some("span") => Scope::Span(self.name("span")?),
+            _ => {
+                let word = self.word();
+                return match word.split_once('.') {
+                    Some(("service", time)) => Ok((Scope::Service, measure(time)?)),
+                    Some(("lag", time)) => Ok((Scope::Lag, measure(time)?)),
+                    _ => Ok((Scope::Run, measure(word)?)),
+                };
+            }
+        };
+        match (self.0.strip_prefix('.'), &scope) {
+            (Some(rest), _) => {
+                self.0 = rest;
+                let word = self.word();
+                Ok((scope, measure(word)?))
+            }
+            (None, Scope::Span(name)) => {
+                Err(format!("`span({name})` is no figure by itself: write `span({name}).p99` or `span({name}).failed`"))
+            }
+            (None, _) => Ok((scope, Named::Count(Count::All))),
+        }
+    }
+
+    /// The text in parentheses after `word`.
+    fn name(&mut self, word: &str) -> Result<String, String> {
+        let wrong =
+            || format!("`{word}(` is not closed: write `{word}(NAME)`, or `{word}(\"NAME\")` for a name with `)`");
+        self.0 = self.0[word.len()..].trim_start();
+        self.expect('(', "")?;
+        let Some(quoted) = self.0.trim_start().strip_prefix('"') else {
+            let (name, rest) = self.0.split_once(')').ok_or_else(wrong)?;
+            self.0 = rest;
+            return Ok(name.trim().to_owned());
+        };
+        let (mut name, mut characters) = (String::new(), quoted.chars());
+        loop {
+            match characters.next().ok_or_else(wrong)? {
+                '"' => break,
+                '\\' => name.extend(characters.next()),
+                other => name.push(other),
+            }
+        }
+        self.0 = characters.as_str().trim_start().strip_prefix(')').ok_or_else(wrong)?;
+        Ok(name)
+    }
+
+    fn comparison(&mut self) -> Result<Comparison, String> {
+        let comparisons = [
+            (">=", Comparison::AtLeast),
+            (">", Comparison::Above),
+            ("<=", Comparison::AtMost),
+            ("<", Comparison::Below),
+        ];
+        let rest = self.0.trim_start();
+        let found = comparisons.iter().find_map(|(sign, comparison)| Some((rest.strip_prefix(sign)?, *comparison)));
+        let (rest, comparison) =
+            found.ok_or("there is no `>` or `<`: write a figure, a comparison and a value, such as `p99>250ms`")?;
+        self.0 = rest;
+        Ok(comparison)
+    }
+
+    /// A word up to whatever cannot be in one.
+    fn word(&mut self) -> &'a str {
+        let text = self.0.trim_start();
+        let end = text.find(['<', '>', '(', ')', ',']).unwrap_or(text.len());
+        self.0 = &text[end..];
+        text[..end].trim()
+    }
+
+    fn word_before_parenthesis(&mut self) -> Option<&'a str> {
+        self.0 = self.0.trim_start();
+        let word = self.0.split_once('(')?.0.trim();
+        word.chars().all(|c| c.is_ascii_alphabetic()).then_some(word)
+    }
+
+    fn expect(&mut self, character: char, otherwise: &str) -> Result<(), String> {
+        self.0 = self.0.trim_start().strip_prefix(character).ok_or(otherwise)?;
+        Ok(())
+    }
+}
+
+fn measure(word: &str) -> Result<Named, String> {
+    let percentile = || {
+        let percent: f64 = word.strip_prefix('p')?.parse().ok()?;
+        (0.0..=100.0).contains(&percent).then_some(Time::Quantile(percent / 100.0))
+    };
+    let count = || COUNTS.iter().find(|(name, _)| *name == word);
+    match word {
+        "min" => Ok(Named::Time(Time::Min)),
+        "mean" | "avg" => Ok(Named::Time(Time::Mean)),
+        "max" | "p100" => Ok(Named::Time(Time::Max)),
+        "throughput" => Ok(Named::Throughput),
+        _ => match (percentile(), count()) {
+            (Some(percentile), _) => Ok(Named::Time(percentile)),
+            (_, Some((_, count))) => Ok(Named::Count(*count)),
+            _ => Err(format!("`{word}` is not a figure: there are {FIGURES}")),
+        },
+    }
+}
+
+/// The measure and the value that it is compared with.
+fn value(named: Named, text: &str) -> Result<(Measure, f64), String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    match named {
+        Named::Time(time) => {
+            // What no operation falls short of.
+            let parsed = if text == "0" { Ok(std::time::Duration::ZERO) } else { humantime::parse_duration(text) };
+            let parsed = parsed.map_err(|_| format!("`{text}` is not a duration: write `250ms` or `1s`"))?;
+            Ok((Measure::Time(time), parsed.as_nanos() as f64))
+        }
+        Named::Count(count) => {
+            let parsed = match text.strip_suffix('%') {
+                Some(percent) => number(percent).map(|percent| (Measure::Counted(count, Unit::Share), percent / 100.0)),
+                None => number(text).map(|operations| (Measure::Counted(count, Unit::Operations), operations)),
+            };
+            parsed.ok_or_else(|| format!("`{text}` is neither a share nor a number: write `0.1%` or `5`"))
+        }
+        Named::Throughput => {
+            let parsed = number(text.strip_suffix("/s").unwrap_or(text));
+            let parsed = parsed.ok_or_else(|| format!("`{text}` is not a rate: write `500` or `500/s`"))?;
+            Ok((Measure::Throughput, parsed))
+        }
+    }
+}
+
+impl Figure {
+    /// Says what of a figure that can be written, as `name`, cannot be had.
+    fn check(&self, name: &str) -> Result<(), String> {
+        let Self { of, measure, window_ns } = self;
+        let is_time = matches!(measure, Measure::Time(_));
+        let can_be_had = match of {
+            Scope::Run => true,
+            Scope::Result(_) => is_time || matches!(measure, Measure::Throughput | Measure::Counted(Count::All, _)),
+            Scope::Span(_) => is_time || matches!(measure, Measure::Counted(Count::Failed, _)),
+            Scope::Service | Scope::Lag => is_time,
+        };
+        if !can_be_had {
+            let there_are = match of {
+                Scope::Result(_) => "its times and its throughput, and by itself it is counted",
+                Scope::Span(_) => "its times and `failed`",
+                _ => "times alone, such as its p99",
+            };
+            return Err(format!("`{name}` does not exist: there are {there_are}"));
+        }
+        let in_windows = match of {
+            Scope::Run => is_time || matches!(measure, Measure::Throughput | Measure::Counted(Count::Failed, _)),
+            Scope::Result(_) => matches!(measure, Measure::Counted(..)),
+            Scope::Span(_) | Scope::Service | Scope::Lag => false,
+        };
+        match window_ns {
+            Some(_) if !in_windows => Err(format!(
+                "`{name}` is not known: of an interval there are the times, throughput and `failed` of all operations, and \
+                 how many have a result, such as `worst(result(500), 10s)`"
+            )),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Expressions: how they are written, and what they say of a run that is made up.
+
+use super::*;
+use crate::report::Report;
+use crate::report::tests::{environment, record};
+
+fn expression(text: &str) -> Expression {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// 2,000 operations in 500 ms, of which 20 of each failed, trapped and timed out; every other one has a span `login`. An
+/// operation of number n takes 100 µs and 10 n ns.
+fn run() -> RunReport {
+    Report::new(environment(), &[record(1)]).runs.remove(0)
+}
+
+#[test]
+fn what_can_be_written() {
+    for (text, value) in [
+        ("p99>250ms", 250e6),
+        ("p99.9 >= 1s", 1e9),
+        ("p97.5>1ms", 1e6),
+        (" avg < 1s ", 1e9),
+        ("failed>0.1%", 0.001),
+        ("failed > 5", 5.0),
+        ("dropped>0", 0.0),
+        ("throughput<500", 500.0),
+        ("throughput<=1.5/s", 1.5),
+        ("lost>0", 0.0),
+        ("min<0", 0.0),
+        ("result(500)>1%", 0.01),
+        ("result(200).p99>1s", 1e9),
+        ("result( HTTP 500 )>3", 3.0),
+        (r#"result("a (b) > \"c\"") > 1%"#, 0.01),
+        ("span(GET /a>b).failed>1%", 0.01),
+        ("service.p99>80ms", 80e6),
+        ("lag.max>1ms", 1e6),
+        ("worst(p99, 10s)>1s", 1e9),
+        ("worst ( result(\"x,y)\") , 500ms ) >= 2", 2.0),
+    ] {
+        let expression = expression(text);
+        assert!((expression.value - value).abs() < 1e-9, "{text}: {}", expression.value);
+        assert_eq!(expression.to_string(), text);
+    }
+    let quoted = expression(r#"result("a (b) > \"c\"") > 1%"#);
+    assert_eq!(quoted.figure.of, Scope::Result(r#"a (b) > "c""#.into()));
+}
+
+#[test]
+fn what_cannot_says_why() {
+    for (text, problem) in [
+        ("p99", "there is no `>` or `<`"),
+        ("p101>1s", "`p101` is not a figure: there are p50, "),
+        ("p>1s", "`p` is not a figure"),
+        ("p99>fast", "`fast` is not a duration"),
+        ("failed>many", "`many` is neither a share nor a number"),
+        ("failed>-1", "`-1` is neither a share nor a number"),
+        ("throughput<x", "`x` is not a rate"),
+        (">1s", "`` is not a figure"),
+        ("result(500>1%", "`result(` is not closed"),
+        ("result(\"a)>1%", "`result(` is not closed"),
+        ("span(login)>1s", "`span(login)` is no figure by itself: write `span(login).p99`"),
+        ("span(login).throughput>1", "`span(login).throughput` does not exist: there are its times and `failed`"),
+        ("result(200).failed>1", "`result(200).failed` does not exist"),
+        ("service.failed>1%", "`service.failed` does not exist: there are times alone"),
+        ("worst(p99)>1s", "such as `worst(p99, 10s)`"),
+        ("worst(p99, 0s)>1s", "such as `worst(p99, 10s)`"),
+        ("worst(span(login).p99, 10s)>1s", "`worst(span(login).p99, 10s)` is not known: of an interval there are"),
+        ("worst(result(200).p99, 10s)>1s", "is not known"),
+        ("worst(lag.p99, 1s)>1ms", "is not known"),
+        ("worst(trapped, 1s)>1", "is not known"),
+        ("worst(worst(p99, 1s), 1s)>1", "`worst` is not a figure"),
+    ] {
+        let error = text.parse::<Expression>().unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains(text), "{error}");
+    }
+}
+
+#[test]
+fn figures_of_a_run() {
+    let run = run();
+    for (text, value) in [
+        ("p50>1s", run.latency_ns.p50.map(|ns| ns as f64)),
+        ("p99.9>1s", run.latency_ns.p99_9.map(|ns| ns as f64)),
+        ("p99.99>1s", None),
+        ("p0>1s", Some(100_000.0)),
+        ("p100>1s", Some(119_990.0)),
+        ("min>1s", Some(100_000.0)),
+        ("mean>1s", run.latency_ns.mean.map(|ns| ns as f64)),
+        ("failed>1%", Some(60.0 / 2_003.0)),
+        ("failed>1", Some(60.0)),
+        ("trapped>1", Some(20.0)),
+        ("lost>1", Some(3.0)),
+        ("dropped>1", Some(0.0)),
+        ("throughput<1", run.throughput),
+        ("result(500)>1%", Some(20.0 / 2_003.0)),
+        ("result(501)>1%", Some(0.0)),
+        ("result(501).p99>1s", None),
+        ("result(500).max>1s", Some(119_000.0)),
+        ("result(500).throughput<1", run.results.iter().find(|result| result.result == "500").unwrap().throughput),
+        ("span(login).max>1s", Some(41_998.0)),
+        ("span(login).failed>1%", Some(40.0 / 1_000.0)),
+        ("span(logout).failed>1%", None),
+        ("service.p50>1s", run.service_ns.p50.map(|ns| ns as f64)),
+        ("lag.p50>1s", None),
+    ] {
+        assert_eq!(expression(text).judge(0, &run).value, value, "{text}");
+    }
+}
+
+#[test]
+fn comparisons_hold_or_do_not() {
+    let run = run();
+    for (text, held) in [
+        ("failed>60", false),
+        ("failed>=60", true),
+        ("failed<60", false),
+        ("failed<=60", true),
+        ("lag.p50<1s", false),
+        ("lag.p50>0", false),
+        ("span(login).p50>40us", true),
+    ] {
+        assert_eq!(expression(text).judge(3, &run), Verdict { held, ..expression(text).judge(3, &run) }, "{text}");
+    }
+}
+
+#[test]
+fn the_worst_interval() {
+    let mut run = run();
+    let value = |text: &str, run: &RunReport| expression(text).judge(0, run).value;
+    // The second of two intervals is cut short by the run's end.
+    assert_eq!(value("worst(p50, 250ms)>1s", &run), run.timeline.buckets[0].latency_ns.p50.map(|ns| ns as f64));
+    assert_eq!(value("worst(throughput, 1h)<1", &run), Some(2_000.0 * 1e9 / run.elapsed_ns as f64));
+    run.elapsed_ns = 500_000_000;
+    let ended = run.timeline.buckets[0].completed as f64;
+    assert_eq!(value("worst(throughput, 250ms)<1", &run), Some(ended * 4.0));
+    assert_eq!(value("worst(p50, 250ms)>1s", &run), run.timeline.buckets[1].latency_ns.p50.map(|ns| ns as f64));
+    assert_eq!(value("worst(p50, 250ms)<1s", &run), run.timeline.buckets[0].latency_ns.p50.map(|ns| ns as f64));
+    // What is no multiple of the interval is made one; alone, it is looked at although the run's end cuts it.
+    assert_eq!(value("worst(max, 300ms)>1s", &run), Some(119_990.0));
+    assert_eq!(value("worst(failed, 1h)>1", &run), Some(60.0));
+    assert_eq!(value("worst(result(500), 1h)>1%", &run), Some(0.01));
+    // A percentile of a longer window is of its operations together: between those of its parts.
+    run.timeline.buckets.iter_mut().for_each(|bucket| bucket.latency_ns.p50 = None);
+    assert_eq!(value("worst(p50, 500ms)>1s", &run), value("p50>1s", &run));
+    let verdict = expression("worst(p50, 1s)>1s").judge_early(0, &run);
+    assert_eq!((verdict.value, verdict.held), (None, false), "the only window is not whole yet");
+}
+
+#[test]
+fn a_run_that_goes_on_is_judged_by_what_is_settled() {
+    let mut run = run();
+    let value = |text: &str, run: &RunReport| expression(text).judge_early(0, run).value;
+    for (text, is_known) in [
+        ("p99>1s", true),
+        ("result(500).p99>1s", false),
+        ("result(500).max>1s", true),
+        ("result(500)>1%", true),
+        ("span(login).failed>1%", true),
+        ("max>1s", true),
+        ("max<1s", false),
+        ("failed>5", true),
+        ("failed<5", false),
+        ("min<1s", true),
+        ("min>1s", false),
+        ("throughput<500", false),
+        ("worst(failed, 250ms)>1%", true),
+    ] {
+        assert_eq!(value(text, &run).is_some(), is_known, "{text}");
+    }
+    run.elapsed_ns = EARLY_NS;
+    assert!(value("throughput<500", &run).is_some());
+    (run.operations.completed, run.operations.ok) = (99, 39);
+    run.latency_ns.count = 99;
+    for (text, is_known) in [("p99>1s", false), ("failed>1%", false), ("failed>5", true), ("max>1s", true)] {
+        assert_eq!(value(text, &run).is_some(), is_known, "{text}");
+    }
+    assert!(expression("max>1us").judge_early(0, &run).held);
+}
