@@ -3,6 +3,7 @@
 // Everything here is a test, helpers included: what fails there is to fail the test.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod cli;
 mod compare;
 mod debug;

@@ -4,10 +4,12 @@
 //! neither controller nor worker.
 
 pub mod compare;
+pub mod curves;
 mod derive;
 mod facts;
 pub mod find;
 mod health;
+pub mod html;
 pub mod json;
 pub mod text;
 pub mod units;
@@ -258,6 +260,18 @@ pub struct Counts {
     pub lost: u64,
     /// That were cut at the stop.
     pub in_flight: u64,
+}
+
+impl Counts {
+    /// Operations that ended and were not ok.
+    pub fn not_ok(&self) -> u64 {
+        self.completed.saturating_sub(self.ok)
+    }
+
+    /// Their share of all that ended; none where none did.
+    pub fn share_not_ok(&self) -> Option<f64> {
+        (self.completed > 0).then(|| self.not_ok() as f64 / self.completed as f64)
+    }
 }
 
 /// Durations in nanoseconds. A percentile is the smallest recorded duration that at least that share of all durations

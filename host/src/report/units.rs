@@ -40,6 +40,21 @@ pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 { significant(per_second) } else { count(per_second.round() as u64) }
 }
 
+/// A share between 0 and 1, in percent; what is not nothing never reads as 0.
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent <= 0.0 => "0 %".into(),
+        percent if percent < 0.01 => "<0.01 %".into(),
+        percent if percent < 10.0 => format!("{percent:.2} %"),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+/// A count of bytes: `45 kB`.
+pub fn bytes(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().si().to_string()
+}
+
 /// Three significant digits, for figures below 1,000.
 fn significant(figure: f64) -> String {
     match figure {
@@ -71,6 +86,15 @@ mod tests {
             (9_000_000_000_000, "2 h 30 m"),
         ] {
             assert_eq!(super::duration(ns), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (share, text) in
+            [(0.0, "0 %"), (0.000_001, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (1.0, "100.0 %")]
+        {
+            assert_eq!(super::percent(share), text, "{share}");
         }
     }
 

@@ -11,7 +11,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BucketReport, ResultReport, RunReport, Summary};
+use super::{BucketReport, ResultReport, RunReport, Summary, units};
 use crate::metrics::{Histogram, Outcome};
 pub use parse::ExpressionError;
 
@@ -135,6 +135,19 @@ impl Expression {
             Comparison::AtMost => value <= self.value,
         });
         Verdict { expression: self.text.clone(), run, held, value }
+    }
+}
+
+impl Verdict {
+    /// The figure as people read it; none where it does not exist.
+    pub fn shown_value(&self) -> Option<String> {
+        let expression: Expression = self.expression.parse().ok()?;
+        self.value.map(|value| match expression.figure.measure {
+            Measure::Time(_) => units::duration(value as u64),
+            Measure::Counted(_, Unit::Share) => units::percent(value),
+            Measure::Counted(_, Unit::Operations) => units::count(value as u64),
+            Measure::Throughput => format!("{}/s", units::rate(value)),
+        })
     }
 }
 

@@ -1,0 +1,278 @@
+//! Figures that are drawn and not printed: rates over time, percentile curves, heat maps, scaling.
+//!
+//! All come from a [`Report`] alone, so that one that was read from a file is drawn exactly like the one that was live.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+
+use super::{BucketReport, Report, RunReport, Summary, WorkerFacts};
+use crate::plan::LoadModel;
+
+/// Operations per second in each interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates<'a> {
+    /// Of all that ended.
+    pub completed: Vec<f64>,
+    /// Of those that were not ok.
+    pub failed: Vec<f64>,
+    /// Of each result asked for, in that order.
+    pub results: Vec<(&'a str, Vec<f64>)>,
+    /// Of all other results together.
+    pub others: Vec<f64>,
+}
+
+/// The rates of `run`, by these results.
+pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
+    let buckets = &run.timeline.buckets;
+    let rates = |of: &dyn Fn(&BucketReport) -> u64| -> Vec<f64> {
+        let rate = |bucket: &BucketReport| of(bucket) as f64 * 1e9 / covered_ns(run, bucket) as f64;
+        buckets.iter().map(rate).collect()
+    };
+    let of_result = |bucket: &BucketReport, name: &str| bucket.results.get(name).copied().unwrap_or_default();
+    Rates {
+        completed: rates(&|bucket| bucket.completed),
+        failed: rates(&|bucket| bucket.failed),
+        results: results.iter().map(|&name| (name, rates(&|bucket| of_result(bucket, name)))).collect(),
+        others: rates(&|bucket| {
+            bucket.completed.saturating_sub(results.iter().map(|name| of_result(bucket, name)).sum())
+        }),
+    }
+}
+
+/// How much of a bucket the run filled, in nanoseconds.
+fn covered_ns(run: &RunReport, bucket: &BucketReport) -> u64 {
+    let interval_ns = run.timeline.interval_ns;
+    run.elapsed_ns.saturating_sub(bucket.start_ns).clamp(1, interval_ns.max(1))
+}
+
+/// Points of a percentile curve within each factor of ten of its axis.
+const POINTS_PER_NINE: u32 = 16;
+
+/// A curve from the median's side to the last operation: how many nines (1 is the 90th percentile, 2 the 99th), and the
+/// duration in nanoseconds that so many operations did not exceed. It ends where it would be about less than one
+/// operation.
+pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
+    let Some((hdr, min, max)) = decode(summary).zip(summary.min).zip(summary.max).map(|((h, a), b)| (h, a, b)) else {
+        return Vec::new();
+    };
+    let last = (summary.count as f64).log10() * f64::from(POINTS_PER_NINE);
+    let nines = (0..=last.ceil() as u32).map(|i| f64::from(i) / f64::from(POINTS_PER_NINE));
+    let curve = nines.map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).clamp(min, max)));
+    curve.collect()
+}
+
+/// How many operations took how long, over time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heat {
+    /// How many intervals of the timeline each column is.
+    pub intervals: usize,
+    /// Ascending pairs of a two-digit bin and a count.
+    pub columns: Vec<Vec<(u16, u64)>>,
+}
+
+/// The heat map of `run`. Where it would have more than so many pairs, neighbouring intervals are merged.
+pub fn heat(run: &RunReport, most_pairs: usize) -> Heat {
+    let mut columns: Vec<_> = run.timeline.buckets.iter().map(|bucket| two_digits(&bucket.latency_ns)).collect();
+    let mut intervals = 1;
+    while columns.len() > 1 && columns.iter().map(Vec::len).sum::<usize>() > most_pairs {
+        columns = columns.chunks(2).map(merge).collect();
+        intervals *= 2;
+    }
+    Heat { intervals, columns }
+}
+
+fn merge(columns: &[Vec<(u16, u64)>]) -> Vec<(u16, u64)> {
+    let mut bins = BTreeMap::new();
+    columns.iter().flatten().for_each(|&(bin, count)| *bins.entry(bin).or_default() += count);
+    bins.into_iter().collect()
+}
+
+/// A summary's histogram to two significant decimal digits: ascending pairs of a bin and a count.
+pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
+    let mut bins = BTreeMap::new();
+    if let Some(hdr) = decode(summary) {
+        for value in hdr.iter_recorded() {
+            *bins.entry(bin_of(hdr.lowest_equivalent(value.value_iterated_to()))).or_default() +=
+                value.count_at_value();
+        }
+    }
+    bins.into_iter().collect()
+}
+
+/// The bin of a duration: bins 0 to 99 hold a nanosecond each, and from there on each factor of ten has 90, one for every
+/// pair of leading digits.
+fn bin_of(ns: u64) -> u16 {
+    let shift = ns.checked_ilog10().unwrap_or(0).saturating_sub(1);
+    (90 * u64::from(shift) + ns / 10_u64.pow(shift)) as u16
+}
+
+/// The shortest duration in a bin, in nanoseconds.
+pub fn bin_begins_ns(bin: u16) -> u64 {
+    match bin {
+        0..100 => bin.into(),
+        _ => u64::from((bin - 10) % 90 + 10) * 10_u64.pow(u32::from((bin - 10) / 90)),
+    }
+}
+
+/// How throughput follows the number of operations in flight: the runs of one task in several shapes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaling<'a> {
+    /// The task's file.
+    pub task: &'a str,
+    /// By the number in flight, ascending.
+    pub points: Vec<ScalingPoint>,
+}
+
+/// One shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScalingPoint {
+    /// Processes x threads, and x operations in flight where a thread has more than one.
+    pub shape: String,
+    /// Operations in flight, all together.
+    pub in_flight: u64,
+    /// Operations per second; the median where a shape was run several times.
+    pub throughput: f64,
+    /// What it would be if each operation in flight did as much as in the smallest shape.
+    pub ideal: f64,
+    /// The share of the ideal that was reached.
+    pub efficiency: f64,
+    /// The median over the runs of their 99th percentiles, in nanoseconds.
+    pub p99: Option<u64>,
+    /// How many runs it was.
+    pub runs: usize,
+}
+
+/// The scaling of every task that a report ran in at least two shapes, in the closed model: in an open one the rate is
+/// given.
+pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
+    let closed = report.runs.iter().filter(|run| run.plan.load_model == LoadModel::Closed);
+    let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
+    for run in closed.filter(|run| run.throughput.is_some()) {
+        let plan = &run.plan;
+        let in_flight = u64::from(plan.processes) * u64::from(plan.threads) * u64::from(plan.concurrency);
+        tasks.entry(&run.task.path).or_default().entry((in_flight, shape(run))).or_default().push(run);
+    }
+    let curves = tasks.into_iter().filter(|(_, shapes)| shapes.len() > 1);
+    curves.map(|(task, shapes)| Scaling { task, points: points(&shapes) }).collect()
+}
+
+fn points(shapes: &BTreeMap<(u64, String), Vec<&RunReport>>) -> Vec<ScalingPoint> {
+    let mut each = None;
+    let point = |((in_flight, shape), runs): (&(u64, String), &Vec<&RunReport>)| {
+        let throughput = median(runs.iter().filter_map(|run| run.throughput).collect()).unwrap_or_default();
+        let ideal = *each.get_or_insert(throughput / *in_flight as f64) * *in_flight as f64;
+        let p99s = runs.iter().filter_map(|run| run.latency_ns.p99.map(|ns| ns as f64)).collect();
+        ScalingPoint {
+            shape: shape.clone(),
+            in_flight: *in_flight,
+            throughput,
+            ideal,
+            efficiency: throughput / ideal,
+            p99: median(p99s).map(|ns| ns as u64),
+            runs: runs.len(),
+        }
+    };
+    shapes.iter().map(point).collect()
+}
+
+/// A part of a whole, between 0 and 1; none where the whole is nothing.
+pub fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// How many processors a worker kept busy, on average over its run; unknown where it died.
+pub fn cores(worker: &WorkerFacts, run: &RunReport) -> Option<f64> {
+    share(worker.cpu_ns?, run.elapsed_ns)
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len().checked_sub(1)? / 2;
+    Some((figures[middle] + figures[figures.len() / 2]) / 2.0)
+}
+
+/// Processes x threads, as a person says it: `2 x 4`, and `2 x 4 x 10` with ten in flight in each thread.
+pub fn shape(run: &RunReport) -> String {
+    match run.plan.concurrency {
+        1 => format!("{} x {}", run.plan.processes, run.plan.threads),
+        c => format!("{} x {} x {c}", run.plan.processes, run.plan.threads),
+    }
+}
+
+/// The histogram that a summary carries; nothing where it carries none, or what no histogram is.
+pub(super) fn decode(summary: &Summary) -> Option<Histogram<u64>> {
+    let bytes = STANDARD.decode(summary.hdr.as_deref()?).ok()?;
+    Deserializer::new().deserialize(&mut &bytes[..]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::tests::{environment, record};
+
+    #[test]
+    fn a_percentile_curve_meets_the_printed_figures() {
+        let report = Report::new(environment(), &[record(4)]);
+        let summary = &report.runs[0].latency_ns;
+        let curve = percentiles(summary);
+        let at = |nines: f64| curve.iter().find(|(at, _)| *at == nines).map(|&(_, ns)| ns);
+        assert_eq!((at(0.0), at(1.0), at(2.0)), (summary.min, summary.p90, summary.p99));
+        assert_eq!(curve.last().map(|&(_, ns)| ns), summary.max);
+        assert!(curve.is_sorted_by_key(|&(_, ns)| ns));
+    }
+
+    #[test]
+    fn a_heat_map_and_rates_have_every_operation() {
+        let run = &Report::new(environment(), &[record(4)]).runs[0];
+        let counts = |heat: &Heat| -> Vec<u64> {
+            heat.columns.iter().map(|bins| bins.iter().map(|(_, count)| count).sum()).collect()
+        };
+        let completed: Vec<u64> = run.timeline.buckets.iter().map(|bucket| bucket.completed).collect();
+        assert_eq!(counts(&heat(run, usize::MAX)), completed);
+        let merged = heat(run, 0);
+        assert_eq!(counts(&merged), [2_000]);
+        assert!(merged.intervals >= completed.len());
+        let rates = rates(run, &["200", "500"]);
+        for (i, all) in rates.completed.iter().enumerate() {
+            let parts = rates.results.iter().map(|(_, rates)| rates[i]).sum::<f64>() + rates.others[i];
+            assert!((parts - all).abs() < 1e-6, "{parts} of {all}");
+        }
+    }
+
+    #[test]
+    fn a_histogram_that_is_none_is_drawn_as_nothing() {
+        let mut report = Report::new(environment(), &[record(4)]);
+        report.runs[0].latency_ns.hdr = Some("AAAA".into());
+        assert!(percentiles(&report.runs[0].latency_ns).is_empty());
+    }
+
+    #[test]
+    fn scaling_is_measured_against_the_smallest_shape() {
+        let mut report = Report::new(environment(), &[record(1), record(2), record(4), record(4)]);
+        for (run, throughput) in report.runs.iter_mut().zip([100.0, 190.0, 300.0, 340.0]) {
+            run.throughput = Some(throughput);
+        }
+        let curves = scaling(&report);
+        let points: Vec<_> = curves[0].points.iter().map(|p| (p.in_flight, p.throughput, p.ideal, p.runs)).collect();
+        assert_eq!(points, [(2, 100.0, 100.0, 1), (4, 190.0, 200.0, 1), (8, 320.0, 400.0, 2)]);
+        report.runs.truncate(1);
+        assert!(scaling(&report).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_bin_has_the_two_leading_digits_of_its_durations(ns in 0..=crate::metrics::HIGHEST_NS) {
+            let (bin, begins) = (bin_of(ns), bin_begins_ns(bin_of(ns)));
+            prop_assert!(begins <= ns && ns < bin_begins_ns(bin + 1));
+            prop_assert_eq!(bin_of(begins), bin);
+            prop_assert!(begins < 10 || begins.to_string()[..2] == ns.to_string()[..2]);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The charts of one run: throughput, failures, latency over time, percentiles, heat.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::figure::{Figure, number, numbers};
+use super::palette::Palette;
+use super::plot::{Axis, Plot};
+use crate::report::curves::{self, Rates};
+use crate::report::units::{counted, duration, rate};
+use crate::report::{BucketReport, RunReport, Summary};
+
+/// Columns and rows of the heat map's drawing; the one that scripts draw has every interval and bin.
+const HEAT_COLUMNS: usize = 60;
+const HEAT_ROWS: usize = 30;
+
+/// Pairs of a bin and a count in the heat map's data, at some four bytes each: a page must not be too big to be mailed.
+const MOST_PAIRS: usize = 40_000;
+
+/// Shades of the heat map's drawing.
+const SHADES: usize = 7;
+
+/// All charts of a run; `id` begins their names.
+pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
+    if run.timeline.buckets.is_empty() {
+        return html! { p .nothing { "No operation ended, so there is nothing to draw." } };
+    }
+    let rates = curves::rates(run, &palette.names());
+    html! {
+        div .charts {
+            div .over-time {
+                (throughput(run, palette, &rates, id))
+                @if run.operations.not_ok() > 0 { (failures(run, palette, &rates, id)) }
+            }
+            (latency(run, id))
+            (percentiles(run, palette, id))
+            (heat(run, id))
+        }
+    }
+}
+
+/// The bounds of the intervals, in seconds: one more than there are intervals.
+pub(super) fn edges(run: &RunReport) -> Vec<f64> {
+    let starts = run.timeline.buckets.iter().map(|bucket| bucket.start_ns);
+    let last = run.timeline.buckets.last().map_or(0, |bucket| bucket.start_ns);
+    // The run's end may lie in the last interval, or, where it was stopped early, before operations that still ended.
+    let end = run.elapsed_ns.clamp(last + 1, last + run.timeline.interval_ns.max(1));
+    starts.chain([end]).map(|ns| ns as f64 / 1e9).collect()
+}
+
+fn most(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(0.0, f64::max)
+}
+
+fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
+    let edges = edges(run);
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(most(&rates.completed)), 240.0);
+    // From the sum of all down to the first: each covers what is not its own.
+    let mut top = rates.completed.clone();
+    if most(&rates.others) > 0.0 {
+        plot.area("others", &edges, &top);
+        subtract(&mut top, &rates.others);
+    }
+    let mut drawn: Vec<_> =
+        palette.drawn().iter().zip(&rates.results).filter(|(_, (_, rates))| most(rates) > 0.0).collect();
+    // The heaviest lie at the bottom, failures on top, where they are seen.
+    drawn.sort_by_key(|(drawn, _)| (drawn.is_bad, std::cmp::Reverse(drawn.operations)));
+    for (drawn, (_, of_result)) in drawn.iter().rev() {
+        plot.area(&format!("{}{}", drawn.classes(), if drawn.is_bad { " bad" } else { "" }), &edges, &top);
+        subtract(&mut top, of_result);
+    }
+    let results: Vec<Value> = (drawn.iter())
+        .map(|(drawn, (name, rates))| {
+            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad,
+                    "dashed": drawn.is_dashed, "rate": numbers(rates) })
+        })
+        .collect();
+    let others = if most(&rates.others) > 0.0 { numbers(&rates.others) } else { Value::Null };
+    let figure = Figure {
+        id: format!("{id}-throughput"),
+        chart: "throughput",
+        title: "Throughput",
+        how: "Operations that ended per second, stacked by result: the upper edge is all of them. Failures are hatched.",
+        says: format!(
+            "Throughput over {}: {} operations per second on average, {} at most in an interval of {}.",
+            duration(run.elapsed_ns),
+            run.throughput.map_or_else(|| "no".into(), rate),
+            rate(most(&rates.completed)),
+            duration(run.timeline.interval_ns),
+        ),
+        data: json!({ "at_s": numbers_exact(&edges), "completed_per_s": numbers(&rates.completed),
+                      "failed_per_s": numbers(&rates.failed), "results": results, "others": others }),
+        svg: plot.svg(),
+    };
+    figure.markup()
+}
+
+fn subtract(top: &mut [f64], rates: &[f64]) {
+    top.iter_mut().zip(rates).for_each(|(top, rate)| *top = (*top - rate).max(0.0));
+}
+
+/// Seconds, exact to the millisecond.
+fn numbers_exact(seconds: &[f64]) -> Value {
+    let exact = |s: &f64| {
+        let rounded = (s * 1e6).round() / 1e6;
+        if rounded.fract() == 0.0 { Value::from(rounded as i64) } else { Value::from(rounded) }
+    };
+    seconds.iter().map(exact).collect()
+}
+
+fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
+    let edges = edges(run);
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(most(&rates.failed)), 130.0);
+    plot.area("failed wash", &edges, &rates.failed);
+    let bad = palette.drawn().iter().zip(&rates.results).filter(|(drawn, _)| drawn.is_bad);
+    for (drawn, (_, rates)) in bad {
+        plot.steps(&drawn.classes(), &edges, &rates.iter().map(|&rate| Some(rate)).collect::<Vec<_>>());
+    }
+    let results: Vec<Value> = (palette.drawn().iter().zip(&rates.results))
+        .filter(|(drawn, _)| drawn.is_bad)
+        .map(|(drawn, (name, rates))| {
+            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": true,
+                    "dashed": drawn.is_dashed, "rate": numbers(rates) })
+        })
+        .collect();
+    let figure = Figure {
+        id: format!("{id}-failures"),
+        chart: "failures",
+        title: "Failures",
+        how: "Operations per second that were not ok, on a scale of their own; each line is a result.",
+        says: format!(
+            "Failures over time: {} in all, {} per second at most.",
+            counted(run.operations.not_ok(), "operation"),
+            rate(most(&rates.failed))
+        ),
+        data: json!({ "at_s": numbers_exact(&edges), "failed_per_s": numbers(&rates.failed), "results": results }),
+        svg: plot.svg(),
+    };
+    figure.markup()
+}
+
+/// The percentiles that are drawn over time.
+const OVER_TIME: [(&str, fn(&Summary) -> Option<u64>); 4] =
+    [("p50", |s| s.p50), ("p90", |s| s.p90), ("p99", |s| s.p99), ("max", |s| s.max)];
+
+fn latency(run: &RunReport, id: &str) -> Markup {
+    let edges = edges(run);
+    let of = |figure: fn(&Summary) -> Option<u64>| -> Vec<Option<u64>> {
+        run.timeline.buckets.iter().map(|bucket: &BucketReport| figure(&bucket.latency_ns)).collect()
+    };
+    let lines = OVER_TIME.map(|(name, figure)| (name, of(figure)));
+    let y = Axis::durations(lines.iter().flat_map(|(_, line)| line.iter().flatten().copied()));
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), y, 240.0);
+    for (name, line) in lines.iter().rev() {
+        plot.steps(name, &edges, &line.iter().map(|ns| ns.map(|ns| ns as f64)).collect::<Vec<_>>());
+    }
+    let mut data = json!({ "at_s": numbers_exact(&edges) });
+    lines.iter().for_each(|(name, line)| data[format!("{name}_ns")] = json!(line));
+    let figure = Figure {
+        id: format!("{id}-latency"),
+        chart: "latency",
+        title: "Latency over time",
+        how: "How long operations took that ended in each interval, on a logarithmic scale: half took less than p50, one \
+              in a hundred more than p99.",
+        says: format!(
+            "Latency over time. Of the whole run: median {}, 99th percentile {}, longest {}.",
+            shown(run.latency_ns.p50),
+            shown(run.latency_ns.p99),
+            shown(run.latency_ns.max)
+        ),
+        data,
+        svg: html! { (plot.svg()) (legend(&["p50", "p90", "p99", "max"])) },
+    };
+    figure.markup()
+}
+
+/// Names of lines that are no results.
+pub(super) fn legend(names: &[&str]) -> Markup {
+    html! { p .lines { @for name in names { span class=(format!("key {name}")) { (name) } } } }
+}
+
+fn shown(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "none".into(), duration)
+}
+
+fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
+    let all = curves::percentiles(&run.latency_ns);
+    let results: Vec<_> = (palette.drawn().iter())
+        .filter_map(|drawn| {
+            let result = run.results.iter().find(|result| result.result == drawn.name)?;
+            Some((drawn, curves::percentiles(&result.latency_ns)))
+        })
+        .collect();
+    let points = results.iter().flat_map(|(_, curve)| curve).chain(&all);
+    let y = Axis::durations(points.map(|&(_, ns)| ns));
+    let mut plot = Plot::new(Axis::nines(all.last().map_or(1.0, |&(nines, _)| nines)), y, 240.0);
+    let place = |&(nines, ns): &(f64, u64)| (nines, ns as f64);
+    results.iter().for_each(|(drawn, curve)| plot.line(&drawn.classes(), curve.iter().map(place)));
+    plot.line("all", all.iter().map(place));
+    let curve = |curve: &[(f64, u64)]| -> Value {
+        json!({ "nines": curve.iter().map(|&(nines, _)| number(nines)).collect::<Value>(),
+                "ns": curve.iter().map(|&(_, ns)| ns).collect::<Value>() })
+    };
+    let of_results: Vec<Value> = (results.iter())
+        .map(|(drawn, points)| {
+            json!({ "result": drawn.name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad,
+                    "dashed": drawn.is_dashed, "curve": curve(points) })
+        })
+        .collect();
+    let figure = Figure {
+        id: format!("{id}-percentiles"),
+        chart: "percentiles",
+        title: "Latency distribution",
+        how: "The share of operations, to the right, that took no longer than a duration, upwards. Each step of the axis \
+              leaves a tenth of them: the far right is the slowest one. The dark line is all results together.",
+        says: format!(
+            "Latency by percentile: median {}, 90th {}, 99th {}, longest {}.",
+            shown(run.latency_ns.p50),
+            shown(run.latency_ns.p90),
+            shown(run.latency_ns.p99),
+            shown(run.latency_ns.max)
+        ),
+        data: json!({ "all": curve(&all), "results": of_results }),
+        svg: plot.svg(),
+    };
+    figure.markup()
+}
+
+fn heat(run: &RunReport, id: &str) -> Markup {
+    let edges = edges(run);
+    let curves::Heat { intervals, columns } = curves::heat(run, MOST_PAIRS);
+    let ends = edges.iter().copied().enumerate().filter(|&(i, _)| i % intervals == 0 || i + 1 == edges.len());
+    let edges: Vec<f64> = ends.map(|(_, edge)| edge).collect();
+    // Nearly all bins follow each other, so that most pairs are a count alone.
+    let runs = |column: &Vec<(u16, u64)>| -> Value {
+        let mut next = 0;
+        let counts = column.iter().flat_map(|&(bin, count)| {
+            let gap = i64::from(bin) - next;
+            next = i64::from(bin) + 1;
+            [Some(-gap).filter(|_| gap > 0), Some(count as i64)]
+        });
+        counts.flatten().map(Value::from).collect()
+    };
+    let figure = Figure {
+        id: format!("{id}-heat"),
+        chart: "heat",
+        title: "Latency heat map",
+        how: "Each column is an interval, each row a duration: the darker, the more operations took so long. Two bands are \
+              two ways to go; a lonely patch above is a stall.",
+        says: format!("Heat map of latency over time, in {}.", counted(columns.len() as u64, "column")),
+        data: json!({ "at_s": numbers_exact(&edges),
+                      "bins": "counts of one bin after the other from 0, -k for k empty ones; bins up to 99 are nanoseconds, \
+                               then bin b begins at ((b - 10) mod 90 + 10) * 10^floor((b - 10) / 90) ns",
+                      "columns": columns.iter().map(runs).collect::<Value>() }),
+        svg: heat_svg(&edges, &columns),
+    };
+    figure.markup()
+}
+
+fn heat_svg(edges: &[f64], columns: &[Vec<(u16, u64)>]) -> Markup {
+    let bins = || columns.iter().flatten().map(|&(bin, _)| bin);
+    let (Some(low), Some(high)) = (bins().min(), bins().max()) else { return html! {} };
+    let begins = |bin| curves::bin_begins_ns(bin).max(1);
+    let merged = columns.len().div_ceil(HEAT_COLUMNS);
+    let (from, to) = ((begins(low) as f64).ln(), (begins(high + 1) as f64).ln());
+    let row_of = |bin: u16| (((begins(bin) as f64).ln() - from) / (to - from) * HEAT_ROWS as f64) as usize;
+    let bound = |row: usize| (from + (to - from) * row as f64 / HEAT_ROWS as f64).exp();
+    let mut cells = Vec::new();
+    for (i, columns) in columns.chunks(merged).enumerate() {
+        let mut rows = [0_u64; HEAT_ROWS + 1];
+        columns.iter().flatten().for_each(|&(bin, count)| rows[row_of(bin).min(HEAT_ROWS)] += count);
+        let span = [edges[i * merged], edges[i * merged + columns.len()]];
+        let filled = rows.into_iter().enumerate().filter(|&(_, count)| count > 0);
+        cells.extend(filled.map(|(row, count)| (span, [bound(row), bound(row + 1)], count)));
+    }
+    let most = cells.iter().map(|&(_, _, count)| count).max().unwrap_or(1);
+    let shade =
+        |count: u64| ((count as f64 + 1.0).ln() / (most as f64 + 1.0).ln() * (SHADES - 1) as f64).round() as usize;
+    let y = Axis::durations([begins(low), begins(high + 1)]);
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), y, 240.0);
+    for of in 0..SHADES {
+        let same = cells.iter().filter(|&&(_, _, count)| shade(count) == of);
+        plot.cells(&format!("heat-{of}"), same.map(|&(columns, rows, _)| (columns, rows)));
+    }
+    plot.svg()
+}

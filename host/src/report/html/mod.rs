@@ -1,0 +1,156 @@
+//! The HTML report: one file that opens offline and can be mailed.
+//!
+//! Everything is in it: styles, script, data. It reads without JavaScript (drawings are SVG, data stands in tables); the
+//! script draws the same data again, to be hovered, zoomed and filtered. Markup is made by `maud`, which escapes every
+//! text, and the page's policy lets only its own script run and nothing be fetched.
+
+mod charts;
+mod figure;
+mod palette;
+mod plot;
+mod run;
+mod suite;
+mod tables;
+mod words;
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::Report;
+use palette::Palette;
+
+const STYLES: [&str; 2] = [include_str!("uplot/uPlot.min.css"), include_str!("report.css")];
+const SCRIPTS: [&str; 2] = [include_str!("uplot/uPlot.iife.min.js"), include_str!("report.js")];
+
+/// A square of four: the task, multiplied.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath \
+                    fill='%232b6cb0' d='M1 1h6v6H1zM9 1h6v6H9zM1 9h6v6H1z'/%3E%3Cpath fill='%23d5510b' d='M9 9h6v6H9z'/%3E\
+                    %3C/svg%3E";
+
+/// Writes `report` as a page.
+pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
+    to.write_all(page(&title(report), &html! { (main(report)) }, "'none'").into_string().as_bytes())?;
+    to.flush()
+}
+
+/// What a page is called.
+fn title(report: &Report) -> String {
+    let mut tasks: Vec<&str> = report.runs.iter().map(|run| file_name(&run.task.path)).collect();
+    tasks.dedup();
+    match report.runs.len() {
+        1 => tasks.join(", "),
+        runs => format!("{}: {runs} runs", tasks.join(", ")),
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// A whole page; `connect` is what its script may speak to.
+fn page(title: &str, body: &Markup, connect: &str) -> Markup {
+    let hashes: Vec<String> =
+        SCRIPTS.iter().map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))).collect();
+    let policy = format!(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src {connect}; base-uri 'none'; \
+         form-action 'none'; script-src {}",
+        hashes.join(" ")
+    );
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " – gorgon" }
+                link rel="icon" href=(ICON);
+                @for style in STYLES { style { (PreEscaped(style)) } }
+            }
+            body {
+                (body)
+                (patterns())
+                @for script in SCRIPTS { script { (PreEscaped(script)) } }
+            }
+        }
+    }
+}
+
+/// The part of a page that is about a report.
+fn main(report: &Report) -> Markup {
+    let palette = Palette::new(&report.total.results);
+    let clock_ns = report.environment.clock_ns;
+    html! {
+        main #report {
+            (header(report))
+            @if let [run] = report.runs.as_slice() {
+                (run::summary(run, [words::of_report(report), words::of_run(run, clock_ns)].concat()))
+                (results_bar(&palette))
+                section #run-1 aria-label="The run" { (run::details(run, &palette, "run-1")) }
+            } @else {
+                (words::list(words::of_report(report)))
+                (results_bar(&palette))
+                (suite::section(report, &palette))
+                @for (i, run) in report.runs.iter().enumerate() {
+                    @let id = format!("run-{}", i + 1);
+                    section #(id) {
+                        h2 { "Run " (i + 1) ": " (tables::name(&words::short(run))) }
+                        (run::summary(run, words::of_run(run, clock_ns)))
+                        (run::details(run, &palette, &id))
+                    }
+                }
+            }
+            details #machine { summary { "The machine" } (tables::machine(report)) }
+            footer { "gorgon " (report.gorgon) " · " (report.schema) " · charts by uPlot (MIT)" }
+        }
+    }
+}
+
+fn header(report: &Report) -> Markup {
+    let (tone, state) = words::state(report);
+    let first = report.runs.first();
+    html! {
+        header {
+            h1 { (tables::name(&title(report))) span class=(format!("state {}", tone.class())) { (state) } }
+            @if let Some(run) = first {
+                p .meta {
+                    span { time datetime=(run.started_at) { (run.started_at) } }
+                    @if report.runs.len() == 1 {
+                        span { (super::curves::shape(run)) " (processes x threads)" }
+                    }
+                    span { (run::model(run)) }
+                    span { (report.environment.os) ", " (report.environment.cpus) " processors" }
+                }
+            }
+        }
+    }
+}
+
+/// The results with their colours: a legend for all charts, and, where JavaScript runs, their switches.
+fn results_bar(palette: &Palette<'_>) -> Markup {
+    html! {
+        nav .results-bar aria-label="Results shown" {
+            @for drawn in palette.by_frequency() {
+                button type="button" .chip data-toggle=(drawn.slot) aria-pressed="true" title=(drawn.name) {
+                    (drawn.swatch()) span .text { (tables::name(drawn.name)) }
+                    span .count { (super::units::count(drawn.operations)) }
+                }
+            }
+        }
+    }
+}
+
+/// Hatching for what failed, which any drawing may use.
+fn patterns() -> Markup {
+    html! { svg .patterns width="0" height="0" aria-hidden="true" { defs {
+        pattern #hatch width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+            rect width="6" height="6" fill="var(--paper)" {}
+            rect width="3" height="6" fill="var(--bad-0)" {}
+        }
+    } } }
+}

@@ -1,0 +1,193 @@
+//! Plots as inline SVG, for paper and for readers without JavaScript. Knows no report: values in, marks out.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, PreEscaped, html};
+
+use crate::report::units;
+
+/// The drawing's size in its own units, which are about a screen's pixels, and its margins.
+const WIDTH: f64 = 640.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 14.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 26.0;
+
+/// How values become places, and which of them are named.
+pub(super) struct Axis {
+    from: f64,
+    to: f64,
+    is_log: bool,
+    ticks: Vec<(f64, String)>,
+}
+
+impl Axis {
+    /// Seconds, from zero.
+    pub(super) fn seconds(to: f64) -> Self {
+        let to = if to > 0.0 { to } else { 1.0 };
+        let steps = [0.001, 0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
+        let step = steps.into_iter().find(|step| to / step <= 7.0).unwrap_or(to / 6.0);
+        let label = |s: f64| if s == 0.0 { "0".into() } else { units::duration((s * 1e9).round() as u64) };
+        Self { from: 0.0, to, is_log: false, ticks: multiples(step, to, label) }
+    }
+
+    /// Amounts from zero, at least to `most`.
+    pub(super) fn amounts(most: f64) -> Self {
+        let most = if most > 0.0 { most } else { 1.0 };
+        let unit = 10_f64.powf((most / 5.0).log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit).find(|step| most / step <= 5.0);
+        let ticks = multiples(step.unwrap_or(most), most, amount);
+        Self { from: 0.0, to: most * 1.05, is_log: false, ticks }
+    }
+
+    /// Durations in nanoseconds on a logarithmic axis, over these.
+    pub(super) fn durations(values: impl IntoIterator<Item = u64>) -> Self {
+        let range = values.into_iter().map(|ns| ns.max(1) as f64);
+        let (from, to) = range.fold((f64::MAX, 1.0), |(from, to): (f64, f64), ns| (from.min(ns), to.max(ns)));
+        let (from, to) = (from.min(to) / 1.1, to * 1.1);
+        let decades = (to / from).log10();
+        let leads: &[f64] = if decades < 1.2 { &[1.0, 2.0, 3.0, 5.0, 7.0] } else { &[1.0] };
+        let powers = (from.log10().floor() as i32)..=(to.log10().ceil() as i32);
+        let values = powers.flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)));
+        let within = values.filter(|ns| (from..=to).contains(ns));
+        let ticks = within.map(|ns| (ns, units::duration(ns.round() as u64))).collect();
+        Self { from, to, is_log: true, ticks }
+    }
+
+    /// Nines: the 90th percentile at 1, the 99th at 2, up to `to`.
+    pub(super) fn nines(to: f64) -> Self {
+        let named = ["0", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
+        let ticks = named.iter().enumerate().map(|(nines, name)| (nines as f64, (*name).to_owned()));
+        let mut ticks: Vec<_> = ticks.filter(|(nines, _)| *nines <= to).collect();
+        ticks.insert(1, (2_f64.log10(), "50 %".into()));
+        Self { from: 0.0, to: to.max(1.0), is_log: false, ticks }
+    }
+
+    /// Where a value lies, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let place = match self.is_log {
+            true => (value.max(f64::MIN_POSITIVE) / self.from).ln() / (self.to / self.from).ln(),
+            false => (value - self.from) / (self.to - self.from),
+        };
+        place.clamp(0.0, 1.0)
+    }
+}
+
+/// A round amount, as short as it can be.
+fn amount(value: f64) -> String {
+    if value < 100.0 { format!("{}", (value * 1e6).round() / 1e6) } else { units::rate(value) }
+}
+
+fn multiples(step: f64, to: f64, label: impl Fn(f64) -> String) -> Vec<(f64, String)> {
+    let values = (0..=(to / step).floor() as u32).map(|i| f64::from(i) * step);
+    values.map(|value| (value, label(value))).collect()
+}
+
+/// A drawing within two axes.
+pub(super) struct Plot {
+    x: Axis,
+    y: Axis,
+    height: f64,
+    marks: String,
+}
+
+impl Plot {
+    pub(super) fn new(x: Axis, y: Axis, height: f64) -> Self {
+        Self { x, y, height, marks: String::new() }
+    }
+
+    fn across(&self, x: f64) -> i64 {
+        (LEFT + self.x.place(x) * (WIDTH - LEFT - RIGHT)).round() as i64
+    }
+
+    fn down(&self, y: f64) -> i64 {
+        (self.height - BOTTOM - self.y.place(y) * (self.height - TOP - BOTTOM)).round() as i64
+    }
+
+    /// A value that holds from one edge to the next, filled down to the axis; one more edge than values.
+    pub(super) fn area(&mut self, classes: &str, edges: &[f64], values: &[f64]) {
+        let base = self.down(self.y.from);
+        let values: Vec<_> = values.iter().map(|&value| Some(value)).collect();
+        let path = self.steps_path(edges, &values);
+        if let Some((start, rest)) = path.split_once(['h', 'v']).map(|(start, _)| (start, &path[start.len()..])) {
+            let first = self.across(edges[0]);
+            let top = start.trim_start_matches('M').split(' ').nth(1).unwrap_or_default().to_owned();
+            // Writing to a string cannot fail; so also below.
+            let _ = write!(self.marks, "<path class=\"area {classes}\" d=\"M{first} {base}V{top}{rest}V{base}z\"/>");
+        }
+    }
+
+    /// A value that holds from one edge to the next, as a line; where there is none, a gap.
+    pub(super) fn steps(&mut self, classes: &str, edges: &[f64], values: &[Option<f64>]) {
+        let path = self.steps_path(edges, values);
+        let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"{path}\"/>");
+    }
+
+    /// Relative commands of whole units: half the bytes of absolute ones.
+    fn steps_path(&self, edges: &[f64], values: &[Option<f64>]) -> String {
+        let mut path = String::new();
+        let mut at: Option<(i64, i64)> = None;
+        for (edge, value) in edges.windows(2).zip(values) {
+            let Some(value) = value else {
+                at = None;
+                continue;
+            };
+            let (begin, end, level) = (self.across(edge[0]), self.across(edge[1]), self.down(*value));
+            let _ = match at {
+                None => write!(path, "M{begin} {level}h{}", end - begin),
+                Some((x, y)) if y == level => write!(path, "h{}", end - x),
+                Some((x, y)) => write!(path, "v{}h{}", level - y, end - x),
+            };
+            at = Some((end, level));
+        }
+        path
+    }
+
+    /// A line through points.
+    pub(super) fn line(&mut self, classes: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        let places = points.into_iter().map(|(x, y)| format!("{} {}", self.across(x), self.down(y)));
+        let path = places.collect::<Vec<_>>().join("L");
+        if !path.is_empty() {
+            let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"M{path}\"/>");
+        }
+    }
+
+    /// A point.
+    pub(super) fn dot(&mut self, classes: &str, x: f64, y: f64) {
+        let (x, y) = (self.across(x), self.down(y));
+        let _ = write!(self.marks, "<circle class=\"dot {classes}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>");
+    }
+
+    /// Rectangles of one look: from and to on both axes.
+    pub(super) fn cells(&mut self, classes: &str, cells: impl IntoIterator<Item = ([f64; 2], [f64; 2])>) {
+        let mut path = String::new();
+        for ([left, right], [low, high]) in cells {
+            let (left, right, top, bottom) = (self.across(left), self.across(right), self.down(high), self.down(low));
+            let (width, height) = ((right - left).max(1), (bottom - top).max(1));
+            let _ = write!(path, "M{left} {top}h{width}v{height}h-{width}z");
+        }
+        if !path.is_empty() {
+            let _ = write!(self.marks, "<path class=\"cell {classes}\" d=\"{path}\"/>");
+        }
+    }
+
+    /// The drawing. What it says in words stands beside it, so that it is nothing to a screen reader.
+    pub(super) fn svg(self) -> Markup {
+        let (bottom, right) = (self.height - BOTTOM, WIDTH - RIGHT);
+        html! {
+            svg viewBox=(format!("0 0 {WIDTH} {}", self.height)) aria-hidden="true" {
+                g .grid { @for (value, _) in &self.y.ticks {
+                    path d=(format!("M{LEFT} {}H{right}", self.down(*value)));
+                } }
+                (PreEscaped(&self.marks))
+                path .axis d=(format!("M{LEFT} {bottom}H{right}"));
+                @for (value, label) in &self.y.ticks {
+                    text x=(LEFT - 8.0) y=(self.down(*value) + 4) text-anchor="end" { (label) }
+                }
+                @for (value, label) in &self.x.ticks {
+                    text x=(self.across(*value)) y=(bottom + 18.0) text-anchor="middle" { (label) }
+                }
+            }
+        }
+    }
+}

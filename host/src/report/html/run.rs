@@ -1,0 +1,135 @@
+//! The part of a page that is about one run.
+
+use maud::{Markup, html};
+
+use super::palette::Palette;
+use super::words::Word;
+use super::{charts, tables, words};
+use crate::metrics::TimeSplit;
+use crate::plan::LoadModel;
+use crate::report::units::{bytes, count, counted, duration, percent, rate};
+use crate::report::{NetworkReport, RunReport, curves};
+
+/// A run at a glance, and what is to be said about it.
+pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
+    html! {
+        p .headline { (words::headline(run)) }
+        (tiles(run))
+        (words::list(words))
+    }
+}
+
+/// Its charts and tables; `id` begins the names within it.
+pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
+    html! {
+        (charts::all(run, palette, id))
+        h3 { "Results" }
+        (tables::results(run.throughput, &run.latency_ns, &run.results, palette))
+        div .columns {
+            section { h3 { "Where the time went" } (time(run)) }
+            section { h3 { "Workers" } (tables::workers(run)) }
+            @if let Some(of) = &run.network { section { h3 { "Network" } (network(of)) } }
+        }
+        (tables::timeline(run, id))
+        details #(format!("{id}-plan")) { summary { "What was run" } (tables::plan(run)) }
+    }
+}
+
+/// The load model, for people.
+pub(super) fn model(run: &RunReport) -> &'static str {
+    match run.plan.load_model {
+        LoadModel::Closed => "closed model",
+    }
+}
+
+fn tiles(run: &RunReport) -> Markup {
+    let (operations, latency) = (&run.operations, &run.latency_ns);
+    let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
+    let not_ok = match operations.share_not_ok() {
+        None => "–".into(),
+        Some(share) => percent(share),
+    };
+    let planned = operations.planned.map_or_else(|| "by time".into(), |n| format!("of {} planned", count(n)));
+    let all = latency.count;
+    html! {
+        div .tiles {
+            (tile("Throughput", &run.throughput.map_or_else(|| "–".into(), rate), "operations per second", ""))
+            (tile("Operations", &count(operations.completed), &planned, ""))
+            (tile("Not ok", &not_ok, &counted(operations.not_ok(), "operation"),
+                  if operations.not_ok() > 0 { "bad" } else { "" }))
+            (tile("Median", &time(latency.p50), "p50: half were faster", ""))
+            (tile("p99", &time(latency.p99), "1 in 100 was slower", ""))
+            (tile("Slowest", &time(latency.max), &format!("of {}", count(all)), ""))
+            @if operations.lost > 0 { (tile("Lost", &count(operations.lost), "never confirmed", "bad")) }
+            @if operations.dropped > 0 { (tile("Dropped", &count(operations.dropped), "due, never started", "bad")) }
+            @if operations.in_flight > 0 { (tile("In flight", &count(operations.in_flight), "cut at the end", "bad")) }
+        }
+    }
+}
+
+pub(super) fn tile(label: &str, figure: &str, below: &str, tone: &str) -> Markup {
+    html! { div class=(format!("tile {tone}")) {
+        span .label { (label) } strong { (figure) } span .below { (below) }
+    } }
+}
+
+/// Bars of durations: those before the run, the run, and how the operations spent it.
+fn time(run: &RunReport) -> Markup {
+    let startup = &run.startup_ns;
+    let steps = [
+        (if startup.cached { "compiled before" } else { "compile" }, Some(startup.compile)),
+        ("spawn", Some(startup.spawn)),
+        ("load", Some(startup.load)),
+        ("instantiate", Some(startup.instantiate)),
+        ("setup", startup.setup),
+        ("warm-up", run.warmup.map(|warmup| warmup.elapsed_ns)),
+    ];
+    let steps: Vec<_> = steps.into_iter().filter_map(|(step, ns)| Some((step, ns?))).collect();
+    let most = steps.iter().map(|&(_, ns)| ns).max().unwrap_or(0);
+    html! {
+        @if let Some(split) = &run.time { (split_bar(split)) }
+        table .bars {
+            caption { "Before the first operation" }
+            @for (step, ns) in &steps { tr {
+                th scope="row" { (step) } td { (duration(*ns)) }
+                td .share { span .bar style=(format!("--share:{:.4}", curves::share(*ns, most).unwrap_or(0.0))) {} }
+            } }
+        }
+        p .note {
+            "The run itself took " (duration(run.elapsed_ns))
+            @if let Some(drain) = run.drain_ns.filter(|&ns| ns > 0) { ", of which " (duration(drain)) " draining" } "."
+        }
+    }
+}
+
+/// Where the operations' own time went, as one bar.
+fn split_bar(split: &TimeSplit) -> Markup {
+    let all = split.running_ns + split.waiting_ns + split.queued_ns;
+    let parts = [
+        ("running", "running", split.running_ns),
+        ("waiting", "waiting", split.waiting_ns),
+        ("queued", "queued: ready, but their thread was busy (at least)", split.queued_ns),
+    ];
+    html! {
+        div .split aria-hidden="true" { @for (class, _, ns) in &parts {
+            span class=(class) style=(format!("--share:{:.4}", curves::share(*ns, all).unwrap_or(0.0))) {}
+        } }
+        ul .split-key { @for (class, says, ns) in &parts { li {
+            span class=(format!("swatch {class}")) aria-hidden="true" {}
+            (percent(curves::share(*ns, all).unwrap_or(0.0))) " " (says)
+        } } }
+    }
+}
+
+fn network(network: &NetworkReport) -> Markup {
+    tables::facts(&[
+        ("Requests", Some(count(network.requests))),
+        ("Per operation", network.requests_per_operation.map(|per| format!("{per:.2}"))),
+        ("Connections opened", Some(count(network.opened))),
+        ("Connections reused", Some(count(network.reused))),
+        ("In", Some(bytes(network.bytes_in))),
+        ("Out", Some(bytes(network.bytes_out))),
+        ("Connect, median", network.connect_ns.p50.map(duration)),
+        ("First byte, median", network.first_byte_ns.p50.map(duration)),
+    ])
+}

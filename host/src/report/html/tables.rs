@@ -1,0 +1,196 @@
+//! The tables: results with their spans, intervals, workers, plan and machine.
+
+use maud::{Markup, html};
+
+use super::palette::{Palette, swatch};
+use super::words::busy;
+use crate::metrics::Outcome;
+use crate::report::units::{bytes, count, duration, percent, rate};
+use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves};
+
+/// A guest's text within a page: what changes a terminal or a line's direction stays within it.
+pub(super) fn name(text: &str) -> Markup {
+    if text.is_empty() {
+        return html! { bdi .empty { "(empty)" } };
+    }
+    let safe: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    html! { bdi { (safe) } }
+}
+
+fn time(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "–".into(), duration)
+}
+
+/// The figures of durations, in the order of [`TIMES`].
+fn times(summary: &Summary) -> Markup {
+    let s = summary;
+    html! { @for ns in [s.mean, s.min, s.p50, s.p90, s.p95, s.p99, s.p99_9, s.max] { td { (time(ns)) } } }
+}
+
+const TIMES: [&str; 8] = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "max"];
+
+/// The breakdown by result, spans beneath.
+pub(super) fn results(
+    throughput: Option<f64>,
+    all: &Summary,
+    results: &[ResultReport],
+    palette: &Palette<'_>,
+) -> Markup {
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Results" {
+            table .results {
+                thead { tr {
+                    th scope="col" { "Result" }
+                    @for head in ["operations", "share", "per second"] { th scope="col" { (head) } }
+                    @for head in TIMES { th scope="col" { (head) } }
+                } }
+                tbody { tr .all {
+                    th scope="row" { span .swatch.all aria-hidden="true" {} "all" }
+                    td { (count(all.count)) } td { "100 %" }
+                    td { (throughput.map_or_else(|| "–".into(), rate)) }
+                    (times(all))
+                } }
+                @for result in results { (result_rows(result, all.count, palette)) }
+            }
+        }
+    }
+}
+
+fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup {
+    let drawn = palette.of(&result.result);
+    let is_bad = result.outcome != Outcome::Ok;
+    let outcome = match result.outcome {
+        Outcome::Ok => "",
+        Outcome::Failed => "failed",
+        Outcome::Trapped => "trapped",
+        Outcome::TimedOut => "timed out",
+    };
+    let share = curves::share(result.operations, all).unwrap_or_default();
+    html! {
+        tbody data-result=[drawn.map(|drawn| drawn.slot)] {
+            tr class=[is_bad.then_some("bad")] {
+                th scope="row" {
+                    span .name {
+                        @match drawn { Some(drawn) => (drawn.swatch()), None => (swatch("others", is_bad)) }
+                        span .text { (name(&result.result)) }
+                        @if is_bad { span .outcome { (outcome) } }
+                    }
+                }
+                td { (count(result.operations)) }
+                td .share { span .bar style=(format!("--share:{:.4}", share)) {} (percent(share)) }
+                td { (result.throughput.map_or_else(|| "–".into(), rate)) }
+                (times(&result.latency_ns))
+            }
+            @for span in &result.spans { (span_row(span)) }
+            @if !result.reasons.is_empty() || result.reproduce.is_some() {
+                tr .more { td colspan="12" {
+                    @for (reason, times) in &result.reasons { div { (count(*times)) " × " (name(reason)) } }
+                    @if let Some(command) = &result.reproduce { div { "Again: " code { (name(command)) } } }
+                } }
+            }
+        }
+    }
+}
+
+fn span_row(span: &SpanReport) -> Markup {
+    html! { tr .span {
+        th scope="row" { span .name { span .text { (name(&span.name)) } } }
+        td { (count(span.count)) } td {} td {}
+        (times(&span.latency_ns))
+    } }
+}
+
+/// Every interval, for who cannot see the charts.
+pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
+    let rates = curves::rates(run, &[]);
+    let rows = run.timeline.buckets.iter().zip(rates.completed);
+    html! {
+        details #(format!("{id}-intervals")) {
+            summary { "All intervals as a table" }
+            div .scroll tabindex="0" role="region" aria-label="Intervals" { table {
+                thead { tr {
+                    @for head in ["from", "started", "ended", "per second", "not ok", "p50", "p90", "p99", "max"] {
+                        th scope="col" { (head) }
+                    }
+                } }
+                tbody { @for (bucket, per_second) in rows { (interval(bucket, per_second)) } }
+            } }
+        }
+    }
+}
+
+fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
+    let s = &bucket.latency_ns;
+    html! { tr {
+        td { (duration(bucket.start_ns)) @if bucket.partial { " *" } }
+        td { (count(bucket.started)) } td { (count(bucket.completed)) } td { (rate(per_second)) }
+        td { (count(bucket.failed)) }
+        @for ns in [s.p50, s.p90, s.p99, s.max] { td { (time(ns)) } }
+    } }
+}
+
+/// What each worker process did.
+pub(super) fn workers(run: &RunReport) -> Markup {
+    let most = run.workers.iter().map(|worker| worker.operations).max().unwrap_or(0);
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Workers" { table {
+            thead { tr {
+                @for head in ["process", "threads", "operations", "", "cores busy", "peak memory"] { th scope="col" { (head) } }
+            } }
+            tbody { @for worker in &run.workers { tr {
+                th scope="row" { (worker.process) }
+                td { (worker.threads) } td { (count(worker.operations)) }
+                td .share { span .bar style=(format!("--share:{:.4}", curves::share(worker.operations, most).unwrap_or(0.0))) {} }
+                td { (busy(curves::cores(worker, run))) }
+                td { (worker.peak_rss_bytes.map_or_else(|| "unknown".into(), bytes)) }
+            } } }
+        } }
+    }
+}
+
+/// A list of names and what they stand for; empty ones are left out.
+pub(super) fn facts(facts: &[(&str, Option<String>)]) -> Markup {
+    html! { dl .facts { @for (name_of, value) in facts { @if let Some(value) = value {
+        div { dt { (name_of) } dd { (name(value)) } }
+    } } } }
+}
+
+/// What was run, in full.
+pub(super) fn plan(run: &RunReport) -> Markup {
+    let (task, plan) = (&run.task, &run.plan);
+    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+    facts(&[
+        ("Task", Some(task.path.clone())),
+        ("SHA-256", Some(task.sha256.clone())),
+        ("Size", Some(bytes(task.bytes))),
+        ("Export", Some(task.operation.clone())),
+        ("Processes x threads", Some(curves::shape(run))),
+        ("Operations", plan.operations.map(count)),
+        ("Duration", plan.duration_ns.map(duration)),
+        ("First number", Some(plan.first.to_string())),
+        ("Seed", Some(plan.seed.to_string())),
+        ("Time-out", Some(plan.timeout_ns.map_or_else(|| "none".into(), duration))),
+        ("Memory per instance", Some(bytes(plan.max_memory_bytes))),
+        ("Operations per instance", plan.recycle.map(count)),
+        ("Start jitter", (plan.start_jitter_ns > 0).then(|| duration(plan.start_jitter_ns))),
+        ("Expected results", plan.expect.clone()),
+        ("Arguments", list(&plan.args)),
+        ("Environment", list(&plan.env)),
+        ("Directories", list(&plan.dirs)),
+        ("Allowed", list(&plan.allow)),
+        ("Data", plan.data.clone()),
+        ("Started", Some(run.started_at.clone())),
+    ])
+}
+
+/// The machine.
+pub(super) fn machine(report: &Report) -> Markup {
+    let environment = &report.environment;
+    facts(&[
+        ("Gorgon", Some(report.gorgon.clone())),
+        ("wasmtime", Some(environment.wasmtime.clone())),
+        ("System", Some(environment.os.clone())),
+        ("Processors", Some(environment.cpus.to_string())),
+        ("Reading the clock", Some(format!("{} ns", environment.clock_ns))),
+    ])
+}

@@ -1,0 +1,231 @@
+//! The HTML report in a real browser.
+
+mod chromium;
+mod reports;
+
+use std::path::{Path, PathBuf};
+
+use gorgon::metrics::Outcome;
+use gorgon::report::{Report, html};
+
+use chromium::Chromium;
+use reports::{Returned, SERVICE, record, report};
+
+/// Writes a report's page into the tests' own folder.
+fn page(name: &str, report: &Report) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("html");
+    html::write(report, std::fs::File::create(&path).unwrap()).unwrap();
+    path
+}
+
+/// Whether every chart of the page that is drawn has ink on its canvas, and of more than one colour.
+const INK: &str = "[...document.querySelectorAll('figure canvas')].map(canvas => {
+    const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+    return new Set(pixels).size; })";
+
+/// Opens a report's page, scrolls through it, and waits until all its charts are drawn.
+fn open(browser: &mut Chromium, path: &Path) {
+    browser.media("screen", "light");
+    browser.resize(1280, 900, 1.0);
+    browser.open_file(path);
+    draw_all(browser);
+}
+
+fn draw_all(browser: &mut Chromium) {
+    let charts = browser.eval("document.querySelectorAll('figure[data-chart]').length").as_u64().unwrap();
+    for i in 0..charts {
+        let figure = format!("document.querySelectorAll('figure[data-chart]')[{i}]");
+        browser.eval(&format!("{figure}.scrollIntoView()"));
+        browser.wait_for(&format!("{figure}.dataset.drawn"));
+    }
+    browser.eval("scrollTo(0, 0)");
+}
+
+/// Nothing was complained of, and nothing was asked for but the page.
+fn assert_clean(browser: &Chromium) {
+    assert_eq!(browser.complaints, Vec::<String>::new());
+    let others: Vec<_> =
+        browser.requests.iter().filter(|url| !url.starts_with("file:") && !url.starts_with("data:")).collect();
+    assert!(
+        others.is_empty() && browser.requests.iter().filter(|url| url.starts_with("file:")).count() == 1,
+        "{others:?}"
+    );
+}
+
+fn runs_of_every_size() -> Vec<(&'static str, Report)> {
+    let thousand: Vec<String> = (0..1_000).map(|i| format!("result {i}")).collect();
+    let thousand: Vec<Returned<'_>> = thousand.iter().map(|name| (name.as_str(), Outcome::Ok, 1, 900.0)).collect();
+    let suite: Vec<_> = [1, 2, 4]
+        .map(|threads| record("hash.wasm", 4.0 / f64::from(threads), 500.0 * f64::from(threads), threads, &SERVICE))
+        .into();
+    vec![
+        ("one-result", report(&[record("hello.wasm", 1.0, 2_000.0, 1, &SERVICE[..1])])),
+        ("thousand-results", report(&[record("hello.wasm", 20.0, 1_000.0, 1, &thousand)])),
+        ("hour", reports::hour()),
+        ("suite", report(&suite)),
+        ("one-operation", report(&[record("hello.wasm", 0.000_01, 1.0, 1, &SERVICE[..1])])),
+        ("nothing", {
+            let mut nothing = record("hello.wasm", 1.0, 1.0, 1, &SERVICE[..1]);
+            nothing.metrics = Default::default();
+            report(&[nothing])
+        }),
+    ]
+}
+
+#[test]
+fn every_chart_is_drawn_and_nothing_is_fetched() {
+    let Some(mut browser) = Chromium::start() else { return };
+    for (name, report) in runs_of_every_size() {
+        open(&mut browser, &page(name, &report));
+        let ink = browser.eval(INK);
+        let ink: Vec<_> = ink.as_array().unwrap().iter().filter_map(|colours| colours.as_u64()).collect();
+        assert_eq!(ink.is_empty(), name == "nothing", "{name}");
+        assert!(ink.iter().all(|&colours| colours > 4), "{name}: a chart is empty: {ink:?}");
+        let wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
+        for width in [1280, 390] {
+            browser.resize(width, 900, 1.0);
+            assert_eq!(browser.eval(wider), false, "{name} overflows at {width}");
+        }
+        assert_clean(&browser);
+    }
+}
+
+#[test]
+fn an_hour_fits_a_mail_and_a_second() {
+    let path = page("hour", &reports::hour());
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    assert!(bytes < 500_000, "{bytes} bytes");
+    let Some(mut browser) = Chromium::start() else { return };
+    browser.resize(1280, 3_000, 1.0);
+    browser.open_file(&path);
+    browser.wait_for("[...document.querySelectorAll('figure[data-chart]')].every(figure => figure.dataset.drawn)");
+    // From the beginning of the navigation to the frame after the last chart.
+    let ms = browser.eval("performance.getEntriesByName('drawn').pop().startTime").as_f64().unwrap();
+    println!("an hour of 20 results: {bytes} bytes, opened and drawn within {ms:.0} ms");
+}
+
+#[test]
+fn hovering_and_arrow_keys_say_the_values() {
+    let Some(mut browser) = Chromium::start() else { return };
+    open(&mut browser, &page("shown", &reports::shown()));
+    for (chart, says) in [("throughput", "200"), ("latency", "p99"), ("percentiles", "took at most"), ("heat", "s")] {
+        let figure = format!("document.querySelector('figure[data-chart={chart}]')");
+        browser.eval(&format!("{figure}.scrollIntoView({{ block: 'center' }})"));
+        let place = browser.eval(&format!("(() => {{ const b = {figure}.querySelector('.u-over').getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height * 0.6] }})()"));
+        browser.point_at(1.0, 1.0);
+        browser.point_at(place[0].as_f64().unwrap(), place[1].as_f64().unwrap());
+        let tip = format!("{figure}.querySelector('.tip:not([hidden])')");
+        browser.wait_for(&tip);
+        let text = browser.eval(&format!("{tip}.textContent"));
+        assert!(text.as_str().unwrap().contains(says), "{chart}: {text}");
+    }
+    browser.eval("document.querySelector('figure[data-chart=latency] .uplot').focus()");
+    browser.press("End");
+    browser.press("ArrowLeft");
+    browser.wait_for("document.querySelector('[aria-live=polite]').textContent.includes('p50')");
+    assert_clean(&browser);
+}
+
+#[test]
+fn a_switch_hides_a_result_everywhere() {
+    let Some(mut browser) = Chromium::start() else { return };
+    open(&mut browser, &page("shown", &reports::shown()));
+    let shown = "(() => { const slot = document.querySelector('.chip[title=\"304\"]').dataset.toggle; return [
+        [...document.querySelectorAll(`[data-result=\"${slot}\"]`)].filter(e => e.offsetParent).length,
+        document.querySelectorAll(`svg .r${slot}:not(.off)`).length] })()";
+    let picture = "document.querySelector('figure[data-chart=throughput] canvas').toDataURL()";
+    let (before, drawn) = (browser.eval(shown), browser.eval(picture));
+    assert!(before[0].as_u64() > Some(0) && before[1].as_u64() > Some(1), "{before}");
+    browser.eval("document.querySelector('.chip[title=\"304\"]').click()");
+    assert_eq!(browser.eval(shown), serde_json::json!([0, 0]));
+    assert_eq!(browser.eval("document.querySelector('.chip[title=\"304\"]').ariaPressed"), "false");
+    assert_ne!(browser.eval(picture), drawn);
+    browser.eval("document.querySelector('.tool').click()");
+    assert_eq!(browser.eval(shown), before);
+    assert_clean(&browser);
+}
+
+#[test]
+fn hostile_names_are_text() {
+    let long = "w".repeat(10_000);
+    let hostile = [
+        "<script>document.title = 'owned'</script>",
+        "</script><img src=x onerror=\"document.title='owned'\">",
+        "\"quotes\" & 'apostrophes'",
+        "🦑🚀 emoji",
+        "نتيجة من اليمين \u{202e}desrever",
+        "<!--",
+        "]]>",
+        "${7*7} {{7*7}} %s \\u003c",
+        "",
+        &long,
+    ];
+    let results: Vec<Returned<'_>> = hostile.iter().map(|name| (*name, Outcome::Failed, 1, 900.0)).collect();
+    let Some(mut browser) = Chromium::start() else { return };
+    let mut report = report(&[record(&format!("{}.wasm", hostile[0]), 2.0, 2_000.0, 2, &results)]);
+    // What counts results cuts them; a report's file can say anything.
+    report.runs[0].results.iter_mut().chain(&mut report.total.results).for_each(|result| {
+        if result.result.starts_with("www") {
+            result.result = long.clone()
+        }
+        result.reasons.insert(hostile[1].into(), 3);
+        result.reproduce = Some(format!("gorgon test '{}'", hostile[0]));
+    });
+    let title = html_title(&report);
+    for width in [1280, 390] {
+        open(&mut browser, &page("hostile", &report));
+        browser.resize(width, 900, 1.0);
+        assert_eq!(browser.eval("document.title"), title.as_str());
+        assert_eq!(browser.eval("document.querySelectorAll('main script:not([type]), main img').length"), 0);
+        assert_eq!(browser.eval("document.documentElement.scrollWidth > document.documentElement.clientWidth"), false);
+        let names = browser.eval("[...document.querySelectorAll('.results bdi')].map(name => name.textContent)");
+        let names: Vec<_> = names.as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        assert!(names.contains(&hostile[0]) && names.contains(&hostile[1]) && names.contains(&long.as_str()));
+        assert_clean(&browser);
+    }
+}
+
+fn html_title(report: &Report) -> String {
+    format!("{} – gorgon", report.runs[0].task.path.rsplit('/').next().unwrap())
+}
+
+#[test]
+fn it_reads_without_javascript_and_on_paper() {
+    let Some(mut browser) = Chromium::start() else { return };
+    browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": true }));
+    browser.resize(1280, 900, 1.0);
+    browser.open_file(&page("shown", &reports::shown()));
+    let drawn = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height > 50 && svg.querySelectorAll('path').length > 2)";
+    assert_eq!(browser.eval(drawn), serde_json::json!([true, true, true, true, true]));
+    browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": false }));
+    open(&mut browser, &page("shown", &reports::shown()));
+    browser.media("print", "dark");
+    assert_eq!(browser.eval(drawn), serde_json::json!([true, true, true, true, true]), "on paper");
+    assert_eq!(browser.eval("getComputedStyle(document.querySelector('.uplot')).display"), "none");
+    let paper = browser.call("Page.printToPDF", serde_json::json!({}));
+    assert!(paper["data"].as_str().is_some_and(|pdf| pdf.len() > 10_000));
+}
+
+/// The documentation's pictures; `GORGON_BLESS=1` takes them anew.
+#[test]
+fn pictures_of_the_documentation() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images");
+    let path = page("shown", &reports::shown());
+    for (name, scheme, width, height) in [
+        ("report-light", "light", 1280, 1_560),
+        ("report-dark", "dark", 1280, 1_000),
+        ("report-narrow", "light", 390, 1_400),
+    ] {
+        open(&mut browser, &path);
+        browser.media("screen", scheme);
+        browser.resize(width, height, 1.0);
+        draw_all(&mut browser);
+        let picture = browser.picture(None);
+        assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000);
+        if std::env::var_os("GORGON_BLESS").is_some() {
+            std::fs::create_dir_all(&docs).unwrap();
+            std::fs::write(docs.join(name).with_extension("png"), picture).unwrap();
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Runs that are made up, counted and reported by gorgon's own parts.
+
+use std::num::NonZeroU32;
+use std::time::{Duration, SystemTime};
+
+use gorgon::fault::{Fault, FaultKind};
+use gorgon::metrics::{Outcome, Recorder, Sample, Spans, TimeSplit};
+use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, Shape};
+use gorgon::report::{Environment, Report, RunRecord, Startup, TaskFacts, WorkerFacts};
+use gorgon::task::Lane;
+
+/// What a made up task returned: the result, its outcome, how often beside the others, its median in microseconds.
+pub(crate) type Returned<'a> = (&'a str, Outcome, u32, f64);
+
+/// Two results of a small service, and three ways to fail.
+pub(crate) const SERVICE: [Returned<'_>; 5] = [
+    ("200", Outcome::Ok, 900, 12_000.0),
+    ("304", Outcome::Ok, 380, 4_000.0),
+    ("429", Outcome::Failed, 36, 1_500.0),
+    ("503", Outcome::Failed, 14, 40_000.0),
+    ("timeout", Outcome::TimedOut, 2, 2_000_000.0),
+];
+
+/// A run of `seconds` at `per_second`, with a stall at three fifths of it.
+pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, returned: &[Returned<'_>]) -> RunRecord {
+    let operations = (seconds * per_second).max(1.0) as u64;
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut recorder = Recorder::default();
+    let weights: u32 = returned.iter().map(|(_, _, weight, _)| weight).sum();
+    let (stall_ns, end_ns) = (seconds * 0.6e9, seconds * 1e9);
+    for number in 0..operations {
+        let start = end_ns * number as f64 / operations as f64;
+        let wave = 1.0 + 0.35 * (start / end_ns * 19.0).sin();
+        let mut draw = chance.u32(..weights);
+        let is_stalled = seconds > 1.0 && (0.0..seconds * 0.02e9).contains(&(start - stall_ns));
+        let &(result, outcome, _, median_us) = (returned.iter())
+            .find(|(_, _, weight, _)| match draw.checked_sub(*weight) {
+                Some(less) => {
+                    draw = less;
+                    false
+                }
+                None => true,
+            })
+            .unwrap();
+        // The product of a few draws is near enough to a log-normal one, with its long tail.
+        let spread: f64 = (0..4).map(|_| 0.55 + chance.f64() * 1.05).product();
+        let took = median_us * 1e3 * spread * wave * if is_stalled { 9.0 } else { 1.0 };
+        let mut spans = Spans::default();
+        if outcome == Outcome::Ok && number % 16 == 0 {
+            spans.record("connect", (took * 0.2) as u64);
+            spans.record("first byte", (took * 0.7) as u64);
+        }
+        let split = TimeSplit {
+            running_ns: (took * 0.06) as u64,
+            waiting_ns: (took * 0.9) as u64,
+            queued_ns: (took * 0.04) as u64,
+        };
+        let reason = (outcome == Outcome::Failed && number % 3 == 0).then_some("the upstream is over its limit");
+        let start_ns = start as u64;
+        let end_ns = start_ns + took as u64;
+        recorder.record(&Sample {
+            number,
+            start_ns,
+            end_ns,
+            outcome,
+            result,
+            reason,
+            spans: &spans,
+            split: Some(&split),
+        });
+    }
+    let worker = |process, share: f64| WorkerFacts {
+        process,
+        threads,
+        operations: (operations as f64 * share) as u64,
+        cpu_ns: Some((seconds * 0.61e9 * share * 2.0) as u64),
+        peak_rss_bytes: Some(46 << 20),
+    };
+    RunRecord {
+        task: TaskFacts {
+            path: task.into(),
+            sha256: "9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b".into(),
+            bytes: 171_204,
+            operation: "operation".into(),
+            lane: Lane::Io,
+        },
+        plan: plan(operations, threads),
+        started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        stopped: false,
+        startup: Startup {
+            compile: Duration::from_millis(81),
+            cached: false,
+            spawn: Duration::from_millis(7),
+            load: Duration::from_micros(2_100),
+            instantiate: Duration::from_micros(570),
+            setup: Some(Duration::from_millis(12)),
+        },
+        metrics: recorder.take(),
+        offered: operations,
+        lost: 0,
+        in_flight: Vec::new(),
+        overtime: Vec::new(),
+        workers: vec![worker(4_711, 0.52), worker(4_712, 0.48)],
+        faults: Vec::new(),
+    }
+}
+
+fn plan(operations: u64, threads: u32) -> RunPlan {
+    RunPlan {
+        operation: "operation".into(),
+        shape: Shape { processes: 2, threads },
+        concurrency: NonZeroU32::MIN,
+        extent: Extent::new(Some(operations), None).unwrap(),
+        first: 0,
+        load_model: LoadModel::Closed,
+        start_jitter: Duration::ZERO,
+        seed: 7,
+        limits: Limits { timeout: Some(Duration::from_secs(5)), max_memory: 512 << 20, recycle: None },
+        expect: None,
+        grants: Grants::default(),
+        http: HttpPlan::default(),
+        data: None,
+    }
+}
+
+/// A report on runs, on a machine that is made up.
+pub(crate) fn report(records: &[RunRecord]) -> Report {
+    let environment = Environment { os: "linux x86_64".into(), cpus: 8, wasmtime: "48.0.8".into(), clock_ns: 10.5 };
+    Report::new(environment, records)
+}
+
+/// The run that the documentation shows.
+pub(crate) fn shown() -> Report {
+    let mut record = record("checkout.wasm", 240.0, 900.0, 8, &SERVICE);
+    record.lost = 3;
+    record.offered += 3;
+    record.faults.push(Fault {
+        kind: FaultKind::WorkerDied,
+        message:
+            "worker process 4713 died (killed by signal 9); 3 operations that it held are lost; another takes its place"
+                .into(),
+        times: 1,
+        numbers: vec![(81_204, 81_205), (81_209, 81_209)],
+    });
+    let mut report = report(&[record]);
+    let judge = |text: &str, report: &Report| {
+        text.parse::<gorgon::report::verdict::Expression>().unwrap().judge(0, &report.runs[0])
+    };
+    report.verdicts = ["p99>250ms", "failed>2%"].iter().map(|text| judge(text, &report)).collect();
+    report
+}
+
+/// An hour of twenty results.
+pub(crate) fn hour() -> Report {
+    let names: Vec<String> = (0..20).map(|i| format!("result {i:02}")).collect();
+    let results: Vec<Returned<'_>> = (names.iter().enumerate())
+        .map(|(i, name)| {
+            let outcome = if i % 4 == 3 { Outcome::Failed } else { Outcome::Ok };
+            (name.as_str(), outcome, 1_000 / (i as u32 + 1), 800.0 * 1.6_f64.powi(i as i32 % 12))
+        })
+        .collect();
+    report(&[record("soak.wasm", 3_600.0, 400.0, 8, &results)])
+}
