@@ -17,6 +17,7 @@ mod misbehave;
 mod network;
 mod open;
 mod outcomes;
+mod outputs;
 mod stop;
 mod support;
 mod terminal;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that went wrong in a run, besides its operations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fault {
     /// What sort of thing.
     pub kind: FaultKind,
@@ -18,6 +19,7 @@ pub struct Fault {
 
 /// The sorts of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// A worker process ended before its time.

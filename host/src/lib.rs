@@ -32,5 +32,7 @@ pub mod worker;
 pub mod report;
 
 pub mod demo;
+pub mod live;
 pub mod progress;
+pub mod serve;
 pub mod signals;

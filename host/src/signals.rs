@@ -2,14 +2,16 @@
 
 use std::io;
 
-use crossbeam::channel::{Receiver, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// From now on these signals do not end the process: each arrives as one message.
-pub fn stops() -> io::Result<Receiver<()>> {
+/// From now on these signals do not end the process: each arrives as one message. Whoever has the sender can ask for a stop
+/// as well.
+pub fn stops() -> io::Result<(Sender<()>, Receiver<()>)> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let (stop, stops) = unbounded();
+    let asks = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
             if stop.send(()).is_err() {
@@ -17,5 +19,5 @@ pub fn stops() -> io::Result<Receiver<()>> {
             }
         }
     })?;
-    Ok(stops)
+    Ok((asks, stops))
 }

@@ -52,6 +52,7 @@ impl Chromium {
         let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.call("Target.attachToTarget", json!({ "targetId": target, "flatten": true }));
         browser.session = attached["sessionId"].clone();
+        browser.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
         for domain in ["Page", "Runtime", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
@@ -146,7 +147,7 @@ impl Chromium {
 
     /// Presses a key.
     pub(crate) fn press(&mut self, key: &str) {
-        for kind in ["keyDown", "keyUp"] {
+        for kind in ["rawKeyDown", "keyUp"] {
             self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key, "code": key }));
         }
     }

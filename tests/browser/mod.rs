@@ -1,6 +1,7 @@
 //! The HTML report in a real browser.
 
 mod chromium;
+mod live;
 mod reports;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,21 @@ fn assert_clean(browser: &Chromium) {
         others.is_empty() && browser.requests.iter().filter(|url| url.starts_with("file:")).count() == 1,
         "{others:?}"
     );
+}
+
+#[test]
+fn two_reports_are_drawn_over_each_other() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let before = report(&[record("checkout.wasm", 60.0, 400.0, 4, &SERVICE)]);
+    let after = report(&[record("checkout.wasm", 90.0, 300.0, 4, &SERVICE[..3])]);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compared.html");
+    let file = std::fs::File::create(&path).unwrap();
+    html::compare(&[("before.json", &before), ("after.json", &after)], &["It got slower.".into()], file).unwrap();
+    open(&mut browser, &path);
+    let ink = browser.eval(INK);
+    assert_eq!(ink.as_array().unwrap().len(), 4);
+    assert!(ink.as_array().unwrap().iter().all(|colours| colours.as_u64() > Some(4)), "{ink}");
+    assert_clean(&browser);
 }
 
 fn runs_of_every_size() -> Vec<(&'static str, Report)> {

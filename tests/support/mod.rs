@@ -156,7 +156,19 @@ pub(crate) fn run(task: &Path, args: &[&str]) -> Ran {
 pub(crate) fn ran(output: Output) -> Ran {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    validate(&report);
     Ran { code: output.status.code(), report, stderr }
+}
+
+/// A report is what its schema says.
+pub(crate) fn validate(report: &Value) {
+    static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
+    let schema = SCHEMA.get_or_init(|| {
+        let schema = serde_json::from_str(include_str!("../../docs/report.schema.json")).expect("the schema is JSON");
+        jsonschema::validator_for(&schema).expect("it is a schema")
+    });
+    let wrong: Vec<_> = schema.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 impl Ran {

@@ -57,7 +57,7 @@ impl Demo {
         std::thread::Builder::new().name("server".into()).spawn(move || server.serve())?;
         flags.or_else(DURATION, IN_FLIGHT);
         let allow = base.parse().context("the server's own address is no destination")?;
-        flags.task.give(vec![("BASE".into(), base)], Some(allow), None);
+        flags.plan.task.give(vec![("BASE".into(), base)], Some(allow), None);
         flags.run(&FLOW)
     }
 }

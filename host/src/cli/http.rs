@@ -52,7 +52,7 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { calls: path, flow, random, mut flags } = self;
-        if flags.task.has_data() {
+        if flags.plan.task.has_data() {
             return Ok(Exit::wrong_usage("`--data` is of no use here: the calls are the task's data"));
         }
         let text =
@@ -68,7 +68,7 @@ impl Http {
         };
         let seed = flags.seed().unwrap_or_else(|| fastrand::u64(..));
         let env = vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())];
-        flags.task.give(env, None, Some(file.path().to_owned()));
+        flags.plan.task.give(env, None, Some(file.path().to_owned()));
         flags.run(&CALLS)
     }
 }

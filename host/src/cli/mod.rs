@@ -8,9 +8,13 @@ mod http;
 mod inspect;
 mod load;
 mod output;
+mod render;
 mod report;
 mod run;
+mod session;
 mod shell;
+mod snapshots;
+mod suite;
 mod test;
 mod values;
 
@@ -37,6 +41,8 @@ enum Command {
     Find(Box<find::Find>),
     Demo(Box<demo::Demo>),
     Compare(compare::Compare),
+    Suite(suite::Suite),
+    Report(render::Render),
     Completions(shell::Completions),
     Man(shell::Man),
     /// A worker process; started by gorgon itself.
@@ -91,17 +97,20 @@ pub fn answer(error: &clap::Error) -> Exit {
             return Exit::Done;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
-        _ => {
-            let text = error.to_string();
-            let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-            let mut answer = problem.join(" ").trim_start_matches("error: ").to_owned();
-            for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")) {
-                answer = format!("{answer}; {tip}");
-            }
-            anstream::eprintln!("gorgon: {answer}; --help tells more");
-        }
+        _ => anstream::eprintln!("gorgon: {}; --help tells more", problem(error)),
     }
     Exit::Usage
+}
+
+/// What is wrong with a command line, in one line.
+fn problem(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let mut answer = problem.join(" ").trim_start_matches("error: ").to_owned();
+    for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")) {
+        answer = format!("{answer}; {tip}");
+    }
+    answer
 }
 
 impl Cli {
@@ -115,6 +124,8 @@ impl Cli {
             Command::Find(find) => find.run(),
             Command::Demo(demo) => demo.run(),
             Command::Compare(compare) => compare.run(),
+            Command::Suite(suite) => suite.run(),
+            Command::Report(render) => render.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
             Command::Worker => match crate::worker::run() {

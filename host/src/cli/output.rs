@@ -1,32 +1,66 @@
-//! Where a report goes. A place that cannot be written is found before the run, so that no run is lost by it.
+//! Where reports go. A place that cannot be written is found before the run, so that no run is lost by it.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use crossbeam::channel::{Sender, bounded};
+use clap::Args;
 use tempfile::NamedTempFile;
 
-use super::report::report;
-use crate::report::{Environment, Report, RunRecord, json, text};
+use crate::report::{Report, csv, hlog, html, json, junit, text};
 
-/// A run is looked at ten times a second, and what it looks at is as much older.
-const LEAST_INTERVAL: Duration = Duration::from_millis(400);
+/// What a report can be written as, besides the small one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Json,
+    Html,
+    Csv,
+    Hlog,
+    Junit,
+}
+
+/// The files that a report is written to.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct FileFlags {
+    /// Write the whole report as JSON; - is stdout
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the report as a page for a browser: one file that opens offline
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write results and timeline as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Write an HdrHistogram log: a histogram for each interval
+    #[arg(long, value_name = "FILE")]
+    hlog: Option<PathBuf>,
+
+    /// Write verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
 
 /// The reports that a command writes.
 pub(super) struct Outputs {
-    json: Option<JsonTo>,
+    files: Vec<Output>,
     quiet: bool,
 }
 
+/// One report: as what, and where.
 #[derive(Clone)]
-enum JsonTo {
+pub(super) struct Output {
+    format: Format,
+    place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
     Stdout,
     /// Written beside the file and renamed, so that the file is never half a report.
     Replacing(PathBuf),
@@ -34,75 +68,135 @@ enum JsonTo {
     InPlace(PathBuf),
 }
 
-impl Outputs {
-    /// Makes sure that everything can be written. `-` is stdout.
-    pub(super) fn open(json: Option<&Path>, quiet: bool) -> anyhow::Result<Self> {
-        Ok(Self { json: json.map(JsonTo::open).transpose()?, quiet })
+impl Format {
+    fn write(self, report: &Report, to: impl Write) -> io::Result<()> {
+        match self {
+            Self::Json => json::write(report, to),
+            Self::Html => html::write(report, to),
+            Self::Csv => csv::write(report, to),
+            Self::Hlog => hlog::write(report, to),
+            Self::Junit => junit::write(report, to),
+        }
     }
 
-    /// Writes the reports: the small one to stdout, unless stdout is taken or nobody wants it.
-    pub(super) fn write(self, report: &Report) -> anyhow::Result<()> {
-        // The small one first: it is there whatever becomes of the file.
-        let written = match (&self.json, self.quiet) {
-            (Some(JsonTo::Stdout), _) => json::write(report, io::stdout().lock()),
-            (_, false) => text::write(report, anstream::stdout().lock()),
-            (_, true) => Ok(()),
-        };
-        ignore_closed(written).context("cannot write the report to stdout")?;
-        self.json.map_or(Ok(()), |json| json.write(report))
-    }
-
-    /// Keeps the JSON report up to date, so that it is never older than `interval`.
-    pub(super) fn snapshots(&self, interval: Duration) -> anyhow::Result<Snapshots> {
-        match &self.json {
-            Some(json @ JsonTo::Replacing(_)) => Snapshots::start(json.clone(), interval),
-            _ => anyhow::bail!("--snapshot needs a file that can be replaced: name one by --json FILE"),
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON report",
+            Self::Html => "HTML report",
+            Self::Csv => "CSV report",
+            Self::Hlog => "histogram log",
+            Self::Junit => "JUnit report",
         }
     }
 }
 
-impl JsonTo {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self::Stdout);
+impl FileFlags {
+    /// What is wanted, and where; what is written first is what nothing else may cost.
+    fn wanted(&self) -> impl Iterator<Item = (Format, &Path)> {
+        let Self { json, html, csv, hlog, junit } = self;
+        let all = [
+            (Format::Json, json),
+            (Format::Csv, csv),
+            (Format::Hlog, hlog),
+            (Format::Junit, junit),
+            (Format::Html, html),
+        ];
+        all.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)))
+    }
+}
+
+impl Outputs {
+    /// Makes sure that everything can be written. `-` is stdout.
+    pub(super) fn open(files: &FileFlags, quiet: bool) -> anyhow::Result<Self> {
+        let files = files.wanted().map(|(format, path)| Output::open(format, path)).collect::<Result<Vec<_>, _>>()?;
+        for (i, output) in files.iter().enumerate() {
+            let same = files[..i].iter().find(|other| other.place == output.place && !output.is_in_place());
+            let twice =
+                |other: &Output| format!("{} and {} would go to one place", other.format.name(), output.format.name());
+            ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
         }
-        let failed = || cannot_write(path);
+        Ok(Self { files, quiet })
+    }
+
+    /// Writes the reports: the small one to stdout, unless stdout is taken or nobody wants it. One that cannot be written
+    /// costs no other.
+    pub(super) fn write(&self, report: &Report) -> anyhow::Result<()> {
+        // The small one first: it is there whatever becomes of the files.
+        let taken = self.files.iter().find(|output| output.place == Place::Stdout);
+        let written = match (taken, self.quiet) {
+            (Some(output), _) => output.format.write(report, io::stdout().lock()),
+            (_, false) => text::write(report, anstream::stdout().lock()),
+            (_, true) => Ok(()),
+        };
+        let mut result = ignore_closed(written).context("cannot write the report to stdout");
+        for output in &self.files {
+            match (output.write(report), &result) {
+                (Err(error), Ok(())) => result = Err(error),
+                (Err(error), Err(_)) => anstream::eprintln!("gorgon: {error:#}"),
+                (Ok(()), _) => {}
+            }
+        }
+        result
+    }
+
+    /// Those that can be kept up to date while a run goes on: they are replaced as a whole, and made for reading.
+    pub(super) fn replaceable(&self) -> Vec<Output> {
+        let can = |output: &&Output| {
+            matches!(output.format, Format::Json | Format::Html) && matches!(output.place, Place::Replacing(_))
+        };
+        self.files.iter().filter(can).cloned().collect()
+    }
+}
+
+impl Output {
+    fn open(format: Format, path: &Path) -> anyhow::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self { format, place: Place::Stdout });
+        }
+        let failed = || cannot_write(format, path);
         ensure!(!path.is_dir(), "{}: it is a directory", failed());
         // What a link leads to is written, not the link.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
-            return Ok(Self::InPlace(real));
+            return Ok(Self { format, place: Place::InPlace(real) });
         }
         let directory = directory_of(&real);
         ensure!(directory.is_dir(), "{}: there is no directory `{}`", failed(), directory.display());
         match temporary_in(directory) {
             // Removed at once: whatever ends this process, nothing is left behind.
-            Ok(_) => Ok(Self::Replacing(real)),
-            Err(_) if File::options().append(true).open(&real).is_ok() => Ok(Self::InPlace(real)),
+            Ok(_) => Ok(Self { format, place: Place::Replacing(real) }),
+            Err(_) if File::options().append(true).open(&real).is_ok() => {
+                Ok(Self { format, place: Place::InPlace(real) })
+            }
             // Its own message names the temporary file, which is no file of the user's.
             Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
         }
     }
 
-    fn write(&self, report: &Report) -> anyhow::Result<()> {
-        match self {
-            Self::Stdout => Ok(()),
-            Self::Replacing(path) => replace(path, report).with_context(|| cannot_write(path)),
-            Self::InPlace(path) => {
-                let file = File::options().write(true).truncate(true).open(path);
-                let written = file.and_then(|file| json::write(report, BufWriter::new(file)));
-                written.with_context(|| cannot_write(path))
-            }
-        }
+    fn is_in_place(&self) -> bool {
+        matches!(self.place, Place::InPlace(_))
     }
-}
 
-fn replace(path: &Path, report: &Report) -> io::Result<()> {
-    let temporary = temporary_in(directory_of(path))?;
-    json::write(report, BufWriter::new(temporary.as_file()))?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    /// Writes the report to its file; to stdout it was written before.
+    pub(super) fn write(&self, report: &Report) -> anyhow::Result<()> {
+        let (written, path) = match &self.place {
+            Place::Stdout => return Ok(()),
+            Place::Replacing(path) => (self.replace(path, report), path),
+            Place::InPlace(path) => {
+                let file = File::options().write(true).truncate(true).open(path);
+                (file.and_then(|file| self.format.write(report, BufWriter::new(file))), path)
+            }
+        };
+        written.with_context(|| cannot_write(self.format, path))
+    }
+
+    fn replace(&self, path: &Path, report: &Report) -> io::Result<()> {
+        let temporary = temporary_in(directory_of(path))?;
+        self.format.write(report, BufWriter::new(temporary.as_file()))?;
+        temporary.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
 }
 
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {
@@ -114,61 +208,8 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write the JSON report to `{}`", path.display())
-}
-
-/// Writes what is known of a run that goes on, on a thread of its own, so that the run never waits for a disk.
-pub(super) struct Snapshots {
-    /// None when it has ended.
-    records: Option<Sender<Vec<RunRecord>>>,
-    writer: Option<JoinHandle<()>>,
-    /// Whether the last one is written.
-    is_idle: Arc<AtomicBool>,
-    period: Duration,
-    due: Instant,
-}
-
-impl Snapshots {
-    fn start(to: JsonTo, interval: Duration) -> anyhow::Result<Self> {
-        ensure!(interval >= LEAST_INTERVAL, "--snapshot `{interval:?}` is too often: give at least {LEAST_INTERVAL:?}");
-        let (records, taken) = bounded::<Vec<RunRecord>>(1);
-        let is_idle = Arc::new(AtomicBool::new(true));
-        let idle = is_idle.clone();
-        let writer = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
-            let environment = Environment::here();
-            for records in taken {
-                let mut report = report(environment.clone(), &records);
-                report.partial = true;
-                if let Err(error) = to.write(&report) {
-                    anstream::eprintln!("warning: {error:#}");
-                }
-                idle.store(true, Ordering::Release);
-            }
-        })?;
-        // Twice as often as promised: a report takes time to be made and written, and it is as old as its beginning.
-        Ok(Self { records: Some(records), writer: Some(writer), is_idle, period: interval / 2, due: Instant::now() })
-    }
-
-    /// Takes a snapshot where one is due and the last one is written.
-    pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
-        let now = Instant::now();
-        // One at a time: where the disk is slow, the next one is taken later.
-        let Some(writer) = self.records.as_ref().filter(|_| now >= self.due) else { return };
-        if self.is_idle.swap(false, Ordering::Acquire) {
-            // There is room: it is idle.
-            let _ = writer.try_send(records());
-            self.due = now + self.period;
-        }
-    }
-}
-
-impl Drop for Snapshots {
-    fn drop(&mut self) {
-        self.records = None;
-        // A panic of its thread has said what it had to say.
-        let _ = self.writer.take().map(JoinHandle::join);
-    }
+fn cannot_write(format: Format, path: &Path) -> String {
+    format!("cannot write the {} to `{}`", format.name(), path.display())
 }
 
 /// A reader that has seen enough, such as `head`, is no error.

@@ -4,22 +4,14 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use crossbeam::channel::{Receiver, bounded, select};
 
 use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::load::Load;
-use super::output::{Outputs, Snapshots};
-use super::report::report;
+use super::session::{OutputFlags, Session, Turn};
 use super::{Exit, values};
-use crate::controller::{self, RunEvent};
 use crate::plan::{Limits, PlanError, RunPlan};
-use crate::progress::{Progress, Show};
 use crate::report::verdict::Expression;
-use crate::report::{Environment, Report, RunRecord};
-use crate::signals;
-use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
 /// Run a task many times over processes and threads, and report
 ///
@@ -46,9 +38,19 @@ pub(super) struct Run {
     flags: RunFlags,
 }
 
-/// How a task is run, whichever it is.
+/// How a task is run, whichever it is, and where its report goes.
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
+    #[command(flatten)]
+    pub(super) plan: PlanFlags,
+
+    #[command(flatten)]
+    outputs: OutputFlags,
+}
+
+/// How a task is run.
+#[derive(Debug, Args)]
+pub(super) struct PlanFlags {
     #[command(flatten)]
     load: Load,
 
@@ -60,9 +62,6 @@ pub(super) struct RunFlags {
 
     #[command(flatten)]
     judge: JudgeFlags,
-
-    #[command(flatten)]
-    outputs: OutputFlags,
 }
 
 #[derive(Debug, Args)]
@@ -89,26 +88,6 @@ struct JudgeFlags {
     fail_if: Vec<Expression>,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-struct OutputFlags {
-    /// Write the whole report as JSON; - is stdout
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-
-    /// Keep the JSON report up to date while the run goes on: never older than this
-    #[arg(long, value_name = "TIME", value_parser = values::duration, requires = "json")]
-    snapshot: Option<Duration>,
-
-    /// Print errors only
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// Do not show how far the run has come
-    #[arg(long)]
-    no_progress: bool,
-}
-
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         self.flags.run(&Source::File(self.task))
@@ -118,116 +97,33 @@ impl Run {
 impl RunFlags {
     /// Runs for so long with so much in flight where its user has said nothing of how much.
     pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
-        self.load.or_else(duration, concurrency);
+        self.plan.load.or_else(duration, concurrency);
     }
 
     /// The seed of chance.
     pub(super) fn seed(&self) -> Option<u64> {
-        self.load.seed()
+        self.plan.load.seed()
     }
 
     pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
-        let plans = match self.plans() {
-            Ok(plans) => plans,
+        let turns = match self.plan.turns(source, None) {
+            Ok(turns) => turns,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        let outputs = Outputs::open(self.outputs.json.as_deref(), self.outputs.quiet)?;
-        let mut snapshots = match self.outputs.snapshot.map(|interval| outputs.snapshots(interval)).transpose() {
-            Ok(snapshots) => snapshots,
-            Err(error) => return Ok(Exit::wrong_usage(error)),
+        Session { turns, pause: Duration::ZERO, suite: None }.run(&self.outputs, || self.plan.task.check())
+    }
+}
+
+impl PlanFlags {
+    /// A turn for each shape.
+    pub(super) fn turns(&self, source: &Source, name: Option<&str>) -> Result<Vec<Turn>, PlanError> {
+        let turn = |plan| Turn {
+            name: name.map(str::to_owned),
+            source: source.clone(),
+            plan,
+            fail_if: self.judge.fail_if.clone(),
         };
-        self.task.check()?;
-
-        let stops = signals::stops().context("cannot listen for Ctrl-C")?;
-        let progress = Progress::new(match (self.outputs.quiet, self.outputs.no_progress) {
-            (true, _) => Show::Nothing,
-            (_, true) => Show::Messages,
-            _ => Show::Progress,
-        })?;
-        let mut records = Vec::new();
-        let worked = self.work_through(source, &plans, &mut records, &stops, &mut snapshots, &progress);
-        // The last word is the report's.
-        drop((snapshots, progress));
-        match worked {
-            Ok(None) => {}
-            Ok(Some(wrong)) => return Ok(Exit::wrong_usage(wrong)),
-            // What was run before is reported all the same.
-            Err(error) if records.is_empty() => return Err(error),
-            Err(error) => {
-                outputs.write(&self.judged(&records, plans.len()))?;
-                return Err(error);
-            }
-        }
-        let report = self.judged(&records, plans.len());
-        outputs.write(&report)?;
-        Ok(match &report {
-            report if report.partial => Exit::Stopped,
-            report if report.is_incomplete() => Exit::Incomplete,
-            report if report.verdicts.iter().any(|verdict| verdict.held) => Exit::Failed,
-            _ => Exit::Done,
-        })
-    }
-
-    /// Runs one plan after the other, until the last or a stop. Returns what is wrong with the command line, where that
-    /// shows only now.
-    fn work_through(
-        &self,
-        source: &Source,
-        plans: &[RunPlan],
-        records: &mut Vec<RunRecord>,
-        stops: &Receiver<()>,
-        snapshots: &mut Option<Snapshots>,
-        progress: &Progress,
-    ) -> anyhow::Result<Option<String>> {
-        let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine)?;
-        let Some(compiled) = self.compile_until_stopped(source, &compiler, stops)? else { return Ok(None) };
-        for plan in plans {
-            let task = Task::load(&engine, &compiled.machine_code, plan)?;
-            if let Some(why) = task.refuses(plan) {
-                return Ok(Some(why));
-            }
-            let record = controller::run(&task, &compiled, plan, stops, &mut |event| {
-                if let (RunEvent::Tick { books, .. }, Some(snapshots)) = (&event, snapshots.as_mut()) {
-                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
-                }
-                progress.on(event);
-            });
-            records.push(record.with_context(|| format!("cannot run `{}`", source.path().display()))?);
-            if records.iter().any(|record| record.stopped) {
-                break;
-            }
-        }
-        Ok(None)
-    }
-
-    /// Compiles the task on a thread of its own, so that a stop need not wait for it; nothing where one came.
-    fn compile_until_stopped(
-        &self,
-        source: &Source,
-        compiler: &Compiler,
-        stops: &Receiver<()>,
-    ) -> anyhow::Result<Option<Compiled>> {
-        let (compiler, source, quiet) = (compiler.clone(), source.clone(), self.outputs.quiet);
-        let (done, compiled) = bounded(1);
-        std::thread::Builder::new().name("compile".into()).spawn(move || {
-            // Where a stop came first nobody waits for it.
-            let _ = done.send(source.compile(&compiler, quiet));
-        })?;
-        select! {
-            recv(compiled) -> compiled => Ok(Some(compiled.context("the compiler has panicked")??)),
-            recv(stops) -> _ => Ok(None),
-        }
-    }
-
-    fn judged(&self, records: &[RunRecord], planned: usize) -> Report {
-        let mut report = report(Environment::here(), records);
-        report.partial |= records.len() < planned;
-        let judge = |expression: &Expression| {
-            report.runs.iter().enumerate().map(|(run, of)| expression.judge(run, of)).collect::<Vec<_>>()
-        };
-        report.verdicts = self.judge.fail_if.iter().flat_map(judge).collect();
-        report
+        Ok(self.plans()?.into_iter().map(turn).collect())
     }
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {

@@ -50,7 +50,7 @@ impl Man {
     }
 }
 
-fn print(bytes: &[u8]) -> anyhow::Result<Exit> {
+pub(super) fn print(bytes: &[u8]) -> anyhow::Result<Exit> {
     ignore_closed(io::stdout().lock().write_all(bytes))?;
     Ok(Exit::Done)
 }

@@ -2,7 +2,6 @@
 //! to.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +12,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+
+use crate::serve::{listen, serve};
 
 /// What `/bytes` sends at most, and what is taken as an object's body.
 const MOST_BYTES: usize = 16 << 20;
@@ -52,9 +49,7 @@ struct Objects {
 impl Server {
     /// Listens on loopback; port 0 is any that is free.
     pub fn listen(port: u16) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        Ok(Self { listener, objects: Objects::default() })
+        Ok(Self { listener: listen((Ipv4Addr::LOCALHOST, port))?, objects: Objects::default() })
     }
 
     /// Where it listens.
@@ -64,29 +59,13 @@ impl Server {
 
     /// Serves on this thread, for as long as the process lives.
     pub fn serve(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // It is never dropped: connections borrow it for as long as they live.
         let objects: &'static Objects = Box::leak(Box::new(self.objects));
-        runtime.block_on(async {
-            let listener = TcpListener::from_std(self.listener)?;
-            loop {
-                // Out of file descriptors, for one: connections that end make room.
-                let Ok((stream, _)) = listener.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                };
-                let _ = stream.set_nodelay(true);
-                let service = service_fn(move |request| answer(request, objects));
-                // A client that goes away in the middle is its own affair.
-                tokio::spawn(async move {
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await)
-                });
-            }
-        })
+        serve(self.listener, move |request| answer(request, objects))
     }
 }
 
-async fn answer(request: Request<Incoming>, objects: &Objects) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, objects: &Objects) -> Response<Full<Bytes>> {
     let path = request.uri().path().to_owned();
     let argument = |name: &str| {
         let query = request.uri().query().unwrap_or_default();
@@ -96,7 +75,7 @@ async fn answer(request: Request<Incoming>, objects: &Objects) -> Result<Respons
             .filter(|number: &f64| number.is_finite())
     };
     let id = path.strip_prefix("/objects/").and_then(|id| id.parse().ok());
-    Ok(match (request.method(), path.as_str(), id) {
+    match (request.method(), path.as_str(), id) {
         (&Method::GET, "/", _) => text(StatusCode::OK, INDEX),
         (&Method::GET, "/slow", _) => {
             let ms = argument("ms").unwrap_or(100.0).clamp(0.0, 3_600_000.0);
@@ -124,7 +103,7 @@ async fn answer(request: Request<Incoming>, objects: &Objects) -> Result<Respons
             false => not_found(),
         },
         _ => not_found(),
-    })
+    }
 }
 
 impl Objects {

@@ -41,6 +41,7 @@ pub const OTHER: &str = "(other)";
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The task returned, and neither it nor `--expect` called that a failure.
@@ -55,6 +56,7 @@ pub enum Outcome {
 
 /// Where the time of operations went, in nanoseconds. What is missing to their duration is the host's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TimeSplit {
     /// They ran: the guest's code, and what the host does for it at once.
     pub running_ns: u64,
@@ -97,6 +99,7 @@ pub struct Sample<'a> {
 
 /// An operation that was cut when its run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cut {
     /// Its number.
     pub number: u64,

@@ -137,6 +137,7 @@ pub struct Grants {
 
 /// How HTTP is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HttpPlan {
     /// Whose certificates are taken.
     pub trust: Trust,
@@ -148,6 +149,7 @@ pub struct HttpPlan {
 
 /// Whose certificates are taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Trust {
     /// Those that the system's or Mozilla's roots vouch for.
     #[default]
@@ -160,6 +162,7 @@ pub enum Trust {
 
 /// What becomes of a connection after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum KeepAlive {
     /// It is kept for the next request.
@@ -171,6 +174,7 @@ pub enum KeepAlive {
 
 /// Which HTTP is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HttpVersion {
     /// HTTP/2 where TLS negotiates it, else HTTP/1.1.

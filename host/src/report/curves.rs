@@ -43,6 +43,11 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
     }
 }
 
+/// When each interval ends, in nanoseconds: at the beginning of the next one, or at the run's end.
+pub fn ends_ns(run: &RunReport) -> impl Iterator<Item = u64> {
+    run.timeline.buckets.iter().map(|bucket| bucket.start_ns + covered_ns(run, bucket))
+}
+
 /// How much of a bucket the run filled, in nanoseconds.
 fn covered_ns(run: &RunReport, bucket: &BucketReport) -> u64 {
     let interval_ns = run.timeline.interval_ns;
@@ -182,6 +187,11 @@ fn points(shapes: &BTreeMap<(u64, String), Vec<&RunReport>>) -> Vec<ScalingPoint
 /// A part of a whole, between 0 and 1; none where the whole is nothing.
 pub fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// By what share of `from` `to` differs from it; none where that is nothing.
+pub fn change(from: f64, to: f64) -> Option<f64> {
+    (from > 0.0).then(|| to / from - 1.0)
 }
 
 /// How many processors a worker kept busy, on average over its run; unknown where it died.

@@ -24,6 +24,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let latency = summary(&metrics.latency());
     let is_open = plan.load_model.open().is_some();
     RunReport {
+        name: None,
         task: record.task.clone(),
         plan: PlanReport::from(plan),
         started_at: humantime::format_rfc3339_millis(record.started_at).to_string(),

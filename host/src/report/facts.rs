@@ -45,6 +45,7 @@ pub struct RunRecord {
 
 /// Which task was run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaskFacts {
     /// Its file, as it was named.
     pub path: String,
@@ -94,6 +95,7 @@ pub struct WorkerRecord {
 
 /// Where the runs ran.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
     /// The operating system and the processor's architecture.
     pub os: String,

@@ -4,13 +4,17 @@
 //! neither controller nor worker.
 
 pub mod compare;
+pub mod csv;
 pub mod curves;
 mod derive;
 mod facts;
 pub mod find;
 mod health;
+pub mod hlog;
 pub mod html;
 pub mod json;
+pub mod junit;
+pub mod openmetrics;
 pub mod text;
 pub mod units;
 pub mod verdict;
@@ -30,6 +34,7 @@ pub const SCHEMA: &str = "gorgon.report/1";
 
 /// One or several runs, reported together. Nanoseconds are integers; a figure that does not exist is null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: String,
@@ -37,6 +42,9 @@ pub struct Report {
     pub gorgon: String,
     /// Whether the runs were stopped before their plans' end.
     pub partial: bool,
+    /// What a suite file says of itself; null where there was none.
+    #[serde(default)]
+    pub suite: Option<SuiteReport>,
     /// Where the runs ran.
     pub environment: Environment,
     /// All runs together.
@@ -47,8 +55,23 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
 }
 
+/// What a suite file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SuiteReport {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// How often each of its runs was run, one round after the other.
+    pub repetitions: u32,
+    /// The time between two runs.
+    pub pause_ns: u64,
+}
+
 /// All runs together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Total {
     /// The sums of the runs' counts.
     pub operations: Counts,
@@ -64,7 +87,11 @@ pub struct Total {
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunReport {
+    /// What its suite calls it; null where it has no name.
+    #[serde(default)]
+    pub name: Option<String>,
     /// The task that was run.
     pub task: TaskFacts,
     /// What was planned.
@@ -118,6 +145,7 @@ pub struct RunReport {
 
 /// A plan as the report names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanReport {
     /// Planned operations; null where only the time was planned.
     pub operations: Option<u64>,
@@ -212,6 +240,7 @@ pub struct WarmupPlan {
 
 /// Where the time before a run went, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StartupReport {
     /// Compiling the task, or finding it compiled.
     pub compile: u64,
@@ -229,6 +258,7 @@ pub struct StartupReport {
 
 /// Operations before the run, not counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Warmup {
     /// How many.
     pub operations: u64,
@@ -239,6 +269,7 @@ pub struct Warmup {
 /// What became of operations: offered = completed + dropped + lost + in flight, completed = ok + failed + trapped +
 /// timed out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counts {
     /// In the plan; null where only the time was planned.
     pub planned: Option<u64>,
@@ -277,6 +308,7 @@ impl Counts {
 /// Durations in nanoseconds. A percentile is the smallest recorded duration that at least that share of all durations
 /// do not exceed, to three significant digits, rounded up, and never above the exact maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// How many.
     pub count: u64,
@@ -306,6 +338,7 @@ pub struct Summary {
 
 /// The operations of one result and outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ResultReport {
     /// The result.
     pub result: String,
@@ -333,6 +366,7 @@ pub struct ResultReport {
 
 /// The parts of one name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SpanReport {
     /// Their name.
     pub name: String,
@@ -344,6 +378,7 @@ pub struct SpanReport {
 
 /// What a run's requests did on the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NetworkReport {
     /// HTTP requests.
     pub requests: u64,
@@ -367,6 +402,7 @@ pub struct NetworkReport {
 
 /// A destination that was not granted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// The destination.
     pub destination: String,
@@ -378,6 +414,7 @@ pub struct Refusal {
 
 /// Operations over time, without gaps, from the run's beginning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TimelineReport {
     /// The length of a bucket.
     pub interval_ns: u64,
@@ -387,6 +424,7 @@ pub struct TimelineReport {
 
 /// One interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct BucketReport {
     /// When it begins, from the run's beginning.
     pub start_ns: u64,
@@ -457,6 +495,7 @@ impl Report {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
             partial: records.iter().any(|record| record.stopped),
+            suite: None,
             total: derive::total(records),
             runs: records.iter().map(|record| derive::run(record, environment.cpus)).collect(),
             verdicts: Vec::new(),

@@ -140,6 +140,45 @@ fn a_report_is_read_back_as_it_was() {
     assert_eq!(read, report);
 }
 
+/// `GORGON_BLESS=1` writes it anew.
+#[test]
+fn the_schema_in_the_documentation_is_the_reports() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+    let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let text = serde_json::to_string_pretty(&schema.into_root_schema_for::<Report>()).unwrap() + "\n";
+    if std::env::var_os("GORGON_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{} is behind: GORGON_BLESS=1 writes it anew", path.display());
+}
+
+#[test]
+fn csv_has_a_row_for_everything() {
+    let report = Report::new(environment(), &[record(4)]);
+    let mut bytes = Vec::new();
+    csv::write(&report, &mut bytes).unwrap();
+    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn junit_has_a_test_for_every_verdict() {
+    let mut report = Report::new(environment(), &[record(4)]);
+    let expressions = ["p99>1us", "p99>1h", "failed>0.1%"].map(|text| text.parse::<verdict::Expression>().unwrap());
+    report.verdicts = expressions.iter().map(|expression| expression.judge(0, &report.runs[0])).collect();
+    report.verdicts[1].value = None;
+    let mut bytes = Vec::new();
+    junit::write(&report, &mut bytes).unwrap();
+    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn openmetrics_escapes_what_a_task_says() {
+    let mut report = Report::new(environment(), &[record(4)]);
+    report.total.results[0].result = "a \"quoted\" \\ line\nbreak".into();
+    insta::assert_snapshot!(openmetrics::render(&report));
+}
+
 #[test]
 fn secrets_of_the_environment_stay_out_of_the_report() {
     let report = serde_json::to_string(&Report::new(environment(), &[record(4)])).unwrap();

@@ -58,7 +58,8 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
         1 => format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads),
         c => format!("{} x {} x {c} (processes x threads x in flight), {model}", plan.processes, plan.threads),
     };
-    writeln!(to, "{BOLD}{}{BOLD:#}  {shape}", run.task.path)?;
+    let name = run.name.as_ref().map(|name| format!("{}: ", shown(name))).unwrap_or_default();
+    writeln!(to, "{BOLD}{name}{}{BOLD:#}  {shape}", run.task.path)?;
     writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
     if let Some(warmup) = run.warmup {
         let operations = counted(warmup.operations, "operation");

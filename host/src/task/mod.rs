@@ -43,6 +43,7 @@ pub use lane::Executor;
 
 /// How a task's calls run; chosen from the functions it imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// Calls that never wait: a plain call on the thread itself.

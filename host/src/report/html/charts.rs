@@ -41,11 +41,7 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
 
 /// The bounds of the intervals, in seconds: one more than there are intervals.
 pub(super) fn edges(run: &RunReport) -> Vec<f64> {
-    let starts = run.timeline.buckets.iter().map(|bucket| bucket.start_ns);
-    let last = run.timeline.buckets.last().map_or(0, |bucket| bucket.start_ns);
-    // The run's end may lie in the last interval, or, where it was stopped early, before operations that still ended.
-    let end = run.elapsed_ns.clamp(last + 1, last + run.timeline.interval_ns.max(1));
-    starts.chain([end]).map(|ns| ns as f64 / 1e9).collect()
+    [0].into_iter().chain(curves::ends_ns(run)).map(|ns| ns as f64 / 1e9).collect()
 }
 
 fn most(figures: &[f64]) -> f64 {

@@ -5,6 +5,7 @@
 //! text, and the page's policy lets only its own script run and nothing be fetched.
 
 mod charts;
+mod compare;
 mod figure;
 mod palette;
 mod plot;
@@ -21,6 +22,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use super::Report;
+pub use compare::compare;
 use palette::Palette;
 
 const STYLES: [&str; 2] = [include_str!("uplot/uPlot.min.css"), include_str!("report.css")];
@@ -33,12 +35,41 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 
 /// Writes `report` as a page.
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
-    to.write_all(page(&title(report), &html! { (main(report)) }, "'none'").into_string().as_bytes())?;
+    to.write_all(page(report).as_bytes())?;
     to.flush()
+}
+
+/// `report` as a page.
+pub fn page(report: &Report) -> String {
+    document(&title(report), &main(report), "'none'").into_string()
+}
+
+/// The part of a page that is about `report`: what a page that follows a run takes the place of its own part by.
+pub fn part(report: &Report) -> String {
+    main(report).into_string()
+}
+
+/// A page that follows a run; nothing is known of it where there is no report yet. Relative to its own address are
+/// `events`, from where it is sent parts, and `stop`, to where a wish to stop is posted.
+pub fn following(report: Option<&Report>) -> String {
+    let body = html! {
+        div .live.on {
+            span role="status" { span .pulse aria-hidden="true" {} span .says { "Following the run." } }
+            button type="button" { "Stop the run" }
+        }
+        @match report {
+            Some(report) => (main(report)),
+            None => main #report { h1 { "Not begun yet" } p .nothing { "The first figures are on their way." } },
+        }
+    };
+    document(&report.map_or_else(|| "A run".into(), title), &body, "'self'").into_string()
 }
 
 /// What a page is called.
 fn title(report: &Report) -> String {
+    if let Some(name) = report.suite.as_ref().and_then(|suite| suite.name.clone()) {
+        return name;
+    }
     let mut tasks: Vec<&str> = report.runs.iter().map(|run| file_name(&run.task.path)).collect();
     tasks.dedup();
     match report.runs.len() {
@@ -51,8 +82,8 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// A whole page; `connect` is what its script may speak to.
-fn page(title: &str, body: &Markup, connect: &str) -> Markup {
+/// A whole document; `connect` is what its script may speak to.
+fn document(title: &str, body: &Markup, connect: &str) -> Markup {
     let hashes: Vec<String> =
         SCRIPTS.iter().map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))).collect();
     let policy = format!(
@@ -117,6 +148,9 @@ fn header(report: &Report) -> Markup {
     html! {
         header {
             h1 { (tables::name(&title(report))) span class=(format!("state {}", tone.class())) { (state) } }
+            @if let Some(description) = report.suite.as_ref().and_then(|suite| suite.description.as_deref()) {
+                p .headline { (tables::name(description)) }
+            }
             @if let Some(run) = first {
                 p .meta {
                     span { time datetime=(run.started_at) { (run.started_at) } }

@@ -386,7 +386,7 @@
       for (const figure of main.querySelectorAll('figure[data-chart]')) if (!charts.some(chart => chart.figure === figure)) adopt(figure);
       chips();
       charts.filter(chart => chart.u).forEach(grow);
-      show.quiet();
+      if (hidden.size) show();
       if (focused?.dataset?.toggle) document.querySelector(`[data-toggle="${focused.dataset.toggle}"]`)?.focus();
     });
     events.addEventListener('end', () => end('The run has ended. This page is its report.'));
@@ -397,15 +397,11 @@
     const kind = kinds[chart.figure.dataset.chart](chart.data);
     const same = kind.series.length === chart.kind.series.length && kind.series.every((series, i) => series.label === chart.kind.series[i].label);
     if (!same) return draw(chart);
-    const drawn = chart.u.series;
     kind.series.forEach((series, i) => Object.assign(chart.kind.series[i], { value: series.value }));
     Object.assign(chart.kind, { ...kind, series: chart.kind.series });
     if (kind.draw) chart.u.hooks.draw = [kind.draw];
-    void drawn;
     chart.u.setData([kind.xs, ...kind.columns]);
   };
-  show.quiet = () => { const was = redraw; void was; if (hidden.size) show(); };
-
   document.querySelectorAll('figure[data-chart]').forEach(adopt);
   chips();
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);

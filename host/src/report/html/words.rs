@@ -180,5 +180,6 @@ pub(super) fn busy(cores: Option<f64>) -> String {
 
 /// A run in a few words, for a table of runs.
 pub(super) fn short(run: &RunReport) -> String {
-    format!("{}, {}", run.task.path, curves::shape(run))
+    let task = run.name.as_deref().unwrap_or(&run.task.path);
+    format!("{task}, {}", curves::shape(run))
 }

@@ -1,0 +1,231 @@
+//! A command's runs, one after the other: each task compiled once, files and viewers kept up to date, one report at the end.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use crossbeam::channel::{Receiver, Sender, bounded, select};
+
+use super::flags::Source;
+use super::output::{FileFlags, Outputs};
+use super::report::report;
+use super::snapshots::Snapshots;
+use super::{Exit, values};
+use crate::controller::{self, RunEvent};
+use crate::live::{self, Board};
+use crate::plan::RunPlan;
+use crate::progress::{Progress, Show};
+use crate::report::verdict::Expression;
+use crate::report::{Environment, Report, RunRecord, SuiteReport};
+use crate::signals;
+use crate::task::{self, Compiled, Compiler, Purpose, Task};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct OutputFlags {
+    #[command(flatten)]
+    files: FileFlags,
+
+    /// Keep the JSON and HTML reports up to date while the run goes on: never older than this
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    snapshot: Option<Duration>,
+
+    /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any port that is free]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
+    web: Option<u16>,
+
+    /// Tell Prometheus how the run goes, at http://HOST:PORT/metrics
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<String>,
+
+    /// Print errors only
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Do not show how far the run has come
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// One run that is to be.
+#[derive(Clone)]
+pub(super) struct Turn {
+    /// What its suite calls it.
+    pub(super) name: Option<String>,
+    pub(super) source: Source,
+    pub(super) plan: RunPlan,
+    /// What fails it.
+    pub(super) fail_if: Vec<Expression>,
+}
+
+/// Runs that are reported together.
+pub(super) struct Session {
+    pub(super) turns: Vec<Turn>,
+    /// Between two runs.
+    pub(super) pause: Duration,
+    /// What the suite says of itself; nothing where there is no suite file.
+    pub(super) suite: Option<SuiteReport>,
+}
+
+impl OutputFlags {
+    /// Where viewers look, if any can; a message on `stop` is a viewer's wish.
+    fn board(&self, stop: Sender<()>) -> anyhow::Result<Option<Board>> {
+        let board = Board::default();
+        if let Some(port) = self.web {
+            let address = live::web(board.clone(), port, stop);
+            let address =
+                address.with_context(|| format!("cannot serve a page on 127.0.0.1:{port}; name another --web PORT"))?;
+            anstream::eprintln!("following the run at {address}");
+        }
+        if let Some(wanted) = &self.metrics {
+            let address = live::metrics(board.clone(), wanted);
+            let address = address.with_context(|| {
+                format!("cannot serve metrics at `{wanted}`; write HOST:PORT, such as 127.0.0.1:9464")
+            })?;
+            anstream::eprintln!("metrics are at http://{address}/metrics");
+        }
+        Ok((self.web.is_some() || self.metrics.is_some()).then_some(board))
+    }
+}
+
+impl Session {
+    /// Runs them all, once `check` has found nothing that they would miss, and writes the report.
+    pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
+        let outputs = Outputs::open(&flags.files, flags.quiet)?;
+        check()?;
+        let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
+        let board = flags.board(stop)?;
+        let caption = self.caption();
+        let snapshots = Snapshots::start(outputs.replaceable(), flags.snapshot, board.clone(), move |records| {
+            caption.put_on(report(Environment::here(), records))
+        });
+        let mut snapshots = match snapshots {
+            Ok(snapshots) => snapshots,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
+        let progress = Progress::new(match (flags.quiet, flags.no_progress) {
+            (true, _) => Show::Nothing,
+            (_, true) => Show::Messages,
+            _ => Show::Progress,
+        })?;
+        let mut records = Vec::new();
+        let worked = self.work_through(flags.quiet, &mut records, &stops, &mut snapshots, &progress);
+        // The last word is the report's.
+        drop((snapshots, progress));
+        let wrong = match worked {
+            Ok(Some(wrong)) if records.is_empty() => return Ok(Exit::wrong_usage(wrong)),
+            Err(error) if records.is_empty() => return Err(error),
+            Ok(wrong) => wrong.map(anyhow::Error::msg),
+            Err(error) => Some(error),
+        };
+        // What was run before is reported all the same.
+        let report = self.judged(&records);
+        let written = outputs.write(&report);
+        board.iter().for_each(|board| board.end(&report));
+        if let Some(error) = wrong {
+            return Err(error);
+        }
+        if flags.web.is_some() {
+            anstream::eprintln!("the page stays as it is until Ctrl-C");
+            // Its sender lives as long as the page.
+            let _ = stops.recv();
+        }
+        written?;
+        Ok(match &report {
+            report if report.partial => Exit::Stopped,
+            report if report.is_incomplete() => Exit::Incomplete,
+            report if report.verdicts.iter().any(|verdict| verdict.held) => Exit::Failed,
+            _ => Exit::Done,
+        })
+    }
+
+    /// Runs one after the other, until the last or a stop. Returns what is wrong with the command line, where that shows
+    /// only now.
+    fn work_through(
+        &self,
+        quiet: bool,
+        records: &mut Vec<RunRecord>,
+        stops: &Receiver<()>,
+        snapshots: &mut Snapshots,
+        progress: &Progress,
+    ) -> anyhow::Result<Option<String>> {
+        let engine = task::engine(Purpose::Multiply)?;
+        let compiler = Compiler::new(&engine)?;
+        let mut compiled: HashMap<PathBuf, Compiled> = HashMap::new();
+        for (i, Turn { source, plan, .. }) in self.turns.iter().enumerate() {
+            let key = source.path().to_owned();
+            if !compiled.contains_key(&key) {
+                let Some(made) = compile_until_stopped(source, &compiler, stops, quiet)? else { break };
+                compiled.insert(key.clone(), made);
+            }
+            let Some(compiled) = compiled.get(&key) else { break };
+            let is_pause_over = i == 0 || self.pause.is_zero() || stops.recv_timeout(self.pause).is_err();
+            if !is_pause_over {
+                break;
+            }
+            let task = Task::load(&engine, &compiled.machine_code, plan)?;
+            if let Some(why) = task.refuses(plan) {
+                return Ok(Some(why));
+            }
+            let record = controller::run(&task, compiled, plan, stops, &mut |event| {
+                if let RunEvent::Tick { books, .. } = &event {
+                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
+                }
+                progress.on(event);
+            });
+            records.push(record.with_context(|| format!("cannot run `{}`", source.path().display()))?);
+            if records.iter().any(|record| record.stopped) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    fn judged(&self, records: &[RunRecord]) -> Report {
+        let mut report = self.caption().put_on(report(Environment::here(), records));
+        report.partial |= records.len() < self.turns.len();
+        let judged = report.runs.iter().zip(&self.turns).enumerate();
+        let verdicts = judged.flat_map(|(i, (run, turn))| turn.fail_if.iter().map(move |of| of.judge(i, run)));
+        report.verdicts = verdicts.collect();
+        report
+    }
+
+    fn caption(&self) -> Caption {
+        Caption { suite: self.suite.clone(), names: self.turns.iter().map(|turn| turn.name.clone()).collect() }
+    }
+}
+
+/// What a suite says of a report that its runs cannot know.
+struct Caption {
+    suite: Option<SuiteReport>,
+    names: Vec<Option<String>>,
+}
+
+impl Caption {
+    fn put_on(&self, mut report: Report) -> Report {
+        report.suite.clone_from(&self.suite);
+        report.runs.iter_mut().zip(&self.names).for_each(|(run, name)| run.name.clone_from(name));
+        report
+    }
+}
+
+/// Compiles a task on a thread of its own, so that a stop need not wait for it; nothing where one came.
+fn compile_until_stopped(
+    source: &Source,
+    compiler: &Compiler,
+    stops: &Receiver<()>,
+    quiet: bool,
+) -> anyhow::Result<Option<Compiled>> {
+    let (compiler, source) = (compiler.clone(), source.clone());
+    let (done, compiled) = bounded(1);
+    std::thread::Builder::new().name("compile".into()).spawn(move || {
+        // Where a stop came first nobody waits for it.
+        let _ = done.send(source.compile(&compiler, quiet));
+    })?;
+    select! {
+        recv(compiled) -> compiled => Ok(Some(compiled.context("the compiler has panicked")??)),
+        recv(stops) -> _ => Ok(None),
+    }
+}

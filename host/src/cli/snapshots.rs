@@ -1,0 +1,98 @@
+//! What is known of a run that goes on, for whoever looks at it meanwhile: files that are kept up to date, and viewers.
+//!
+//! Reports are made on a thread of their own, so that the run never waits for a disk or a browser.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use crossbeam::channel::{Sender, bounded};
+
+use super::output::Output;
+use crate::live::Board;
+use crate::report::{Report, RunRecord};
+
+/// A run is looked at ten times a second, and what it looks at is as much older.
+const LEAST_INTERVAL: Duration = Duration::from_millis(400);
+
+/// How often viewers are shown something new; making a report of a long run takes a tenth of a second of a processor.
+const VIEWED: Duration = Duration::from_secs(1);
+
+/// What keeps files and viewers up to date.
+pub(super) struct Snapshots {
+    /// None when it has ended.
+    records: Option<Sender<Vec<RunRecord>>>,
+    maker: Option<JoinHandle<()>>,
+    /// Whether the last one is made.
+    is_idle: Arc<AtomicBool>,
+    /// Where viewers look; none where nobody can.
+    board: Option<Board>,
+    /// None where no file is kept up to date.
+    period: Option<Duration>,
+    due: Instant,
+    viewed: Instant,
+}
+
+impl Snapshots {
+    /// Keeps `files` up to date, so that they are never older than `interval`, and `board` while somebody looks at it.
+    /// `make` makes their reports.
+    pub(super) fn start(
+        files: Vec<Output>,
+        interval: Option<Duration>,
+        board: Option<Board>,
+        make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        if let Some(interval) = interval {
+            ensure!(
+                !files.is_empty(),
+                "--snapshot needs a file that can be replaced: name one by --json FILE or --html FILE"
+            );
+            let least = LEAST_INTERVAL;
+            ensure!(interval >= least, "--snapshot `{interval:?}` is too often: give at least {least:?}");
+        }
+        let (records, taken) = bounded::<Vec<RunRecord>>(1);
+        let is_idle = Arc::new(AtomicBool::new(true));
+        let (idle, shown) = (is_idle.clone(), board.clone());
+        let files = if interval.is_some() { files } else { Vec::new() };
+        let maker = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
+            for records in taken {
+                let mut report = make(&records);
+                report.partial = true;
+                for error in files.iter().filter_map(|file| file.write(&report).err()) {
+                    anstream::eprintln!("warning: {error:#}");
+                }
+                shown.iter().for_each(|board| board.show(&report));
+                idle.store(true, Ordering::Release);
+            }
+        })?;
+        let now = Instant::now();
+        // Twice as often as promised: a report takes time to be made and written, and it is as old as its beginning.
+        let period = interval.map(|interval| interval / 2);
+        Ok(Self { records: Some(records), maker: Some(maker), is_idle, board, period, due: now, viewed: now })
+    }
+
+    /// Takes a snapshot where one is due and the last one is made.
+    pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
+        let now = Instant::now();
+        let for_files = self.period.is_some() && now >= self.due;
+        let for_viewers = now >= self.viewed && self.board.as_ref().is_some_and(Board::is_looked_at);
+        let Some(maker) = self.records.as_ref().filter(|_| for_files || for_viewers) else { return };
+        // One at a time: where the disk is slow, the next one is taken later.
+        if self.is_idle.swap(false, Ordering::Acquire) {
+            // There is room: it is idle.
+            let _ = maker.try_send(records());
+            self.due = now + self.period.unwrap_or_default();
+            self.viewed = now + VIEWED;
+        }
+    }
+}
+
+impl Drop for Snapshots {
+    fn drop(&mut self) {
+        self.records = None;
+        // A panic of its thread has said what it had to say.
+        let _ = self.maker.take().map(JoinHandle::join);
+    }
+}

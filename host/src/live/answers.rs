@@ -1,0 +1,121 @@
+//! What is answered to whom.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam::channel::Sender;
+use futures_util::stream;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+
+use super::{Board, Shown};
+use crate::report::{html, openmetrics};
+
+/// How long a scrape waits for figures that are new.
+const FRESH: Duration = Duration::from_secs(2);
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// The page and what belongs to it.
+pub(super) struct Site {
+    pub(super) board: Board,
+    pub(super) port: u16,
+    pub(super) token: String,
+    pub(super) stop: Sender<()>,
+}
+
+/// Answers a viewer.
+pub(super) async fn page(site: Arc<Site>, request: Request<Incoming>) -> Answer {
+    // A page elsewhere can have its name lead to loopback, but not send our name.
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let ours = [format!("127.0.0.1:{}", site.port), format!("localhost:{}", site.port)];
+    if !ours.iter().any(|name| name == host) {
+        return text(StatusCode::FORBIDDEN, "this is served to 127.0.0.1 and localhost alone\n");
+    }
+    let path = request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(site.token.as_str()));
+    match (request.method(), path) {
+        (_, None) => text(StatusCode::FORBIDDEN, "the address needs the token that gorgon has printed\n"),
+        (&Method::GET, Some("/")) => answer(StatusCode::OK, "text/html; charset=utf-8", whole(&site.board)),
+        (&Method::GET, Some("/events")) => events(&site.board),
+        (&Method::POST, Some("/stop")) => {
+            // Where it has ended there is nothing to stop.
+            let ended = site.board.latest().is_some_and(|shown| shown.is_final);
+            let _ = (!ended).then(|| site.stop.send(()));
+            text(StatusCode::ACCEPTED, "stopping\n")
+        }
+        _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),
+    }
+}
+
+/// Answers a scrape.
+pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer {
+    if request.uri().path() != "/metrics" {
+        return text(StatusCode::NOT_FOUND, "figures are at /metrics\n");
+    }
+    let mut shown = board.0.shown.subscribe();
+    let is_final = board.latest().is_some_and(|shown| shown.is_final);
+    if !is_final {
+        // Where nothing new comes, what is known is told.
+        let _ = tokio::time::timeout(FRESH, shown.changed()).await;
+    }
+    match board.latest() {
+        Some(shown) => answer(StatusCode::OK, openmetrics::CONTENT_TYPE, openmetrics::render(&shown.report)),
+        None => answer(StatusCode::OK, openmetrics::CONTENT_TYPE, "# EOF\n".into()),
+    }
+}
+
+/// The page as it is now: one that follows, or the last one.
+fn whole(board: &Board) -> String {
+    match board.latest() {
+        Some(shown) if shown.is_final => html::page(&shown.report),
+        shown => html::following(shown.as_ref().map(|shown| &shown.report)),
+    }
+}
+
+/// Each report from now on, and the end, as server-sent events.
+fn events(board: &Board) -> Answer {
+    let mut reports = board.0.shown.subscribe();
+    reports.mark_changed();
+    let next = |(mut reports, ended): (tokio::sync::watch::Receiver<Option<Arc<Shown>>>, bool)| async move {
+        if ended {
+            return None;
+        }
+        loop {
+            reports.changed().await.ok()?;
+            let Some(shown) = reports.borrow_and_update().clone() else { continue };
+            // As a JSON string it has no line breaks, which would end the event's data.
+            let data = serde_json::Value::from(shown.part());
+            let end = if shown.is_final { "event: end\ndata: \n\n" } else { "" };
+            let event = format!("event: report\ndata: {data}\n\n{end}");
+            return Some((Ok(Frame::data(Bytes::from(event))), (reports, shown.is_final)));
+        }
+    };
+    let body = StreamBody::new(stream::unfold((reports, false), next));
+    head(StatusCode::OK, "text/event-stream", BodyExt::boxed_unsync(body))
+}
+
+fn text(status: StatusCode, text: &'static str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", text.into())
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Answer {
+    head(status, kind, Full::new(Bytes::from(body)).boxed_unsync())
+}
+
+fn head(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    let headers = [
+        (CONTENT_TYPE, kind),
+        (CACHE_CONTROL, "no-store"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+    ];
+    answer.headers_mut().extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    answer
+}

