@@ -17,6 +17,8 @@ usage: cargo xtask COMMAND
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
+  bench-html
+           measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
   compare-check [waits|computes|made-up]
            count how often `gorgon compare` is right about pairs of runs that are equal, and of which one is 5 % slower:
@@ -37,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Some("guests") => guests(),
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
+        Some("bench-html") => bench_html(),
         Some("bench-http") => bench_http::run_all(),
         Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),
@@ -59,6 +62,12 @@ fn demo() -> anyhow::Result<()> {
     let gorgon = target.join("release/gorgon");
     run(Command::new(&gorgon).arg("run").arg(task).args(["-n", "4000"]).args(shapes))?;
     run(Command::new(&gorgon).arg("demo"))
+}
+
+/// The size of an hour's report, and when a browser has opened and drawn it: what its test prints.
+fn bench_html() -> anyhow::Result<()> {
+    let test = ["test", "--package", "gorgon", "--test", "e2e", "an_hour_fits", "--", "--nocapture"];
+    run(cargo().args(test))
 }
 
 fn test() -> anyhow::Result<()> {

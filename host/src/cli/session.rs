@@ -122,8 +122,9 @@ impl Session {
         };
         // What was run before is reported all the same.
         let report = self.judged(&records);
-        let written = outputs.write(&report);
+        // Viewers first: who reads stdout may be slow.
         board.iter().for_each(|board| board.end(&report));
+        let written = outputs.write(&report);
         if let Some(error) = wrong {
             return Err(error);
         }

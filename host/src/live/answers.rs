@@ -90,7 +90,7 @@ fn events(board: &Board) -> Answer {
             let Some(shown) = reports.borrow_and_update().clone() else { continue };
             // As a JSON string it has no line breaks, which would end the event's data.
             let data = serde_json::Value::from(shown.part());
-            let end = if shown.is_final { "event: end\ndata: \n\n" } else { "" };
+            let end = if shown.is_final { "event: end\ndata: end\n\n" } else { "" };
             let event = format!("event: report\ndata: {data}\n\n{end}");
             return Some((Ok(Frame::data(Bytes::from(event))), (reports, shown.is_final)));
         }

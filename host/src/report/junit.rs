@@ -1,67 +1,99 @@
 //! The report as JUnit XML, for what shows tests: a test suite per run, and in it a test per verdict, and one that the run
 //! was complete.
+//!
+//! What is written is the part of JUnit's many dialects that Jenkins' schema allows.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report as Xml, TestCase, TestCaseStatus, TestSuite};
+use maud::{Markup, PreEscaped, html};
 
 use super::verdict::Verdict;
 use super::{Report, RunReport};
 
+/// A test, and what came of it.
+struct Test {
+    name: String,
+    status: Status,
+}
+
+enum Status {
+    Passed,
+    /// A verdict's expression holds.
+    Failed(String),
+    /// The run is not what was planned.
+    Error(String),
+    /// The figure does not exist.
+    Skipped(&'static str),
+}
+
 /// Writes `report`.
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
-    let mut xml = Xml::new("gorgon");
-    for (i, run) in report.runs.iter().enumerate() {
-        let mut suite = TestSuite::new(format!("run {}: {}", i + 1, run.task.path));
-        suite.set_time(Duration::from_nanos(run.elapsed_ns));
-        suite.add_test_case(complete(report, run));
-        suite.add_test_cases(
-            report.verdicts.iter().filter(|verdict| verdict.run == i).map(|verdict| test(run, verdict)),
-        );
-        xml.add_test_suite(suite);
-    }
-    writeln!(to, "{}", xml.to_string().map_err(io::Error::other)?.trim_end())?;
+    let suites: Vec<_> = report.runs.iter().enumerate().map(|(i, run)| (run, tests(report, i, run))).collect();
+    let all = || suites.iter().flat_map(|(_, tests)| tests);
+    let xml = html! {
+        (PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"))
+        testsuites name="gorgon" tests=(all().count()) failures=(failures(all())) errors=(errors(all())) {
+            @for (i, (run, tests)) in suites.iter().enumerate() { (suite(i, run, tests)) }
+        }
+    };
+    writeln!(to, "{}", xml.into_string())?;
     to.flush()
 }
 
+fn suite(i: usize, run: &RunReport, tests: &[Test]) -> Markup {
+    let skipped = tests.iter().filter(|test| matches!(test.status, Status::Skipped(_))).count();
+    let (path, time) = (text(&run.task.path), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
+    html! {
+        "\n  "
+        testsuite name=(format!("run {}: {path}", i + 1)) tests=(tests.len()) failures=(failures(tests))
+            errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(run.started_at.trim_end_matches('Z')) {
+            @for test in tests {
+                "\n    "
+                testcase name=(text(&test.name)) classname=(path) time=(time) { @match &test.status {
+                    Status::Passed => {}
+                    Status::Failed(why) => failure message=(text(why)) {},
+                    Status::Error(why) => error message=(text(why)) {},
+                    Status::Skipped(why) => skipped { (why) },
+                } }
+            }
+            "\n  "
+        }
+    }
+}
+
+fn failures<'a>(tests: impl IntoIterator<Item = &'a Test>) -> usize {
+    tests.into_iter().filter(|test| matches!(test.status, Status::Failed(_))).count()
+}
+
+fn errors<'a>(tests: impl IntoIterator<Item = &'a Test>) -> usize {
+    tests.into_iter().filter(|test| matches!(test.status, Status::Error(_))).count()
+}
+
+fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<Test> {
+    let of_run = report.verdicts.iter().filter(|verdict| verdict.run == i);
+    [complete(report, run)].into_iter().chain(of_run.map(judged)).collect()
+}
+
 /// Whether all that was planned was done.
-fn complete(report: &Report, run: &RunReport) -> TestCase {
-    let mut problems: Vec<&str> =
-        run.faults.iter().filter(|fault| fault.is_incomplete()).map(|fault| fault.message.as_str()).collect();
+fn complete(report: &Report, run: &RunReport) -> Test {
+    let faults = run.faults.iter().filter(|fault| fault.is_incomplete());
+    let mut problems: Vec<&str> = faults.map(|fault| fault.message.as_str()).collect();
     problems.extend((run.operations.lost > 0).then_some("operations are lost"));
     problems.extend(report.partial.then_some("it was stopped before its end"));
-    let status = match problems.is_empty() {
-        true => TestCaseStatus::success(),
-        false => with_message(NonSuccessKind::Error, problems.join("; ")),
-    };
-    case("the run is complete", run, status)
+    let status = if problems.is_empty() { Status::Passed } else { Status::Error(problems.join("; ")) };
+    Test { name: "the run is complete".into(), status }
 }
 
-fn test(run: &RunReport, verdict: &Verdict) -> TestCase {
+fn judged(verdict: &Verdict) -> Test {
     let status = match (verdict.shown_value(), verdict.held) {
-        (Some(value), true) => {
-            with_message(NonSuccessKind::Failure, format!("{} holds: it is {value}", verdict.expression))
-        }
-        (Some(_), false) => TestCaseStatus::success(),
-        (None, _) => {
-            let mut skipped = TestCaseStatus::skipped();
-            skipped.set_message("there are not enough operations for that figure");
-            skipped
-        }
+        (Some(value), true) => Status::Failed(format!("{} holds: it is {value}", verdict.expression)),
+        (Some(_), false) => Status::Passed,
+        (None, _) => Status::Skipped("there are not enough operations for that figure"),
     };
-    case(&format!("not {}", verdict.expression), run, status)
+    Test { name: format!("not {}", verdict.expression), status }
 }
 
-fn with_message(kind: NonSuccessKind, message: String) -> TestCaseStatus {
-    let mut status = TestCaseStatus::non_success(kind);
-    status.set_message(message);
-    status
-}
-
-fn case(name: &str, run: &RunReport, status: TestCaseStatus) -> TestCase {
-    let mut case = TestCase::new(name, status);
-    case.set_classname(&run.task.path);
-    case.set_time(Duration::from_nanos(run.elapsed_ns));
-    case
+/// Text without the characters that no XML can have.
+fn text(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
 }

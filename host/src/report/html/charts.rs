@@ -59,8 +59,8 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
     }
     let mut drawn: Vec<_> =
         palette.drawn().iter().zip(&rates.results).filter(|(_, (_, rates))| most(rates) > 0.0).collect();
-    // The heaviest lie at the bottom, failures on top, where they are seen.
-    drawn.sort_by_key(|(drawn, _)| (drawn.is_bad, std::cmp::Reverse(drawn.operations)));
+    // Failures lie on top, where they are seen. Not by frequency, which would shuffle them while a run goes on.
+    drawn.sort_by_key(|(drawn, _)| (drawn.is_bad, drawn.slot));
     for (drawn, (_, of_result)) in drawn.iter().rev() {
         plot.area(&format!("{}{}", drawn.classes(), if drawn.is_bad { " bad" } else { "" }), &edges, &top);
         subtract(&mut top, of_result);
