@@ -10,7 +10,7 @@ use crate::support::{gorgon, guest, lives, signal, wait_until};
 /// A run that goes on, and its page's address.
 fn follow(args: &[&str]) -> (Child, String) {
     let mut run = gorgon();
-    run.arg("run").arg(guest("results")).args(["--no-progress", "--json", "-"]).args(args).arg("--web");
+    run.arg("run").arg(guest("results")).args(["--no-progress", "--json", "-"]).args(args).args(["--web", "--", "3"]);
     let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();

@@ -215,7 +215,8 @@ fn it_reads_without_javascript_and_on_paper() {
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": true }));
     browser.resize(1280, 900, 1.0);
     browser.open_file(&page("shown", &reports::shown()));
-    let drawn = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height > 50 && svg.querySelectorAll('path').length > 2)";
+    let drawn = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height > 50 && svg.querySelectorAll('path').length > 2 && svg.querySelectorAll('text').length > 4
+         && [...svg.querySelectorAll('text')].every(text => text.getBoundingClientRect().height > 4))";
     assert_eq!(browser.eval(drawn), serde_json::json!([true, true, true, true, true]));
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": false }));
     open(&mut browser, &page("shown", &reports::shown()));

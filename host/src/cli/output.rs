@@ -65,7 +65,7 @@ enum Place {
     /// Written beside the file and renamed, so that the file is never half a report.
     Replacing(PathBuf),
     /// Written in place: a device, a pipe, or a file in a directory that nothing can be added to.
-    InPlace(PathBuf),
+    Overwriting(PathBuf),
 }
 
 impl Format {
@@ -159,7 +159,7 @@ impl Output {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
-            return Ok(Self { format, place: Place::InPlace(real) });
+            return Ok(Self { format, place: Place::Overwriting(real) });
         }
         let directory = directory_of(&real);
         ensure!(directory.is_dir(), "{}: there is no directory `{}`", failed(), directory.display());
@@ -167,7 +167,7 @@ impl Output {
             // Removed at once: whatever ends this process, nothing is left behind.
             Ok(_) => Ok(Self { format, place: Place::Replacing(real) }),
             Err(_) if File::options().append(true).open(&real).is_ok() => {
-                Ok(Self { format, place: Place::InPlace(real) })
+                Ok(Self { format, place: Place::Overwriting(real) })
             }
             // Its own message names the temporary file, which is no file of the user's.
             Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
@@ -175,7 +175,7 @@ impl Output {
     }
 
     fn is_in_place(&self) -> bool {
-        matches!(self.place, Place::InPlace(_))
+        matches!(self.place, Place::Overwriting(_))
     }
 
     /// Writes the report to its file; to stdout it was written before.
@@ -183,7 +183,7 @@ impl Output {
         let (written, path) = match &self.place {
             Place::Stdout => return Ok(()),
             Place::Replacing(path) => (self.replace(path, report), path),
-            Place::InPlace(path) => {
+            Place::Overwriting(path) => {
                 let file = File::options().write(true).truncate(true).open(path);
                 (file.and_then(|file| self.format.write(report, BufWriter::new(file))), path)
             }

@@ -135,13 +135,16 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
     figure.markup()
 }
 
+/// A figure of a summary.
+type Figured = fn(&Summary) -> Option<u64>;
+
 /// The percentiles that are drawn over time.
-const OVER_TIME: [(&str, fn(&Summary) -> Option<u64>); 4] =
+const OVER_TIME: [(&str, Figured); 4] =
     [("p50", |s| s.p50), ("p90", |s| s.p90), ("p99", |s| s.p99), ("max", |s| s.max)];
 
 fn latency(run: &RunReport, id: &str) -> Markup {
     let edges = edges(run);
-    let of = |figure: fn(&Summary) -> Option<u64>| -> Vec<Option<u64>> {
+    let of = |figure: Figured| -> Vec<Option<u64>> {
         run.timeline.buckets.iter().map(|bucket: &BucketReport| figure(&bucket.latency_ns)).collect()
     };
     let lines = OVER_TIME.map(|(name, figure)| (name, of(figure)));

@@ -79,16 +79,17 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
 /// The figures side by side, and how the last differs from the first.
 fn figures(runs: &[Compared<'_>]) -> Markup {
     type Of = fn(&RunReport) -> Option<f64>;
-    let ns = |ns: f64| duration(ns as u64);
-    let rows: [(&str, Of, &dyn Fn(f64) -> String); 8] = [
-        ("operations", |run| Some(run.operations.completed as f64), &|n| count(n as u64)),
-        ("per second", |run| run.throughput, &rate),
-        ("not ok", |run| run.operations.share_not_ok(), &percent),
-        ("p50", |run| run.latency_ns.p50.map(|ns| ns as f64), &ns),
-        ("p90", |run| run.latency_ns.p90.map(|ns| ns as f64), &ns),
-        ("p99", |run| run.latency_ns.p99.map(|ns| ns as f64), &ns),
-        ("p99.9", |run| run.latency_ns.p99_9.map(|ns| ns as f64), &ns),
-        ("max", |run| run.latency_ns.max.map(|ns| ns as f64), &ns),
+    type Show = fn(f64) -> String;
+    let ns: Show = |ns| duration(ns as u64);
+    let rows: [(&str, Of, Show); 8] = [
+        ("operations", |run| Some(run.operations.completed as f64), |n| count(n as u64)),
+        ("per second", |run| run.throughput, rate),
+        ("not ok", |run| run.operations.share_not_ok(), percent),
+        ("p50", |run| run.latency_ns.p50.map(|ns| ns as f64), ns),
+        ("p90", |run| run.latency_ns.p90.map(|ns| ns as f64), ns),
+        ("p99", |run| run.latency_ns.p99.map(|ns| ns as f64), ns),
+        ("p99.9", |run| run.latency_ns.p99_9.map(|ns| ns as f64), ns),
+        ("max", |run| run.latency_ns.max.map(|ns| ns as f64), ns),
     ];
     html! {
         div .scroll tabindex="0" role="region" aria-label="Figures" { table {
@@ -108,7 +109,7 @@ fn figures(runs: &[Compared<'_>]) -> Markup {
 fn change(values: &[Option<f64>]) -> String {
     let ends = values.first().copied().flatten().zip(values.last().copied().flatten());
     match ends.and_then(|(from, to)| curves::change(from, to)) {
-        Some(change) if change == 0.0 => "none".into(),
+        Some(0.0) => "none".into(),
         Some(change) => format!("{}{}", if change < 0.0 { "−" } else { "+" }, percent(change.abs())),
         None => "–".into(),
     }

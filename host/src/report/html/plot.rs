@@ -27,7 +27,7 @@ impl Axis {
         let to = if to > 0.0 { to } else { 1.0 };
         let steps = [0.001, 0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
         let step = steps.into_iter().find(|step| to / step <= 7.0).unwrap_or(to / 6.0);
-        let label = |s: f64| if s == 0.0 { "0".into() } else { units::duration((s * 1e9).round() as u64) };
+        let label = |s: f64| if s == 0.0 { "0".into() } else { round(&units::duration((s * 1e9).round() as u64)) };
         Self { from: 0.0, to, is_log: false, ticks: multiples(step, to, label) }
     }
 
@@ -50,7 +50,7 @@ impl Axis {
         let powers = (from.log10().floor() as i32)..=(to.log10().ceil() as i32);
         let values = powers.flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)));
         let within = values.filter(|ns| (from..=to).contains(ns));
-        let ticks = within.map(|ns| (ns, units::duration(ns.round() as u64))).collect();
+        let ticks = within.map(|ns| (ns, round(&units::duration(ns.round() as u64)))).collect();
         Self { from, to, is_log: true, ticks }
     }
 
@@ -71,6 +71,13 @@ impl Axis {
         };
         place.clamp(0.0, 1.0)
     }
+}
+
+/// A round duration, without the zeros behind its point or its minutes.
+fn round(duration: &str) -> String {
+    let [number, rest] = duration.split_once(' ').map_or([duration, ""], |(number, rest)| [number, rest]);
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
+    format!("{number} {}", rest.trim_end_matches(" 00 s").trim_end_matches(" 00 m"))
 }
 
 /// A round amount, as short as it can be.
@@ -177,10 +184,10 @@ impl Plot {
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {}", self.height)) aria-hidden="true" {
                 g .grid { @for (value, _) in &self.y.ticks {
-                    path d=(format!("M{LEFT} {}H{right}", self.down(*value)));
+                    path d=(format!("M{LEFT} {}H{right}", self.down(*value))) {}
                 } }
                 (PreEscaped(&self.marks))
-                path .axis d=(format!("M{LEFT} {bottom}H{right}"));
+                path .axis d=(format!("M{LEFT} {bottom}H{right}")) {}
                 @for (value, label) in &self.y.ticks {
                     text x=(LEFT - 8.0) y=(self.down(*value) + 4) text-anchor="end" { (label) }
                 }

@@ -304,6 +304,7 @@
     for (const chart of charts) {
       if (!chart.u || (only ? chart !== only : chart.kind.x !== time)) continue;
       const xs = chart.kind.xs;
+      chart.isZoomed = min !== undefined;
       chart.u.setScale('x', { min: min ?? xs[0], max: max ?? xs[xs.length - 1] });
       chart.u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
     }
@@ -400,7 +401,9 @@
     kind.series.forEach((series, i) => Object.assign(chart.kind.series[i], { value: series.value }));
     Object.assign(chart.kind, { ...kind, series: chart.kind.series });
     if (kind.draw) chart.u.hooks.draw = [kind.draw];
-    chart.u.setData([kind.xs, ...kind.columns]);
+    // What was zoomed into stays.
+    chart.u.setData([kind.xs, ...kind.columns], !chart.isZoomed);
+    if (chart.isZoomed) chart.u.redraw();
   };
   document.querySelectorAll('figure[data-chart]').forEach(adopt);
   chips();
