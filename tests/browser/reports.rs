@@ -4,9 +4,9 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use gorgon::fault::{Fault, FaultKind};
-use gorgon::metrics::{Outcome, Recorder, Sample, Spans, TimeSplit};
+use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
 use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, Shape};
-use gorgon::report::{Environment, Report, RunRecord, Startup, TaskFacts, WorkerFacts};
+use gorgon::report::{Environment, Report, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::task::Lane;
 
 /// What a made up task returned: the result, its outcome, how often beside the others, its median in microseconds.
@@ -60,6 +60,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
         let end_ns = start_ns + took as u64;
         recorder.record(&Sample {
             number,
+            due_ns: None,
             start_ns,
             end_ns,
             outcome,
@@ -69,12 +70,13 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             split: Some(&split),
         });
     }
-    let worker = |process, share: f64| WorkerFacts {
+    let worker = |process, share: f64| WorkerRecord {
         process,
         threads,
         operations: (operations as f64 * share) as u64,
         cpu_ns: Some((seconds * 0.61e9 * share * 2.0) as u64),
         peak_rss_bytes: Some(46 << 20),
+        health: health(seconds, share),
     };
     RunRecord {
         task: TaskFacts {
@@ -95,7 +97,9 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             instantiate: Duration::from_micros(570),
             setup: Some(Duration::from_millis(12)),
         },
+        warmup: None,
         metrics: recorder.take(),
+        dropped: 0,
         offered: operations,
         lost: 0,
         in_flight: Vec::new(),
@@ -105,6 +109,21 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
     }
 }
 
+/// A look each second.
+fn health(seconds: f64, share: f64) -> HealthLog {
+    let mut log = HealthLog::default();
+    for second in 1..seconds as u64 {
+        let cpu_ns = (second as f64 * 1e9 * share * (1.1 + 0.1 * (second as f64 / 17.0).sin())) as u64;
+        log.note(Health {
+            at_ns: second * 1_000_000_000,
+            cpu_ns,
+            rss_bytes: (40 << 20) + second * 9_000,
+            worst_lag_ns: 0,
+        });
+    }
+    log
+}
+
 fn plan(operations: u64, threads: u32) -> RunPlan {
     RunPlan {
         operation: "operation".into(),
@@ -112,7 +131,8 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
         concurrency: NonZeroU32::MIN,
         extent: Extent::new(Some(operations), None).unwrap(),
         first: 0,
-        load_model: LoadModel::Closed,
+        load_model: LoadModel::default(),
+        warmup: None,
         start_jitter: Duration::ZERO,
         seed: 7,
         limits: Limits { timeout: Some(Duration::from_secs(5)), max_memory: 512 << 20, recycle: None },

@@ -113,7 +113,7 @@ impl Find {
             std::fs::File::options().create(true).append(true).open(path).with_context(|| cannot_write(path))?;
         }
         self.flags.check()?;
-        let stops = signals::stops().context("cannot listen for Ctrl-C")?;
+        let (_, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
         let engine = task::engine(Purpose::Multiply)?;
         let compiled = Source::File(self.task.clone()).compile(&Compiler::new(&engine)?, self.quiet)?;
         let task = Task::load(&engine, &compiled.machine_code, &first)?;

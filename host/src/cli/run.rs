@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Exit;
 use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::load::Load;
 use super::session::{OutputFlags, Session, Turn};
-use super::{Exit, values};
 use crate::plan::{Limits, PlanError, RunPlan};
 use crate::report::verdict::Expression;
 

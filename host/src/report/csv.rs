@@ -19,6 +19,7 @@ struct Row<'a> {
     span: Option<&'a str>,
     start_ns: Option<u64>,
     started: Option<u64>,
+    dropped: Option<u64>,
     operations: u64,
     not_ok: Option<u64>,
     per_second: Option<f64>,
@@ -60,7 +61,8 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
     };
     let counts = &run.operations;
     let mut rows = vec![Row {
-        started: Some(counts.offered),
+        started: Some(counts.offered - counts.dropped),
+        dropped: Some(counts.dropped),
         not_ok: Some(counts.not_ok()),
         per_second: run.throughput,
         ..row("all", &run.latency_ns)
@@ -75,6 +77,7 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
     rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| Row {
         start_ns: Some(bucket.start_ns),
         started: Some(bucket.started),
+        dropped: Some(bucket.dropped),
         not_ok: Some(bucket.failed),
         per_second: Some(rate),
         ..row("interval", &bucket.latency_ns)

@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 
-use super::{BucketReport, Report, RunReport, Summary, WorkerFacts};
-use crate::plan::LoadModel;
+use super::{BucketReport, ModelName, Report, RunReport, Summary, WorkerReport};
 
 /// Operations per second in each interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +22,8 @@ pub struct Rates<'a> {
     pub results: Vec<(&'a str, Vec<f64>)>,
     /// Of all other results together.
     pub others: Vec<f64>,
+    /// Of those that were due and never started.
+    pub dropped: Vec<f64>,
 }
 
 /// The rates of `run`, by these results.
@@ -37,6 +38,7 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
         completed: rates(&|bucket| bucket.completed),
         failed: rates(&|bucket| bucket.failed),
         results: results.iter().map(|&name| (name, rates(&|bucket| of_result(bucket, name)))).collect(),
+        dropped: rates(&|bucket| bucket.dropped),
         others: rates(&|bucket| {
             bucket.completed.saturating_sub(results.iter().map(|name| of_result(bucket, name)).sum())
         }),
@@ -154,7 +156,7 @@ pub struct ScalingPoint {
 /// The scaling of every task that a report ran in at least two shapes, in the closed model: in an open one the rate is
 /// given.
 pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
-    let closed = report.runs.iter().filter(|run| run.plan.load_model == LoadModel::Closed);
+    let closed = report.runs.iter().filter(|run| run.plan.load_model == ModelName::Closed);
     let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
     for run in closed.filter(|run| run.throughput.is_some()) {
         let plan = &run.plan;
@@ -195,7 +197,7 @@ pub fn change(from: f64, to: f64) -> Option<f64> {
 }
 
 /// How many processors a worker kept busy, on average over its run; unknown where it died.
-pub fn cores(worker: &WorkerFacts, run: &RunReport) -> Option<f64> {
+pub fn cores(worker: &WorkerReport, run: &RunReport) -> Option<f64> {
     share(worker.cpu_ns?, run.elapsed_ns)
 }
 

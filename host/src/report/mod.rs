@@ -212,6 +212,7 @@ pub struct PlanReport {
 
 /// The name of a load model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ModelName {
     /// Each instance starts its next operation when its last one ended.
@@ -222,6 +223,7 @@ pub enum ModelName {
 
 /// A stage of an open run's schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StageReport {
     /// How long it is.
     pub duration_ns: u64,
@@ -231,6 +233,7 @@ pub struct StageReport {
 
 /// How long operations run before the run; one of the two is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WarmupPlan {
     /// How many.
     pub operations: Option<u64>,
@@ -450,6 +453,7 @@ pub struct BucketReport {
 
 /// What one worker process did and used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WorkerReport {
     /// Its process identifier.
     pub process: u32,
@@ -468,6 +472,7 @@ pub struct WorkerReport {
 
 /// How a worker was, from the last entry to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthReport {
     /// When it was looked at, from the run's beginning.
     pub at_ns: u64,
@@ -481,6 +486,7 @@ pub struct HealthReport {
 
 /// What the run says of the machine that it ran on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Generator {
     /// Whether the machine was the limit.
     pub limited: bool,

@@ -100,7 +100,7 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// What decides when operations start.
-fn model(plan: &PlanReport) -> String {
+pub(super) fn model(plan: &PlanReport) -> String {
     let rest = |name: &str, time: String| format!(", {name} {time}");
     match plan.load_model {
         ModelName::Closed => {

@@ -30,7 +30,7 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
         div .charts {
             div .over-time {
                 (throughput(run, palette, &rates, id))
-                @if run.operations.not_ok() > 0 { (failures(run, palette, &rates, id)) }
+                @if run.operations.not_ok() + run.operations.dropped > 0 { (failures(run, palette, &rates, id)) }
             }
             (latency(run, id))
             (percentiles(run, palette, id))
@@ -106,11 +106,19 @@ fn numbers_exact(seconds: &[f64]) -> Value {
 
 fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
     let edges = edges(run);
-    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(most(&rates.failed)), 130.0);
+    let mut plot = Plot::new(
+        Axis::seconds(edges[edges.len() - 1]),
+        Axis::amounts(most(&rates.failed).max(most(&rates.dropped))),
+        130.0,
+    );
     plot.area("failed wash", &edges, &rates.failed);
     let bad = palette.drawn().iter().zip(&rates.results).filter(|(drawn, _)| drawn.is_bad);
     for (drawn, (_, rates)) in bad {
         plot.steps(&drawn.classes(), &edges, &rates.iter().map(|&rate| Some(rate)).collect::<Vec<_>>());
+    }
+    let has_dropped = most(&rates.dropped) > 0.0;
+    if has_dropped {
+        plot.steps("dropped", &edges, &rates.dropped.iter().map(|&rate| Some(rate)).collect::<Vec<_>>());
     }
     let results: Vec<Value> = (palette.drawn().iter().zip(&rates.results))
         .filter(|(drawn, _)| drawn.is_bad)
@@ -123,13 +131,15 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
         id: format!("{id}-failures"),
         chart: "failures",
         title: "Failures",
-        how: "Operations per second that were not ok, on a scale of their own; each line is a result.",
+        how: "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what was due \
+              and never started.",
         says: format!(
             "Failures over time: {} in all, {} per second at most.",
             counted(run.operations.not_ok(), "operation"),
             rate(most(&rates.failed))
         ),
-        data: json!({ "at_s": numbers_exact(&edges), "failed_per_s": numbers(&rates.failed), "results": results }),
+        data: json!({ "at_s": numbers_exact(&edges), "failed_per_s": numbers(&rates.failed), "results": results,
+                      "dropped_per_s": if has_dropped { numbers(&rates.dropped) } else { Value::Null } }),
         svg: plot.svg(),
     };
     figure.markup()

@@ -7,6 +7,7 @@
 mod charts;
 mod compare;
 mod figure;
+mod health;
 mod palette;
 mod plot;
 mod run;
@@ -157,7 +158,7 @@ fn header(report: &Report) -> Markup {
                     @if report.runs.len() == 1 {
                         span { (super::curves::shape(run)) " (processes x threads)" }
                     }
-                    span { (run::model(run)) }
+                    span { (super::text::model(&run.plan)) }
                     span { (report.environment.os) ", " (report.environment.cpus) " processors" }
                 }
             }

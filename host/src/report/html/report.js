@@ -92,9 +92,11 @@
       const lines = results.map(result => line(result.result, css(result.colour), { paths: stepped, width: 1.8, bad: true,
         dash: result.dashed ? [5, 3] : undefined }));
       const some = hidden.size ? [] : [all];
+      const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
       return {
         height: 130, x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount), space: 34 }, range: [0, null],
-        series: [...some, ...lines], columns: [...(hidden.size ? [] : [data.failed_per_s]), ...results.map(r => r.rate)].map(held),
+        series: [...some, ...dropped, ...lines],
+        columns: [...(hidden.size ? [] : [data.failed_per_s]), ...dropped.map(() => data.dropped_per_s), ...results.map(r => r.rate)].map(held),
         show: value => rate(value) + '/s', head: at => seconds(data.at_s[at]),
       };
     },
@@ -161,7 +163,7 @@
         height: 230, xs: data.x, x: data.nines ? nines : time, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(show) },
         log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, null], edges: data.steps, show, key: true, head,
         series: data.lines.map(each => line(each.name, css(each.colour), { paths: data.steps ? stepped : undefined, width: 1.8,
-          dash: each.dashed ? [6, 3] : undefined })),
+          dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps })),
         columns: data.lines.map(each => data.steps ? held(each.y) : each.y),
       };
     },

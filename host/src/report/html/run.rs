@@ -4,9 +4,8 @@ use maud::{Markup, html};
 
 use super::palette::Palette;
 use super::words::Word;
-use super::{charts, tables, words};
+use super::{charts, health, tables, words};
 use crate::metrics::TimeSplit;
-use crate::plan::LoadModel;
 use crate::report::units::{bytes, count, counted, duration, percent, rate};
 use crate::report::{NetworkReport, RunReport, curves};
 
@@ -28,17 +27,12 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
         div .columns {
             section { h3 { "Where the time went" } (time(run)) }
             section { h3 { "Workers" } (tables::workers(run)) }
+            (health::schedule(run))
             @if let Some(of) = &run.network { section { h3 { "Network" } (network(of)) } }
         }
+        (health::charts(run, id))
         (tables::timeline(run, id))
         details #(format!("{id}-plan")) { summary { "What was run" } (tables::plan(run)) }
-    }
-}
-
-/// The load model, for people.
-pub(super) fn model(run: &RunReport) -> &'static str {
-    match run.plan.load_model {
-        LoadModel::Closed => "closed model",
     }
 }
 

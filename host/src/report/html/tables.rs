@@ -172,6 +172,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
         ("Time-out", Some(plan.timeout_ns.map_or_else(|| "none".into(), duration))),
         ("Memory per instance", Some(bytes(plan.max_memory_bytes))),
         ("Operations per instance", plan.recycle.map(count)),
+        ("Load model", Some(crate::report::text::model(plan))),
         ("Start jitter", (plan.start_jitter_ns > 0).then(|| duration(plan.start_jitter_ns))),
         ("Expected results", plan.expect.clone()),
         ("Arguments", list(&plan.args)),

@@ -121,6 +121,11 @@ pub(super) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
         let age = duration(oldest.age_ns);
         words.push((Tone::Warning, html! { (cut) " cut at the end, the oldest at the age of " (age) "." }));
     }
+    if run.generator.limited {
+        let limited = "Generator-limited: the machine that made the load was the limit, not the target.";
+        words.push((Tone::Bad, html! { (limited) }));
+    }
+    words.extend(run.generator.reasons.iter().map(|reason| (Tone::Warning, html! { (name(reason)) "." })));
     if run.folded > 0 {
         let folded = count(run.folded);
         words.push((
