@@ -14,13 +14,13 @@ use crate::support::{gorgon, guest, wait_until};
 fn write_all(folder: &Path, args: &[&str]) -> Value {
     let file = |name: &str| folder.join(name).display().to_string();
     let mut run = gorgon();
-    run.arg("run").arg(guest("results")).args(args).arg("--quiet");
+    run.arg("run").arg(guest("results")).arg("--quiet");
     for (flag, name) in
         [("json", "r.json"), ("html", "r.html"), ("csv", "r.csv"), ("hlog", "r.hlog"), ("junit", "r.xml")]
     {
         run.args([&format!("--{flag}"), &file(name)]);
     }
-    let output = run.output().unwrap();
+    let output = run.args(args).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap()
 }
@@ -76,6 +76,17 @@ fn a_report_rendered_again_is_the_one_that_was_live() {
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert!(read(folder.path()) == read(again.path()), "{name} differs");
     }
+}
+
+#[test]
+fn a_comparison_is_drawn_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    write_all(folder.path(), &["-d", "5s", "--", "3"]);
+    let (json, html) = (folder.path().join("r.json"), folder.path().join("c.html"));
+    let output = gorgon().arg("compare").args([&json, &json]).arg("--html").arg(&html).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = std::fs::read_to_string(html).unwrap();
+    assert_eq!(page.matches("data-chart=\"lines\"").count(), 4);
 }
 
 #[test]

@@ -64,8 +64,8 @@ fn two_reports_are_drawn_over_each_other() {
     let before = report(&[record("checkout.wasm", 60.0, 400.0, 4, &SERVICE)]);
     let after = report(&[record("checkout.wasm", 90.0, 300.0, 4, &SERVICE[..3])]);
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compared.html");
-    let file = std::fs::File::create(&path).unwrap();
-    html::compare(&[("before.json", &before), ("after.json", &after)], &["It got slower.".into()], file).unwrap();
+    let page = html::compare(&[("before.json", &before), ("after.json", &after)], &["It got slower."]);
+    std::fs::write(&path, page).unwrap();
     open(&mut browser, &path);
     let ink = browser.eval(INK);
     assert_eq!(ink.as_array().unwrap().len(), 4);
@@ -108,6 +108,24 @@ fn every_chart_is_drawn_and_nothing_is_fetched() {
         }
         assert_clean(&browser);
     }
+}
+
+#[test]
+fn a_real_open_run_shows_its_schedule() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("open.html");
+    let mut run = crate::support::gorgon();
+    run.arg("run").arg(crate::support::guest("sleeper")).args(["--rate", "200/s", "-d", "3s", "--max-in-flight", "2"]);
+    run.args(["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=40", "--quiet", "--html"]).arg(&path);
+    run.status().unwrap();
+    open(&mut browser, &path);
+    let ink = browser.eval(INK);
+    assert!(ink.as_array().unwrap().iter().all(|colours| colours.as_u64() > Some(4)), "{ink}");
+    let text = browser.eval("document.body.textContent");
+    for said in ["open model, 200/s", "were due and never started", "service: from when it started"] {
+        assert!(text.as_str().unwrap().contains(said), "{said}");
+    }
+    assert_clean(&browser);
 }
 
 #[test]
@@ -217,11 +235,13 @@ fn it_reads_without_javascript_and_on_paper() {
     browser.open_file(&page("shown", &reports::shown()));
     let drawn = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height > 50 && svg.querySelectorAll('path').length > 2 && svg.querySelectorAll('text').length > 4
          && [...svg.querySelectorAll('text')].every(text => text.getBoundingClientRect().height > 4))";
-    assert_eq!(browser.eval(drawn), serde_json::json!([true, true, true, true, true]));
+    // Throughput, failures, latency over time, percentiles, heat; what kept the workers busy, and their memory.
+    let all = serde_json::json!([true, true, true, true, true, true, true]);
+    assert_eq!(browser.eval(drawn), all);
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": false }));
     open(&mut browser, &page("shown", &reports::shown()));
     browser.media("print", "dark");
-    assert_eq!(browser.eval(drawn), serde_json::json!([true, true, true, true, true]), "on paper");
+    assert_eq!(browser.eval(drawn), all, "on paper");
     assert_eq!(browser.eval("getComputedStyle(document.querySelector('.uplot')).display"), "none");
     let paper = browser.call("Page.printToPDF", serde_json::json!({}));
     assert!(paper["data"].as_str().is_some_and(|pdf| pdf.len() > 10_000));

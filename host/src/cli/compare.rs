@@ -10,7 +10,7 @@ use clap::Args;
 use super::Exit;
 use super::output::ignore_closed;
 use crate::report::compare::{self, Comparison, Input, Scruples};
-use crate::report::json;
+use crate::report::{html, json};
 
 /// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
 ///
@@ -47,6 +47,10 @@ pub(super) struct Compare {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
+    /// Write a page that draws the reports over each other
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
     /// Draw chance from this seed; the same one draws the same intervals
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -59,6 +63,10 @@ impl Compare {
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
         self.write(&comparison)?;
+        if let Some(path) = &self.html {
+            let page = page(&comparison, [&a].into_iter().chain(&others));
+            fs::write(path, page).with_context(|| format!("cannot write the comparison to `{}`", path.display()))?;
+        }
         Ok(match comparison.fail_if_slower {
             Some(slower) if slower.held => Exit::Failed,
             _ => Exit::Done,
@@ -79,6 +87,14 @@ impl Compare {
             None => Ok(()),
         }
     }
+}
+
+/// The comparison's words above its reports, drawn over each other.
+fn page<'a>(comparison: &Comparison, inputs: impl Iterator<Item = &'a Input>) -> String {
+    let reports: Vec<_> =
+        inputs.flat_map(|input| &input.reports).map(|(file, report)| (file.as_str(), report)).collect();
+    let words = comparison.pairs.iter().flat_map(|pair| [&pair.sentence].into_iter().chain(&pair.notes));
+    html::compare(&reports, &words.map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The reports in `files`: one, or several joined by commas.

@@ -1,7 +1,5 @@
 //! Reports drawn over each other: run by run, in the order of their files.
 
-use std::io::{self, Write};
-
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -15,9 +13,9 @@ use crate::report::{BucketReport, Report, RunReport, Summary};
 /// The looks of the reports that are compared; more than these are told apart by their names alone.
 const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
 
-/// Writes a page that overlays reports, each with its name. What is to be said of their difference, such as whether it is
+/// A page that overlays reports, each with its name. What is to be said of their difference, such as whether it is
 /// more than chance, stands above it.
-pub fn compare(reports: &[(&str, &Report)], words: &[String], mut to: impl Write) -> io::Result<()> {
+pub fn compare(reports: &[(&str, &Report)], words: &[&str]) -> String {
     let runs = reports.iter().map(|(_, report)| report.runs.len()).min().unwrap_or(0);
     let title = reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
     let body = html! {
@@ -31,8 +29,7 @@ pub fn compare(reports: &[(&str, &Report)], words: &[String], mut to: impl Write
             footer { "gorgon " (env!("CARGO_PKG_VERSION")) " · charts by uPlot (MIT)" }
         }
     };
-    to.write_all(document(&title, &body, "'none'").into_string().as_bytes())?;
-    to.flush()
+    document(&title, &body, "'none'").into_string()
 }
 
 type Compared<'a> = (&'a str, &'a RunReport);

@@ -32,6 +32,7 @@ pub struct Expression {
 
 /// What came of an expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// The expression, as it was written.
     pub expression: String,
