@@ -86,6 +86,10 @@ struct JudgeFlags {
     /// worst(p99, 10s)>1s for the worst 10 s; failed is every operation that was not ok
     #[arg(long, value_name = "EXPR")]
     fail_if: Vec<Expression>,
+
+    /// Stop as soon as this holds, and exit with 10; figures count from 100 operations on
+    #[arg(long, value_name = "EXPR")]
+    abort_if: Vec<Expression>,
 }
 
 impl Run {
@@ -122,6 +126,7 @@ impl PlanFlags {
             source: source.clone(),
             plan,
             fail_if: self.judge.fail_if.clone(),
+            abort_if: self.judge.abort_if.clone(),
         };
         Ok(self.plans()?.into_iter().map(turn).collect())
     }

@@ -11,13 +11,13 @@ use crossbeam::channel::{Receiver, Sender, bounded, select};
 use super::flags::Source;
 use super::output::{FileFlags, Outputs};
 use super::report::report;
-use super::snapshots::Snapshots;
+use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
 use crate::controller::{self, RunEvent};
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::{Progress, Show};
-use crate::report::verdict::Expression;
+use crate::report::verdict::{Expression, Verdict};
 use crate::report::{Environment, Report, RunRecord, SuiteReport};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
@@ -58,6 +58,8 @@ pub(super) struct Turn {
     pub(super) plan: RunPlan,
     /// What fails it.
     pub(super) fail_if: Vec<Expression>,
+    /// What stops it.
+    pub(super) abort_if: Vec<Expression>,
 }
 
 /// Runs that are reported together.
@@ -96,10 +98,23 @@ impl Session {
         let outputs = Outputs::open(&flags.files, flags.quiet)?;
         check()?;
         let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
-        let board = flags.board(stop)?;
+        let board = flags.board(stop.clone())?;
         let caption = self.caption();
-        let snapshots = Snapshots::start(outputs.replaceable(), flags.snapshot, board.clone(), move |records| {
-            caption.put_on(report(Environment::here(), records))
+        let watch = Watch { abort_if: self.turns.iter().map(|turn| turn.abort_if.clone()).collect(), stop };
+        let (broke, broken) = bounded(1);
+        let wanted = Wanted {
+            files: outputs.replaceable(),
+            interval: flags.snapshot,
+            board: board.clone(),
+            judged: watch.abort_if.iter().any(|expressions| !expressions.is_empty()).then_some(JUDGED),
+        };
+        let snapshots = Snapshots::start(wanted, move |records| {
+            let report = caption.put_on(report(Environment::here(), records));
+            if let Some(verdict) = watch.broken(&report) {
+                // The first one is the one that stopped it.
+                let _ = broke.try_send(verdict);
+            }
+            report
         });
         let mut snapshots = match snapshots {
             Ok(snapshots) => snapshots,
@@ -121,7 +136,9 @@ impl Session {
             Err(error) => Some(error),
         };
         // What was run before is reported all the same.
-        let report = self.judged(&records);
+        let mut report = self.judged(&records);
+        let aborted = broken.try_recv().ok();
+        report.verdicts.extend(aborted.clone());
         // Viewers first: who reads stdout may be slow.
         board.iter().for_each(|board| board.end(&report));
         let written = outputs.write(&report);
@@ -135,7 +152,7 @@ impl Session {
         }
         written?;
         Ok(match &report {
-            report if report.partial => Exit::Stopped,
+            report if report.partial && aborted.is_none() => Exit::Stopped,
             report if report.is_incomplete() => Exit::Incomplete,
             report if report.verdicts.iter().any(|verdict| verdict.held) => Exit::Failed,
             _ => Exit::Done,
@@ -195,6 +212,28 @@ impl Session {
 
     fn caption(&self) -> Caption {
         Caption { suite: self.suite.clone(), names: self.turns.iter().map(|turn| turn.name.clone()).collect() }
+    }
+}
+
+/// How often a run that goes on is judged.
+const JUDGED: Duration = Duration::from_secs(1);
+
+/// What stops a run that goes on.
+struct Watch {
+    /// By its place among the runs.
+    abort_if: Vec<Vec<Expression>>,
+    stop: Sender<()>,
+}
+
+impl Watch {
+    /// Stops the run that is under way where an expression holds, and says which.
+    fn broken(&self, report: &Report) -> Option<Verdict> {
+        let place = report.runs.len().checked_sub(1)?;
+        let mut judged = self.abort_if.get(place)?.iter().map(|of| of.judge_early(place, &report.runs[place]));
+        let broken = judged.find(|verdict| verdict.held)?;
+        // A run that has ended needs no stop.
+        let _ = self.stop.send(());
+        Some(broken)
     }
 }
 

@@ -31,19 +31,31 @@ pub(super) struct Snapshots {
     board: Option<Board>,
     /// None where no file is kept up to date.
     period: Option<Duration>,
+    /// None where nobody judges the run while it goes on.
+    judged: Option<Duration>,
     due: Instant,
     viewed: Instant,
 }
 
+/// Who wants to know of a run that goes on.
+pub(super) struct Wanted {
+    /// Files that can be replaced.
+    pub(super) files: Vec<Output>,
+    /// How old they may be; none where they are written at the end alone.
+    pub(super) interval: Option<Duration>,
+    /// Where viewers look; kept up to date while somebody does.
+    pub(super) board: Option<Board>,
+    /// How often a report is made to be judged, and nothing else.
+    pub(super) judged: Option<Duration>,
+}
+
 impl Snapshots {
-    /// Keeps `files` up to date, so that they are never older than `interval`, and `board` while somebody looks at it.
-    /// `make` makes their reports.
+    /// Keeps up to date what is wanted; `make` makes the reports.
     pub(super) fn start(
-        files: Vec<Output>,
-        interval: Option<Duration>,
-        board: Option<Board>,
+        wanted: Wanted,
         make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
     ) -> anyhow::Result<Self> {
+        let Wanted { files, interval, board, judged } = wanted;
         if let Some(interval) = interval {
             ensure!(
                 !files.is_empty(),
@@ -70,21 +82,23 @@ impl Snapshots {
         let now = Instant::now();
         // Twice as often as promised: a report takes time to be made and written, and it is as old as its beginning.
         let period = interval.map(|interval| interval / 2);
-        Ok(Self { records: Some(records), maker: Some(maker), is_idle, board, period, due: now, viewed: now })
+        let (records, maker) = (Some(records), Some(maker));
+        Ok(Self { records, maker, is_idle, board, period, judged, due: now, viewed: now })
     }
 
     /// Takes a snapshot where one is due and the last one is made.
     pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
         let now = Instant::now();
         let for_files = self.period.is_some() && now >= self.due;
-        let for_viewers = now >= self.viewed && self.board.as_ref().is_some_and(Board::is_looked_at);
+        let is_looked_at = self.judged.is_some() || self.board.as_ref().is_some_and(Board::is_looked_at);
+        let for_viewers = now >= self.viewed && is_looked_at;
         let Some(maker) = self.records.as_ref().filter(|_| for_files || for_viewers) else { return };
         // One at a time: where the disk is slow, the next one is taken later.
         if self.is_idle.swap(false, Ordering::Acquire) {
             // There is room: it is idle.
             let _ = maker.try_send(records());
             self.due = now + self.period.unwrap_or_default();
-            self.viewed = now + VIEWED;
+            self.viewed = now + self.judged.unwrap_or(VIEWED);
         }
     }
 }
