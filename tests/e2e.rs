@@ -10,6 +10,7 @@ mod debug;
 mod embedded;
 mod exact;
 mod faults;
+mod find;
 mod hooks;
 mod input;
 mod limits;

@@ -1,0 +1,68 @@
+//! `gorgon find`, on servers whose limit is known.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{gorgon, guest};
+
+/// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is asked.
+fn limited(k: usize, service: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let free = Arc::new((Mutex::new(k), Condvar::new()));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let free = free.clone();
+            std::thread::spawn(move || serve(stream, &free, service));
+        }
+    });
+    format!("http://{address}/")
+}
+
+fn serve(mut stream: TcpStream, free: &(Mutex<usize>, Condvar), service: Duration) {
+    let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
+    while let Some(Ok(line)) = lines.next() {
+        if line.is_empty() {
+            let mut places = free.1.wait_while(free.0.lock().expect("no panic"), |free| *free == 0).expect("no panic");
+            *places -= 1;
+            drop(places);
+            std::thread::sleep(service);
+            *free.0.lock().expect("no panic") += 1;
+            free.1.notify_one();
+            if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_limit_of_a_semaphore_is_found() {
+    // Four at a time, 20 ms each: 200 a second, less what it takes to wake a thread.
+    let url = limited(4, Duration::from_millis(20));
+    let mut find = gorgon();
+    find.arg("find").arg(guest("http")).args(["--slo", "p99<150ms", "--slo", "failed<0.1%", "-c", "40"]);
+    find.args(["--from", "50/s", "--probe", "2s", "--allow", "all", "--json", "-", "--env"]).arg(format!("URL={url}"));
+    let output = find.output().expect("gorgon starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
+    // Probes of two seconds on a machine that does other things besides: near it, and never beyond what is possible by
+    // more than a queue of 150 ms allows.
+    assert!((140.0..=220.0).contains(&rate), "{rate}: {stderr}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_promise_that_no_rate_keeps_is_said() {
+    let mut find = gorgon();
+    find.arg("find").arg(guest("hello")).args(["--slo", "max<1ns", "--from", "1/s", "--probe", "1s"]);
+    let output = find.output().expect("gorgon starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(10), "{text}");
+    assert!(text.contains("no rate keeps the promise"), "{text}");
+}
