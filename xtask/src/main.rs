@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use xtask::languages::{self, Language};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo     build the examples and gorgon, and run a task over several shapes
   guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
+  guests --lang python|js|ts|c|go|zig
+           install that language's toolchain where it is missing, and build its examples
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
@@ -27,8 +30,12 @@ fn task_packages() -> impl Iterator<Item = &'static str> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let command = std::env::args().nth(1);
-    match command.as_deref() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if let ["guests", "--lang", language] = arguments[..] {
+        return examples(Language::named(language)?);
+    }
+    match arguments.first().copied() {
         Some("demo") => demo(),
         Some("guests") => guests(),
         Some("test") => test(),
@@ -42,6 +49,27 @@ fn main() -> anyhow::Result<()> {
 fn guests() -> anyhow::Result<()> {
     install_target()?;
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
+}
+
+/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs.
+fn examples(language: Language) -> anyhow::Result<()> {
+    let tools = language.install()?;
+    run(cargo().args(["build", "-p", "gorgon", "--bin", "gorgon"]))?;
+    let gorgon = target()?.join("debug/gorgon");
+    let built = target()?.join("languages").join(language.name());
+    let examples = root().join("examples").join(language.name());
+    for example in std::fs::read_dir(&examples)? {
+        let example = example?;
+        let project = built.join(example.file_name());
+        std::fs::create_dir_all(&project)?;
+        run(Command::new("cp").args(["-RL", "."]).arg(&project).current_dir(example.path()))?;
+        tools.set_up(&project)?;
+        let readme = std::fs::read_to_string(project.join("README.md"))?;
+        let commands = languages::Commands::of(&readme)?;
+        run(&mut tools.shell(&project, &gorgon, commands.build)?)?;
+        println!("{}", project.join("task.wasm").display());
+    }
+    Ok(())
 }
 
 /// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.

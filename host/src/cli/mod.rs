@@ -1,9 +1,11 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
+mod component;
 mod demo;
 mod flags;
 mod http;
 mod inspect;
+mod new;
 mod output;
 mod report;
 mod run;
@@ -30,6 +32,8 @@ enum Command {
     Run(Box<run::Run>),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
+    New(new::New),
+    Component(component::Component),
     Http(Box<http::Http>),
     Demo(Box<demo::Demo>),
     Completions(shell::Completions),
@@ -106,6 +110,8 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::New(new) => new.run(),
+            Command::Component(component) => component.run(),
             Command::Http(http) => http.run(),
             Command::Demo(demo) => demo.run(),
             Command::Completions(completions) => completions.run(),
