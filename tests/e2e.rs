@@ -10,6 +10,7 @@ mod exact;
 mod faults;
 mod hooks;
 mod input;
+mod languages;
 mod limits;
 mod misbehave;
 mod network;
