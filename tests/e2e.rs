@@ -5,6 +5,7 @@
 
 mod cli;
 mod debug;
+mod docs;
 mod embedded;
 mod exact;
 mod faults;

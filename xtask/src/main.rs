@@ -2,12 +2,13 @@
 
 mod bench;
 mod bench_http;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
-use xtask::languages::{self, Language};
+use xtask::languages::{Commands, Language};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -16,6 +17,8 @@ usage: cargo xtask COMMAND
   guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
   guests --lang python|js|ts|c|go|zig
            install that language's toolchain where it is missing, and build its examples
+  languages [GORGON]
+           measure the same task in every language, and print a table; with this gorgon, or one built in release
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
@@ -33,11 +36,14 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     if let ["guests", "--lang", language] = arguments[..] {
-        return examples(Language::named(language)?);
+        let built = examples(Language::named(language)?)?;
+        built.iter().for_each(|task| println!("{}", task.display()));
+        return Ok(());
     }
     match arguments.first().copied() {
         Some("demo") => demo(),
         Some("guests") => guests(),
+        Some("languages") => languages(arguments.get(1).map(PathBuf::from)),
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-http") => bench_http::run_all(),
@@ -51,13 +57,15 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
 }
 
-/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs.
-fn examples(language: Language) -> anyhow::Result<()> {
+/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where the
+/// tasks are.
+fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
     let tools = language.install()?;
     run(cargo().args(["build", "-p", "gorgon", "--bin", "gorgon"]))?;
     let gorgon = target()?.join("debug/gorgon");
     let built = target()?.join("languages").join(language.name());
     let examples = root().join("examples").join(language.name());
+    let mut tasks = Vec::new();
     for example in std::fs::read_dir(&examples)? {
         let example = example?;
         let project = built.join(example.file_name());
@@ -65,11 +73,30 @@ fn examples(language: Language) -> anyhow::Result<()> {
         run(Command::new("cp").args(["-RL", "."]).arg(&project).current_dir(example.path()))?;
         tools.set_up(&project)?;
         let readme = std::fs::read_to_string(project.join("README.md"))?;
-        let commands = languages::Commands::of(&readme)?;
+        let commands = Commands::of(&readme)?;
         run(&mut tools.shell(&project, &gorgon, commands.build)?)?;
-        println!("{}", project.join("task.wasm").display());
+        tasks.push(project.join("task.wasm"));
     }
-    Ok(())
+    tasks.sort();
+    Ok(tasks)
+}
+
+/// What the same task costs in every language.
+fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
+    guests()?;
+    let gorgon = match gorgon {
+        Some(gorgon) => gorgon,
+        None => {
+            run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
+            target()?.join("release/gorgon")
+        }
+    };
+    let mut tasks = vec![("rust", target()?.join(TARGET).join("release/hash.wasm"))];
+    for language in Language::ALL {
+        // The first example of each is the one that only computes.
+        tasks.extend(examples(language)?.into_iter().next().map(|task| (language.name(), task)));
+    }
+    table::print(&gorgon, &tasks)
 }
 
 /// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.
