@@ -11,9 +11,9 @@ use super::Exit;
 use super::output::ignore_closed;
 use crate::component::{TASK_WIT, WASI_WIT};
 
-/// Start a task project: an operation, its unit test, what builds it, and a README of the commands that matter
+/// Start a task project: an operation, its unit test, and what builds it
 ///
-/// The operation hashes and returns SUCCESS or FAIL; with --http it is a flow of three requests against the server of
+/// Its README has the three commands that matter. The operation hashes and returns SUCCESS or FAIL; with --http it is a flow of three requests against the server of
 /// `gorgon demo --serve`. Put yours in its place.
 #[derive(Debug, Args)]
 #[command(after_help = "\
