@@ -11,6 +11,7 @@
 
 pub mod calls;
 pub mod cli;
+pub mod component;
 pub mod plan;
 
 pub mod fault;

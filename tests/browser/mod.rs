@@ -251,7 +251,7 @@ fn it_reads_without_javascript_and_on_paper() {
 #[test]
 fn pictures_of_the_documentation() {
     let Some(mut browser) = Chromium::start() else { return };
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/images");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/images");
     let path = page("shown", &reports::shown());
     for (name, scheme, width, height) in [
         ("report-light", "light", 1280, 1_560),

@@ -3,17 +3,23 @@
 mod bench;
 mod bench_http;
 mod compare_check;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use xtask::languages::{Commands, Language};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo     build the examples and gorgon, and run a task over several shapes
   guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
+  guests --lang python|js|ts|c|go|zig
+           install that language's toolchain where it is missing, and build its examples
+  languages [GORGON]
+           measure the same task in every language, and print a table; with this gorgon, or one built in release
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
@@ -33,10 +39,17 @@ fn task_packages() -> impl Iterator<Item = &'static str> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let command = std::env::args().nth(1);
-    match command.as_deref() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    if let ["guests", "--lang", language] = arguments[..] {
+        let built = examples(Language::named(language)?)?;
+        built.iter().for_each(|task| println!("{}", task.display()));
+        return Ok(());
+    }
+    match arguments.first().copied() {
         Some("demo") => demo(),
         Some("guests") => guests(),
+        Some("languages") => languages(arguments.get(1).map(PathBuf::from)),
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
@@ -50,6 +63,48 @@ fn main() -> anyhow::Result<()> {
 fn guests() -> anyhow::Result<()> {
     install_target()?;
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
+}
+
+/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where the
+/// tasks are.
+fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
+    let tools = language.install()?;
+    run(cargo().args(["build", "-p", "gorgon", "--bin", "gorgon"]))?;
+    let gorgon = target()?.join("debug/gorgon");
+    let built = target()?.join("languages").join(language.name());
+    let examples = root().join("examples").join(language.name());
+    let mut tasks = Vec::new();
+    for example in std::fs::read_dir(&examples)? {
+        let example = example?;
+        let project = built.join(example.file_name());
+        std::fs::create_dir_all(&project)?;
+        run(Command::new("cp").args(["-RL", "."]).arg(&project).current_dir(example.path()))?;
+        tools.set_up(&project)?;
+        let readme = std::fs::read_to_string(project.join("README.md"))?;
+        let commands = Commands::of(&readme)?;
+        run(&mut tools.shell(&project, &gorgon, commands.build)?)?;
+        tasks.push(project.join("task.wasm"));
+    }
+    tasks.sort();
+    Ok(tasks)
+}
+
+/// What the same task costs in every language.
+fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
+    guests()?;
+    let gorgon = match gorgon {
+        Some(gorgon) => gorgon,
+        None => {
+            run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
+            target()?.join("release/gorgon")
+        }
+    };
+    let mut tasks = vec![("rust", target()?.join(TARGET).join("release/hash.wasm"))];
+    for language in Language::ALL {
+        // The first example of each is the one that only computes.
+        tasks.extend(examples(language)?.into_iter().next().map(|task| (language.name(), task)));
+    }
+    table::print(&gorgon, &tasks)
 }
 
 /// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.

@@ -1,12 +1,14 @@
 //! The command line: flags in, plans out. The only room that knows flags; one file per command.
 
 mod compare;
+mod component;
 mod demo;
 mod find;
 mod flags;
 mod http;
 mod inspect;
 mod load;
+mod new;
 mod output;
 mod render;
 mod report;
@@ -37,6 +39,8 @@ enum Command {
     Run(Box<run::Run>),
     Test(Box<test::Test>),
     Inspect(inspect::Inspect),
+    New(new::New),
+    Component(component::Component),
     Http(Box<http::Http>),
     Find(Box<find::Find>),
     Demo(Box<demo::Demo>),
@@ -120,6 +124,8 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Test(test) => test.run(),
             Command::Inspect(inspect) => inspect.run(),
+            Command::New(new) => new.run(),
+            Command::Component(component) => component.run(),
             Command::Http(http) => http.run(),
             Command::Find(find) => find.run(),
             Command::Demo(demo) => demo.run(),

@@ -81,7 +81,7 @@ impl Compiler {
         if !cached {
             compiling(wasm.len() as u64);
             let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
-            let code = self.engine.precompile_component(wasm).map_err(|error| unusable(describe(&error)))?;
+            let code = self.engine.precompile_component(wasm).map_err(|error| unusable(why(&error)))?;
             self.store(&machine_code, &code)
                 .map_err(|error| unusable(format!("it cannot be kept as `{}`: {error}", machine_code.display())))?;
         }
@@ -137,6 +137,18 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
     // user could replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own
     // header.
     unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
+}
+
+/// Why a component does not compile; with a remedy where it wants what is left out here.
+fn why(error: &wasmtime::Error) -> String {
+    let text = describe(error);
+    match text.contains("component model async") {
+        false => text,
+        // Built into wasmtime it costs every task, even switched off: docs/src/languages.md has the figures.
+        true => "it needs component-model-async, which gorgon leaves out because it slows every other task: build it \
+                 for WASI 0.2 without async functions (with jco, without `--backend qjs`)"
+            .into(),
+    }
 }
 
 /// Reads a component's file, and says what else it is where it is none.
@@ -216,6 +228,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(read(directory.path()).unwrap_err().to_string().contains("is a directory"));
         assert!(read(&directory.path().join("none.wasm")).unwrap_err().to_string().contains("cannot read the task"));
+    }
+
+    #[test]
+    fn a_component_of_another_kind_of_async_is_told_what_to_do() {
+        let wasm = wat::parse_str("(component (core func (canon task.cancel)))").unwrap();
+        let engine = super::super::engine(super::super::Purpose::Multiply).unwrap();
+        let compiled = Compiler::new(&engine).unwrap().compile_bytes(Path::new("task.wasm"), &wasm, |_| {});
+        let error = compiled.unwrap_err().to_string();
+        assert!(error.contains("component-model-async") && error.contains("without `--backend qjs`"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,3 @@
+module my-task
+
+go 1.24

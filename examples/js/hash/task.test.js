@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+
+import { digest, operation } from './task.js';
+
+test('every fifth operation fails', async () => {
+  const results = await Promise.all([0n, 1n, 2n, 3n, 4n, 9n].map(operation));
+  assert.deepEqual(results, ['SUCCESS', 'SUCCESS', 'SUCCESS', 'SUCCESS', 'FAIL', 'FAIL']);
+});
+
+test('updates hash what they spell together', async () => {
+  const hasher = createHash('sha512');
+  for (let i = 0; i < 4000; i++) hasher.update('TEXT 7');
+  assert.deepEqual(Buffer.from(await digest(7n)), hasher.digest());
+});

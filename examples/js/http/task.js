@@ -1,0 +1,32 @@
+// A flow: create an object, read it by the id that came back, delete it.
+
+import { Span, fail } from 'gorgon:task/current@0.1.0';
+
+const BASE = 'http://127.0.0.1:8080';
+
+export async function operation(n) {
+  const name = `object ${n}`;
+
+  const created = await send('/objects', 'POST', '/objects', { body: JSON.stringify({ name }) });
+  if (!created.ok) {
+    fail(`POST /objects answered ${created.status}`);
+    return String(created.status);
+  }
+  const path = `/objects/${(await created.json()).id}`;
+
+  const read = await (await send(path, 'GET', '/objects/{id}')).json();
+  if (read.name !== name) fail(`another object was read: ${JSON.stringify(read)}`);
+
+  await send(path, 'DELETE', '/objects/{id}');
+  return 'done';
+}
+
+// A request, timed as a span that is named for all requests of its kind.
+async function send(path, method, kind, more = {}) {
+  const span = Span.start(`${method} ${kind}`);
+  try {
+    return await fetch(BASE + path, { method, ...more });
+  } finally {
+    span.end();
+  }
+}

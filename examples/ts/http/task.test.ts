@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { register } from 'node:module';
+import { beforeEach, test } from 'node:test';
+
+import { failures } from './current.js';
+
+// Outside of a component Gorgon's interface is the module beside this one.
+const current = new URL('./current.js', import.meta.url).href;
+const resolve = `export const resolve = (name, context, next) =>
+  name.startsWith('gorgon:task/current') ? { url: '${current}', shortCircuit: true } : next(name, context);`;
+register(`data:text/javascript,${encodeURIComponent(resolve)}`);
+const { operation } = await import('./task.js');
+
+// A server that keeps one object, of this name whatever it was created by.
+function serve(name: string): string[] {
+  const requests: string[] = [];
+  globalThis.fetch = async (url, init) => {
+    requests.push(`${init?.method} ${new URL(String(url)).pathname}`);
+    return Response.json({ id: 7, name });
+  };
+  return requests;
+}
+
+beforeEach(() => failures.splice(0));
+
+test('a flow deletes what it created', async () => {
+  const requests = serve('object 3');
+  assert.equal(await operation(3n), 'done');
+  assert.deepEqual(requests, ['POST /objects', 'GET /objects/7', 'DELETE /objects/7']);
+  assert.deepEqual(failures, []);
+});
+
+test('another object fails the operation', async () => {
+  serve('another');
+  await operation(3n);
+  assert.equal(failures.length, 1);
+});

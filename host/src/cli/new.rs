@@ -1,0 +1,220 @@
+//! `gorgon new`: a task project that builds, from the examples that are inside of the binary.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::output::ignore_closed;
+use crate::component::{TASK_WIT, WASI_WIT};
+
+/// Start a task project: an operation, its unit test, and what builds it
+///
+/// Its README has the three commands that matter. The operation hashes and returns SUCCESS or FAIL; with --http it is a flow of three requests against the server of
+/// `gorgon demo --serve`. Put yours in its place.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gorgon new shop --lang rust --http
+  gorgon new parse --lang python
+  gorgon new parse --lang ts && cat parse/README.md")]
+pub(super) struct New {
+    /// The project's name, and the folder that is made
+    name: Name,
+
+    /// Its language
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Language,
+
+    /// A flow of HTTP requests
+    #[arg(long)]
+    http: bool,
+
+    /// For Rust: the folder of `gorgon-guest`, rather than the published one
+    #[arg(long, value_name = "DIR")]
+    sdk: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Language {
+    Rust,
+    Python,
+    Js,
+    Ts,
+    C,
+    Go,
+}
+
+/// A name that every language takes for a package: words of letters and digits, with hyphens between.
+#[derive(Clone, Debug)]
+struct Name(String);
+
+/// What the projects in `templates/` are called.
+const TEMPLATE: &str = "my-task";
+
+/// Where the SDK lies if this binary was built in a checkout that is still there; as a published package it has no such
+/// neighbour.
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
+
+/// Names that Rust does not take for a crate, as far as [`Name`] lets them pass.
+const RUST_KEYWORDS: [&str; 48] = [
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
+    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "test", "trait",
+    "true", "try", "type", "unsafe", "use", "where", "while",
+];
+
+/// Files of a folder of `templates/`, by their names.
+macro_rules! files {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../templates/", $folder, "/", $name)))),*]
+    };
+}
+
+type Files = &'static [(&'static str, &'static str)];
+
+impl Language {
+    /// The files of a project that only computes, and of one that sends requests; none where there is no such one.
+    fn files(self, http: bool) -> Option<Files> {
+        Some(match (self, http) {
+            (Self::Rust, false) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Rust, true) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Python, false) => {
+                files!("python/hash": ".gitignore" "README.md" "task.py" "test_task.py" "wit/world.wit")
+            }
+            (Self::Python, true) => {
+                files!("python/http": ".gitignore" "README.md" "http_client.py" "task.py" "test_task.py" "wit/world.wit")
+            }
+            (Self::Js, false) => {
+                files!("js/hash": ".gitignore" "README.md" "package.json" "task.js" "task.test.js" "wit/world.wit")
+            }
+            (Self::Js, true) => files!(
+                "js/http": ".gitignore" "README.md" "current.js" "package.json" "task.js" "task.test.js" "wit/world.wit"
+            ),
+            (Self::Ts, false) => files!(
+                "ts/hash": ".gitignore" "README.md" "package.json" "task.test.ts" "task.ts" "tsconfig.json" "wit/world.wit"
+            ),
+            (Self::Ts, true) => files!(
+                "ts/http": ".gitignore" "README.md" "current.ts" "package.json" "task.test.ts" "task.ts"
+                "tsconfig.json" "wit/world.wit"
+            ),
+            (Self::C, false) => {
+                files!("c/hash": ".gitignore" "Makefile" "README.md" "gorgon.h" "sha512.h" "task.c" "test_task.c")
+            }
+            (Self::Go, false) => files!(
+                "go/hash": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go" "task.go"
+                "task_test.go"
+            ),
+            (Self::C | Self::Go, true) => return None,
+        })
+    }
+
+    /// The interfaces that its tools read, or that its authors may want to.
+    fn wit(self, http: bool) -> Vec<(PathBuf, &'static str)> {
+        let folder = match self {
+            Self::Rust | Self::C | Self::Go => "wit",
+            Self::Python | Self::Js | Self::Ts => "wit/deps",
+        };
+        // Only componentize-py wants to be told what WASI is.
+        let wasi = if http && self == Self::Python { &WASI_WIT[..] } else { &[] };
+        [("task.wit", TASK_WIT)].iter().chain(wasi).map(|(name, text)| (Path::new(folder).join(name), *text)).collect()
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_word = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
+        match text.split('-').all(is_word) {
+            true => Ok(Self(text.to_owned())),
+            false => {
+                Err("a name is words of lowercase letters and digits, with hyphens between, such as my-task".into())
+            }
+        }
+    }
+}
+
+impl New {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let Self { name: Name(name), lang, http, sdk } = self;
+        let Some(files) = lang.files(http) else {
+            return Ok(Exit::wrong_usage("--http is there for rust, python, js and ts; start without it"));
+        };
+        if sdk.is_some() && lang != Language::Rust {
+            return Ok(Exit::wrong_usage("--sdk is for --lang rust; the other languages need none"));
+        }
+        if lang == Language::Rust && RUST_KEYWORDS.contains(&name.as_str()) {
+            return Ok(Exit::wrong_usage(format!("Rust takes no crate called `{name}`: choose another name")));
+        }
+        let dependency = dependency(sdk.as_deref())?;
+        let folder = Path::new(&name);
+        fs::create_dir(folder)
+            .with_context(|| format!("cannot make the folder `{name}`; choose another name, or remove it"))?;
+
+        let mut readme = String::new();
+        for (file, text) in files {
+            let text = text.replace(TEMPLATE, &name).replace(&crate_name(TEMPLATE), &crate_name(&name));
+            let (file, text) = match *file {
+                "Cargo.toml.in" => ("Cargo.toml", text.replace("SDK", &dependency)),
+                "lib.rs" => ("src/lib.rs", text),
+                file => (file, text),
+            };
+            write(&folder.join(file), &text)?;
+            if file == "README.md" {
+                readme = text;
+            }
+        }
+        for (file, text) in lang.wit(http) {
+            write(&folder.join(file), text)?;
+        }
+        let next =
+            format!("made `{name}`; what comes next stands in its README.md:\n\n  cd {name}\n{}", commands(&readme));
+        ignore_closed(io::stdout().lock().write_all(next.as_bytes()))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// How a Rust project finds the SDK: published, or in a folder.
+fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
+    let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
+    let folder = match sdk {
+        None => Path::new(CHECKOUT),
+        Some(folder) => {
+            let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+            ensure!(
+                manifest.contains("name = \"gorgon-guest\""),
+                "`{}` has no gorgon-guest; name the folder `guest-sdk` of a checkout of Gorgon",
+                folder.display()
+            );
+            folder
+        }
+    };
+    // A path in TOML: Rust's quotes are its quotes, but for what no path here has.
+    let path = folder.canonicalize().map(|folder| format!("{version}, path = {:?}", folder.display().to_string()));
+    Ok(path.unwrap_or(version))
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(file, text))
+        .with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+/// A package's name as Rust and file names have it.
+fn crate_name(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// The lines of a README's blocks of commands, indented.
+fn commands(readme: &str) -> String {
+    let blocks = readme.split("```\n").skip(1).step_by(2);
+    blocks.flat_map(str::lines).map(|line| format!("  {line}\n")).collect()
+}

@@ -1,0 +1,1 @@
+../../../../examples/hash/src/lib.rs

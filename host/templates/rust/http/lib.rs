@@ -1,0 +1,1 @@
+../../../../examples/flow/src/lib.rs

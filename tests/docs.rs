@@ -1,0 +1,176 @@
+//! The documentation: what it says to type works, and its reference is that of this gorgon.
+//!
+//! A page is followed as a reader would: the block after `<!-- file: NAME -->` is written to that file, the block after
+//! `<!-- run -->` is run, all in one shell, and the one after `<!-- set-up -->` is what the test has its own way for. The
+//! server of `gorgon demo --serve` is there. Reference pages are written anew by
+//! `GORGON_BLESS=1 cargo test -p gorgon --test e2e docs`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use gorgon::demo::Server;
+use xtask::languages::{Language, Tools};
+
+use crate::support::gorgon;
+
+const GORGON: &str = env!("CARGO_BIN_EXE_gorgon");
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// A page's marked blocks, as a script.
+fn script(page: &str, set_up: &str) -> String {
+    let mut script = String::from("set -e\n");
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(mark) = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->")) else { continue };
+        let fence = lines.next().unwrap();
+        assert!(fence.starts_with("```"), "no block after {line}");
+        let block: Vec<_> = lines.by_ref().take_while(|line| !line.starts_with("```")).collect();
+        let block = block.join("\n");
+        match mark.split_once(": ") {
+            Some(("file", name)) => {
+                let folder = Path::new(name).parent().unwrap().display().to_string();
+                let folder = if folder.is_empty() { ".".into() } else { folder };
+                writeln!(script, "mkdir -p {folder}; cat > {name} <<'END OF FILE'\n{block}\nEND OF FILE").unwrap();
+            }
+            None if mark == "run" => writeln!(script, "{block}").unwrap(),
+            None if mark == "set-up" => writeln!(script, "{set_up}").unwrap(),
+            _ => panic!("what is {line}?"),
+        }
+    }
+    script
+}
+
+/// Follows a page in an empty folder.
+fn follow(page: &str, tools: Option<&Tools>) {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::listen(0).unwrap();
+    let address = server.address().unwrap().to_string();
+    std::thread::spawn(move || server.serve());
+    let set_up: String = tools.iter().flat_map(|tools| tools.links()).collect();
+    let script = script(&text, &set_up).replace("127.0.0.1:8080", &address);
+    assert!(script.lines().count() > 1, "{page} has nothing to follow");
+    let mut shell = match tools {
+        Some(tools) => tools.shell(folder.path(), Path::new(GORGON), &script).unwrap(),
+        None => {
+            let mut shell = Command::new("bash");
+            let path = format!("{}:{}", Path::new(GORGON).parent().unwrap().display(), std::env::var("PATH").unwrap());
+            // Dependencies are compiled once; the page says `target`.
+            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+            let script = script.replace(" target/", &format!(" {}/", target.display()));
+            shell.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).env("CARGO_TARGET_DIR", target);
+            shell
+        }
+    };
+    let output = shell.output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{page}: {}{}", said(&output.stdout), said(&output.stderr));
+}
+
+#[test]
+fn the_tutorial_of_rust_works() {
+    follow("docs/src/tutorial/rust.md", None);
+}
+
+#[test]
+fn the_tutorial_of_python_works() {
+    follow("docs/src/tutorial/python.md", Some(&Language::Python.install().unwrap()));
+}
+
+#[test]
+fn the_tutorial_of_javascript_works() {
+    follow("docs/src/tutorial/javascript.md", Some(&Language::Js.install().unwrap()));
+}
+
+#[test]
+fn the_tutorial_of_c_works() {
+    follow("docs/src/tutorial/c.md", Some(&Language::C.install().unwrap()));
+}
+
+#[test]
+fn the_tutorial_of_go_works() {
+    follow("docs/src/tutorial/go.md", Some(&Language::Go.install().unwrap()));
+}
+
+#[test]
+fn what_other_pages_say_to_type_works() {
+    for page in ["docs/src/ci.md", "README.md"] {
+        follow(page, None);
+    }
+}
+
+/// `text` is what the page says; or, told to bless, what it says from now on.
+fn assert_page(page: &str, text: &str) {
+    let page = root().join("docs/src/reference").join(page);
+    if std::env::var_os("GORGON_BLESS").is_some() {
+        std::fs::write(&page, text).unwrap();
+    }
+    let said = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(said == text, "{} is out of date: GORGON_BLESS=1 cargo test -p gorgon --test e2e docs", page.display());
+}
+
+fn help(command: &[&str]) -> String {
+    let output = gorgon().args(command).arg("--help").env("COLUMNS", "100").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_reference_of_the_command_line_is_what_it_says_of_itself() {
+    let overview = help(&[]);
+    let mut page = format!(
+        "# The command line\n\n<!-- Written by a test from `--help`; see tests/docs.rs. -->\n\n```text\n{}\n```\n",
+        overview.trim_end()
+    );
+    let commands = overview.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let is_command = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+    for line in commands.take_while(|line| !line.is_empty()).filter(is_command) {
+        let command = line.split_whitespace().next().unwrap();
+        let text = help(&[command]);
+        // Lines end without blanks here, as an editor would leave them.
+        let text: Vec<_> = text.trim_end().lines().map(str::trim_end).collect();
+        writeln!(page, "\n## gorgon {command}\n\n```text\n{}\n```", text.join("\n")).unwrap();
+    }
+    assert_page("commands.md", &page);
+}
+
+#[test]
+fn the_reference_of_the_interface_is_the_interface() {
+    let wit = std::fs::read_to_string(root().join("wit/task.wit")).unwrap();
+    let page = format!(
+        "# The interface of tasks\n\n<!-- Written by a test from wit/task.wit; see tests/docs.rs. -->\n\nGorgon runs \
+         any component with a root export `operation` (another name by `--operation-name`) of type\n`func(u64) -> \
+         string` or `func(u64) -> result<string, string>`. It finds the optional imports and exports by looking at\nthe \
+         component, and demands none. WASI 0.2 is always linked; what it can reach is what was\n[granted](../grants.md)\
+         .\n\n```wit\n{}\n```\n",
+        wit.trim_end()
+    );
+    assert_page("task.md", &page);
+}
+
+/// Every page is in the summary, and every link between pages leads to one.
+#[test]
+fn the_book_hangs_together() {
+    let source = root().join("docs/src");
+    let mut pages = Vec::new();
+    for folder in ["", "tutorial", "reference"] {
+        for entry in std::fs::read_dir(source.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            pages.extend(path.extension().is_some_and(|extension| extension == "md").then_some(path));
+        }
+    }
+    let summary = std::fs::read_to_string(source.join("SUMMARY.md")).unwrap();
+    for page in &pages {
+        let name = page.strip_prefix(&source).unwrap().display().to_string();
+        assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
+        let text = std::fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            let leads = link.starts_with("http") || page.parent().unwrap().join(file).exists();
+            assert!(leads, "{name} links to {link}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Projects of `gorgon new`, in every language: as the examples are, built and run by the commands of their READMEs,
+//! with the results of the Rust examples.
+//!
+//! The toolchains are installed where they are missing, which takes some minutes and the package registries.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gorgon::demo::Server;
+use tempfile::TempDir;
+use xtask::languages::{self, Commands, Language, Tools};
+
+use crate::support::{Ran, gorgon, guest, ran, run};
+
+const GORGON: &str = env!("CARGO_BIN_EXE_gorgon");
+
+/// A project of `gorgon new`, in a folder of its own.
+struct Project {
+    folder: TempDir,
+    name: &'static str,
+}
+
+impl Project {
+    fn new(name: &'static str, args: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let output = new(folder.path(), name, args);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        Self { folder, name }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(self.name)
+    }
+
+    /// Every file of it, by its path.
+    fn files(&self) -> BTreeMap<PathBuf, String> {
+        files(&self.path())
+    }
+
+    /// Replaces `from` in every file.
+    fn replace(&self, from: &str, to: &str) {
+        for (file, text) in self.files() {
+            std::fs::write(self.path().join(file), text.replace(from, to)).unwrap();
+        }
+    }
+
+    /// Tests, builds, shows and multiplies the task by the three commands of the README; what the last one has left.
+    fn run(&self, tools: Option<&Tools>, env: &[(&str, &str)]) -> Ran {
+        let readme = std::fs::read_to_string(self.path().join("README.md")).unwrap();
+        let commands = Commands::of(&readme).unwrap();
+        if let Some(tools) = tools {
+            tools.set_up(&self.path()).unwrap();
+        }
+        let shell = |line: &str| {
+            let mut shell = match tools {
+                Some(tools) => tools.shell(&self.path(), Path::new(GORGON), line).unwrap(),
+                None => rust(&self.path(), line),
+            };
+            for (key, value) in gorgon().get_envs().filter_map(|(key, value)| Some((key, value?))) {
+                // The caches of other tools are where they always are.
+                if key != "XDG_CACHE_HOME" || line.starts_with("gorgon") {
+                    shell.env(key, value);
+                }
+            }
+            shell.envs(env.iter().copied()).output().unwrap()
+        };
+        succeeded(commands.test, &shell(commands.test));
+        succeeded(commands.build, &shell(commands.build));
+        // `gorgon run TASK -n 1000 …` shows what it does to one operation as well.
+        let words: Vec<_> = commands.run.split(' ').collect();
+        let (task, grants) = (words[2], words.iter().position(|word| *word == "--allow"));
+        let grants = grants.map(|at| words[at..].join(" ")).unwrap_or_default();
+        let shown = succeeded("gorgon test", &shell(&format!("gorgon test {task} -n 5 {grants}")));
+        assert!(shown.contains("5 operations: 5 ok, 0 not"), "{shown}");
+        ran(shell(&format!("{} --json -", commands.run)))
+    }
+}
+
+/// `gorgon new` in `folder`.
+fn new(folder: &Path, name: &str, args: &[&str]) -> Output {
+    gorgon().args(["new", name]).args(args).current_dir(folder).output().unwrap()
+}
+
+/// A shell for a Rust project: what it builds is kept, so that its dependencies are compiled once.
+fn rust(project: &Path, line: &str) -> Command {
+    let mut shell = Command::new("bash");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}", Path::new(GORGON).parent().unwrap().display());
+    // The README says `target`.
+    let line = line.replace(" target/", &format!(" {}/", target.display()));
+    shell.args(["-ec", &line]).current_dir(project).env("CARGO_TARGET_DIR", target).env("PATH", path);
+    shell
+}
+
+fn succeeded(what: &str, output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for path in std::fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => {
+                    let name = path.strip_prefix(folder).unwrap().to_owned();
+                    files.insert(name, std::fs::read_to_string(path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+/// What the Rust example says to as many operations in the same shape.
+fn as_in_rust() -> Vec<(String, String, u64)> {
+    run(&guest("hash"), &["-n", "1000", "-p", "2", "-t", "2"]).results()
+}
+
+fn hashes(language: Language) {
+    let project = Project::new("shop-seven", &["--lang", language.name()]);
+    let ran = project.run(Some(&language.install().unwrap()), &[]);
+    assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
+    assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_000));
+}
+
+fn flows(language: &str, tools: Option<&Tools>) {
+    let project = Project::new("shop-eight", &["--lang", language, "--http"]);
+    let server = Server::listen(0).unwrap();
+    let address = server.address().unwrap().to_string();
+    std::thread::spawn(move || server.serve());
+    project.replace("127.0.0.1:8080", &address);
+    let ran = project.run(tools, &[]);
+    assert_eq!(ran.adds_up().results(), [("done".into(), "ok".into(), 1_000)], "{}", ran.stderr);
+    assert_eq!(ran.figure("/network/requests"), 3_000);
+    let spans = ran.report["runs"][0]["results"][0]["spans"].as_array().unwrap();
+    let names: Vec<_> = spans.iter().map(|span| (span["name"].as_str().unwrap(), span["count"].as_u64())).collect();
+    let expected = ["POST /objects", "GET /objects/{id}", "DELETE /objects/{id}"];
+    assert_eq!(names, expected.map(|name| (name, Some(1_000))));
+}
+
+#[test]
+fn python_hashes_as_rust_does() {
+    hashes(Language::Python);
+}
+
+#[test]
+fn javascript_hashes_as_rust_does() {
+    hashes(Language::Js);
+}
+
+#[test]
+fn typescript_hashes_as_rust_does() {
+    hashes(Language::Ts);
+}
+
+#[test]
+fn c_hashes_as_rust_does() {
+    hashes(Language::C);
+}
+
+#[test]
+fn go_hashes_as_rust_does() {
+    hashes(Language::Go);
+}
+
+#[test]
+fn python_sends_requests() {
+    flows("python", Some(&Language::Python.install().unwrap()));
+}
+
+#[test]
+fn javascript_sends_requests() {
+    flows("js", Some(&Language::Js.install().unwrap()));
+}
+
+#[test]
+fn typescript_sends_requests() {
+    flows("ts", Some(&Language::Ts.install().unwrap()));
+}
+
+#[test]
+fn rust_hashes_and_sends_requests() {
+    let project = Project::new("shop-seven", &["--lang", "rust"]);
+    let ran = project.run(None, &[]);
+    assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
+    flows("rust", None);
+}
+
+/// The SDK is taken from the checkout that built this gorgon. Published, it comes by its version alone: here a patch
+/// stands in for the registry.
+#[test]
+fn a_rust_project_builds_with_a_published_sdk() {
+    let project = Project::new("shop-seven", &["--lang", "rust"]);
+    let manifest = project.files()[Path::new("Cargo.toml")].clone();
+    let (before, after) = manifest.split_once(", path = \"").unwrap();
+    let (sdk, after) = after.split_once('"').unwrap();
+    std::fs::write(project.path().join("Cargo.toml"), format!("{before}{after}")).unwrap();
+    let patch = format!("patch.crates-io.gorgon-guest.path='{sdk}'");
+    let build = format!("cargo build --release --target wasm32-wasip2 --config \"{patch}\"");
+    succeeded("cargo", &rust(&project.path(), &build).output().unwrap());
+}
+
+#[test]
+fn zig_hashes_as_rust_does() {
+    let tools = Language::Zig.install().unwrap();
+    let folder = copy("zig/hash");
+    let shell = |line: &str| tools.shell(folder.path(), Path::new(GORGON), line).unwrap().output().unwrap();
+    succeeded("the unit test", &shell("make test"));
+    succeeded("the build", &shell("make"));
+    let ran = run(&folder.path().join("task.wasm"), &["-n", "1000", "-p", "2", "-t", "2"]);
+    assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
+}
+
+/// A copy of an example, to be built or run in.
+fn copy(example: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files(&examples().join(example)) {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn pytest_calls_what_gorgon_multiplies() {
+    let (tools, folder) = (languages::pytest().unwrap(), copy("reuse/pytest"));
+    let mut pytest = tools.shell(folder.path(), Path::new(GORGON), "pytest -q -p no:cacheprovider").unwrap();
+    let said = succeeded("pytest", &pytest.env("TASK", guest("hash")).output().unwrap());
+    assert!(said.contains("11 passed"), "{said}");
+}
+
+#[test]
+fn node_calls_what_gorgon_multiplies() {
+    let (tools, folder) = (Language::Js.install().unwrap(), copy("reuse/node"));
+    tools.set_up(folder.path()).unwrap();
+    let mut node = tools.shell(folder.path(), Path::new(GORGON), "npm test").unwrap();
+    let said = succeeded("npm test", &node.env("TASK", guest("hash")).output().unwrap());
+    assert!(said.contains("# pass 10") || said.contains("pass 10"), "{said}");
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+#[test]
+fn new_projects_are_the_examples() {
+    for language in ["python", "js", "ts", "c", "go"] {
+        for example in std::fs::read_dir(examples().join(language)).unwrap() {
+            let example = example.unwrap().path();
+            let mut args = vec!["--lang", language];
+            args.extend(example.ends_with("http").then_some("--http"));
+            let project = Project::new("my-task", &args);
+            assert_eq!(project.files(), files(&example), "{}", example.display());
+        }
+    }
+}
+
+#[test]
+fn a_new_project_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |name: &str, args: &[&str]| {
+        let output = new(folder.path(), name, args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        (output.status.code(), stderr)
+    };
+    std::fs::create_dir(folder.path().join("taken")).unwrap();
+    for (name, args, code, wanted) in [
+        ("taken", &["--lang", "js"][..], 1, "cannot make the folder `taken`"),
+        ("My Task", &["--lang", "js"], 2, "such as my-task"),
+        ("../up", &["--lang", "js"], 2, "such as my-task"),
+        ("7up", &["--lang", "js"], 2, "such as my-task"),
+        ("loop", &["--lang", "rust"], 2, "Rust takes no crate called `loop`"),
+        ("shop", &["--lang", "c", "--http"], 2, "--http is there for rust, python, js and ts"),
+        ("shop", &["--lang", "go", "--sdk", "."], 2, "--sdk is for --lang rust"),
+        ("shop", &["--lang", "rust", "--sdk", "taken"], 1, "`taken` has no gorgon-guest"),
+        ("shop", &["--lang", "cobol"], 2, "possible values: rust, python, js, ts, c, go"),
+        ("shop", &[], 2, "--lang <LANGUAGE>"),
+    ] {
+        let (found, stderr) = refused(name, args);
+        assert!(found == Some(code) && stderr.contains(wanted), "{name}: {found:?} {stderr}");
+        assert!(!folder.path().join("shop").exists());
+    }
+}
+
+#[test]
+fn what_no_component_can_be_made_of_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.wasm");
+    for (bytes, wanted) in [
+        (&b"int main"[..], "is not a core WebAssembly module"),
+        (b"", "is not a core WebAssembly module"),
+        (b"\0asm\x01\0\0\0\xff", "is not a core WebAssembly module"),
+        (b"\0asm\x0d\0\x01\0", "is a component already"),
+        (b"\0asm\x01\0\0\0", "exports no `operation`, but nothing"),
+        (
+            &wat::parse_str("(module (memory (export \"memory\") 1) (func (export \"operation\")))").unwrap(),
+            "does not fit",
+        ),
+        (
+            &wat::parse_str(
+                "(module (import \"a:b/c\" \"d\" (func)) (memory (export \"memory\") 1)
+                 (func (export \"operation\") (param i64) (result i32) i32.const 0))",
+            )
+            .unwrap(),
+            "a:b",
+        ),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let output = gorgon().arg("component").arg(&file).arg("-o").arg(folder.path().join("x")).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && stderr.contains(wanted), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_module_brings_its_hooks_and_may_be_fallible() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, task) = (folder.path().join("core.wasm"), folder.path().join("task.wasm"));
+    // `err("no")` at 16: a discriminant, then where the text lies and how long it is.
+    let module = r#"(module
+        (memory (export "memory") 1)
+        (data (i32.const 8) "no")
+        (data (i32.const 16) "\01\00\00\00\08\00\00\00\02\00\00\00")
+        (func (export "operation") (param i64) (result i32) i32.const 16)
+        (func (export "setup") (result i32) i32.const 64))"#;
+    std::fs::write(&core, wat::parse_str(module).unwrap()).unwrap();
+    let output = gorgon().arg("component").arg(&core).arg("--fallible").arg("-o").arg(&task).output().unwrap();
+    succeeded("gorgon component", &output);
+    let inspection = gorgon().arg("inspect").arg(&task).output().unwrap();
+    assert!(succeeded("gorgon inspect", &inspection).contains("hooks       setup"));
+    assert_eq!(run(&task, &["-n", "3"]).results(), [("no".into(), "failed".into(), 3)]);
+}

@@ -1,0 +1,3 @@
+//! What a fresh machine needs, for `cargo xtask` and for the tests alike.
+
+pub mod languages;
