@@ -3,6 +3,7 @@
 mod bench;
 mod bench_http;
 mod compare_check;
+mod stall;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
+  stall    freeze a target for four seconds, and hold what gorgon and other tools report against arithmetic
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
@@ -53,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
+        Some("stall") => stall::run_all(),
         Some("bench-http") => bench_http::run_all(),
         Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),

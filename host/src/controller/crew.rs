@@ -122,9 +122,9 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let elapsed = self.books.elapsed();
         let extent = self.books.plan.extent;
-        // The last slot of a schedule may well lie before its end; where a process did not come to it, it has died.
-        let is_closed = self.books.plan.load_model.open().is_none();
-        let is_early = is_closed && extent.duration().is_none_or(|duration| elapsed < duration);
+        let is_open = self.books.plan.load_model.open().is_some();
+        // The last slot of a schedule may well lie before its end.
+        let is_early = extent.duration().is_none_or(|duration| !is_open && elapsed < duration);
         let never_started = self.books.shares.sum(Ledger::unleased);
         if never_started > 0 && is_early && self.stop.is_none() {
             let message = match (extent.operations(), extent.duration()) {

@@ -338,7 +338,7 @@ impl Worker {
             }
         }
         if let Source::Schedule(schedule) = &stint.source {
-            schedule.close();
+            schedule.close(clock.elapsed_ns());
         }
         stint.tell(&mut delta);
         send_delta(&mut delta)?;

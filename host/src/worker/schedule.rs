@@ -145,13 +145,13 @@ impl Schedule {
         std::mem::take(&mut self.lock().told)
     }
 
-    /// The last instance is gone: slots that were due and are still there count as dropped.
-    pub(super) fn close(&self) {
+    /// The last instance is gone: slots that were due by `now_ns` and are still there count as dropped.
+    pub(super) fn close(&self, now_ns: u64) {
         let state = &mut *self.lock();
         while let Some(slot) = state.waiting.pop_front() {
             state.drop(slot);
         }
-        while state.peek().is_some() {
+        while state.peek().is_some_and(|slot| slot.due_ns <= now_ns) {
             state.slots.next().into_iter().for_each(|slot| state.drop(slot));
         }
     }
@@ -249,7 +249,7 @@ mod tests {
         assert!(schedule.take(5 * MS, 5 * MS).is_none() && schedule.is_over() != schedule.peek_any());
         // It was due at 1 ms, before the stop, and was never started.
         schedule.put_back(&waiting_for);
-        schedule.close();
+        schedule.close(u64::MAX);
         let told = schedule.tell();
         assert_eq!(told.dropped, vec![1..5; 1]);
         assert_eq!(told.metrics.scheduled.dropped, 4);
