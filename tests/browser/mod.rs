@@ -45,6 +45,8 @@ fn draw_all(browser: &mut Chromium) {
         browser.wait_for(&format!("{figure}.dataset.drawn"));
     }
     browser.eval("scrollTo(0, 0)");
+    // Those that take the room that is left know it a frame later.
+    browser.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))");
 }
 
 /// Nothing was complained of, and nothing was asked for but the page.

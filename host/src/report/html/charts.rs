@@ -131,8 +131,13 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
         id: format!("{id}-failures"),
         chart: "failures",
         title: "Failures",
-        how: "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what was due \
-              and never started.",
+        how: match has_dropped {
+            false => "Operations per second that were not ok, on a scale of their own; each line is a result.",
+            true => {
+                "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what \
+                 was due and never started."
+            }
+        },
         says: format!(
             "Failures over time: {} in all, {} per second at most.",
             counted(run.operations.not_ok(), "operation"),
