@@ -101,7 +101,11 @@ impl Bench {
         let report = self.gorgon("http", &closed, || server.freeze())?.0;
         let slow = report["timeline"]["buckets"].as_array().context("no buckets")?.iter();
         let slow = slow.filter(|bucket| seconds(bucket, "/latency_ns/max") > 3.0).count();
-        print_row("gorgon, closed model, 10 in flight, for contrast", &figures(&report), &format!("{slow} slow bucket"));
+        print_row(
+            "gorgon, closed model, 10 in flight, for contrast",
+            &figures(&report),
+            &format!("{slow} slow bucket"),
+        );
         Ok(())
     }
 
@@ -134,7 +138,8 @@ impl Bench {
         let freeze = server.freeze()?;
         let output = child.wait_with_output()?;
         // What it would have seen at this rate, had it timed from when requests were due.
-        let expected = distribution(RATE * SECONDS as f64, Some((freeze.from - begun, freeze.to - begun)), 5_000.0, 0.0);
+        let expected =
+            distribution(RATE * SECONDS as f64, Some((freeze.from - begun, freeze.to - begun)), 5_000.0, 0.0);
         let figures = read(&String::from_utf8_lossy(&output.stdout));
         print_row(name, &figures, &error_of(&figures, &expected));
         Ok(())
@@ -174,7 +179,8 @@ impl Server {
         let says = process.stderr.take().context("it has no stderr")?;
         let mut line = String::new();
         BufReader::new(says).read_line(&mut line)?;
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).context("the server names no URL")?;
+        let url =
+            line.split_whitespace().find(|word| word.starts_with("http://")).context("the server names no URL")?;
         Ok(Self { url: format!("{}/", url.trim_end_matches('/')), process })
     }
 
@@ -296,7 +302,8 @@ fn wrk_figures(text: &str) -> Vec<Option<f64>> {
     let of = |percent: &str| {
         let line = text.lines().find(|line| line.trim().starts_with(percent))?;
         let time = line.split_whitespace().nth(1)?;
-        let (unit, scale) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)].into_iter().find(|(unit, _)| time.ends_with(unit))?;
+        let (unit, scale) =
+            [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)].into_iter().find(|(unit, _)| time.ends_with(unit))?;
         time.strip_suffix(unit)?.parse::<f64>().ok().map(|figure| figure * scale)
     };
     vec![of("50%"), of("90%"), None, of("99%"), None]
