@@ -24,7 +24,8 @@ usage: cargo xtask COMMAND
   test     everything that is checked: formatting, lints, docs, tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
-  stall    freeze a target for four seconds, and hold what gorgon and other tools report against arithmetic
+  stall [GORGON]
+           freeze a target for four seconds, and hold what gorgon and other tools report against arithmetic
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
@@ -55,7 +56,7 @@ fn main() -> anyhow::Result<()> {
         Some("test") => test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
-        Some("stall") => stall::run_all(),
+        Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
         Some("bench-http") => bench_http::run_all(),
         Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),

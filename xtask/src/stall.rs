@@ -43,11 +43,18 @@ struct Freeze {
     to: f64,
 }
 
-pub(crate) fn run_all() -> anyhow::Result<()> {
+/// With this gorgon, or one built in release.
+pub(crate) fn run_all(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     guests()?;
-    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
     let target = target()?;
-    let bench = Bench { gorgon: target.join("release/gorgon"), guests: target.join(TARGET).join("release") };
+    let gorgon = match gorgon {
+        Some(gorgon) => gorgon,
+        None => {
+            run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
+            target.join("release/gorgon")
+        }
+    };
+    let bench = Bench { gorgon, guests: target.join(TARGET).join("release") };
     println!("{RATE} operations per second for {SECONDS} s; the target freezes for {FREEZE_FOR:?} in the middle\n");
     println!("{:<44} {:>9} {:>9} {:>9} {:>9} {:>9}   worst error", "", "p50", "p90", "p95", "p99", "p99.9");
     for in_flight in ["2000", "10", "1"] {

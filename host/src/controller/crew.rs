@@ -13,7 +13,7 @@ use crate::capability::resolve::{self, Addresses};
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::Slots;
-use crate::plan::RunPlan;
+use crate::plan::{LoadModel, RunPlan};
 use crate::report::{Warmup, WorkerRecord};
 use crate::task::Compiled;
 use crate::transport::{Event, Worker, describe};
@@ -122,9 +122,12 @@ impl<'a, 'o> Run<'a, 'o> {
         }
         let elapsed = self.books.elapsed();
         let extent = self.books.plan.extent;
-        let is_open = self.books.plan.load_model.open().is_some();
-        // The last slot of a schedule may well lie before its end.
-        let is_early = extent.duration().is_none_or(|duration| !is_open && elapsed < duration);
+        // The last slot of a schedule may well lie before its end, and a pause may reach beyond it.
+        let idle = match &self.books.plan.load_model {
+            LoadModel::Closed(closed) => closed.pause.most,
+            LoadModel::Open(_) => Duration::MAX,
+        };
+        let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
         let never_started = self.books.shares.sum(Ledger::unleased);
         if never_started > 0 && is_early && self.stop.is_none() {
             let message = match (extent.operations(), extent.duration()) {
