@@ -10,11 +10,11 @@ use std::fmt::Display;
 #[macro_export]
 macro_rules! __export {
     (operation plain $f:ident) => {
-        $crate::__export!(task, operation(n: u64) -> ::std::string::String { $crate::export::text($f(n)) });
+        $crate::__export!(kept::task, operation(n: u64) -> ::std::string::String { $crate::export::text($f(n)) });
     };
     (operation fallible $f:ident) => {
         $crate::__export!(
-            fallible_task,
+            kept::fallible_task,
             operation(n: u64) -> $crate::export::Fallible<::std::string::String> { $crate::export::fallible($f(n)) }
         );
     };
@@ -54,17 +54,17 @@ macro_rules! __export {
             }
         );
     };
-    ($world:ident, $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
+    ($($world:ident)::+, $name:ident($($argument:ident: $type:ty)?) -> $result:ty $body:block) => {
         const _: () = {
             // A type, and not a bare function, so that no name of the task is hidden from `$body`.
             enum Exports {}
 
             #[cfg(target_family = "wasm")]
-            impl $crate::bindings::$world::Guest for Exports {
+            impl $crate::bindings::$($world)::+::Guest for Exports {
                 fn $name($($argument: $type)?) -> $result $body
             }
             #[cfg(target_family = "wasm")]
-            $crate::bindings::$world::export!(Exports with_types_in $crate::bindings::$world);
+            $crate::bindings::$($world)::+::export!(Exports with_types_in $crate::bindings::$($world)::+);
 
             #[cfg(not(target_family = "wasm"))]
             impl Exports {

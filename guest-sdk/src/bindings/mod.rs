@@ -1,7 +1,7 @@
 //! The bindings of each world of `gorgon:task`, as wit-bindgen generated them from the repository's `wit` folder.
 //!
 //! Generated ahead and checked in, because generating them is most of a task's first build; `tests/bindings.rs`
-//! regenerates and compares them. One module per world, so that a task exports and imports only what it uses. All the
+//! regenerates and compares them; only how an operation is exported is written by hand (`kept.rs`). One module per world, so that a task exports and imports only what it uses. All the
 //! `unsafe` of this crate is here.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, reason = "generated code")]
@@ -10,6 +10,7 @@
 pub mod fallible_task;
 #[rustfmt::skip]
 pub mod host;
+pub mod kept;
 #[rustfmt::skip]
 pub mod task;
 #[rustfmt::skip]
