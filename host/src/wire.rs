@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::resolve::Addresses;
 use crate::fault::Fault;
-use crate::metrics::{Cut, Health, Metrics};
+use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::plan::RunPlan;
 
 /// Changes whenever a frame changes.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// No frame of ours comes near this; one that does is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
@@ -94,6 +94,8 @@ pub enum Message {
     Refused(String),
     /// What `prepare` or `cleanup` returned.
     HookReturned(String),
+    /// What they wanted to reach and were not granted.
+    HookRefused(NetworkCounts),
     /// All its threads wait for the start.
     Ready {
         /// The longest instantiation.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::{TARGET, cargo, guests, run, target};
+use crate::{TARGET, cargo, guests, root, run, target};
 
 const ROUNDS: usize = 5;
 
@@ -46,8 +46,13 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
         Contender::new("gorgon -t 10", gorgon(&["-t", "10"])),
         Contender::new("gorgon -t 1 -c 1000", gorgon(&["-t", "1", "-c", "1000"])),
         Contender::new("oha -c 10", words(&format!("oha --no-tui -z {SECONDS}s -c 10 {url}"))),
+        Contender::new("oha -c 1000", words(&format!("oha --no-tui -z {SECONDS}s -c 1000 {url}"))),
         Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {url}"))),
     ];
+    let locustfile = root().join("xtask/src/locustfile.py");
+    let mut locust = words(&format!("locust --headless --only-summary -u 10 -r 10 -t {SECONDS}s -H {url} -f"));
+    locust.push(locustfile.display().to_string());
+    contenders.push(Contender::new("locust's FastHttpUser, 10 users", locust));
     contenders.retain(|contender| {
         let is_there = contender.command[0].contains('/') || on_path(&contender.command[0]);
         if !is_there {

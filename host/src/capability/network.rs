@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -36,7 +37,8 @@ pub struct Network {
 impl Network {
     /// A network of `policy`, where names have `addresses` from the start.
     pub fn new(policy: Policy, http: HttpPlan, addresses: Addresses) -> Arc<Self> {
-        Arc::new(Self { policy, http, resolver: Resolver::new(addresses), tls: OnceLock::new() })
+        let resolver = Resolver::new(addresses, http.dns_ttl_ns.map(Duration::from_nanos));
+        Arc::new(Self { policy, http, resolver, tls: OnceLock::new() })
     }
 
     /// Whether `wanted` may be reached; a refusal is counted.
@@ -60,13 +62,13 @@ impl Network {
             _ => return self.policy.is_all(),
         };
         let (ip, port) = (address.ip(), address.port());
-        // A name that could not be resolved at the start may be by now.
+        // A name that could not be resolved at the start may be by now; one that still cannot stands for nothing.
+        let mut addresses = Addresses::new();
         for name in self.policy.names_at(protocol, port) {
-            if self.resolver.known(name).is_empty() {
-                let _ = self.resolver.resolve(name).await;
-            }
+            addresses.insert(name.to_owned(), self.resolver.resolve(name).await.unwrap_or_default());
         }
-        let permitted = self.policy.permits_address(protocol, ip, port, |name| self.resolver.known(name));
+        let addresses_of = |name: &str| addresses.get(name).cloned().unwrap_or_default();
+        let permitted = self.policy.permits_address(protocol, ip, port, addresses_of);
         if !permitted {
             refuse(Destination { protocol, host: Host::Address(ip.to_canonical()), port }.to_string());
         }

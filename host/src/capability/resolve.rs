@@ -1,8 +1,10 @@
-//! Names and their addresses: each asked for once, so that a run talks to one place from its start to its end.
+//! Names and their addresses: each asked for once, so that a run talks to one place from its start to its end, unless its
+//! user wants it to follow them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Addresses by name, in lower case and without a trailing dot.
 pub type Addresses = HashMap<String, Vec<IpAddr>>;
@@ -21,33 +23,53 @@ pub fn ask<'a>(names: impl Iterator<Item = &'a str>) -> Addresses {
 /// The names of one process: what the run began with, and what was asked for since.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    known: Mutex<Addresses>,
+    known: Mutex<HashMap<String, Known>>,
+    /// How long an answer is good; `None` is for the whole run.
+    ttl: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Known {
+    addresses: Vec<IpAddr>,
+    since: Instant,
 }
 
 impl Resolver {
-    /// A resolver that knows `addresses`.
-    pub fn new(addresses: Addresses) -> Self {
-        Self { known: Mutex::new(addresses) }
-    }
-
-    /// The addresses of `name`, where it was asked for before.
-    pub fn known(&self, name: &str) -> Vec<IpAddr> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+    /// A resolver that knows `addresses`, and asks again after `ttl`.
+    pub fn new(addresses: Addresses, ttl: Option<Duration>) -> Self {
+        let since = Instant::now();
+        let known = addresses.into_iter().map(|(name, addresses)| (name, Known { addresses, since }));
+        Self { known: Mutex::new(known.collect()), ttl }
     }
 
     /// The addresses of `name`; at least one.
     pub async fn resolve(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
-        let known = self.known(name);
-        if !known.is_empty() {
-            return Ok(known);
+        let begin = Instant::now();
+        if let Some(known) = self.known().get(name).filter(|known| self.is_good(known, begin)) {
+            return Ok(known.addresses.clone());
         }
-        let asked = distinct(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()));
-        if asked.is_empty() {
+        let addresses = distinct(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()));
+        if addresses.is_empty() {
             return Err(std::io::ErrorKind::NotFound.into());
         }
         // Where two asked at once, the first answer stays.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(known.entry(name.to_owned()).or_insert(asked).clone())
+        let mut known = self.known();
+        match known.get(name).filter(|known| self.is_good(known, begin)) {
+            Some(known) => Ok(known.addresses.clone()),
+            None => {
+                known.insert(name.to_owned(), Known { addresses: addresses.clone(), since: Instant::now() });
+                Ok(addresses)
+            }
+        }
+    }
+
+    /// Whether what is known still held at `now`.
+    fn is_good(&self, known: &Known, now: Instant) -> bool {
+        self.ttl.is_none_or(|ttl| now.saturating_duration_since(known.since) < ttl)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,4 +81,24 @@ fn distinct(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
         }
     }
     distinct
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a resolver says of `localhost` that has heard elsewhere that it is 192.0.2.1.
+    async fn said(ttl: Option<Duration>) -> Vec<IpAddr> {
+        let told = Addresses::from([("localhost".into(), vec![[192, 0, 2, 1].into()])]);
+        Resolver::new(told, ttl).resolve("localhost").await.unwrap()
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_name_is_asked_for_again_when_its_time_is_over() {
+        let told: IpAddr = [192, 0, 2, 1].into();
+        assert_eq!(said(None).await, [told]);
+        assert_eq!(said(Some(Duration::MAX)).await, [told]);
+        let asked = said(Some(Duration::ZERO)).await;
+        assert!(asked.iter().all(IpAddr::is_loopback) && !asked.is_empty(), "{asked:?}");
+    }
 }

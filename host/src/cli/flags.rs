@@ -86,6 +86,10 @@ struct NetworkFlags {
     /// Speak HTTP/2, also without TLS; by default TLS negotiates it
     #[arg(long)]
     http2: bool,
+
+    /// Look a name up again for a connection that is opened this long after; 0 for each [default: once per run]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    dns_ttl: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -118,7 +122,7 @@ impl TaskFlags {
     }
 
     pub(super) fn http(&self) -> HttpPlan {
-        let NetworkFlags { ca_cert, insecure, no_keepalive, http2, .. } = &self.network;
+        let NetworkFlags { allow: _, ca_cert, insecure, no_keepalive, http2, dns_ttl } = &self.network;
         HttpPlan {
             trust: match ca_cert {
                 _ if *insecure => Trust::Anyone,
@@ -127,6 +131,7 @@ impl TaskFlags {
             },
             keep_alive: if *no_keepalive { KeepAlive::PerRequest } else { KeepAlive::Kept },
             version: if *http2 { HttpVersion::Http2 } else { HttpVersion::Negotiated },
+            dns_ttl_ns: dns_ttl.map(|ttl| ttl.as_nanos().try_into().unwrap_or(u64::MAX)),
         }
     }
 

@@ -252,7 +252,7 @@ impl<'a, 'o> Run<'a, 'o> {
                 self.ledger_of(id).into_iter().for_each(|ledger| ledger.give_back(id));
                 self.dismiss(id, usage);
             }
-            Message::HookReturned(_) => {}
+            Message::HookReturned(_) | Message::HookRefused(_) => {}
         }
         Ok(())
     }

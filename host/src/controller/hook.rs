@@ -6,16 +6,18 @@ use crossbeam::channel::{Receiver, select, unbounded};
 
 use super::{Observer, RunError, RunEvent};
 use crate::capability::resolve;
+use crate::metrics::NetworkCounts;
 use crate::plan::RunPlan;
 use crate::task::Compiled;
 use crate::transport::{Event, Worker, describe};
 use crate::wire::{Command, Message, WorkerPlan};
 
-/// Calls the hook that `command` names; what it returned.
+/// Calls the hook that `command` names; what it returned. What it was refused is added to `network`.
 pub(super) fn call(
     compiled: &Compiled,
     plan: &RunPlan,
     command: Command,
+    network: &mut NetworkCounts,
     stops: &Receiver<()>,
     observe: &mut Observer<'_>,
 ) -> Result<String, RunError> {
@@ -43,6 +45,7 @@ pub(super) fn call(
                 worker.end()?;
                 return Ok(returned);
             }
+            Ok((_, Event::Message(Message::HookRefused(refused)))) => *network += &refused,
             Ok((_, Event::Message(Message::Refused(reason)))) => return Err(RunError::Refused(reason)),
             Ok((_, Event::Message(Message::Output(bytes)))) => observe(RunEvent::Output(&bytes)),
             Ok((_, Event::Message(_))) => {}

@@ -95,7 +95,7 @@ pub fn run(
     let startup = Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() };
     let mut books = Books::open(facts, plan, startup);
     let prepared = match task.has(Hook::Prepare) {
-        true => match hook::call(compiled, plan, Command::Prepare, stops, observe) {
+        true => match hook::call(compiled, plan, Command::Prepare, &mut books.metrics.network, stops, observe) {
             Err(RunError::Stopped) => {
                 books.stop();
                 return Ok(books.record());
@@ -114,8 +114,9 @@ pub fn run(
         run.books.stop();
     }
     // What `prepare` has made is removed whether or not the run could be run.
+    let network = &mut run.books.metrics.network;
     if task.has(Hook::Cleanup)
-        && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), stops, run.observe)
+        && let Err(error) = hook::call(compiled, plan, Command::Cleanup(prepared.clone()), network, stops, run.observe)
     {
         if matches!(error, RunError::Stopped) {
             run.books.stop();

@@ -145,6 +145,9 @@ pub struct HttpPlan {
     pub keep_alive: KeepAlive,
     /// Which HTTP.
     pub version: HttpVersion,
+    /// How long the addresses of a name hold, for connections that are opened then; null is for the whole run.
+    #[serde(default)]
+    pub dns_ttl_ns: Option<u64>,
 }
 
 /// Whose certificates are taken.

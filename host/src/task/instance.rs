@@ -82,7 +82,10 @@ impl Task {
         store.set_epoch_deadline(1);
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
-            Lane::Io => self.pre.instantiate_async(&mut store).await,
+            Lane::Io => {
+                let begun = until(of_hooks(&self.limits), &surroundings.halt, self.pre.instantiate_async(&mut store));
+                begun.await.map_err(|_| TaskError::Instantiate("it waited for something that did not come".into()))?
+            }
         };
         let exports = exports.map_err(|error| match store.data().memory.refused {
             true => TaskError::Instantiate(format!(

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::capability::network::Network;
+use crate::capability::network::{Network, take_counts};
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
-use crate::metrics::Health;
+use crate::metrics::{Health, NetworkCounts};
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Executor, Halt, Purpose, Surroundings, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Phase, Usage, WorkerPlan};
@@ -190,6 +190,11 @@ impl Worker {
         });
         for line in self.printed.try_iter() {
             wire::write(io::stdout(), &Message::Output(line))?;
+        }
+        // What it sent and received is not the run's; what it was refused is for its user to know.
+        let refused = NetworkCounts { refused: take_counts().refused, ..NetworkCounts::default() };
+        if !refused.is_empty() {
+            wire::write(io::stdout(), &Message::HookRefused(refused))?;
         }
         match called {
             Ok(returned) => {
