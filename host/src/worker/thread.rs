@@ -29,7 +29,7 @@ use crate::wire::{Delta, Phase};
 const HAND_ON_NS: u64 = 250_000_000;
 
 /// After an operation this long a thread hands on at once: it is the slow ones that people watch, and that are dear to
-/// lose.
+/// lose. Where many end together, it hands them on together, no sooner than this after the last time.
 const LONG_NS: u64 = 10_000_000;
 
 /// What one thread works with.
@@ -112,8 +112,18 @@ impl Thread<'_> {
         // Each is polled when it was woken, and only then.
         let mut operating: FuturesUnordered<_> = operating.collect();
         let mut rested = Vec::new();
-        while let Some(instance) = operating.next().await {
-            rested.extend(instance);
+        let all = async {
+            while let Some(instance) = operating.next().await {
+                rested.extend(instance);
+            }
+        };
+        match self.task.lane() {
+            Lane::Compute => all.await,
+            Lane::Io => tokio::select! {
+                biased;
+                () = all => {}
+                () = self.keep_handing_on(&tally, &start.clock) => {}
+            },
         }
         // What the last teardowns have done.
         let mut last = Delta::default();
@@ -222,7 +232,7 @@ impl Thread<'_> {
             }
             let service_ns = sample.end_ns - sample.start_ns;
             if service_ns > LONG_NS {
-                tally.due_ns.set(0);
+                tally.due_ns.set(tally.due_ns.get().min(tally.handed_on_ns.get() + LONG_NS));
             }
             if sample.outcome == Outcome::TimedOut && self.is_over(sample.end_ns) {
                 counted.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
@@ -256,8 +266,18 @@ impl Thread<'_> {
         }
     }
 
+    /// Hands on what ended last while all instances of the thread wait.
+    async fn keep_handing_on(&self, tally: &Tally, clock: &Clock) {
+        let mut ticks = tokio::time::interval(Duration::from_nanos(HAND_ON_NS));
+        loop {
+            ticks.tick().await;
+            self.hand_on(tally, clock.elapsed_ns());
+        }
+    }
+
     fn hand_on(&self, tally: &Tally, now_ns: u64) {
         tally.due_ns.set(now_ns + HAND_ON_NS);
+        tally.handed_on_ns.set(now_ns);
         let counted = &mut *tally.counted.borrow_mut();
         if !counted.delta.is_empty() {
             let mut metrics = counted.recorder.take();
@@ -282,6 +302,7 @@ struct Tally {
     counted: RefCell<Counted>,
     /// When to hand it on.
     due_ns: Cell<u64>,
+    handed_on_ns: Cell<u64>,
 }
 
 #[derive(Default)]
