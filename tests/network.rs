@@ -299,11 +299,25 @@ fn a_redirect_is_granted_by_itself() {
     assert_eq!(only_result(&get(&url, &["-n", "4", "--allow", &url, "--allow", &too])), "200");
 }
 
+#[test]
+fn what_prepare_and_cleanup_were_refused_is_said_too() {
+    let env = ["--env", "PREPARE=127.0.0.1:1", "--env", "CLEANUP=127.0.0.1:2"];
+    let ran = run(&guest("sockets"), &[&env[..], &["--allow", "tcp://localhost:1", "--", "lookup", "localhost"]].concat());
+    assert_eq!(only_result(&ran), "done");
+    assert_eq!(refused(&ran), ["--allow tcp://127.0.0.1:1", "--allow tcp://127.0.0.1:2"]);
+    assert_eq!(ran.figure("/network/requests"), 0, "the requests of hooks are not the run's");
+}
+
 /// What a task with sockets of its own says, and what was refused.
 fn sockets(words: &[&str], grants: &[&str]) -> (String, Vec<String>) {
     let ran = run(&guest("sockets"), &[grants, &["--"], words].concat());
+    (only_result(&ran), refused(&ran))
+}
+
+/// The flags that would grant what was refused.
+fn refused(ran: &Ran) -> Vec<String> {
     let refused = ran.adds_up().report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
-    (only_result(&ran), refused.iter().map(|refusal| refusal["flag"].as_str().unwrap().to_owned()).collect())
+    refused.iter().map(|refusal| refusal["flag"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]

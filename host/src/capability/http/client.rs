@@ -1,11 +1,10 @@
 //! The HTTP client of a thread: connections that are kept, requests that go out over them.
 //!
 //! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses
-//! threads, and nothing here is locked. One of HTTP/1 is read and written by the request that it carries.
+//! threads, and nothing here is locked.
 
 use std::cell::RefCell;
 use std::error::Error as _;
-use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -75,9 +74,10 @@ pub(super) async fn send(
                     counts.reused += u64::from(!is_new);
                     counts.first_byte.record(begin.elapsed().as_nanos() as u64);
                 });
-                let pause = options.between_bytes_timeout;
-                let keep_for = is_kept.then_some(to);
-                return Ok(response.map(|body| Received::new(body, connection, keep_for, pause).boxed_unsync()));
+                let after = is_kept.then_some((to, connection));
+                return Ok(
+                    response.map(|body| Received::new(body, after, options.between_bytes_timeout).boxed_unsync())
+                );
             }
             Err(mut error) => match error.take_message() {
                 // It went nowhere: the connection was closed at the very moment.
@@ -141,28 +141,19 @@ type Exchanged = Result<Response<Incoming>, TrySendError<Request<WasiBody>>>;
 impl Connection {
     fn is_closed(&self) -> bool {
         match self {
-            Self::Http1 { sender, .. } => sender.is_closed(),
+            Self::Http1(sender) => sender.is_closed(),
             Self::Http2(sender) => sender.is_closed(),
-        }
-    }
-
-    /// Reads and writes what there is to be read and written; whoever calls it is woken when there is more.
-    fn drive(&mut self, context: &mut Context<'_>) {
-        if let Self::Http1 { driver, .. } = self {
-            // How it ended is told to whoever waits for a response.
-            let _ = driver.poll_unpin(context);
         }
     }
 
     /// Waits until a request can be sent; `None` where that takes longer than it may.
     async fn ready_within(&mut self, most: Option<Duration>) -> Option<hyper::Result<()>> {
-        let mut ready = pin!(poll_fn(|context| {
-            self.drive(context);
+        let mut ready = pin!(async {
             match self {
-                Self::Http1 { sender, .. } => sender.poll_ready(context),
-                Self::Http2(sender) => sender.poll_ready(context),
+                Self::Http1(sender) => sender.ready().await,
+                Self::Http2(sender) => sender.ready().await,
             }
-        }));
+        });
         // Nearly always it is, and no timer is needed.
         match ready.as_mut().now_or_never() {
             Some(ready) => Some(ready),
@@ -173,7 +164,7 @@ impl Connection {
     /// Sends a request and waits for the head of its response.
     async fn exchange(&mut self, mut request: Request<WasiBody>) -> Exchanged {
         match self {
-            Self::Http1 { sender, driver } => {
+            Self::Http1(sender) => {
                 let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
                 if let Some(authority) = authority.filter(|_| !request.headers().contains_key(HOST))
                     && let Ok(host) = HeaderValue::from_maybe_shared(Bytes::from(authority))
@@ -183,12 +174,7 @@ impl Connection {
                 // A server is sent the path alone; the rest was for us.
                 let path = request.uri().path_and_query().cloned();
                 *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
-                let mut response = pin!(sender.try_send_request(request));
-                poll_fn(|context| {
-                    let _ = driver.poll_unpin(context);
-                    response.as_mut().poll(context)
-                })
-                .await
+                sender.try_send_request(request).await
             }
             Self::Http2(sender) => {
                 // HTTP/2 says it in the request's head.
@@ -210,9 +196,7 @@ impl Connection {
 /// A response's body; at its end the connection is kept for the next request.
 struct Received {
     body: Incoming,
-    /// What it comes over; none once it is kept for another request, or of no use any more.
-    connection: Option<Connection>,
-    keep_for: Option<Destination>,
+    after: Option<(Destination, Connection)>,
     pause: Option<Pause>,
 }
 
@@ -223,9 +207,9 @@ struct Pause {
 }
 
 impl Received {
-    fn new(body: Incoming, over: Connection, keep_for: Option<Destination>, pause: Option<Duration>) -> Self {
+    fn new(body: Incoming, after: Option<(Destination, Connection)>, pause: Option<Duration>) -> Self {
         let pause = pause.map(|most| Pause { most, over: Box::pin(tokio::time::sleep(most)) });
-        let mut received = Self { body, connection: Some(over), keep_for, pause };
+        let mut received = Self { body, after, pause };
         if received.body.is_end_stream() {
             received.keep();
         }
@@ -233,7 +217,7 @@ impl Received {
     }
 
     fn keep(&mut self) {
-        if let (Some(connection), Some(to)) = (self.connection.take(), self.keep_for.take()) {
+        if let Some((to, connection)) = self.after.take() {
             keep(to, connection);
         }
     }
@@ -247,11 +231,7 @@ impl Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Self { body, connection, .. } = &mut *self;
-        if let Some(connection) = connection {
-            connection.drive(context);
-        }
-        match Pin::new(body).poll_frame(context) {
+        match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 if self.body.is_end_stream() {
                     self.keep();
@@ -262,7 +242,7 @@ impl Body for Received {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.connection = None;
+                self.after = None;
                 Poll::Ready(Some(Err(describe(&error))))
             }
             Poll::Ready(None) => {
@@ -287,8 +267,7 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        // Whoever takes it for the next request makes hyper read what was not read to its end, where that is there
-        // already, and otherwise close it.
+        // What was not read hyper reads to its end where that is there already, and otherwise closes the connection.
         self.keep();
     }
 }

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::Fuse;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -29,17 +27,11 @@ const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
 /// What requests are sent over.
 pub(super) enum Connection {
-    /// One request at a time; whoever waits for its response drives the connection. A task of its own would have to be
-    /// woken for each read and each write, and among a thousand connections its state is cold every time.
-    Http1 { sender: http1::SendRequest<WasiBody>, driver: Driver },
-    /// Many at once, driven by a task of its own.
+    Http1(http1::SendRequest<WasiBody>),
     Http2(http2::SendRequest<WasiBody>),
 }
 
-/// What reads and writes a connection of HTTP/1.
-pub(super) type Driver = Fuse<Pin<Box<dyn Future<Output = ()> + Send>>>;
-
-/// Connects.
+/// Connects, and drives the connection by a task of its own from then on.
 pub(super) async fn connect(network: &Network, to: &Destination) -> Result<Connection, Error> {
     let stream = reach(network, to).await?;
     // Requests are written whole; waiting for more to write would only add to their time.
@@ -106,8 +98,8 @@ where
         Ok(Connection::Http2(sender))
     } else {
         let (sender, connection) = http1::handshake(stream).await?;
-        let driver: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(connection.map(drop));
-        Ok(Connection::Http1 { sender, driver: driver.fuse() })
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Connection::Http1(sender))
     }
 }
 

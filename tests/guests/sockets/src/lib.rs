@@ -1,4 +1,5 @@
-//! A task that uses sockets of its own: `tcp ADDRESS`, `udp ADDRESS`, `lookup NAME` or `listen` as its arguments.
+//! A task that uses sockets of its own: `tcp ADDRESS`, `udp ADDRESS`, `lookup NAME` or `listen` as its arguments. Its
+//! `prepare` and `cleanup` connect to `PREPARE` and `CLEANUP` in the environment, and do not mind when they cannot.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
@@ -18,4 +19,19 @@ fn sockets(_n: u64) -> Result<&'static str, String> {
         _ => Err(io::ErrorKind::InvalidInput.into()),
     };
     done.map(|()| "done").map_err(|error| error.to_string())
+}
+
+#[gorgon_guest::prepare]
+fn prepare() -> &'static str {
+    knock("PREPARE")
+}
+
+#[gorgon_guest::cleanup]
+fn cleanup(_prepared: String) {
+    knock("CLEANUP");
+}
+
+fn knock(variable: &str) -> &'static str {
+    let address = std::env::var(variable).unwrap_or_default();
+    if TcpStream::connect(address).is_ok() { "open" } else { "closed" }
 }
