@@ -238,7 +238,7 @@ fn what_the_machine_took_is_no_difference_of_the_task() {
     };
     let finding = |a: &RunRecord, b: &RunRecord| {
         let pair = compared(a, b).pairs.remove(0);
-        (pair.figures[0].finding, pair.notes.iter().any(|note| note.contains("95.0 % of the time")))
+        (pair.figures[0].finding, pair.notes.iter().any(|note| note.contains("B for 95.0 %")))
     };
     let usual = run(Lane::Compute, 2_000_000, 1.0);
     assert_eq!(finding(&usual, &run(Lane::Compute, 2_090_000, 1.0)), (Finding::Slower, false));
