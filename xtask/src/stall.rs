@@ -42,7 +42,7 @@ class User(FastHttpUser):
 
     @task
     def get(self):
-        self.client.get(\"/\")
+        self.client.get(\"\")
 ";
 
 /// Where another tool is told what to ask, in its arguments.
