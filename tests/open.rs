@@ -44,6 +44,22 @@ fn a_ramp_starts_as_many_as_its_integral_says() {
 }
 
 #[test]
+fn after_its_last_stage_a_run_ends_or_stays_at_that_rate_until_it_is_told_to_end() {
+    for (stages, end, operations) in [
+        ("200ms:1000/s", &[][..], 100),
+        ("200ms:1000/s", &["-d", "400ms"], 300),
+        ("200ms:1000/s", &["-n", "250"], 250),
+        ("200ms:1000/s", &["-d", "100ms"], 25),
+        // There are no more, as the rate falls to nothing: those that are due when its integral is 0, 1, … 200.
+        ("200ms:1000/s,201ms:0/s", &["-n", "1000"], 201),
+    ] {
+        let ran = run(&guest("hello"), &[&["--stages", stages], end].concat());
+        ran.adds_up();
+        assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), operations), "{stages} {end:?}");
+    }
+}
+
+#[test]
 fn a_slot_beyond_the_bound_is_dropped_and_counted() {
     // An operation every millisecond, one at a time, and number 10 takes half a second.
     let stall = operation(

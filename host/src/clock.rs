@@ -33,8 +33,17 @@ impl Clock {
     /// Nanoseconds since the beginning; zero before it.
     #[inline]
     pub fn elapsed_ns(&self) -> u64 {
-        let since_zero = self.counter.delta_as_nanos(self.zero, self.counter.raw()) as i64;
-        (since_zero + self.offset_ns).max(0) as u64
+        self.now_ns().max(0) as u64
+    }
+
+    /// Nanoseconds until `due_ns` after the beginning, which may be still to come; zero from then on.
+    pub fn left_ns(&self, due_ns: u64) -> u64 {
+        i64::try_from(due_ns).unwrap_or(i64::MAX).saturating_sub(self.now_ns()).max(0) as u64
+    }
+
+    #[inline]
+    fn now_ns(&self) -> i64 {
+        self.counter.delta_as_nanos(self.zero, self.counter.raw()) as i64 + self.offset_ns
     }
 
     /// What one reading costs, in nanoseconds: the mean of a run of readings, taken now.
@@ -74,5 +83,10 @@ mod tests {
         let (a, b, c) = (one.elapsed_ns(), two.elapsed_ns(), one.elapsed_ns());
         assert!(a < c && b.abs_diff(a) < 1_000_000_000, "{a} {b} {c}");
         assert!(one.cost_ns() > 0.0);
+        let hour = Duration::from_secs(3_600);
+        let ahead = Clock::new().since(system_monotonic() + hour);
+        assert_eq!(ahead.elapsed_ns(), 0);
+        assert!(ahead.left_ns(0) > 3_000_000_000_000 && ahead.left_ns(u64::MAX) > ahead.left_ns(0));
+        assert_eq!(one.left_ns(a), 0);
     }
 }

@@ -14,9 +14,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
+/// Connections that may wait to be accepted. The standard library asks for 128; where more wait the kernel ignores who
+/// comes, and they try again a second later, which would be measured as this server's doing.
+const BACKLOG: i32 = 4_096;
+
 /// Listens, without waiting for anybody yet; port 0 is any that is free.
 pub fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
+    socket2::SockRef::from(&listener).listen(BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -2,15 +2,22 @@
 //!
 //! A server that answers at once is frozen in the middle of a run at 500 operations per second. Every operation that is
 //! due in the freeze waits until its end, so that the distribution of response times is known by arithmetic, from the
-//! freeze as it was measured and from how fast what has piled up is worked off. Other tools run against the same server;
-//! those that are not installed are left out, and said to be.
+//! freeze as it was measured and from how fast what has piled up is worked off. That holds as long as the server's kernel
+//! takes in who connects while it is frozen: `gorgon demo` asks for a queue that is long enough, as with a shorter one
+//! those beyond it would try again every second, and their times would be whole seconds. Other tools run against the same
+//! server; those that are not installed are left out, and said to be.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use base64::Engine;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
 use crate::{TARGET, cargo, guests, run, target};
@@ -25,10 +32,27 @@ const FREEZE_FOR: Duration = Duration::from_secs(4);
 /// Four fifths of the operations are not due in the freeze: there is the kink, below which nothing is to be seen.
 const SHOWN: [(&str, f64); 4] = [("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99_9", 0.999)];
 
-/// The programs and the tasks.
+/// Locust's part: 100 users, five requests a second each.
+const LOCUSTFILE: &str = "\
+from locust import FastHttpUser, constant_pacing, task
+
+
+class User(FastHttpUser):
+    wait_time = constant_pacing(0.2)
+
+    @task
+    def get(self):
+        self.client.get(\"\")
+";
+
+/// Where another tool is told what to ask, in its arguments.
+const URL: &str = "{url}";
+
+/// The programs, the tasks, and a folder of its own.
 struct Bench {
     gorgon: PathBuf,
     guests: PathBuf,
+    folder: PathBuf,
 }
 
 /// A server that can be frozen.
@@ -54,7 +78,9 @@ pub(crate) fn run_all(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
             target.join("release/gorgon")
         }
     };
-    let bench = Bench { gorgon, guests: target.join(TARGET).join("release") };
+    let folder = target.join("tmp/stall");
+    fs::create_dir_all(&folder)?;
+    let bench = Bench { gorgon, guests: target.join(TARGET).join("release"), folder };
     println!("{RATE} operations per second for {SECONDS} s; the target freezes for {FREEZE_FOR:?} in the middle\n");
     println!("{:<44} {:>9} {:>9} {:>9} {:>9} {:>9}   worst error", "", "p50", "p90", "p95", "p99", "p99.9");
     for in_flight in ["2000", "10", "1"] {
@@ -106,12 +132,10 @@ impl Bench {
         let url = format!("URL={}", server.url);
         let closed = ["-c", "10", "--pause", "20ms", "-d", "20s", "--allow", "all", "--env", &url];
         let report = self.gorgon("http", &closed, || server.freeze())?.0;
-        let slow = report["timeline"]["buckets"].as_array().context("no buckets")?.iter();
-        let slow = slow.filter(|bucket| seconds(bucket, "/latency_ns/max") > 3.0).count();
         print_row(
-            "gorgon, closed model, 10 in flight, for contrast",
+            "gorgon, closed model, 10 in flight",
             &figures(&report),
-            &format!("{slow} slow bucket"),
+            &format!("{} operations took 1 s or more", longer_than(&report, 1_000_000_000)?),
         );
         Ok(())
     }
@@ -119,12 +143,18 @@ impl Bench {
     /// What other tools say of the same.
     fn others(&self) -> anyhow::Result<()> {
         let oha = ["--no-tui", "--output-format", "json", "-z", "20s", "-q", "500", "-c", "100"];
-        let corrected = [&oha[..], &["--latency-correction"]].concat();
-        self.other("oha -q 500 -c 100", "oha", &oha, oha_figures)?;
+        let corrected = [&oha[..], &["--latency-correction", URL]].concat();
+        let ab = ["-k", "-q", "-t", "20", "-n", "100000000", "-c", "10", URL];
+        let file = self.folder.join("locustfile.py");
+        fs::write(&file, LOCUSTFILE)?;
+        let file = file.to_str().context("the target folder's name is not UTF-8")?;
+        let locust = ["-f", file, "--headless", "--json", "--only-summary", "-u", "100", "-r", "100", "-t", "20s"];
+        self.other("oha -q 500 -c 100", "oha", &[&oha[..], &[URL]].concat(), oha_figures)?;
         self.other("oha -q 500 -c 100 --latency-correction", "oha", &corrected, oha_figures)?;
-        self.other("hey -q 10 -c 50", "hey", &["-z", "20s", "-q", "10", "-c", "50"], hey_figures)?;
-        self.other("wrk -c 10 (closed)", "wrk", &["-t1", "-c10", "-d20s", "--latency"], wrk_figures)?;
-        self.other("ab -c 10 (closed)", "ab", &["-k", "-q", "-t", "20", "-n", "100000000", "-c", "10"], ab_figures)
+        self.other("locust, 100 users, 5/s each", "locust", &[&locust[..], &["--host", URL]].concat(), locust_figures)?;
+        self.other("hey -q 10 -c 50", "hey", &["-z", "20s", "-q", "10", "-c", "50", URL], hey_figures)?;
+        self.other("wrk -c 10 (closed)", "wrk", &["-t1", "-c10", "-d20s", "--latency", URL], wrk_figures)?;
+        self.other("ab -c 10 (closed)", "ab", &ab, ab_figures)
     }
 
     fn other(
@@ -136,7 +166,8 @@ impl Bench {
     ) -> anyhow::Result<()> {
         let server = Server::start(&self.gorgon)?;
         let mut command = Command::new(program);
-        let started = command.args(args).arg(&server.url).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let args = args.iter().map(|&arg| if arg == URL { server.url.as_str() } else { arg });
+        let started = command.args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(child) = started else {
             println!("{program} is not installed, and left out");
             return Ok(());
@@ -227,6 +258,14 @@ fn seconds(report: &Value, pointer: &str) -> f64 {
     report.pointer(pointer).and_then(Value::as_f64).unwrap_or(f64::NAN) / 1e9
 }
 
+/// How many operations took this long or longer.
+fn longer_than(report: &Value, ns: u64) -> anyhow::Result<u64> {
+    let text = report.pointer("/latency_ns/hdr").and_then(Value::as_str).context("no histogram")?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text)?;
+    let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
+    Ok(histogram.count_between(ns, u64::MAX))
+}
+
 /// The response times that are to be expected of a run, by arithmetic.
 fn expected(report: &Value, freeze: Option<&Freeze>, drain: f64) -> anyhow::Result<Vec<f64>> {
     let began = wall(report)?;
@@ -293,6 +332,16 @@ fn print_row(name: &str, figures: &[Option<f64>], note: &str) {
 fn oha_figures(text: &str) -> Vec<Option<f64>> {
     let report: Value = serde_json::from_str(text).unwrap_or_default();
     ["p50", "p90", "p95", "p99", "p99.9"].map(|name| report["latencyPercentiles"][name].as_f64()).to_vec()
+}
+
+/// How many requests took how many milliseconds, each rounded to two digits.
+fn locust_figures(text: &str) -> Vec<Option<f64>> {
+    let report: Value = serde_json::from_str(text).unwrap_or_default();
+    let counts = report[0]["response_times"].as_object();
+    let counts: BTreeMap<u64, u64> =
+        counts.into_iter().flatten().filter_map(|(ms, count)| Some((ms.parse().ok()?, count.as_u64()?))).collect();
+    let times: Vec<f64> = counts.iter().flat_map(|(&ms, &count)| (0..count).map(move |_| ms as f64 / 1e3)).collect();
+    [0.5, 0.9, 0.95, 0.99, 0.999].map(|q| Some(quantile(&times, q)).filter(|time| time.is_finite())).to_vec()
 }
 
 /// `  99% in 0.0021 secs`, with or without two signs of percent.

@@ -95,7 +95,7 @@ struct FindLoad {
     threads: u32,
 
     /// Operations in flight per thread, each with its own instance; for tasks that wait
-    #[arg(short, long, value_name = "K", default_value_t = NonZeroU32::MIN)]
+    #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>, default_value = "1")]
     concurrency: NonZeroU32,
 
     /// Draw chance from this seed [default: another one each time]
@@ -105,7 +105,9 @@ struct FindLoad {
 
 impl Find {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let first = match self.plan(self.load.from) {
+        let FindLoad { from, to, precision, .. } = self.load;
+        // What is wrong at the lowest of all rates is wrong at each.
+        let first = match self.plan(if to < from { to } else { from }) {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
@@ -120,7 +122,6 @@ impl Find {
         if let Some(why) = task.refuses(&first) {
             return Ok(Exit::wrong_usage(why));
         }
-        let FindLoad { from, to, precision, .. } = self.load;
         let mut search = Search::new(from.get(), to.get(), precision);
         let mut report = FindReport::new(&self.task, self.slo.iter().map(ToString::to_string).collect());
         let stopped = loop {

@@ -11,7 +11,7 @@ use crate::plan::{Arrivals, Closed, Extent, LoadModel, Open, Pause, PlanError, R
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 pub(super) struct Load {
-    /// Operations in the whole run [default: 1, or as many as fit into --duration]
+    /// Operations in the whole run [default: 1; with --duration or --stages as many as fit]
     #[arg(short = 'n', long, value_name = "N", value_parser = values::number)]
     operations: Option<u64>,
 
@@ -28,7 +28,7 @@ pub(super) struct Load {
     threads: u32,
 
     /// Operations in flight per thread, each with its own instance; for tasks that wait [default: 1]
-    #[arg(short, long, value_name = "K")]
+    #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>)]
     concurrency: Option<NonZeroU32>,
 
     /// Processes x threads; given several times, a suite of runs in one report
@@ -65,7 +65,8 @@ struct OpenFlags {
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
 
-    /// Rates that are reached evenly, one after the other, each within its time
+    /// Rates that are reached evenly, one after the other, each within its time; the run ends with the last one, or stays
+    /// at its rate until -n or -d
     #[arg(long, value_name = "TIME:RATE,…", value_delimiter = ',')]
     stages: Vec<Stage>,
 
@@ -74,7 +75,7 @@ struct OpenFlags {
     arrivals: Arrivals,
 
     /// Drop operations that are due while so many others are and have not ended [default: they wait]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::positive::<NonZeroU64>)]
     max_in_flight: Option<NonZeroU64>,
 }
 
@@ -141,11 +142,15 @@ impl Load {
         }
     }
 
-    /// When the run ends: with its stages at the latest, where it has some.
+    /// When the run ends: with its stages, where nothing else says so.
     pub(super) fn extent(&self) -> Result<Extent, PlanError> {
-        let stages = self.open.stages.iter().map(|stage| stage.duration).sum::<Duration>();
-        let staged = (!self.open.stages.is_empty()).then_some(stages);
-        let duration = self.duration.into_iter().chain(staged).min();
+        let OpenFlags { rate, stages, .. } = &self.open;
+        let duration = match (self.operations, self.duration) {
+            (None, None) if !stages.is_empty() => Some(stages.iter().map(|stage| stage.duration).sum()),
+            // One operation, as in a closed run, is not what a rate is given for.
+            (None, None) if rate.is_some() => return Err(PlanError::NoExtent),
+            (_, duration) => duration,
+        };
         Extent::new(self.operations, duration)
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Exit;
 use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::load::Load;
 use super::session::{OutputFlags, Session, Turn};
+use super::{Exit, values};
 use crate::plan::{Limits, PlanError, RunPlan};
 use crate::report::verdict::Expression;
 
@@ -72,7 +72,7 @@ struct RenewFlags {
     fresh: bool,
 
     /// A new instance after N operations
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::positive::<NonZeroU64>)]
     recycle: Option<NonZeroU64>,
 }
 
@@ -132,7 +132,7 @@ impl PlanFlags {
     }
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
-        let (shapes, extent, load_model) = (self.load.shapes()?, self.load.extent()?, self.load.model()?);
+        let (shapes, load_model, extent) = (self.load.shapes()?, self.load.model()?, self.load.extent()?);
         let seed = self.load.seed().unwrap_or_else(|| fastrand::u64(..));
         let plan = |shape| RunPlan {
             operation: self.task.given.operation_name.clone(),

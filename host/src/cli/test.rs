@@ -9,9 +9,9 @@ use std::time::Instant;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::Exit;
 use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::output::ignore_closed;
+use super::{Exit, values};
 use crate::capability::network::{Network, take_counts};
 use crate::capability::output::Output;
 use crate::capability::resolve;
@@ -45,7 +45,7 @@ pub(super) struct Test {
     path: PathBuf,
 
     /// Operations, one after the other
-    #[arg(short = 'n', long, value_name = "N", default_value_t = NonZeroU64::MIN)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::positive::<NonZeroU64>, default_value = "1")]
     operations: NonZeroU64,
 
     /// The first one's number

@@ -1,5 +1,6 @@
 //! Values as people write them: `30s`, `64MiB`, `K=V`.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 /// A duration such as `250ms`, `30s` or `1m 30s`; `0` is none.
@@ -14,6 +15,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// A whole number; zero too, as what it means there is better said by whoever knows.
 pub(super) fn number(text: &str) -> Result<u64, String> {
     text.replace(['_', ','], "").parse().map_err(|_| "write a whole number, such as `4000`".into())
+}
+
+/// A whole number from 1 up.
+pub(super) fn positive<T: TryFrom<NonZeroU64>>(text: &str) -> Result<T, String> {
+    let number = number(text).ok().and_then(NonZeroU64::new).and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| "write a whole number from 1 up, such as `10`".into())
 }
 
 /// A percentage such as `3%`, as a share.
@@ -73,6 +80,9 @@ mod tests {
         assert!(
             number("ten").is_err_and(|error| error.contains("`4000`")) && number("").is_err() && number("-1").is_err()
         );
+        assert_eq!(positive("1,000"), Ok(NonZeroU64::new(1_000).unwrap()));
+        assert!(positive::<NonZeroU64>("0").is_err_and(|error| error.contains("from 1 up")));
+        assert!(positive::<std::num::NonZeroU32>("5000000000").is_err());
     }
 
     #[test]

@@ -283,7 +283,7 @@ impl RunPlan {
             return Err(PlanError::InFlight(self.instances_per_process()));
         }
         if let Some(open) = self.load_model.open()
-            && self.most_in_flight(open) == 0
+            && self.most_in_flight(open, self.shape.processes - 1) == 0
         {
             return Err(PlanError::MaxInFlight { processes: self.shape.processes });
         }
@@ -318,9 +318,12 @@ impl RunPlan {
         Some(Self { extent, load_model, warmup: None, first: FIRST_UNCOUNTED, ..self.clone() })
     }
 
-    /// Operations of one process that may be due and not yet ended.
-    pub fn most_in_flight(&self, open: &Open) -> u64 {
-        open.max_in_flight.map_or(u64::MAX, |most| most.get() / u64::from(self.shape.processes))
+    /// Operations of process `process`, counted from 0, that may be due and not yet ended: its part of what the run may
+    /// have, of which the first processes have the larger ones.
+    pub fn most_in_flight(&self, open: &Open, process: u32) -> u64 {
+        let processes = u64::from(self.shape.processes);
+        open.max_in_flight
+            .map_or(u64::MAX, |most| most.get() / processes + u64::from(u64::from(process) < most.get() % processes))
     }
 }
 
@@ -357,6 +360,11 @@ pub enum PlanError {
     /// Neither a time nor a number.
     #[error("`{0}` is neither a time nor a number of operations: write `5s` or `1000`")]
     Extent(String),
+    /// An open run that would never end.
+    #[error(
+        "a run at a rate has no end of its own: say how long by --operations (-n) or --duration (-d), or give --stages"
+    )]
+    NoExtent,
     /// Nothing would ever be due.
     #[error("at a rate of `0` nothing is ever due: give a rate such as `500/s`")]
     NoRate,

@@ -82,11 +82,10 @@ impl Alarm {
     pub(super) async fn until(&self, due_ns: u64, clock: &Clock, halt: &Halt) -> io::Result<u64> {
         let early_ns = if self.alone == Company::Alone { SPIN_NS } else { 0 };
         loop {
-            let now_ns = clock.elapsed_ns();
-            if now_ns >= due_ns || halt.is_stopped() {
-                return Ok(now_ns);
+            let left_ns = clock.left_ns(due_ns);
+            if left_ns == 0 || halt.is_stopped() {
+                return Ok(clock.elapsed_ns());
             }
-            let left_ns = due_ns - now_ns;
             match &self.kind {
                 _ if left_ns <= early_ns => std::hint::spin_loop(),
                 Kind::Sleep => halt.sleep(Lane::Compute, Duration::from_nanos(left_ns - early_ns)).await,

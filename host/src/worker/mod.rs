@@ -214,7 +214,6 @@ impl Worker {
         let phases = warming.into_iter().chain([(Phase::Run, self.plan.run.clone())]);
         let stints: Vec<_> = phases.map(|(phase, plan)| Stint::new(phase, plan, &self.plan, &events_in)).collect();
         let threads = self.plan.run.shape.threads;
-        let first_instance = u64::from(self.plan.place) * self.plan.run.instances_per_process();
         // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
         let (start, starts) = bounded(0);
         std::thread::scope(|scope| {
@@ -222,8 +221,8 @@ impl Worker {
                 let thread = Thread {
                     task: &self.task,
                     run: &self.plan.run,
+                    process: self.plan.place,
                     place: u64::from(i),
-                    first_instance,
                     surroundings,
                     events: events_in.clone(),
                     starts: starts.clone(),

@@ -68,7 +68,7 @@ impl Schedule {
             slots,
             waiting: VecDeque::new(),
             busy: 0,
-            most: plan.most_in_flight(open),
+            most: plan.most_in_flight(open, place),
             end_ns,
             patience_ns,
             told: Delta::default(),
@@ -105,9 +105,7 @@ impl Schedule {
         state.busy += 1;
         let waited = slot.due_ns < idle_ns;
         state.told.metrics.scheduled.waited += u64::from(waited);
-        // The clock stands at zero until the beginning, which may be still to come.
-        let due_ns = slot.due_ns.max(1);
-        Some(Taken { number: self.first + slot.index * self.step, due_ns, waited })
+        Some(Taken { number: self.first + slot.index * self.step, due_ns: slot.due_ns, waited })
     }
 
     /// Its operation is about to start.
@@ -215,7 +213,7 @@ mod tests {
     fn slots_are_taken_in_order_and_late_ones_too() {
         let schedule = schedule(of(3), None);
         let taken = |now_ns, idle_ns| schedule.take(now_ns, idle_ns).map(|t| (t.number, t.due_ns, t.waited));
-        assert_eq!(taken(0, 0), Some((100, 1, false)));
+        assert_eq!(taken(0, 0), Some((100, 0, false)));
         // The only instance comes back after both of the others were due.
         schedule.ended(5 * MS);
         assert_eq!(taken(5 * MS, 5 * MS), Some((101, MS, true)));
@@ -261,6 +259,13 @@ mod tests {
         let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
         let schedule = Schedule::new(&plan, &open, 0, Some(Duration::from_micros(3_500)));
         assert_eq!(schedule.take(0, 0).unwrap().number, 4);
+    }
+
+    #[test]
+    fn the_bound_is_dealt_to_processes_whole() {
+        let open = Open { max_in_flight: NonZeroU64::new(5), ..open(Arrivals::Constant, 1_000.0, &[]) };
+        let plan = plan(of(10), 3, LoadModel::Open(open.clone()));
+        assert_eq!([0, 1, 2].map(|process| plan.most_in_flight(&open, process)), [2, 2, 1]);
     }
 
     impl Schedule {

@@ -36,10 +36,9 @@ const LONG_NS: u64 = 10_000_000;
 pub(super) struct Thread<'a> {
     pub(super) task: &'a Task,
     pub(super) run: &'a RunPlan,
-    /// Its place among the threads of its process.
+    /// Its process's place among those of the run, and its own among the threads of that.
+    pub(super) process: u32,
     pub(super) place: u64,
-    /// The place of the process's first instance among all those of the run.
-    pub(super) first_instance: u64,
     pub(super) surroundings: &'a Surroundings,
     pub(super) events: Sender<Event>,
     pub(super) starts: Receiver<Start<'a>>,
@@ -145,11 +144,12 @@ impl Thread<'_> {
         let (halt, clock, plan) = (&self.surroundings.halt, &start.clock, &start.stint.plan);
         match (&start.stint.source, &plan.load_model) {
             (Source::Lease(lease), LoadModel::Closed(closed)) => {
-                let pacer = Pacer::new(plan, closed, self.first_instance + place);
+                let before_process = u64::from(self.process) * plan.instances_per_process();
+                let pacer = Pacer::new(plan, closed, before_process + place);
                 let (batch, lane) = (Batch::default(), self.task.lane());
                 Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock }))
             }
-            (Source::Schedule(schedule), LoadModel::Open(open)) if place < plan.most_in_flight(open) => {
+            (Source::Schedule(schedule), LoadModel::Open(open)) if place < plan.most_in_flight(open, self.process) => {
                 Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, idle_ns: 0 }))
             }
             _ => None,

@@ -1,8 +1,9 @@
 //! Whether one task is slower than another, and whether that is more than noise: `gorgon compare`.
 //!
 //! [`Comparison`] is what comes of it, field by field; [`text`] renders it. The statistics are in `resample.rs`, what may
-//! be compared with what in `plans.rs`. Pure: reports in, a comparison out, the same one for the same seed.
+//! be compared with what in `plans.rs`, what a machine adds of its own in `machine.rs`. Pure: reports in, a comparison out, the same one for the same seed.
 
+mod machine;
 mod plans;
 mod resample;
 pub mod text;
@@ -327,9 +328,14 @@ impl Pair {
 fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: u64) -> Result<Pair, CompareError> {
     let (side_a, side_b) = (side(a)?, side(b)?);
     let errors = resample::errors(&side_a, &side_b, &mut fastrand::Rng::with_seed(seed));
+    let uneven = machine::unevenness(a, b);
+    let error = |i: usize| match Figure::ALL[i] {
+        Figure::Failed => errors[i],
+        _ => errors[i].and_systematic(uneven),
+    };
     let (of_a, of_b) = (side_a.figures(), side_b.figures());
     let figures: Vec<_> = (0..Figure::ALL.len())
-        .map(|i| difference(i, (&side_a, of_a[i]), (&side_b, of_b[i]), errors[i], count))
+        .map(|i| difference(i, (&side_a, of_a[i]), (&side_b, of_b[i]), error(i), count))
         .collect();
     Ok(Pair {
         sentence: words::sentence(a, b, &figures),

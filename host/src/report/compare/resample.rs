@@ -222,17 +222,24 @@ impl Block {
     }
 }
 
-/// How uncertain a difference is: its standard error on the figure's scale, and the degrees of freedom of that.
+/// How uncertain a difference is: its standard error on the figure's scale, the degrees of freedom of that, and what is
+/// not by chance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Error {
     standard: f64,
     freedom: f64,
+    systematic: f64,
 }
 
 impl Error {
     /// Half of the width of the interval that holds the true difference in `level` of all comparisons.
     pub(super) fn half_width(self, level: f64) -> f64 {
-        self.standard * student_t(0.5 + level / 2.0, self.freedom)
+        self.standard * student_t(0.5 + level / 2.0, self.freedom) + self.systematic
+    }
+
+    /// The same with something beside it that is not by chance.
+    pub(super) fn and_systematic(self, systematic: f64) -> Self {
+        Self { systematic: self.systematic + systematic, ..self }
     }
 
     /// The true difference that `share` of all comparisons at `level` would show.
@@ -280,7 +287,7 @@ fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
         true => sum * sum / (a * a / (units_a - 1.0) + b * b / (units_b - 1.0)),
         false => units_a.min(units_b) - 1.0,
     };
-    Error { standard: sum.sqrt(), freedom }
+    Error { standard: sum.sqrt(), freedom, systematic: 0.0 }
 }
 
 /// How alike neighbouring blocks are: the first autocorrelation, of both sides together because each has few blocks. As

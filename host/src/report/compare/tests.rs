@@ -5,10 +5,11 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::*;
-use crate::metrics::{Metrics, Outcome, Recorder, Sample, Spans};
+use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Extent, Shape};
-use crate::report::RunRecord;
 use crate::report::tests::{environment, record};
+use crate::report::{RunRecord, WorkerRecord};
+use crate::task::Lane;
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
 
@@ -220,6 +221,33 @@ fn slower_by_more_is_shown_where_the_whole_interval_is_above() {
         let found = compare(&a, &b, Scruples::Refuse, 0, Some(by)).unwrap().fail_if_slower.unwrap();
         assert_eq!(found, Slower { by, held }, "{by}");
     }
+}
+
+#[test]
+fn what_the_machine_took_is_no_difference_of_the_task() {
+    let run = |lane: Lane, ns: u64, share: f64| {
+        let mut health = HealthLog::default();
+        for second in 1..=5_u64 {
+            let cpu_ns = (second as f64 * share * 1e9) as u64;
+            health.note(Health { at_ns: second * 1_000_000_000, cpu_ns, ..Health::default() });
+        }
+        let mut run = steady(ns, 20);
+        run.workers = vec![WorkerRecord { threads: 1, health, ..WorkerRecord::default() }];
+        run.task.lane = lane;
+        run
+    };
+    let finding = |a: &RunRecord, b: &RunRecord| {
+        let pair = compared(a, b).pairs.remove(0);
+        (pair.figures[0].finding, pair.notes.iter().any(|note| note.contains("B for 95.0 %")))
+    };
+    let usual = run(Lane::Compute, 2_000_000, 1.0);
+    assert_eq!(finding(&usual, &run(Lane::Compute, 2_090_000, 1.0)), (Finding::Slower, false));
+    // Of these the machine took more than the first one is slower by, and less than the second one is.
+    assert_eq!(finding(&usual, &run(Lane::Compute, 2_090_000, 0.95)), (Finding::Nothing, true));
+    assert_eq!(finding(&usual, &run(Lane::Compute, 2_200_000, 0.95)), (Finding::Slower, true));
+    // A task that waits computes as much as it has to.
+    let waits = run(Lane::Io, 2_000_000, 1.0);
+    assert_eq!(finding(&waits, &run(Lane::Io, 2_090_000, 0.95)), (Finding::Slower, false));
 }
 
 #[test]

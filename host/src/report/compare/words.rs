@@ -1,7 +1,7 @@
 //! What a comparison shows, in words.
 
 use super::plans::{Group, unlike};
-use super::{Change, Difference, Figure, Finding};
+use super::{Change, Difference, Figure, Finding, machine};
 
 /// What the figures show, the first of them the primary one.
 pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> String {
@@ -50,6 +50,7 @@ pub(super) fn notes(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> Vec
         (1, _) | (_, 1) => notes.push("one side was run once: it is taken to vary as the other one does".into()),
         _ => {}
     }
+    notes.extend(machine::note(a, b));
     let failed = figures.iter().find(|of| of.figure == Figure::Failed);
     if failed.is_some_and(|failed| [failed.a, failed.b].iter().flatten().any(|&share| share > 0.01)) {
         notes.push("durations are those of all operations, also of the failed ones, which may be fast or slow".into());
