@@ -87,6 +87,11 @@ fn the_tutorial_of_javascript_works() {
 }
 
 #[test]
+fn the_tutorial_of_typescript_works() {
+    follow("docs/src/tutorial/typescript.md", Some(&Language::Ts.install().unwrap()));
+}
+
+#[test]
 fn the_tutorial_of_c_works() {
     follow("docs/src/tutorial/c.md", Some(&Language::C.install().unwrap()));
 }
@@ -151,26 +156,60 @@ fn the_reference_of_the_interface_is_the_interface() {
     assert_page("task.md", &page);
 }
 
-/// Every page is in the summary, and every link between pages leads to one.
+/// Every page is in the summary.
 #[test]
-fn the_book_hangs_together() {
+fn the_book_is_whole() {
     let source = root().join("docs/src");
-    let mut pages = Vec::new();
-    for folder in ["", "tutorial", "reference"] {
-        for entry in std::fs::read_dir(source.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            pages.extend(path.extension().is_some_and(|extension| extension == "md").then_some(path));
-        }
-    }
     let summary = std::fs::read_to_string(source.join("SUMMARY.md")).unwrap();
-    for page in &pages {
+    for page in pages(&source) {
         let name = page.strip_prefix(&source).unwrap().display().to_string();
         assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
-        let text = std::fs::read_to_string(page).unwrap();
+    }
+}
+
+/// Every link of the book, of READMEs and of what stands beside them leads to a file, and to a heading in it.
+#[test]
+fn links_lead_somewhere() {
+    let root = root();
+    let folders = [root.clone(), root.join("docs/src"), root.join("examples"), root.join("host/templates/rust")];
+    let mut checked = 0;
+    for page in folders.iter().flat_map(|folder| pages(folder)) {
+        let text = std::fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let leads = link.starts_with("http") || page.parent().unwrap().join(file).exists();
-            assert!(leads, "{name} links to {link}");
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{} links to {link}", page.display());
+            let leads =
+                heading.is_empty() || headings(&std::fs::read_to_string(target).unwrap()).any(|id| id == heading);
+            assert!(leads, "{} links to {link}, where there is no such heading", page.display());
+            checked += 1;
         }
     }
+    assert!(checked > 50, "only {checked} links were found");
+}
+
+/// The pages in a folder and those beneath it, but for the root's, which has other things beneath it.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        } else if path.is_dir() && folder != root() && !path.ends_with("node_modules") {
+            pages.extend(self::pages(&path));
+        }
+    }
+    pages
+}
+
+/// What mdBook and others make of headings, to be linked to.
+fn headings(page: &str) -> impl Iterator<Item = String> {
+    let titles =
+        page.lines().filter_map(|line| line.strip_prefix('#')).map(|title| title.trim_start_matches('#').trim());
+    titles.map(|title| {
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    })
 }
