@@ -244,6 +244,13 @@ fn pytest_calls_what_gorgon_multiplies() {
     let mut pytest = tools.shell(folder.path(), Path::new(GORGON), "pytest -q -p no:cacheprovider").unwrap();
     let said = succeeded("pytest", &pytest.env("TASK", guest("hash")).output().unwrap());
     assert!(said.contains("11 passed"), "{said}");
+
+    // An operation that returns an `Err` has failed there too.
+    let call =
+        "import os, gorgon_task; task = gorgon_task.Task(os.environ['TASK']); print(task.operation(0), task.failures)";
+    let mut python = tools.shell(folder.path(), Path::new(GORGON), &format!("python3 -c \"{call}\"")).unwrap();
+    let said = succeeded("python3", &python.env("TASK", guest("spans")).output().unwrap());
+    assert_eq!(said, "run me with --data users.csv ['run me with --data users.csv']\n");
 }
 
 #[test]
