@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gorgon::demo::Server;
+use serde_json::Value;
 use xtask::languages::{Language, Tools};
 
 use crate::support::gorgon;
@@ -154,6 +155,72 @@ fn the_reference_of_the_interface_is_the_interface() {
         wit.trim_end()
     );
     assert_page("task.md", &page);
+}
+
+#[test]
+fn the_reference_of_the_json_report_is_its_schema() {
+    let schema = std::fs::read_to_string(root().join("docs/report.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let mut page = String::from(
+        "# The JSON report\n\n<!-- Written by a test from docs/report.schema.json; see tests/docs.rs. -->\n\nWhat `--json \
+         FILE` writes, by its [JSON \
+         Schema](https://github.com/gorgon-load/gorgon/blob/main/docs/report.schema.json).\n[What may \
+         change](../versions.md) says what is promised of it.\n",
+    );
+    let parts = schema["$defs"].as_object().unwrap().iter().map(|(name, part)| (name.as_str(), part));
+    for (name, part) in std::iter::once(("Report", &schema)).chain(parts) {
+        writeln!(page, "\n## {name}\n\n{}", words(part)).unwrap();
+        if let Some(fields) = part["properties"].as_object() {
+            page += "\n| field | type | meaning |\n| --- | --- | --- |\n";
+            for (field, of) in fields {
+                writeln!(page, "| `{field}` | {} | {} |", kind(of), words(of)).unwrap();
+            }
+        }
+        if let Some(cases) = part["oneOf"].as_array() {
+            page += "\n| value | meaning |\n| --- | --- |\n";
+            for case in cases {
+                let value = case["const"].as_str().map(|value| format!("`{value}`"));
+                writeln!(page, "| {} | {} |", value.unwrap_or_else(|| object(case)), words(case)).unwrap();
+            }
+        }
+    }
+    assert_page("report.md", &page);
+}
+
+/// What a schema says of a part, in one line.
+fn words(part: &Value) -> String {
+    part["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The type of a field, in words.
+fn kind(of: &Value) -> String {
+    if let Some(name) = of["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    let either = |kinds: Vec<String>| kinds.join(" or ");
+    if let Some(options) = of["anyOf"].as_array() {
+        return either(options.iter().map(kind).collect());
+    }
+    let names = of["type"].as_array().map_or(std::slice::from_ref(&of["type"]), Vec::as_slice);
+    either(names.iter().map(|name| named(name.as_str().unwrap(), of)).collect())
+}
+
+fn named(name: &str, of: &Value) -> String {
+    match (name, of["prefixItems"].as_array()) {
+        ("array", Some(items)) => format!("[{}]", items.iter().map(kind).collect::<Vec<_>>().join(", ")),
+        ("array", None) => format!("list of {}", kind(&of["items"])),
+        ("object", _) if of["additionalProperties"].is_object() => {
+            format!("object of {}", kind(&of["additionalProperties"]))
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// An object of a few fields, in words.
+fn object(of: &Value) -> String {
+    let fields = of["properties"].as_object().into_iter().flatten();
+    let fields: Vec<_> = fields.map(|(field, of)| format!("`{field}`: {}", kind(of))).collect();
+    format!("{{ {} }}", fields.join(", "))
 }
 
 /// Every page is in the summary.
