@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gorgon::demo::Server;
+use serde_json::Value;
 use xtask::languages::{Language, Tools};
 
 use crate::support::gorgon;
@@ -87,6 +88,11 @@ fn the_tutorial_of_javascript_works() {
 }
 
 #[test]
+fn the_tutorial_of_typescript_works() {
+    follow("docs/src/tutorial/typescript.md", Some(&Language::Ts.install().unwrap()));
+}
+
+#[test]
 fn the_tutorial_of_c_works() {
     follow("docs/src/tutorial/c.md", Some(&Language::C.install().unwrap()));
 }
@@ -151,26 +157,126 @@ fn the_reference_of_the_interface_is_the_interface() {
     assert_page("task.md", &page);
 }
 
-/// Every page is in the summary, and every link between pages leads to one.
 #[test]
-fn the_book_hangs_together() {
-    let source = root().join("docs/src");
-    let mut pages = Vec::new();
-    for folder in ["", "tutorial", "reference"] {
-        for entry in std::fs::read_dir(source.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            pages.extend(path.extension().is_some_and(|extension| extension == "md").then_some(path));
+fn the_reference_of_the_json_report_is_its_schema() {
+    let schema = std::fs::read_to_string(root().join("docs/report.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let mut page = String::from(
+        "# The JSON report\n\n<!-- Written by a test from docs/report.schema.json; see tests/docs.rs. -->\n\nWhat `--json \
+         FILE` writes, by its [JSON \
+         Schema](https://github.com/gorgon-load/gorgon/blob/main/docs/report.schema.json).\n[What may \
+         change](../versions.md) says what is promised of it.\n",
+    );
+    let parts = schema["$defs"].as_object().unwrap().iter().map(|(name, part)| (name.as_str(), part));
+    for (name, part) in std::iter::once(("Report", &schema)).chain(parts) {
+        writeln!(page, "\n## {name}\n\n{}", words(part)).unwrap();
+        if let Some(fields) = part["properties"].as_object() {
+            page += "\n| field | type | meaning |\n| --- | --- | --- |\n";
+            for (field, of) in fields {
+                writeln!(page, "| `{field}` | {} | {} |", kind(of), words(of)).unwrap();
+            }
+        }
+        if let Some(cases) = part["oneOf"].as_array() {
+            page += "\n| value | meaning |\n| --- | --- |\n";
+            for case in cases {
+                let value = case["const"].as_str().map(|value| format!("`{value}`"));
+                writeln!(page, "| {} | {} |", value.unwrap_or_else(|| object(case)), words(case)).unwrap();
+            }
         }
     }
+    assert_page("report.md", &page);
+}
+
+/// What a schema says of a part, in one line.
+fn words(part: &Value) -> String {
+    part["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The type of a field, in words.
+fn kind(of: &Value) -> String {
+    if let Some(name) = of["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+        return format!("[{name}](#{})", name.to_lowercase());
+    }
+    let either = |kinds: Vec<String>| kinds.join(" or ");
+    if let Some(options) = of["anyOf"].as_array() {
+        return either(options.iter().map(kind).collect());
+    }
+    let names = of["type"].as_array().map_or(std::slice::from_ref(&of["type"]), Vec::as_slice);
+    either(names.iter().map(|name| named(name.as_str().unwrap(), of)).collect())
+}
+
+fn named(name: &str, of: &Value) -> String {
+    match (name, of["prefixItems"].as_array()) {
+        ("array", Some(items)) => format!("[{}]", items.iter().map(kind).collect::<Vec<_>>().join(", ")),
+        ("array", None) => format!("list of {}", kind(&of["items"])),
+        ("object", _) if of["additionalProperties"].is_object() => {
+            format!("object of {}", kind(&of["additionalProperties"]))
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// An object of a few fields, in words.
+fn object(of: &Value) -> String {
+    let fields = of["properties"].as_object().into_iter().flatten();
+    let fields: Vec<_> = fields.map(|(field, of)| format!("`{field}`: {}", kind(of))).collect();
+    format!("{{ {} }}", fields.join(", "))
+}
+
+/// Every page is in the summary.
+#[test]
+fn the_book_is_whole() {
+    let source = root().join("docs/src");
     let summary = std::fs::read_to_string(source.join("SUMMARY.md")).unwrap();
-    for page in &pages {
+    for page in pages(&source) {
         let name = page.strip_prefix(&source).unwrap().display().to_string();
         assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
-        let text = std::fs::read_to_string(page).unwrap();
+    }
+}
+
+/// Every link of the book, of READMEs and of what stands beside them leads to a file, and to a heading in it.
+#[test]
+fn links_lead_somewhere() {
+    let root = root();
+    let folders = [root.clone(), root.join("docs/src"), root.join("examples"), root.join("host/templates/rust")];
+    let mut checked = 0;
+    for page in folders.iter().flat_map(|folder| pages(folder)) {
+        let text = std::fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap();
-            let leads = link.starts_with("http") || page.parent().unwrap().join(file).exists();
-            assert!(leads, "{name} links to {link}");
+            if link.starts_with("http") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{} links to {link}", page.display());
+            let leads =
+                heading.is_empty() || headings(&std::fs::read_to_string(target).unwrap()).any(|id| id == heading);
+            assert!(leads, "{} links to {link}, where there is no such heading", page.display());
+            checked += 1;
         }
     }
+    assert!(checked > 50, "only {checked} links were found");
+}
+
+/// The pages in a folder and those beneath it, but for the root's, which has other things beneath it.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        } else if path.is_dir() && folder != root() && !path.ends_with("node_modules") {
+            pages.extend(self::pages(&path));
+        }
+    }
+    pages
+}
+
+/// What mdBook and others make of headings, to be linked to.
+fn headings(page: &str) -> impl Iterator<Item = String> {
+    let titles =
+        page.lines().filter_map(|line| line.strip_prefix('#')).map(|title| title.trim_start_matches('#').trim());
+    titles.map(|title| {
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    })
 }

@@ -185,6 +185,16 @@ fn typescript_sends_requests() {
 }
 
 #[test]
+fn c_sends_requests() {
+    flows("c", Some(&Language::C.install().unwrap()));
+}
+
+#[test]
+fn go_sends_requests() {
+    flows("go", Some(&Language::Go.install().unwrap()));
+}
+
+#[test]
 fn rust_hashes_and_sends_requests() {
     let project = Project::new("shop-seven", &["--lang", "rust"]);
     let ran = project.run(None, &[]);
@@ -234,6 +244,13 @@ fn pytest_calls_what_gorgon_multiplies() {
     let mut pytest = tools.shell(folder.path(), Path::new(GORGON), "pytest -q -p no:cacheprovider").unwrap();
     let said = succeeded("pytest", &pytest.env("TASK", guest("hash")).output().unwrap());
     assert!(said.contains("11 passed"), "{said}");
+
+    // An operation that returns an `Err` has failed there too.
+    let call =
+        "import os, gorgon_task; task = gorgon_task.Task(os.environ['TASK']); print(task.operation(0), task.failures)";
+    let mut python = tools.shell(folder.path(), Path::new(GORGON), &format!("python3 -c \"{call}\"")).unwrap();
+    let said = succeeded("python3", &python.env("TASK", guest("spans")).output().unwrap());
+    assert_eq!(said, "run me with --data users.csv ['run me with --data users.csv']\n");
 }
 
 #[test]
@@ -278,7 +295,6 @@ fn a_new_project_is_refused_in_one_line() {
         ("../up", &["--lang", "js"], 2, "such as my-task"),
         ("7up", &["--lang", "js"], 2, "such as my-task"),
         ("loop", &["--lang", "rust"], 2, "Rust takes no crate called `loop`"),
-        ("shop", &["--lang", "c", "--http"], 2, "--http is there for rust, python, js and ts"),
         ("shop", &["--lang", "go", "--sdk", "."], 2, "--sdk is for --lang rust"),
         ("shop", &["--lang", "rust", "--sdk", "taken"], 1, "`taken` has no gorgon-guest"),
         ("shop", &["--lang", "cobol"], 2, "possible values: rust, python, js, ts, c, go"),

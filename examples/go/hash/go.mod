@@ -1,3 +1,3 @@
-module my-task
+module example.com/my-task
 
 go 1.24

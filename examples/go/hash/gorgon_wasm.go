@@ -29,36 +29,39 @@ var result struct{ text, length uint32 }
 
 //go:wasmexport operation
 func exportOperation(n uint64) unsafe.Pointer {
-	clear(lent)
-	lent = lent[:0]
+	lent.used = 0
 	returned = operation(n)
 	result.text = uint32(uintptr(unsafe.Pointer(unsafe.StringData(returned))))
 	result.length = uint32(len(returned))
 	return unsafe.Pointer(&result)
 }
 
-// What the host has been lent during an operation, kept from the collector until the next one.
-var lent [][]byte
+// Where strings and lists lie that the host hands over, until the next operation: beside Go's own memory. To allocate
+// there could start its collector, which asks for the time; but while the host hands over, nobody may call it.
+var lent struct {
+	block      unsafe.Pointer
+	size, used uintptr
+}
 
-// Set when Go's memory is its own: before that, what its start-up asks the host for is put beyond it.
-var started bool
-
-func init() { started = true }
+// What was handed over before belongs to what stands between WASI's two previews, for good.
+func init() { lent.size = 0 }
 
 //go:linkname sbrk runtime.sbrk
 func sbrk(size uintptr) unsafe.Pointer
 
-// By which the host hands over strings and lists.
+// By which the host hands over.
 //
 //go:wasmexport cabi_realloc
 func exportRealloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
-	if !started {
-		return sbrk((uintptr(size) + 15) &^ 15)
+	needed := (uintptr(size) + 15) &^ 15
+	if lent.used+needed > lent.size {
+		lent.size = max(2*lent.size, needed, 64<<10)
+		lent.block, lent.used = sbrk(lent.size), 0
 	}
-	block := make([]byte, size)
-	copy(block, unsafe.Slice((*byte)(old), oldSize))
-	lent = append(lent, block)
-	return unsafe.Pointer(unsafe.SliceData(block))
+	given := unsafe.Add(lent.block, lent.used)
+	lent.used += needed
+	copy(unsafe.Slice((*byte)(given), size), unsafe.Slice((*byte)(old), oldSize))
+	return given
 }
 
 func main() {}

@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
-import { register } from 'node:module';
 import { beforeEach, test } from 'node:test';
 
 import { failures } from './current.js';
-
-// Outside of a component Gorgon's interface is the module beside this one.
-const current = new URL('./current.js', import.meta.url).href;
-const resolve = `export const resolve = (name, context, next) =>
-  name.startsWith('gorgon:task/current') ? { url: '${current}', shortCircuit: true } : next(name, context);`;
-register(`data:text/javascript,${encodeURIComponent(resolve)}`);
 const { operation } = await import('./task.js');
 
 // A server that keeps one object, of this name whatever it was created by.

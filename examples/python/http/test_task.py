@@ -1,12 +1,10 @@
 import json
 import sys
 import unittest
-from types import ModuleType
 from unittest.mock import MagicMock
 
 # What is there only inside of a component: the interfaces that it imports.
 current = MagicMock()
-sys.modules |= {"wit_world": ModuleType("wit_world"), "wit_world.imports": ModuleType("wit_world.imports")}
 sys.modules |= {"wit_world.imports.current": current, "http_client": MagicMock()}
 
 import task  # noqa: E402

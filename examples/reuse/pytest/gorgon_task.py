@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from wasmtime import Engine, Store, WasiConfig
-from wasmtime.component import Component, Linker, ResourceHost, ResourceType
+from wasmtime.component import Component, Linker, ResourceHost, ResourceType, Variant
 
 SPAN = ResourceType.host(1)
 ENGINE = Engine()
@@ -44,7 +44,11 @@ class Task:
         """Calls the operation. What it said of its spans and failures lies in those lists then."""
         self.spans.clear()
         self.failures.clear()
-        result = self._operation(self._store, n)
+        match self._operation(self._store, n):
+            case Variant(tag="err", payload=result):  # An operation may return `result<string, string>`.
+                self.failures.append(result)
+            case Variant(payload=result) | result:
+                pass
         return result
 
     def _link(self, linker: Linker) -> None:

@@ -77,9 +77,9 @@ macro_rules! files {
 type Files = &'static [(&'static str, &'static str)];
 
 impl Language {
-    /// The files of a project that only computes, and of one that sends requests; none where there is no such one.
-    fn files(self, http: bool) -> Option<Files> {
-        Some(match (self, http) {
+    /// The files of a project that only computes, or of one that sends requests.
+    fn files(self, http: bool) -> Files {
+        match (self, http) {
             (Self::Rust, false) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
             (Self::Rust, true) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
             (Self::Python, false) => {
@@ -104,12 +104,18 @@ impl Language {
             (Self::C, false) => {
                 files!("c/hash": ".gitignore" "Makefile" "README.md" "gorgon.h" "sha512.h" "task.c" "test_task.c")
             }
+            (Self::C, true) => {
+                files!("c/http": ".gitignore" "Makefile" "README.md" "gorgon.h" "http.c" "http.h" "task.c" "test_task.c")
+            }
             (Self::Go, false) => files!(
                 "go/hash": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go" "task.go"
                 "task_test.go"
             ),
-            (Self::C | Self::Go, true) => return None,
-        })
+            (Self::Go, true) => files!(
+                "go/http": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go"
+                "http_native.go" "http_wasm.go" "task.go" "task_test.go"
+            ),
+        }
     }
 
     /// The interfaces that its tools read, or that its authors may want to.
@@ -118,9 +124,14 @@ impl Language {
             Self::Rust | Self::C | Self::Go => "wit",
             Self::Python | Self::Js | Self::Ts => "wit/deps",
         };
-        // Only componentize-py wants to be told what WASI is.
-        let wasi = if http && self == Self::Python { &WASI_WIT[..] } else { &[] };
-        [("task.wit", TASK_WIT)].iter().chain(wasi).map(|(name, text)| (Path::new(folder).join(name), *text)).collect()
+        let task = (Path::new(folder).join("task.wit"), TASK_WIT);
+        // Rust and JavaScript have requests of their own.
+        let wasi: &[_] = match self {
+            Self::Python | Self::C | Self::Go if http => &WASI_WIT,
+            _ => &[],
+        };
+        let wasi = wasi.iter().map(|(name, text)| (Path::new("wit/deps").join(name), *text));
+        std::iter::once(task).chain(wasi).collect()
     }
 }
 
@@ -128,14 +139,14 @@ impl std::str::FromStr for Name {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_word = |word: &str| {
-            word.starts_with(|first: char| first.is_ascii_lowercase())
-                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        };
-        match text.split('-').all(is_word) {
+        let is_word =
+            |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        match text.starts_with(|first: char| first.is_ascii_lowercase()) && text.split('-').all(is_word) {
             true => Ok(Self(text.to_owned())),
             false => {
-                Err("a name is words of lowercase letters and digits, with hyphens between, such as my-task".into())
+                Err("a name is words of lowercase letters and digits, with hyphens between and a letter first, such \
+                          as my-task"
+                    .into())
             }
         }
     }
@@ -144,9 +155,6 @@ impl std::str::FromStr for Name {
 impl New {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { name: Name(name), lang, http, sdk } = self;
-        let Some(files) = lang.files(http) else {
-            return Ok(Exit::wrong_usage("--http is there for rust, python, js and ts; start without it"));
-        };
         if sdk.is_some() && lang != Language::Rust {
             return Ok(Exit::wrong_usage("--sdk is for --lang rust; the other languages need none"));
         }
@@ -159,7 +167,7 @@ impl New {
             .with_context(|| format!("cannot make the folder `{name}`; choose another name, or remove it"))?;
 
         let mut readme = String::new();
-        for (file, text) in files {
+        for (file, text) in lang.files(http) {
             let text = text.replace(TEMPLATE, &name).replace(&crate_name(TEMPLATE), &crate_name(&name));
             let (file, text) = match *file {
                 "Cargo.toml.in" => ("Cargo.toml", text.replace("SDK", &dependency)),

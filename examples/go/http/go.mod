@@ -1,0 +1,1 @@
+../hash/go.mod

@@ -1,0 +1,1 @@
+../hash/gorgon_native.go
