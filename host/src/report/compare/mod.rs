@@ -49,6 +49,7 @@ pub enum Scruples {
 
 /// Several runs, compared with those of the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// [`SCHEMA`].
     pub schema: String,
@@ -64,6 +65,7 @@ pub struct Comparison {
 
 /// What `--fail-if-slower` found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Slower {
     /// The share by which a median may be longer.
     pub by: f64,
@@ -73,6 +75,7 @@ pub struct Slower {
 
 /// The runs of one plan on two sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pair {
     /// What is compared with.
     pub a: Runs,
@@ -90,6 +93,7 @@ pub struct Pair {
 
 /// The runs of one plan on one side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Runs {
     /// What was run.
     pub task: TaskFacts,
@@ -105,6 +109,7 @@ pub struct Runs {
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     /// The report's file.
     pub file: String,
@@ -114,6 +119,7 @@ pub struct Place {
 
 /// One figure on two sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Which.
     pub figure: Figure,
@@ -132,6 +138,7 @@ pub struct Difference {
 
 /// By how much a figure differs: B / A - 1, and for [`Figure::Failed`] B - A.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// As measured.
     pub measured: f64,
@@ -145,6 +152,7 @@ pub struct Change {
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
     /// The median of the durations: the primary figure. It is what the usual operation takes; a machine that stalls for
@@ -164,6 +172,7 @@ pub enum Figure {
 
 /// What a difference shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// B is slower.
