@@ -72,7 +72,7 @@ const time = {
 const nines = {
   scale: 'x', values: (_, at) => at.map(share), space: 40,
   // Half of them stands where there is room beside none of them.
-  splits: (u, _a, from, to) => [0, ...(u.over.clientWidth / (to - from) > 130 ? [Math.log10(2)] : []), 1, 2, 3, 4, 5, 6, 7]
+  splits: (u, _a, from, to) => [0, ...(u.over.clientWidth / (to - from) > 66 ? [Math.log10(2)] : []), 1, 2, 3, 4, 5, 6, 7]
     .filter(n => n >= from && n <= to),
 };
 const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
@@ -96,7 +96,7 @@ const kinds = {
     }));
     // The highest first, so that each covers what is beneath it but not its own.
     return {
-      height: 250, x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
       series: series.reverse(), columns: stacked.map(held).reverse(),
       head: at => `${seconds(data.at_s[at])} – ${seconds(data.at_s[at + 1] ?? data.at_s[at])}`,
       foot: at => hidden.size ? null : ['all', rate(data.completed_per_s[at] ?? 0) + '/s'],
@@ -110,7 +110,7 @@ const kinds = {
     const some = hidden.size ? [] : [all];
     const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
     return {
-      height: 130, x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount), space: 34 }, range: [0, null],
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount), space: 34 }, range: [0, null],
       series: [...some, ...dropped, ...lines],
       columns: [...(hidden.size ? [] : [data.failed_per_s]), ...dropped.map(() => data.dropped_per_s), ...results.map(r => r.rate)].map(held),
       show: value => rate(value) + '/s', head: at => seconds(data.at_s[at]),
@@ -119,7 +119,7 @@ const kinds = {
   latency(data) {
     const names = ['max', 'p99', 'p90', 'p50'];
     return {
-      height: 250, x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true,
+      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true,
       series: [line('max', css('max'), { paths: apart, width: 2 }),
         ...names.slice(1).map(name => line(name, css(name), { paths: stepped, width: name === 'p50' ? 2 : 1.2 }))],
       bands: [{ series: [2, 3], fill: tint('p50', 7) }, { series: [3, 4], fill: tint('p50', 15) }],
@@ -134,7 +134,7 @@ const kinds = {
       dash: result.dashed ? [5, 3] : undefined }));
     if (!hidden.size) series.push(line('all', css('all'), { width: 2.2 }));
     return {
-      height: 250, xs, y: logarithmic, log: true, series, show: duration,
+      xs, y: logarithmic, log: true, series, show: duration,
       x: nines,
       columns: curves.map(curve => xs.map((_, i) => curve.ns[i] ?? null)),
       head: at => at === 0 ? 'the fastest' : `${share(xs[at])} took at most`,
@@ -151,7 +151,7 @@ const kinds = {
     const all = columns.flat();
     const low = all.reduce((low, [bin]) => Math.min(low, bin), 4000), high = all.reduce((high, [bin]) => Math.max(high, bin), 0);
     return {
-      height: 250, x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
+      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
       series: [{ paths: () => null, points: { show: false }, value: () => null }], columns: [data.at_s.map(() => begins(high))],
       draw: u => heat(u, data.at_s, columns, begins), head: at => seconds(data.at_s[at]),
       at: (u, at) => {
@@ -163,7 +163,7 @@ const kinds = {
   },
   scaling(data) {
     return {
-      height: 270, xs: data.in_flight, y: { values: (_, at) => at.map(amount) }, range: [0, null], xrange: [0, null], show: value => rate(value) + '/s',
+      xs: data.in_flight, y: { values: (_, at) => at.map(amount) }, range: [0, null], xrange: [0, null], show: value => rate(value) + '/s',
       x: { scale: 'x', values: (_, at) => at.map(n => Number.isInteger(n) ? n : ''), space: 40 },
       series: [line('ideal', css('faint'), { dash: [5, 4] }), line('measured', css('all'), { width: 2.2, points: { show: true, size: 8, fill: css('all') } })],
       columns: [data.ideal_per_s, data.throughput_per_s], head: at => `${data.shape[at]}: ${data.in_flight[at]} in flight`,
@@ -177,7 +177,7 @@ const kinds = {
       rate: [rates, at => per_s(data.x[at])],
     }[data.by];
     return {
-      height: 230, xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount) },
+      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount) },
       log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, null], xrange: data.by === 'nines' ? undefined : [0, null],
       edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)),
       series: data.lines.map(each => line(each.name, css(each.colour), { paths: data.steps ? stepped : undefined, width: each.points ? 1 : 1.8,

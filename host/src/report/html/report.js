@@ -62,8 +62,6 @@ const draw = chart => {
   chart.kind = kind;
   chart.u?.destroy();
   chart.tip?.remove();
-  plot.classList.add('drawn');
-  plot.style.setProperty('--least', kind.height + 'px');
   chart.tip = element('div', 'tip');
   chart.tip.hidden = true;
   const over = kind.x === time;
