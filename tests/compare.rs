@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{gorgon, guest, run};
+use crate::support::{gorgon, guest, run, validate};
 
 /// Five short runs of a task that computes, each operation `factor` times as long, as a report in `file`.
 fn measure(file: &Path, factor: &str, args: &[&str]) {
@@ -30,6 +30,13 @@ fn complaint(folder: &Path, args: &[&str]) -> String {
     stderr
 }
 
+/// A comparison, checked against its schema.
+fn checked(json: &[u8]) -> Value {
+    let comparison = serde_json::from_slice(json).unwrap();
+    validate(&comparison);
+    comparison
+}
+
 #[test]
 fn a_task_that_takes_three_times_as_long_is_slower() {
     let folder = tempfile::tempdir().unwrap();
@@ -39,7 +46,7 @@ fn a_task_that_takes_three_times_as_long_is_slower() {
 
     let output = compare(folder.path(), &["a.json", "b.json", "--fail-if-slower", "20%", "--json", "-"]);
     assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
-    let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let comparison = checked(&output.stdout);
     let pairs = comparison["pairs"].as_array().unwrap();
     assert_eq!((pairs.len(), pairs[0]["a"]["runs"].as_array().unwrap().len()), (1, 5));
     assert_eq!(pairs[0]["figures"][0]["finding"], "slower");
@@ -49,12 +56,12 @@ fn a_task_that_takes_three_times_as_long_is_slower() {
     let output = compare(folder.path(), &["b.json", "a.json", "--fail-if-slower", "0%", "--json", "c.json"]);
     let words = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && words.contains("B is faster: its median is shorter by "), "{words}");
-    let comparison: Value = serde_json::from_slice(&fs::read(file("c.json")).unwrap()).unwrap();
+    let comparison = checked(&fs::read(file("c.json")).unwrap());
     assert_eq!(comparison["schema"], "gorgon.compare/1");
 
     // Files joined by commas are one side.
     let output = compare(folder.path(), &["a.json,a.json", "b.json", "--json", "-"]);
-    let comparison: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let comparison = checked(&output.stdout);
     assert_eq!(comparison["pairs"][0]["a"]["runs"].as_array().unwrap().len(), 10);
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{gorgon, guest};
+use crate::support::{gorgon, guest, validate};
 
 /// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is asked.
 fn limited(k: usize, service: Duration) -> String {
@@ -47,10 +47,15 @@ fn the_limit_of_a_semaphore_is_found() {
     let mut find = gorgon();
     find.arg("find").arg(guest("http")).args(["--slo", "p99<150ms", "--slo", "failed<0.1%", "-c", "40"]);
     find.args(["--from", "50/s", "--probe", "2s", "--allow", "all", "--json", "-", "--env"]).arg(format!("URL={url}"));
+    let html = tempfile::NamedTempFile::new().unwrap();
+    find.arg("--html").arg(html.path());
     let output = find.output().expect("gorgon starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    validate(&found);
     let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
+    let page = std::fs::read_to_string(html.path()).unwrap();
+    assert_eq!(page.matches("data-chart=\"lines\"").count(), 2);
     // Probes of two seconds on a machine that does other things besides: near it, and never beyond what is possible by
     // more than a queue of 150 ms allows.
     assert!((140.0..=220.0).contains(&rate), "{rate}: {stderr}");

@@ -22,7 +22,9 @@ fn write_all(folder: &Path, args: &[&str]) -> Value {
     }
     let output = run.args(args).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
-    serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap()
+    let report = serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap();
+    crate::support::validate(&report);
+    report
 }
 
 /// A Python with some packages, in a folder that the tests keep; says so, and gives none, where that cannot be had.
@@ -83,8 +85,10 @@ fn a_comparison_is_drawn_as_well() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-d", "5s", "--", "3"]);
     let (json, html) = (folder.path().join("r.json"), folder.path().join("c.html"));
-    let output = gorgon().arg("compare").args([&json, &json]).arg("--html").arg(&html).output().unwrap();
+    let output =
+        gorgon().arg("compare").args([&json, &json]).args(["--json", "-", "--html"]).arg(&html).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    crate::support::validate(&serde_json::from_slice(&output.stdout).unwrap());
     let page = std::fs::read_to_string(html).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 4);
 }
@@ -196,6 +200,7 @@ fn a_page_that_fails_to_be_written_costs_nothing_else() {
     assert!(String::from_utf8_lossy(&full.stderr).contains("cannot write the HTML report to `/dev/full`"));
     assert!(String::from_utf8_lossy(&full.stdout).contains("all"));
     let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    crate::support::validate(&report);
     assert_eq!(report["total"]["operations"]["completed"], 10);
     // Not there at all: found before anything is run.
     std::fs::remove_file(&json).unwrap();
@@ -217,7 +222,7 @@ fn a_snapshot_keeps_the_page_up_to_date_as_well() {
     wait_until("a page of a run that goes on", || page().contains("data-chart") && page().ends_with("</html>"));
     gorgon.kill().unwrap();
     gorgon.wait().unwrap();
-    assert!(page().contains("Stopped before its end"));
+    assert!(page().contains("Partial: the run was stopped before its end"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Ran, gorgon, guest, lives, operation, ran, signal, spawn, wait_until, wat, workers};
+use crate::support::{Ran, gorgon, guest, lives, operation, ran, signal, spawn, validate, wait_until, wat, workers};
 
 const SLEEPY: [&str; 4] = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=50"];
 
@@ -179,6 +179,7 @@ fn a_snapshot_survives_its_controller() {
     let age = killed.duration_since(std::fs::metadata(&file).unwrap().modified().unwrap()).unwrap_or_default();
     assert!(age < Duration::from_millis(500), "{age:?}");
     let ran = Ran { code: None, report: read(), stderr: String::new() };
+    validate(&ran.report);
     assert_eq!(ran.report["partial"], true);
     let of = |key: &str| ran.figure(&format!("/operations/{key}"));
     assert_eq!(of("offered"), of("completed") + of("dropped") + of("lost") + of("in_flight"));

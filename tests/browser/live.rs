@@ -30,6 +30,8 @@ fn it_follows_a_run_stops_it_and_stays() {
     browser.open(&address);
     browser.wait_for(&format!("{OPERATIONS} > 0 && document.querySelector('figure canvas')"));
     let before = browser.eval(OPERATIONS);
+    assert_eq!(browser.eval("document.querySelector('.state').textContent"), "running");
+    assert_eq!(browser.eval("document.body.textContent.includes('stopped')"), false);
     browser.eval("document.querySelector('figure canvas').kept = true");
     browser.wait_for(&format!("{OPERATIONS} > {before}"));
     assert_eq!(
@@ -59,6 +61,63 @@ fn it_follows_a_run_stops_it_and_stays() {
     let ran = crate::support::ran(gorgon.wait_with_output().unwrap());
     assert_eq!((ran.code, &ran.report["partial"]), (Some(130), &serde_json::Value::Bool(true)));
     ran.adds_up();
+}
+
+/// Whether a chart over time is drawn again between two reports, which replace what is in the page; false where five
+/// reports have come and it never was.
+const FLOWS: &str = "new Promise(done => {
+    let reports = 0, before;
+    new MutationObserver(() => { before = undefined; if (++reports > 5) done(false); })
+        .observe(document.querySelector('main'), { childList: true });
+    const look = () => {
+        const now = document.querySelector('figure[data-chart=latency] canvas').toDataURL();
+        if (before !== undefined && before !== now) done(true);
+        before = now;
+        requestAnimationFrame(look);
+    };
+    look(); })";
+
+#[test]
+fn charts_flow_between_two_reports_unless_motion_is_unwelcome() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let (mut gorgon, address) = follow(&["-d", "120s"]);
+    browser.resize(1280, 900, 1.0);
+    browser.open(&address);
+    browser.wait_for(&format!("{OPERATIONS} > 0 && document.querySelector('figure[data-chart=latency] canvas')"));
+    assert_eq!(browser.eval(FLOWS), true);
+    browser.media("screen", "light");
+    // What flows yet comes to its end with the next report.
+    let before = browser.eval(OPERATIONS);
+    browser.wait_for(&format!("{OPERATIONS} > {before}"));
+    assert_eq!(browser.eval(FLOWS), false, "`prefers-reduced-motion: reduce`");
+    assert_eq!(browser.complaints, Vec::<String>::new());
+    gorgon.kill().unwrap();
+    gorgon.wait().unwrap();
+    browser.wait_for("document.querySelector('.live .says').textContent.includes('last figures')");
+}
+
+#[test]
+fn what_is_open_focused_and_scrolled_stays_so() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let (mut gorgon, address) = follow(&["-d", "120s"]);
+    browser.resize(1280, 900, 1.0);
+    browser.open(&address);
+    browser.wait_for(&format!("{OPERATIONS} > 0 && document.querySelector('figure[data-chart=throughput] canvas')"));
+    browser.eval("document.querySelector('#run-1-plan').open = true");
+    for focused in ["#run-1-plan summary", "#run-1-throughput .uplot", ".chip", ".scroll[aria-label=Results]"] {
+        browser.eval(&format!("document.querySelector('{focused}').focus()"));
+        let before = browser.eval(OPERATIONS);
+        browser.wait_for(&format!("{OPERATIONS} > {before}"));
+        assert_eq!(
+            browser.eval(&format!("document.activeElement === document.querySelector('{focused}')")),
+            true,
+            "{focused}"
+        );
+    }
+    assert_eq!(browser.eval("document.querySelector('#run-1-plan').open"), true);
+    assert_eq!(browser.complaints, Vec::<String>::new());
+    gorgon.kill().unwrap();
+    gorgon.wait().unwrap();
 }
 
 /// The status of what is answered.

@@ -75,6 +75,65 @@ fn two_reports_are_drawn_over_each_other() {
     assert_clean(&browser);
 }
 
+#[test]
+fn a_search_is_drawn_around_its_knee() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("found.html");
+    std::fs::write(&path, html::find(&reports::found())).unwrap();
+    open(&mut browser, &path);
+    let ink = browser.eval(INK);
+    assert_eq!(ink.as_array().unwrap().len(), 3);
+    assert!(ink.as_array().unwrap().iter().all(|colours| colours.as_u64() > Some(4)), "{ink}");
+    browser.eval("document.querySelector('#find-latency .uplot').focus()");
+    browser.press("End");
+    browser.wait_for("document.querySelector('[aria-live=polite]').textContent.includes('p99<500ms')");
+    for width in [1280, 390] {
+        browser.resize(width, 900, 1.0);
+        browser.wait_for(&format!("({WIDER}).length === 0"));
+    }
+    assert_clean(&browser);
+}
+
+#[test]
+fn a_chart_keeps_its_size_when_it_is_drawn_anew() {
+    let Some(mut browser) = Chromium::start() else { return };
+    open(&mut browser, &page("shown", &reports::shown()));
+    let height = "document.querySelector('figure[data-chart=latency] canvas').clientHeight";
+    let before = browser.eval(height).as_u64().unwrap();
+    assert!(before > 300, "{before}: it takes the room that is there");
+    browser.media("screen", "dark");
+    browser.wait_for("getComputedStyle(document.body).color === 'rgb(236, 238, 242)'");
+    assert_eq!(browser.eval(height), before, "in other colours");
+    browser.eval("document.querySelector('.chip').click()");
+    assert_eq!(browser.eval(height), before, "without a result");
+    browser.resize(390, 900, 1.0);
+    browser.wait_for(&format!("{height} < 300"));
+    assert_clean(&browser);
+}
+
+#[test]
+fn everything_has_a_name_for_who_cannot_see_it() {
+    let Some(mut browser) = Chromium::start() else { return };
+    open(&mut browser, &page("shown", &reports::shown()));
+    let nameless =
+        "[...document.querySelectorAll('table')].flatMap(table => [...table.querySelectorAll('th:not([scope])')])
+        .concat([...document.querySelectorAll('button, a, summary')].filter(e => !e.textContent.trim() && !e.ariaLabel),
+            [...document.querySelectorAll('[role=img], [role=region], [role=application], nav, section')]
+                .filter(e => !e.ariaLabel && !e.querySelector('h2, h3')))
+        .map(e => e.outerHTML.slice(0, 80))";
+    assert_eq!(browser.eval(nameless), serde_json::json!([]));
+    // Everything that can be focused shows that it is.
+    let unseen = "[...document.querySelectorAll('main a, main button, main summary, main [tabindex]')].filter(e => {
+        e.focus({ focusVisible: true }); return document.activeElement === e && getComputedStyle(e).outlineStyle === 'none' })
+        .map(e => e.outerHTML.slice(0, 80))";
+    assert_eq!(browser.eval(unseen), serde_json::json!([]));
+    let levels = "[...document.querySelectorAll('h1, h2, h3')].map(h => Number(h.tagName[1]))";
+    let levels = browser.eval(levels);
+    let levels: Vec<u64> = levels.as_array().unwrap().iter().filter_map(|level| level.as_u64()).collect();
+    assert!(levels[0] == 1 && levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
+    assert_clean(&browser);
+}
+
 fn runs_of_every_size() -> Vec<(&'static str, Report)> {
     let thousand: Vec<String> = (0..1_000).map(|i| format!("result {i}")).collect();
     let thousand: Vec<Returned<'_>> = thousand.iter().map(|name| (name.as_str(), Outcome::Ok, 1, 900.0)).collect();
@@ -245,6 +304,12 @@ fn it_reads_without_javascript_and_on_paper() {
     browser.media("print", "dark");
     assert_eq!(browser.eval(drawn), all, "on paper");
     assert_eq!(browser.eval("getComputedStyle(document.querySelector('.uplot')).display"), "none");
+    // Each within its figure, and none over another.
+    let over = "[...document.querySelectorAll('figure')].filter((figure, i, all) => {
+        const box = figure.getBoundingClientRect(), next = all[i + 1]?.getBoundingClientRect();
+        return figure.querySelector('svg').getBoundingClientRect().bottom > box.bottom || next?.top < box.bottom; })
+        .map(figure => figure.id)";
+    assert_eq!(browser.eval(over), serde_json::json!([]));
     let paper = browser.call("Page.printToPDF", serde_json::json!({}));
     assert!(paper["data"].as_str().is_some_and(|pdf| pdf.len() > 10_000));
 }
@@ -255,12 +320,15 @@ fn pictures_of_the_documentation() {
     let Some(mut browser) = Chromium::start() else { return };
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/images");
     let path = page("shown", &reports::shown());
-    for (name, scheme, width, height) in [
-        ("report-light", "light", 1280, 1_560),
-        ("report-dark", "dark", 1280, 1_000),
-        ("report-narrow", "light", 390, 1_400),
+    let found = Path::new(env!("CARGO_TARGET_TMPDIR")).join("found-picture.html");
+    std::fs::write(&found, html::find(&reports::found())).unwrap();
+    for (name, path, scheme, width, height) in [
+        ("report-light", &path, "light", 1280, 1_560),
+        ("report-dark", &path, "dark", 1280, 1_000),
+        ("report-narrow", &path, "light", 390, 1_400),
+        ("found", &found, "light", 1280, 860),
     ] {
-        open(&mut browser, &path);
+        open(&mut browser, path);
         browser.media("screen", scheme);
         browser.resize(width, height, 1.0);
         draw_all(&mut browser);

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 use gorgon::fault::{Fault, FaultKind};
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
 use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, Shape};
+use gorgon::report::find::{Answer, FindReport, Probe};
+use gorgon::report::verdict::Expression;
 use gorgon::report::{Environment, Report, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::task::Lane;
 
@@ -163,9 +165,7 @@ pub(crate) fn shown() -> Report {
         numbers: vec![(81_204, 81_205), (81_209, 81_209)],
     });
     let mut report = report(&[record]);
-    let judge = |text: &str, report: &Report| {
-        text.parse::<gorgon::report::verdict::Expression>().unwrap().judge(0, &report.runs[0])
-    };
+    let judge = |text: &str, report: &Report| text.parse::<Expression>().unwrap().judge(0, &report.runs[0]);
     report.verdicts = ["p99>250ms", "failed>2%"].iter().map(|text| judge(text, &report)).collect();
     report
 }
@@ -180,4 +180,28 @@ pub(crate) fn hour() -> Report {
         })
         .collect();
     report(&[record("soak.wasm", 3_600.0, 400.0, 8, &results)])
+}
+
+/// A search for the rate of a service that can do about 520 a second.
+pub(crate) fn found() -> FindReport {
+    let slo: Vec<Expression> = ["p99<500ms", "failed<1%"].iter().map(|text| text.parse().unwrap()).collect();
+    let mut report =
+        FindReport::new(std::path::Path::new("checkout.wasm"), slo.iter().map(ToString::to_string).collect());
+    for rate in [100.0, 200.0, 400.0, 800.0, 566.0, 476.0, 519.0, 542.0, 530.0_f64] {
+        for again in 0..2 {
+            let queued = 1.0 / (1.0 - rate / 560.0).max(0.02);
+            let results = [
+                ("200", Outcome::Ok, 990, 4_000.0 * queued),
+                ("503", Outcome::Failed, if rate > 525.0 { 30 } else { 1 }, 900.0),
+            ];
+            let record = record("checkout.wasm", 5.0 + f64::from(again) * 0.1, rate, 8, &results);
+            let run = &self::report(&[record]).runs[0];
+            let mut probe = Probe::new(rate, Duration::from_secs(5), run, &slo);
+            // Of probes this short the last operation's time alone would say that they fell behind.
+            probe.broken.retain(|promise| promise != "keeps up");
+            report.probes.push(probe);
+        }
+    }
+    report.answer = Some(Answer { rate: Some(519.0), below: Some(530.0), generator_limited: false });
+    report
 }

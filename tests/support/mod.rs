@@ -160,13 +160,21 @@ pub(crate) fn ran(output: Output) -> Ran {
     Ran { code: output.status.code(), report, stderr }
 }
 
-/// A report is what its schema says.
+/// JSON that gorgon has written is what the schema of its format says.
 pub(crate) fn validate(report: &Value) {
-    static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
-    let schema = SCHEMA.get_or_init(|| {
-        let schema = serde_json::from_str(include_str!("../../docs/report.schema.json")).expect("the schema is JSON");
-        jsonschema::validator_for(&schema).expect("it is a schema")
+    static SCHEMAS: OnceLock<[(&str, jsonschema::Validator); 3]> = OnceLock::new();
+    let schemas = SCHEMAS.get_or_init(|| {
+        let schemas = [
+            ("gorgon.report/1", include_str!("../../docs/report.schema.json")),
+            ("gorgon.find/1", include_str!("../../docs/find.schema.json")),
+            ("gorgon.compare/1", include_str!("../../docs/compare.schema.json")),
+        ];
+        schemas.map(|(format, text)| {
+            let schema = serde_json::from_str(text).expect("the schema is JSON");
+            (format, jsonschema::validator_for(&schema).expect("it is a schema"))
+        })
     });
+    let (_, schema) = schemas.iter().find(|(format, _)| report["schema"] == *format).expect("a format with a schema");
     let wrong: Vec<_> = schema.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,10 +1,12 @@
 //! `gorgon find`: the highest rate that keeps a promise.
 
+use std::fs;
+use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use crossbeam::channel::Receiver;
 
@@ -16,7 +18,7 @@ use crate::find::{Next, Search};
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::report::find::{FindReport, Probe};
 use crate::report::verdict::Expression;
-use crate::report::{Environment, Report, find};
+use crate::report::{Environment, Report, find, html};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
@@ -29,7 +31,7 @@ use crate::task::{self, Compiled, Compiler, Purpose, Task};
 #[command(after_help = "\
 Examples:
   gorgon find task.wasm --slo 'p99<50ms' -c 100 --allow http://127.0.0.1:8080
-  gorgon find task.wasm --slo 'p99<50ms' --slo 'failed<0.1%' --from 100/s --probe 10s --json found.json
+  gorgon find task.wasm --slo 'p99<50ms' --slo 'failed<0.1%' --from 100/s --probe 10s --html found.html
 
 Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate keeps the promise, 130 stopped")]
 pub(super) struct Find {
@@ -53,6 +55,10 @@ pub(super) struct Find {
     /// Write all probes and the answer as JSON; - is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     json: Option<PathBuf>,
+
+    /// Write a page that draws the probes over their rates
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    html: Option<PathBuf>,
 
     /// Do not show the probes as they come
     #[arg(short, long, help_heading = "Output")]
@@ -111,8 +117,12 @@ impl Find {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        if let Some(path) = self.json.as_deref().filter(|path| *path != Path::new("-")) {
-            std::fs::File::options().create(true).append(true).open(path).with_context(|| cannot_write(path))?;
+        ensure!(
+            self.json.is_none() || self.json != self.html,
+            "JSON and page would go to one place: name another file for one"
+        );
+        for path in self.json.iter().filter(|path| *path != Path::new("-")).chain(&self.html) {
+            fs::File::options().create(true).append(true).open(path).with_context(|| cannot_write(path))?;
         }
         self.flags.check()?;
         let (_, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
@@ -170,17 +180,25 @@ impl Find {
         Ok(report.runs.first().map(|run| Probe::new(rate, self.load.probe, run, &self.slo)))
     }
 
+    /// The answer to stdout, and what it rests on to files.
     fn write(&self, report: &FindReport) -> anyhow::Result<()> {
-        let json = || serde_json::to_string_pretty(report).map(|json| json + "\n");
-        match self.json.as_deref() {
-            Some(path) if path == Path::new("-") => {
-                let json = json()?;
-                return Ok(ignore_closed(std::io::Write::write_all(&mut std::io::stdout().lock(), json.as_bytes()))?);
-            }
-            Some(path) => std::fs::write(path, json()?).with_context(|| cannot_write(path))?,
-            None => {}
+        let json = serde_json::to_string_pretty(report)? + "\n";
+        let (to_stdout, file) = match self.json.as_deref() {
+            Some(path) if path == Path::new("-") => (true, None),
+            file => (false, file),
+        };
+        let written = match to_stdout {
+            true => io::stdout().lock().write_all(json.as_bytes()),
+            false => find::write(report, anstream::stdout().lock()),
+        };
+        ignore_closed(written).context("cannot write the answer to stdout")?;
+        if let Some(path) = file {
+            fs::write(path, json).with_context(|| cannot_write(path))?;
         }
-        Ok(ignore_closed(find::write(report, anstream::stdout().lock()))?)
+        if let Some(path) = &self.html {
+            fs::write(path, html::find(report)).with_context(|| cannot_write(path))?;
+        }
+        Ok(())
     }
 
     fn plan(&self, rate: Rate) -> Result<RunPlan, PlanError> {

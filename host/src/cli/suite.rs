@@ -96,12 +96,14 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let none = Table::new();
     let defaults = suite.get("defaults").map_or(Some(&none), Value::as_table);
     let defaults = defaults.with_context(|| format!("`{shown}`: write `defaults` as a table, [defaults]"))?;
-    let tables: Vec<&Table> =
-        (suite.get("run").and_then(Value::as_array).into_iter().flatten()).filter_map(Value::as_table).collect();
+    let tables = suite.get("run").and_then(Value::as_array);
+    let tables: Option<Vec<&Table>> = tables.and_then(|all| all.iter().map(Value::as_table).collect());
+    let tables = tables.unwrap_or_default();
     ensure!(!tables.is_empty(), "`{shown}` has no run: write one as [[run]]; `gorgon suite --example` shows how");
     let (mut round, mut runs): (Vec<Turn>, _) = (Vec::new(), Vec::new());
     for (i, table) in tables.into_iter().enumerate() {
-        let name = table.get("name").and_then(Value::as_str);
+        let name = table.get("name").map(|name| name.as_str().context("write `name` as text, in quotes"));
+        let name = name.transpose().with_context(|| format!("`{shown}`, run {}", i + 1))?;
         let which = || format!("`{shown}`, run {}{}", i + 1, name.map(|name| format!(" ({name})")).unwrap_or_default());
         let run = run(table, defaults).with_context(which)?;
         round.extend(run.plan.turns(&Source::File(run.task.clone()), name).with_context(which)?);
@@ -219,6 +221,8 @@ mod tests {
                 "[defaults]\nxyzzy = 3\n[[run]]\ntask = \"a\"",
                 "`s.toml`, run 1: in `defaults`: there is no key `xyzzy`; `gorgon suite --example` shows which there are",
             ),
+            ("run = [1]", "`s.toml` has no run: write one as [[run]]; `gorgon suite --example` shows how"),
+            ("[[run]]\nname = 3", "`s.toml`, run 1: write `name` as text, in quotes"),
             ("[[run]]\nname = \"x\"", "`s.toml`, run 1 (x): it has no `task`: name a .wasm file"),
             (
                 "[[run]]\ntask = \"a\"\nshape = \"4\"",

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam::channel::Sender;
 use tokio::sync::watch;
 
+use crate::report::verdict::Moment;
 use crate::report::{Report, html};
 use crate::serve::{listen, serve};
 
@@ -73,7 +74,8 @@ impl Board {
 
 impl Shown {
     fn part(&self) -> &str {
-        self.part.get_or_init(|| html::part(&self.report))
+        let moment = if self.is_final { Moment::Ended } else { Moment::Running };
+        self.part.get_or_init(|| html::part(&self.report, moment))
     }
 }
 

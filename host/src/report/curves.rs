@@ -4,11 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::Deserializer;
-
 use super::{BucketReport, ModelName, Report, RunReport, Summary, WorkerReport};
 
 /// Operations per second in each interval.
@@ -30,8 +25,14 @@ pub struct Rates<'a> {
 pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
     let buckets = &run.timeline.buckets;
     let rates = |of: &dyn Fn(&BucketReport) -> u64| -> Vec<f64> {
-        let rate = |bucket: &BucketReport| of(bucket) as f64 * 1e9 / covered_ns(run, bucket) as f64;
-        buckets.iter().map(rate).collect()
+        let rate = |i: usize| {
+            // What the end cuts to less than half an interval is too short for a rate of its own: it has its neighbour's.
+            let is_short = i > 0 && covered_ns(run, &buckets[i]) < run.timeline.interval_ns / 2;
+            let span = &buckets[i - usize::from(is_short)..=i];
+            let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
+            span.iter().map(of).sum::<u64>() as f64 * 1e9 / covered as f64
+        };
+        (0..buckets.len()).map(rate).collect()
     };
     let of_result = |bucket: &BucketReport, name: &str| bucket.results.get(name).copied().unwrap_or_default();
     Rates {
@@ -63,7 +64,8 @@ const POINTS_PER_NINE: u32 = 16;
 /// duration in nanoseconds that so many operations did not exceed. It ends where it would be about less than one
 /// operation.
 pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
-    let Some((hdr, min, max)) = decode(summary).zip(summary.min).zip(summary.max).map(|((h, a), b)| (h, a, b)) else {
+    let Some((hdr, min, max)) = summary.histogram().zip(summary.min).zip(summary.max).map(|((h, a), b)| (h, a, b))
+    else {
         return Vec::new();
     };
     let last = (summary.count as f64).log10() * f64::from(POINTS_PER_NINE);
@@ -101,7 +103,7 @@ fn merge(columns: &[Vec<(u16, u64)>]) -> Vec<(u16, u64)> {
 /// A summary's histogram to two significant decimal digits: ascending pairs of a bin and a count.
 pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
     let mut bins = BTreeMap::new();
-    if let Some(hdr) = decode(summary) {
+    if let Some(hdr) = summary.histogram() {
         for value in hdr.iter_recorded() {
             *bins.entry(bin_of(hdr.lowest_equivalent(value.value_iterated_to()))).or_default() +=
                 value.count_at_value();
@@ -214,12 +216,6 @@ pub fn shape(run: &RunReport) -> String {
         1 => format!("{} x {}", run.plan.processes, run.plan.threads),
         c => format!("{} x {} x {c}", run.plan.processes, run.plan.threads),
     }
-}
-
-/// The histogram that a summary carries; nothing where it carries none, or what no histogram is.
-pub(super) fn decode(summary: &Summary) -> Option<Histogram<u64>> {
-    let bytes = STANDARD.decode(summary.hdr.as_deref()?).ok()?;
-    Deserializer::new().deserialize(&mut &bytes[..]).ok()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ const KEEPS_UP: f64 = 0.98;
 
 /// A search: the data of a knee plot, and what was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindReport {
     /// The format's version.
     pub schema: String,
@@ -36,6 +37,7 @@ pub struct FindReport {
 
 /// What came of one rate, once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Probe {
     /// Operations per second that were due.
     pub rate: f64,
@@ -55,6 +57,7 @@ pub struct Probe {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
     /// The highest rate that kept the promise; null where none did.
     pub rate: Option<f64>,
@@ -81,6 +84,20 @@ impl FindReport {
             probes: Vec::new(),
             answer: None,
         }
+    }
+
+    /// The probes, by their rates.
+    pub fn by_rate(&self) -> Vec<&Probe> {
+        let mut probes: Vec<&Probe> = self.probes.iter().collect();
+        probes.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        probes
+    }
+
+    /// The 99th percentile at the highest rate that kept the promise, of its probes that did the longest one.
+    pub fn p99(&self) -> Option<u64> {
+        let best = self.answer?.rate?;
+        let kept = self.probes.iter().filter(|probe| probe.rate == best && probe.finding() == Finding::Kept);
+        kept.filter_map(|probe| probe.latency_ns.p99).max()
     }
 }
 
@@ -118,22 +135,27 @@ impl Probe {
     }
 }
 
-/// One probe in a line.
-pub fn line(probe: &Probe) -> String {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
-    let came_to = match probe.finding() {
+/// What a probe came to, in words.
+pub fn came_to(probe: &Probe) -> String {
+    match probe.finding() {
         Finding::Kept => "kept".to_owned(),
         Finding::Broken => format!("broken: {}", probe.broken.join(", ")),
         Finding::Limited => format!("broken, generator-limited: {}", probe.broken.join(", ")),
-    };
+    }
+}
+
+/// One probe in a line.
+pub fn line(probe: &Probe) -> String {
+    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
     format!(
-        "{:>12}  {:>10}  {:>12}  {:>9}  {:>9}  {:>8}  {came_to}",
+        "{:>12}  {:>10}  {:>12}  {:>9}  {:>9}  {:>8}  {}",
         format!("{}/s", per_second(probe.rate)),
         count(probe.offered),
         probe.throughput.map_or_else(|| "-".to_owned(), |of| format!("{}/s", per_second(of))),
         time(probe.latency_ns.p50),
         time(probe.latency_ns.p99),
         format!("{:.2} %", probe.failed * 100.0),
+        came_to(probe)
     )
 }
 
@@ -144,29 +166,29 @@ pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
     let head = ["rate", "operations", "completed", "p50", "p99", "failed"];
     let [rate, operations, completed, p50, p99, failed] = head;
     writeln!(to, "{rate:>12}  {operations:>10}  {completed:>12}  {p50:>9}  {p99:>9}  {failed:>8}")?;
-    let mut probes: Vec<&Probe> = report.probes.iter().collect();
-    probes.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    probes.iter().try_for_each(|probe| writeln!(to, "{}", line(probe)))?;
-    writeln!(to)?;
+    report.by_rate().iter().try_for_each(|probe| writeln!(to, "{}", line(probe)))?;
+    writeln!(to, "\n{}", sentence(*answer))
+}
+
+/// The answer in words.
+pub fn sentence(answer: Option<Answer>) -> String {
     let of = |rate: f64| format!("{}/s", per_second(rate));
     match answer {
-        None => writeln!(to, "stopped before it was found"),
+        None => "stopped before it was found".to_owned(),
         Some(Answer { rate: Some(rate), below: None, .. }) => {
-            writeln!(to, "{} keeps the promise, and is the highest rate that was asked for", of(*rate))
+            format!("{} keeps the promise, and is the highest rate that was asked for", of(rate))
         }
-        Some(Answer { rate: Some(rate), below: Some(below), generator_limited: true }) => writeln!(
-            to,
+        Some(Answer { rate: Some(rate), below: Some(below), generator_limited: true }) => format!(
             "generator-limited: {} keeps the promise; from {} on this machine was the limit, not the target: use more \
              threads, processes or instances (-t, -p, -c), or another machine",
-            of(*rate),
-            of(*below)
+            of(rate),
+            of(below)
         ),
         Some(Answer { rate: Some(rate), below: Some(below), generator_limited: false }) => {
-            writeln!(to, "{} keeps the promise, {} does not: the limit lies between them", of(*rate), of(*below))
+            format!("{} keeps the promise, {} does not: the limit lies between them", of(rate), of(below))
         }
         Some(Answer { rate: None, below, .. }) => {
-            let least = below.map_or_else(|| "any rate".to_owned(), of);
-            writeln!(to, "no rate keeps the promise, down to {least}")
+            format!("no rate keeps the promise, down to {}", below.map_or_else(|| "any rate".to_owned(), of))
         }
     }
 }

@@ -17,9 +17,8 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
     let before = std::iter::once(&Health::default()).chain(looks).copied().collect::<Vec<_>>();
     let timeline = before.iter().zip(looks).enumerate().filter_map(|(i, (before, now))| {
         let span_ns = now.at_ns.checked_sub(before.at_ns).filter(|&ns| ns > 0)?;
-        // What it used before the run began is not this interval's.
-        let cpu = if i == 0 { 0.0 } else { now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / span_ns as f64 };
-        let cpu = (cpu * 1e3).round() / 1e3;
+        let cpu = now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / span_ns as f64;
+        let cpu = (i > 0).then_some((cpu * 1e3).round() / 1e3);
         Some(HealthReport { at_ns: now.at_ns, cpu, rss_bytes: now.rss_bytes, lag_ns: now.worst_lag_ns })
     });
     WorkerReport {

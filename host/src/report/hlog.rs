@@ -27,7 +27,8 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
         let tag = Tag::new(&tag).filter(|_| report.runs.len() > 1);
         let since = starts.get(i).and_then(|start| start.duration_since(first).ok()).unwrap_or_default();
         for (bucket, ends) in run.timeline.buckets.iter().zip(curves::ends_ns(run)) {
-            let Some(histogram) = curves::decode(&bucket.latency_ns) else { continue };
+            let some = bucket.latency_ns.histogram().filter(|histogram| !histogram.is_empty());
+            let Some(histogram) = some else { continue };
             let begins = since + Duration::from_nanos(bucket.start_ns);
             log.write_histogram(&histogram, begins, Duration::from_nanos(ends - bucket.start_ns), tag).map_err(
                 |error| match error {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use maud::{Markup, PreEscaped, html};
 
 use super::verdict::Verdict;
+use super::words;
 use super::{Report, RunReport};
 
 /// A test, and what came of it.
@@ -23,7 +24,7 @@ enum Status {
     /// The run is not what was planned.
     Error(String),
     /// The figure does not exist.
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 /// Writes `report`.
@@ -53,7 +54,7 @@ fn suite(i: usize, run: &RunReport, tests: &[Test]) -> Markup {
                     Status::Passed => {}
                     Status::Failed(why) => failure message=(text(why)) {},
                     Status::Error(why) => error message=(text(why)) {},
-                    Status::Skipped(why) => skipped { (why) },
+                    Status::Skipped(why) => skipped { (text(why)) },
                 } }
             }
             "\n  "
@@ -85,10 +86,11 @@ fn complete(report: &Report, run: &RunReport) -> Test {
 }
 
 fn judged(verdict: &Verdict) -> Test {
-    let status = match (verdict.shown_value(), verdict.held) {
-        (Some(value), true) => Status::Failed(format!("{} holds: it is {value}", verdict.expression)),
+    let says = words::verdict(verdict, 1).text(str::to_owned);
+    let status = match (verdict.value, verdict.held) {
+        (Some(_), true) => Status::Failed(says),
         (Some(_), false) => Status::Passed,
-        (None, _) => Status::Skipped("there are not enough operations for that figure"),
+        (None, _) => Status::Skipped(says),
     };
     Test { name: format!("not {}", verdict.expression), status }
 }

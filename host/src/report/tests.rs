@@ -4,9 +4,9 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::fault::FaultKind;
-use crate::metrics::{Health, HealthLog, Metrics, Recorder, Sample, Spans};
-use crate::plan::{Expect, Extent, Grants, HttpPlan, Limits, Open, Rate, Shape};
+use crate::fault::{Fault, FaultKind};
+use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
+use crate::plan::{Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
 use crate::task::Lane;
 
 pub(super) fn environment() -> Environment {
@@ -140,12 +140,18 @@ fn a_report_is_read_back_as_it_was() {
     assert_eq!(read, report);
 }
 
-/// `GORGON_BLESS=1` writes it anew.
+/// `GORGON_BLESS=1` writes them anew.
 #[test]
-fn the_schema_in_the_documentation_is_the_reports() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json");
+fn the_schemas_in_the_documentation_are_those_of_what_is_written() {
+    the_schema::<Report>("report");
+    the_schema::<find::FindReport>("find");
+    the_schema::<compare::Comparison>("compare");
+}
+
+fn the_schema<T: schemars::JsonSchema>(name: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{name}.schema.json"));
     let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let text = serde_json::to_string_pretty(&schema.into_root_schema_for::<Report>()).unwrap() + "\n";
+    let text = serde_json::to_string_pretty(&schema.into_root_schema_for::<T>()).unwrap() + "\n";
     if std::env::var_os("GORGON_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }

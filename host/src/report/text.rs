@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::units::{count, counted, duration, rate};
-use super::{ModelName, NetworkReport, PlanReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use super::units::{bytes, count, counted, duration, rate};
+use super::verdict::Moment;
+use super::words::{self, Tone, Word};
+use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 use crate::metrics::{Outcome, TimeSplit};
-use crate::plan::Arrivals;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -19,9 +20,6 @@ const WIDEST_NAME: usize = 40;
 /// Results beyond these are summed up in a line; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
-/// Ages of operations that were cut; the JSON report has them all.
-const MOST_AGES: usize = 10;
-
 /// Writes `report`; for a suite its total first. Styles are written as escape sequences, which `to` removes where they
 /// have no place.
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
@@ -31,15 +29,18 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     for report_of_run in &report.runs {
         run(report_of_run, report.environment.clock_ns, &mut to)?;
     }
-    for verdict in report.verdicts.iter().filter(|verdict| verdict.held) {
-        let of_run = if report.runs.len() > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
-        writeln!(to, "{BAD}failed: {}{of_run}{BAD:#}", verdict.expression)?;
-    }
-    for verdict in report.verdicts.iter().filter(|verdict| verdict.value.is_none()) {
-        writeln!(to, "unknown: {}: the run has no such figure, or too few operations for it", verdict.expression)?;
-    }
-    if report.partial {
-        writeln!(to, "{BAD}partial: the run was stopped before its end{BAD:#}")?;
+    sentences(words::of_report(report, Moment::Ended), &mut to)
+}
+
+/// What there is to say, but for what is as it should be.
+fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
+    for word in words.iter().filter(|word| word.tone != Tone::Good) {
+        let style = match word.tone {
+            Tone::Bad => BAD,
+            Tone::Plain => DIM,
+            Tone::Warning | Tone::Good => Style::new(),
+        };
+        writeln!(to, "{style}{}{style:#}", word.text(safe))?;
     }
     Ok(())
 }
@@ -52,14 +53,9 @@ fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
 }
 
 fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
-    let plan = &run.plan;
-    let model = model(plan);
-    let shape = match plan.concurrency {
-        1 => format!("{} x {} (processes x threads), {model}", plan.processes, plan.threads),
-        c => format!("{} x {} x {c} (processes x threads x in flight), {model}", plan.processes, plan.threads),
-    };
     let name = run.name.as_ref().map(|name| format!("{}: ", shown(name))).unwrap_or_default();
-    writeln!(to, "{BOLD}{name}{}{BOLD:#}  {shape}", run.task.path)?;
+    let (task, shape, model) = (safe(&run.task.path), words::shape(run), words::model(&run.plan));
+    writeln!(to, "{BOLD}{name}{task}{BOLD:#}  {shape}, {model}")?;
     writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
     if let Some(warmup) = run.warmup {
         let operations = counted(warmup.operations, "operation");
@@ -86,100 +82,41 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
             "time        {running} running, {waiting} waiting, at least {queued} queued (ready, its thread busy)"
         )?;
     }
-    run.network.iter().try_for_each(|network| network_lines(network, to))?;
+    run.network.iter().try_for_each(|of| network(of, to))?;
     schedule(run, to)?;
-    for note in notes(run, clock_ns) {
-        writeln!(to, "{note}")?;
-    }
-    for fault in &run.faults {
-        let numbers = numbers(&fault.numbers);
-        let times = if fault.times > 1 { format!(", {} times", count(fault.times)) } else { String::new() };
-        writeln!(to, "{BAD}fault: {}{times}{numbers}{BAD:#}", fault.message)?;
-    }
+    sentences(words::of_run(run, clock_ns), to)?;
     writeln!(to)
 }
 
-/// What decides when operations start.
-pub(super) fn model(plan: &PlanReport) -> String {
-    let rest = |name: &str, time: String| format!(", {name} {time}");
-    match plan.load_model {
-        ModelName::Closed => {
-            let pause = plan.pause_ns.map(|(least, most)| match least == most {
-                true => rest("pause", duration(least)),
-                false => rest("pause", format!("{} to {}", duration(least), duration(most))),
-            });
-            let ramp = (plan.ramp_ns > 0).then(|| rest("ramp", duration(plan.ramp_ns)));
-            format!("closed model{}{}", pause.unwrap_or_default(), ramp.unwrap_or_default())
-        }
-        ModelName::Open => {
-            let rates = plan.rate.into_iter().chain(plan.stages.iter().map(|stage| stage.rate));
-            let rates: Vec<String> = rates.map(|of| format!("{}/s", rate(of))).collect();
-            let arrivals = match plan.arrivals {
-                Some(Arrivals::Poisson) => "Poisson",
-                _ => "constant",
-            };
-            format!("open model, {} {arrivals} arrivals", rates.join(" to "))
-        }
-    }
-}
-
-/// How an open run kept to its schedule, and what else is to be known of the machine that made the load.
+/// How an open run kept to its schedule.
 fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+    let Some(lag) = &run.schedule_lag_ns else { return Ok(()) };
     let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
-    if let Some(lag) = &run.schedule_lag_ns {
-        let Summary { p50, p99, max, .. } = &run.service_ns;
-        writeln!(
-            to,
-            "service     p50 {}, p99 {}, max {}, from start to end; the table counts from when operations were due",
-            time(*p50),
-            time(*p99),
-            time(*max)
-        )?;
-        writeln!(
-            to,
-            "lag         p50 {}, p99 {}, max {}, from due to start",
-            time(lag.p50),
-            time(lag.p99),
-            time(lag.max)
-        )?;
-        if run.operations.dropped > 0 {
-            let dropped = count(run.operations.dropped);
-            let offered = count(run.operations.offered);
-            writeln!(to, "{BAD}dropped     {dropped} of {offered} were due and never started{BAD:#}")?;
-        }
-    }
-    if run.generator.limited {
-        writeln!(to, "{BAD}generator-limited: the machine that made the load was the limit, not the target{BAD:#}")?;
-    }
-    run.generator.reasons.iter().try_for_each(|reason| writeln!(to, "generator   {reason}"))
+    let mut line = |name: &str, of: &Summary, what: &str| {
+        writeln!(to, "{name:<10}  p50 {}, p99 {}, max {}, {what}", time(of.p50), time(of.p99), time(of.max))
+    };
+    line("service", &run.service_ns, "from start to end; the table counts from when operations were due")?;
+    line("lag", lag, "from due to start")
 }
 
-fn network_lines(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
+fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
     let NetworkReport { requests, opened, reused, bytes_in, bytes_out, connect_ns, first_byte_ns, .. } = network;
-    let bytes = |bytes: &u64| bytesize::ByteSize(*bytes).display().si().to_string();
-    if *requests + *opened > 0 {
-        let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
-        let median = |summary: &Summary| summary.p50.map_or_else(|| "-".to_owned(), duration);
-        writeln!(
-            to,
-            "http        {}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
-            counted(*requests, "request"),
-            counted(*opened, "new connection"),
-            count(*reused),
-            bytes(bytes_in),
-            bytes(bytes_out),
-            median(connect_ns),
-            median(first_byte_ns),
-        )?;
+    if *requests + *opened == 0 {
+        return Ok(());
     }
-    for refusal in &network.refused {
-        let times = counted(refusal.count, "time");
-        match &refusal.flag {
-            Some(flag) => writeln!(to, "{BAD}refused     {times}: {flag} would grant it{BAD:#}")?,
-            None => writeln!(to, "{BAD}refused     {times}: other destinations{BAD:#}")?,
-        }
-    }
-    Ok(())
+    let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
+    let median = |summary: &Summary| summary.p50.map_or_else(|| "-".to_owned(), duration);
+    writeln!(
+        to,
+        "http        {}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
+        counted(*requests, "request"),
+        counted(*opened, "new connection"),
+        count(*reused),
+        bytes(*bytes_in),
+        bytes(*bytes_out),
+        median(connect_ns),
+        median(first_byte_ns),
+    )
 }
 
 fn startup(startup: &StartupReport) -> String {
@@ -191,47 +128,6 @@ fn startup(startup: &StartupReport) -> String {
     ];
     steps.extend(startup.setup.map(|ns| format!("setup {}", duration(ns))));
     steps.join(", ")
-}
-
-/// What a reader of the table must know.
-fn notes(run: &RunReport, clock_ns: f64) -> Vec<String> {
-    let mut notes = Vec::new();
-    let operations = &run.operations;
-    if operations.lost > 0 {
-        notes.push(format!(
-            "{BAD}{} of {} operations are lost: handed out and never confirmed{BAD:#}",
-            count(operations.lost),
-            count(operations.offered)
-        ));
-    }
-    if !run.cut.is_empty() {
-        let ages: Vec<_> = run.cut.iter().take(MOST_AGES).map(|cut| duration(cut.age_ns)).collect();
-        let more = if run.cut.len() > MOST_AGES { ", …" } else { "" };
-        notes.push(format!(
-            "{BAD}{} cut at the end, at the age of {}{more}{BAD:#}",
-            counted(run.cut.len() as u64, "operation"),
-            ages.join(", ")
-        ));
-    }
-    if run.folded > 0 {
-        notes.push(format!(
-            "{} operations returned more distinct results than are told apart: they are counted as (other), and figures \
-             per result are lower bounds",
-            count(run.folded)
-        ));
-    }
-    if run.latency_ns.overflow > 0 {
-        notes.push(format!(
-            "{} operations took longer than the hour that percentiles reach to",
-            run.latency_ns.overflow
-        ));
-    }
-    if run.latency_ns.p50.is_some_and(|ns| (ns as f64) < clock_ns * 10.0) {
-        notes.push(format!(
-            "{DIM}durations are near the cost of reading the clock ({clock_ns} ns), which they contain{DIM:#}"
-        ));
-    }
-    notes
 }
 
 /// The line of all results, a line per result, and beneath it one per span.
@@ -300,32 +196,27 @@ fn line(cells: &[String; 9], widths: &[usize; 9], style: Style, to: &mut impl Wr
     writeln!(to, "{style}{}{style:#}", text.trim_end())
 }
 
-/// Inclusive ranges, as many as fit a line.
-fn numbers(ranges: &[(u64, u64)]) -> String {
-    const MOST_RANGES: usize = 10;
-    if ranges.is_empty() {
-        return String::new();
-    }
-    let shown: Vec<_> = ranges
-        .iter()
-        .take(MOST_RANGES)
-        .map(|&(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") })
-        .collect();
-    let more = if ranges.len() > MOST_RANGES { ", …" } else { "" };
-    format!(" (numbers {}{more})", shown.join(", "))
+/// A guest's text, made safe for a terminal: it moves no cursor, breaks no line, and turns no text around.
+fn safe(text: &str) -> String {
+    let one = |c: char| match c {
+        _ if c.is_whitespace() => ' ',
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        _ if c.is_control() => '\u{fffd}',
+        _ => c,
+    };
+    text.chars().map(one).collect()
 }
 
-/// A guest's text, made safe for a terminal and short enough for a line.
+/// The same, short enough for a line.
 fn shown(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".into();
     }
-    let mut safe: String =
-        text.chars().take(WIDEST_NAME).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut shown: String = safe(text).chars().take(WIDEST_NAME).collect();
     if text.chars().nth(WIDEST_NAME).is_some() {
-        safe.push('…');
+        shown.push('…');
     }
-    safe
+    shown
 }
 
 #[cfg(test)]
@@ -356,6 +247,11 @@ mod tests {
     #[test]
     fn an_open_run_that_could_not_keep_to_its_schedule() {
         insta::assert_snapshot!(plain(&Report::new(environment(), &[open_record()])));
+    }
+
+    #[test]
+    fn what_a_guest_says_stays_within_its_line() {
+        assert_eq!(super::safe("a\nb\u{1b}[31m\u{202e}c"), "a b\u{fffd}[31m\u{fffd}c");
     }
 
     #[test]

@@ -40,12 +40,14 @@ pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 { significant(per_second) } else { count(per_second.round() as u64) }
 }
 
-/// A share between 0 and 1, in percent; what is not nothing never reads as 0.
+/// A share between 0 and 1, in percent; what is not nothing never reads as 0, nor what is not all as 100.
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent <= 0.0 => "0 %".into(),
         percent if percent < 0.01 => "<0.01 %".into(),
         percent if percent < 10.0 => format!("{percent:.2} %"),
+        percent if percent >= 100.0 => "100 %".into(),
+        percent if percent >= 99.95 => ">99.9 %".into(),
         percent => format!("{percent:.1} %"),
     }
 }
@@ -91,9 +93,14 @@ mod tests {
 
     #[test]
     fn shares() {
-        for (share, text) in
-            [(0.0, "0 %"), (0.000_001, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (1.0, "100.0 %")]
-        {
+        for (share, text) in [
+            (0.0, "0 %"),
+            (0.000_001, "<0.01 %"),
+            (0.0123, "1.23 %"),
+            (0.5, "50.0 %"),
+            (0.999_9, ">99.9 %"),
+            (1.0, "100 %"),
+        ] {
             assert_eq!(super::percent(share), text, "{share}");
         }
     }

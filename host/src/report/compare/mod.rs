@@ -50,6 +50,7 @@ pub enum Scruples {
 
 /// Several runs, compared with those of the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// [`SCHEMA`].
     pub schema: String,
@@ -65,6 +66,7 @@ pub struct Comparison {
 
 /// What `--fail-if-slower` found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Slower {
     /// The share by which a median may be longer.
     pub by: f64,
@@ -74,6 +76,7 @@ pub struct Slower {
 
 /// The runs of one plan on two sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pair {
     /// What is compared with.
     pub a: Runs,
@@ -91,6 +94,7 @@ pub struct Pair {
 
 /// The runs of one plan on one side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Runs {
     /// What was run.
     pub task: TaskFacts,
@@ -106,6 +110,7 @@ pub struct Runs {
 
 /// Where a run stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
     /// The report's file.
     pub file: String,
@@ -115,6 +120,7 @@ pub struct Place {
 
 /// One figure on two sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// Which.
     pub figure: Figure,
@@ -133,6 +139,7 @@ pub struct Difference {
 
 /// By how much a figure differs: B / A - 1, and for [`Figure::Failed`] B - A.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// As measured.
     pub measured: f64,
@@ -146,6 +153,7 @@ pub struct Change {
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
     /// The median of the durations: the primary figure. It is what the usual operation takes; a machine that stalls for
@@ -165,6 +173,7 @@ pub enum Figure {
 
 /// What a difference shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
     /// B is slower.

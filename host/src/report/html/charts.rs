@@ -166,7 +166,12 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     let y = Axis::durations(lines.iter().flat_map(|(_, line)| line.iter().flatten().copied()));
     let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), y, 240.0);
     for (name, line) in lines.iter().rev() {
-        plot.steps(name, &edges, &line.iter().map(|ns| ns.map(|ns| ns as f64)).collect::<Vec<_>>());
+        let line: Vec<_> = line.iter().map(|ns| ns.map(|ns| ns as f64)).collect();
+        match *name {
+            // Maxima of neighbours have nothing to do with each other.
+            "max" => plot.apart(name, &edges, &line),
+            _ => plot.steps(name, &edges, &line),
+        }
     }
     let mut data = json!({ "at_s": numbers_exact(&edges) });
     lines.iter().for_each(|(name, line)| data[format!("{name}_ns")] = json!(line));
@@ -183,14 +188,14 @@ fn latency(run: &RunReport, id: &str) -> Markup {
             shown(run.latency_ns.max)
         ),
         data,
-        svg: html! { (plot.svg()) (legend(&["p50", "p90", "p99", "max"])) },
+        svg: html! { (plot.svg()) (legend(OVER_TIME.map(|(name, _)| (name, name)))) },
     };
     figure.markup()
 }
 
-/// Names of lines that are no results.
-pub(super) fn legend(names: &[&str]) -> Markup {
-    html! { p .lines { @for name in names { span class=(format!("key {name}")) { (name) } } } }
+/// Lines that are no results: their looks and names.
+pub(super) fn legend<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
+    html! { p .lines { @for (look, name) in lines { span class=(format!("key {look}")) { (super::tables::name(name)) } } } }
 }
 
 fn shown(ns: Option<u64>) -> String {

@@ -5,31 +5,31 @@ use serde_json::{Value, json};
 
 use super::figure::{Figure, number};
 use super::plot::{Axis, Plot};
-use super::{charts, document, tables};
+use super::{Reach, charts, document, prose, tables};
 use crate::report::curves;
 use crate::report::units::{count, duration, percent, rate};
-use crate::report::{BucketReport, Report, RunReport, Summary};
+use crate::report::{BucketReport, Report, RunReport, Summary, words};
 
 /// The looks of the reports that are compared; more than these are told apart by their names alone.
 const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
 
 /// A page that overlays reports, each with its name. What is to be said of their difference, such as whether it is
 /// more than chance, stands above it.
-pub fn compare(reports: &[(&str, &Report)], words: &[&str]) -> String {
+pub fn compare(reports: &[(&str, &Report)], sentences: &[&str]) -> String {
     let runs = reports.iter().map(|(_, report)| report.runs.len()).min().unwrap_or(0);
     let title = reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
     let body = html! {
         main #report {
             header {
                 h1 { (tables::name(&title)) }
-                @for word in words { p .headline { (tables::name(word)) } }
+                @for sentence in sentences { p .headline { (tables::name(&prose::capital(sentence))) "." } }
                 (legend(reports))
             }
             @for i in 0..runs { (section(i, &of_run(reports, i))) }
             footer { "gorgon " (env!("CARGO_PKG_VERSION")) " · charts by uPlot (MIT)" }
         }
     };
-    document(&title, &body, "'none'").into_string()
+    document(&title, &body, Reach::Nothing).into_string()
 }
 
 type Compared<'a> = (&'a str, &'a RunReport);
@@ -44,7 +44,7 @@ fn look(i: usize) -> (&'static str, &'static str) {
 
 fn legend(reports: &[(&str, &Report)]) -> Markup {
     html! { p .lines { @for (i, (name, report)) in reports.iter().enumerate() {
-        span class=(format!("key {}", look(i).0)) { (tables::name(name)) " " (report.runs.first().map_or("", |run| &run.started_at)) }
+        span class=(format!("key {}", look(i).0)) { (tables::name(name)) " " (report.runs.first().map(|run| words::moment(&run.started_at)).unwrap_or_default()) }
     } } }
 }
 
@@ -58,7 +58,7 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
     };
     html! {
         section #(id) {
-            h2 { "Run " (i + 1) ": " (tables::name(&runs.first().map(|(_, run)| super::words::short(run)).unwrap_or_default())) }
+            h2 { "Run " (i + 1) ": " (tables::name(&runs.first().map(|(_, run)| words::short(run)).unwrap_or_default())) }
             (figures(runs))
             div .charts {
                 (over_time("throughput", "Throughput", "Operations that ended per second, from each run's own beginning.",
@@ -90,7 +90,7 @@ fn figures(runs: &[Compared<'_>]) -> Markup {
     ];
     html! {
         div .scroll tabindex="0" role="region" aria-label="Figures" { table {
-            thead { tr { th scope="col" { "" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
+            thead { tr { th scope="col" { "Figure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
             tbody { @for (label, of, show) in rows {
                 @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
                 tr {
@@ -143,7 +143,7 @@ fn lines(id: String, title: &str, how: &str, unit: &str, runs: &[Compared<'_>], 
         let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
         json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
     };
-    let data = json!({ "unit": unit, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
+    let data = json!({ "unit": unit, "by": "time", "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
                        "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
     Figure { id, chart: "lines", title, how, says: format!("{title} of {} runs.", runs.len()), data, svg: plot.svg() }
         .markup()
@@ -169,7 +169,7 @@ fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
         how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve is above \
               the other, that run was slower.",
         says: format!("Latency by percentile of {} runs.", runs.len()),
-        data: json!({ "unit": "ns", "nines": true, "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
+        data: json!({ "unit": "ns", "by": "nines", "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
                       "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() }),
         svg: plot.svg(),
     };

@@ -32,7 +32,8 @@ impl Figure<'_> {
             figure #(id) data-chart=(chart) {
                 figcaption {
                     h3 { (title) }
-                    p { (how) " " a .data href=(format!("#{data_id}")) aria-label=(format!("Data of {title}")) { "Data" } }
+                    a .data href=(format!("#{data_id}")) aria-label=(format!("Data of {title}")) { "Data" }
+                    p { (how) }
                 }
                 div .plot role="img" aria-label=(says) { (svg) }
                 (json(&data_id, &data))

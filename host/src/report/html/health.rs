@@ -16,7 +16,7 @@ const MOST_DRAWN: usize = 4;
 const LOOKS: [&str; MOST_DRAWN] = ["p50", "p90", "p99", "max"];
 
 /// What of a worker's health is drawn.
-type Of = fn(&HealthReport) -> f64;
+type Of = fn(&HealthReport) -> Option<f64>;
 
 /// The charts of the workers' health; nothing where it was not looked at.
 pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
@@ -31,10 +31,10 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
             @if run.schedule_lag_ns.is_some() {
                 (chart(run, format!("{id}-lag"), "Schedule lag",
                        "How late operations started, at worst: what is not far below the latencies is the generator's fault.",
-                       "ns", |look| look.lag_ns.max(1) as f64))
+                       "ns", |look| Some(look.lag_ns.max(1) as f64)))
             } @else {
                 (chart(run, format!("{id}-memory"), "Memory", "Memory that each worker had resident, in MB.", "",
-                       |look| look.rss_bytes as f64 / 1e6))
+                       |look| Some(look.rss_bytes as f64 / 1e6)))
             }
         }
     }
@@ -46,19 +46,18 @@ fn chart(run: &RunReport, id: String, title: &str, how: &str, unit: &str, of: Of
         workers.iter().flat_map(|worker| worker.timeline.iter().map(|look| look.at_ns)).collect();
     moments.sort_unstable();
     moments.dedup();
-    let values = || workers.iter().flat_map(|worker| worker.timeline.iter().map(of));
+    let values = || workers.iter().flat_map(|worker| worker.timeline.iter().filter_map(of));
     let y = match unit {
         "ns" => Axis::durations(values().map(|ns| ns as u64)),
         _ => Axis::amounts(values().fold(0.0, f64::max)),
     };
     let mut plot = Plot::new(Axis::seconds(moments.last().map_or(1.0, |&ns| ns as f64 / 1e9)), y, 200.0);
     for (worker, look) in workers.iter().zip(LOOKS) {
-        plot.line(look, worker.timeline.iter().map(|at| (at.at_ns as f64 / 1e9, of(at))));
+        plot.line(look, worker.timeline.iter().filter_map(|at| Some((at.at_ns as f64 / 1e9, of(at)?))));
     }
     let line = |(worker, look): (&&crate::report::WorkerReport, &str)| {
-        let at = |ns: &u64| {
-            worker.timeline.iter().find(|look| look.at_ns == *ns).map_or(Value::Null, |look| number(of(look)))
-        };
+        let at =
+            |ns: &u64| worker.timeline.iter().find(|look| look.at_ns == *ns).and_then(of).map_or(Value::Null, number);
         json!({ "name": format!("worker {}", worker.process), "colour": look, "y": moments.iter().map(at).collect::<Value>() })
     };
     let figure = Figure {
@@ -67,7 +66,7 @@ fn chart(run: &RunReport, id: String, title: &str, how: &str, unit: &str, of: Of
         title,
         how,
         says: format!("{title} of {}.", counted(run.workers.len() as u64, "worker")),
-        data: json!({ "unit": unit, "x": moments.iter().map(|&ns| (ns as f64 / 1e6).round() / 1e3).collect::<Vec<_>>(),
+        data: json!({ "unit": unit, "by": "time", "x": moments.iter().map(|&ns| (ns as f64 / 1e6).round() / 1e3).collect::<Vec<_>>(),
                       "lines": workers.iter().zip(LOOKS).map(line).collect::<Vec<_>>() }),
         svg: plot.svg(),
     };
@@ -86,7 +85,7 @@ pub(super) fn schedule(run: &RunReport) -> Markup {
         section {
             h3 { "Schedule" }
             table {
-                thead { tr { @for head in ["", "p50", "p90", "p99", "max"] { th scope="col" { (head) } } } }
+                thead { tr { @for head in ["Time", "p50", "p90", "p99", "max"] { th scope="col" { (head) } } } }
                 tbody { @for (name, s) in rows { tr {
                     th scope="row" { (name) }
                     @for ns in [s.p50, s.p90, s.p99, s.max] { td { (ns.map_or_else(|| "–".into(), duration)) } }

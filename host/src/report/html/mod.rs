@@ -7,13 +7,14 @@
 mod charts;
 mod compare;
 mod figure;
+mod find;
 mod health;
 mod palette;
 mod plot;
+mod prose;
 mod run;
 mod suite;
 mod tables;
-mod words;
 
 use std::io::{self, Write};
 
@@ -22,12 +23,19 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::Report;
+use super::units::{count, counted};
+use super::verdict::Moment;
+use super::{Report, words};
 pub use compare::compare;
+pub use find::find;
 use palette::Palette;
 
 const STYLES: [&str; 2] = [include_str!("uplot/uPlot.min.css"), include_str!("report.css")];
-const SCRIPTS: [&str; 2] = [include_str!("uplot/uPlot.iife.min.js"), include_str!("report.js")];
+const SCRIPTS: [&str; 3] =
+    [include_str!("uplot/uPlot.iife.min.js"), include_str!("kinds.js"), include_str!("report.js")];
+
+/// What a page that follows a run has besides.
+const FOLLOWING: &str = include_str!("live.js");
 
 /// A square of four: the task, multiplied.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath \
@@ -42,12 +50,12 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 /// `report` as a page.
 pub fn page(report: &Report) -> String {
-    document(&title(report), &main(report), "'none'").into_string()
+    document(&title(report), &main(report, Moment::Ended), Reach::Nothing).into_string()
 }
 
 /// The part of a page that is about `report`: what a page that follows a run takes the place of its own part by.
-pub fn part(report: &Report) -> String {
-    main(report).into_string()
+pub fn part(report: &Report, moment: Moment) -> String {
+    main(report, moment).into_string()
 }
 
 /// A page that follows a run; nothing is known of it where there is no report yet. Relative to its own address are
@@ -59,11 +67,11 @@ pub fn following(report: Option<&Report>) -> String {
             button type="button" { "Stop the run" }
         }
         @match report {
-            Some(report) => (main(report)),
+            Some(report) => (main(report, Moment::Running)),
             None => main #report { h1 { "Not begun yet" } p .nothing { "The first figures are on their way." } },
         }
     };
-    document(&report.map_or_else(|| "A run".into(), title), &body, "'self'").into_string()
+    document(&report.map_or_else(|| "A run".into(), title), &body, Reach::Run).into_string()
 }
 
 /// What a page is called.
@@ -71,7 +79,7 @@ fn title(report: &Report) -> String {
     if let Some(name) = report.suite.as_ref().and_then(|suite| suite.name.clone()) {
         return name;
     }
-    let mut tasks: Vec<&str> = report.runs.iter().map(|run| file_name(&run.task.path)).collect();
+    let mut tasks: Vec<&str> = report.runs.iter().map(|run| words::file_name(&run.task.path)).collect();
     tasks.dedup();
     match report.runs.len() {
         1 => tasks.join(", "),
@@ -79,14 +87,23 @@ fn title(report: &Report) -> String {
     }
 }
 
-fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+/// What a page's script may speak to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Nothing,
+    /// The run that it follows.
+    Run,
 }
 
-/// A whole document; `connect` is what its script may speak to.
-fn document(title: &str, body: &Markup, connect: &str) -> Markup {
+/// A whole document.
+fn document(title: &str, body: &Markup, reach: Reach) -> Markup {
+    let (connect, following) = match reach {
+        Reach::Nothing => ("'none'", None),
+        Reach::Run => ("'self'", Some(FOLLOWING)),
+    };
+    let scripts: Vec<&str> = SCRIPTS.into_iter().chain(following).collect();
     let hashes: Vec<String> =
-        SCRIPTS.iter().map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))).collect();
+        scripts.iter().map(|script| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(script)))).collect();
     let policy = format!(
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; connect-src {connect}; base-uri 'none'; \
          form-action 'none'; script-src {}",
@@ -107,25 +124,28 @@ fn document(title: &str, body: &Markup, connect: &str) -> Markup {
             body {
                 (body)
                 (patterns())
-                @for script in SCRIPTS { script { (PreEscaped(script)) } }
+                @for script in &scripts { script { (PreEscaped(script)) } }
             }
         }
     }
 }
 
 /// The part of a page that is about a report.
-fn main(report: &Report) -> Markup {
+fn main(report: &Report, moment: Moment) -> Markup {
     let palette = Palette::new(&report.total.results);
     let clock_ns = report.environment.clock_ns;
     html! {
         main #report {
-            (header(report))
+            (header(report, moment))
             @if let [run] = report.runs.as_slice() {
-                (run::summary(run, [words::of_report(report), words::of_run(run, clock_ns)].concat()))
+                (run::summary(run, [words::of_report(report, moment), words::of_run(run, clock_ns)].concat()))
                 (results_bar(&palette))
-                section #run-1 aria-label="The run" { (run::details(run, &palette, "run-1")) }
+                section #run-1 {
+                    h2 .visually-hidden { "The run" }
+                    (run::details(run, &palette, "run-1"))
+                }
             } @else {
-                (words::list(words::of_report(report)))
+                (prose::list(words::of_report(report, moment)))
                 (results_bar(&palette))
                 (suite::section(report, &palette))
                 @for (i, run) in report.runs.iter().enumerate() {
@@ -143,22 +163,19 @@ fn main(report: &Report) -> Markup {
     }
 }
 
-fn header(report: &Report) -> Markup {
-    let (tone, state) = words::state(report);
+fn header(report: &Report, moment: Moment) -> Markup {
+    let (tone, state) = words::state(report, moment);
     let first = report.runs.first();
     html! {
         header {
-            h1 { (tables::name(&title(report))) span class=(format!("state {}", tone.class())) { (state) } }
+            h1 { (tables::name(&title(report))) span class=(format!("state {}", prose::look(tone).0)) { (state) } }
             @if let Some(description) = report.suite.as_ref().and_then(|suite| suite.description.as_deref()) {
                 p .headline { (tables::name(description)) }
             }
             @if let Some(run) = first {
                 p .meta {
-                    span { time datetime=(run.started_at) { (run.started_at) } }
-                    @if report.runs.len() == 1 {
-                        span { (super::curves::shape(run)) " (processes x threads)" }
-                    }
-                    span { (super::text::model(&run.plan)) }
+                    span { time datetime=(run.started_at) { (words::moment(&run.started_at)) } }
+                    @if report.runs.len() == 1 { span { (words::shape(run)) } span { (words::model(&run.plan)) } }
                     span { (report.environment.os) ", " (report.environment.cpus) " processors" }
                 }
             }
@@ -173,9 +190,14 @@ fn results_bar(palette: &Palette<'_>) -> Markup {
             @for drawn in palette.by_frequency() {
                 button type="button" .chip data-toggle=(drawn.slot) aria-pressed="true" title=(drawn.name) {
                     (drawn.swatch()) span .text { (tables::name(drawn.name)) }
-                    span .count { (super::units::count(drawn.operations)) }
+                    span .count { (count(drawn.operations)) }
                 }
             }
+            @let (others, operations) = palette.rest();
+            @if others > 0 { span .chip.rest {
+                (palette::swatch("others", false)) span .text { (counted(others, "other")) }
+                span .count { (count(operations)) }
+            } }
         }
     }
 }

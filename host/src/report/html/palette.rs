@@ -16,8 +16,11 @@ const MOST_DRAWN: usize = 20;
 /// Colours of each temperature in the style sheet; beyond them they repeat, with dashes.
 const COLOURS: usize = 10;
 
-/// The results that are drawn, and how.
-pub(super) struct Palette<'a>(Vec<Drawn<'a>>);
+/// The results that are drawn, and how; and how many are not, with how many operations.
+pub(super) struct Palette<'a> {
+    drawn: Vec<Drawn<'a>>,
+    rest: (u64, u64),
+}
 
 /// How one result is drawn.
 #[derive(Clone, Debug)]
@@ -40,6 +43,7 @@ impl<'a> Palette<'a> {
     /// A palette for these results, of which several may have one name, the most frequent first.
     pub(super) fn new(results: impl IntoIterator<Item = &'a ResultReport>) -> Self {
         let mut drawn: Vec<(Drawn<'a>, u64)> = Vec::new();
+        let mut rest = (0, 0);
         for result in results {
             if let Some((known, first)) = drawn.iter_mut().find(|(known, _)| known.name == result.result) {
                 known.operations += result.operations;
@@ -50,6 +54,8 @@ impl<'a> Palette<'a> {
                 let (name, operations) = (result.result.as_str(), result.operations);
                 let new = Drawn { name, slot: drawn.len(), colour, is_bad, is_dashed: false, operations };
                 drawn.push((new, result.first_number));
+            } else {
+                rest = (rest.0 + 1, rest.1 + result.operations);
             }
         }
         // By first appearance, not by frequency: a colour stays what it is while a run goes on.
@@ -61,29 +67,34 @@ impl<'a> Palette<'a> {
             drawn.is_dashed = *next >= COLOURS;
             *next += 1;
         }
-        Self(drawn.into_iter().map(|(drawn, _)| drawn).collect())
+        Self { drawn: drawn.into_iter().map(|(drawn, _)| drawn).collect(), rest }
     }
 
     /// All that are drawn, by their slots.
     pub(super) fn drawn(&self) -> &[Drawn<'a>] {
-        &self.0
+        &self.drawn
+    }
+
+    /// How many results are not drawn one by one, and their operations.
+    pub(super) fn rest(&self) -> (u64, u64) {
+        self.rest
     }
 
     /// All that are drawn, the most frequent first.
     pub(super) fn by_frequency(&self) -> Vec<&Drawn<'a>> {
-        let mut drawn: Vec<_> = self.0.iter().collect();
+        let mut drawn: Vec<_> = self.drawn.iter().collect();
         drawn.sort_by_key(|drawn| Reverse(drawn.operations));
         drawn
     }
 
     /// The names of all that are drawn, by their slots.
     pub(super) fn names(&self) -> Vec<&'a str> {
-        self.0.iter().map(|drawn| drawn.name).collect()
+        self.drawn.iter().map(|drawn| drawn.name).collect()
     }
 
     /// How `result` is drawn; nothing where it is one of the rest.
     pub(super) fn of(&self, result: &str) -> Option<&Drawn<'a>> {
-        self.0.iter().find(|drawn| drawn.name == result)
+        self.drawn.iter().find(|drawn| drawn.name == result)
     }
 }
 
@@ -102,4 +113,126 @@ impl Drawn<'_> {
 /// A patch of colour.
 pub(super) fn swatch(colour: &str, is_bad: bool) -> Markup {
     html! { span class=(format!("swatch {colour}")) aria-hidden="true" { @if is_bad { "✕" } } }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    const CSS: &str = include_str!("report.css");
+
+    type Colours = BTreeMap<&'static str, [f64; 3]>;
+
+    /// The variables of both themes that are colours, as linear red, green and blue.
+    fn themes() -> [(&'static str, Colours); 2] {
+        let (light, dark) = CSS.split_once("@media screen and (prefers-color-scheme: dark)").unwrap();
+        let dark = dark.split_once("} }").unwrap().0;
+        let light = colours(light);
+        let mut of_dark = light.clone();
+        of_dark.extend(colours(dark));
+        [("light", light), ("dark", of_dark)]
+    }
+
+    fn colours(css: &'static str) -> Colours {
+        let variable = |part: &'static str| {
+            let (name, value) = part.split_once(": #")?;
+            let channel = |at: usize| u8::from_str_radix(value.get(at..at + 2)?, 16).ok();
+            Some((name, [channel(0)?, channel(2)?, channel(4)?].map(linear)))
+        };
+        css.split("--").filter_map(variable).collect()
+    }
+
+    fn linear(channel: u8) -> f64 {
+        let share = f64::from(channel) / 255.0;
+        if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+    }
+
+    /// WCAG's contrast, from 1 to 21.
+    fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
+        let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+        let (a, b) = (luminance(a), luminance(b));
+        a.max(b) / a.min(b)
+    }
+
+    fn times(matrix: [[f64; 3]; 3], of: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(of).map(|(factor, of)| factor * of).sum())
+    }
+
+    /// A place in Oklab, where distances are those that eyes see.
+    fn oklab(rgb: [f64; 3]) -> [f64; 3] {
+        let cones = [
+            [0.412_221_5, 0.536_332_5, 0.051_446],
+            [0.211_903_5, 0.680_699_5, 0.107_397],
+            [0.088_302_5, 0.281_718_8, 0.629_978_7],
+        ];
+        let lab = [
+            [0.210_454_3, 0.793_617_8, -0.004_072],
+            [1.977_998_5, -2.428_592_2, 0.450_593_7],
+            [0.025_904, 0.782_771_8, -0.808_675_8],
+        ];
+        times(lab, times(cones, rgb.map(|of| of.max(0.0))).map(f64::cbrt))
+    }
+
+    /// How the world looks to everybody, and without red, green or blue cones (Machado, Oliveira and Fernandes, 2009).
+    const EYES: [(&str, [[f64; 3]; 3]); 4] = [
+        ("all cones", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+        (
+            "no red ones",
+            [
+                [0.152_286, 1.052_583, -0.204_868],
+                [0.114_503, 0.786_281, 0.099_216],
+                [-0.003_882, -0.048_116, 1.051_998],
+            ],
+        ),
+        (
+            "no green ones",
+            [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_82, 0.042_94, 0.968_881]],
+        ),
+        (
+            "no blue ones",
+            [[1.255_528, -0.076_749, -0.178_779], [-0.078_411, 0.930_809, 0.147_602], [0.004_733, 0.691_367, 0.303_9]],
+        ),
+    ];
+
+    #[test]
+    fn texts_can_be_read() {
+        for (theme, of) in themes() {
+            let texts = ["ink", "soft", "faint", "accent", "good", "warning", "bad"].map(|text| [text, "page"]);
+            let on_paper = texts.map(|[text, _]| [text, "paper"]);
+            let washed = ["bad", "warning", "good"].map(|tone| [tone, "paper"]);
+            let on_wash = [["bad", "bad-wash"], ["warning", "warning-wash"], ["good", "good-wash"], ["page", "ink"]];
+            for [text, ground] in texts.iter().chain(&on_paper).chain(&washed).chain(&on_wash) {
+                let contrast = contrast(of[text], of[ground]);
+                assert!(contrast >= 4.5, "{theme}: {text} on {ground}: {contrast:.2}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_is_seen_and_told_apart_by_all_eyes() {
+        for (theme, of) in themes() {
+            for temperature in ["ok", "bad"] {
+                let colours: Vec<_> = (0..super::COLOURS).map(|i| of[format!("{temperature}-{i}").as_str()]).collect();
+                for (i, &a) in colours.iter().enumerate() {
+                    let on_paper = contrast(a, of["paper"]);
+                    assert!(on_paper >= 3.0, "{theme}: {temperature}-{i} on paper: {on_paper:.2}");
+                    for (j, &b) in colours.iter().enumerate().skip(i + 1) {
+                        // Those that most reports need are further apart.
+                        let least = if j < 5 { 0.06 } else { 0.04 };
+                        for (eyes, matrix) in EYES {
+                            let [a, b] = [a, b].map(|colour| oklab(times(matrix, colour)));
+                            let apart = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                            assert!(
+                                apart >= least,
+                                "{theme}, {eyes}: {temperature}-{i} and {temperature}-{j}: {apart:.3}"
+                            );
+                        }
+                    }
+                }
+            }
+            for line in ["p50", "p90", "p99", "max", "all"] {
+                assert!(contrast(of[line], of["paper"]) >= 3.0, "{theme}: {line}");
+            }
+        }
+    }
 }

@@ -27,16 +27,30 @@ impl Axis {
         let to = if to > 0.0 { to } else { 1.0 };
         let steps = [0.001, 0.01, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0];
         let step = steps.into_iter().find(|step| to / step <= 7.0).unwrap_or(to / 6.0);
-        let label = |s: f64| if s == 0.0 { "0".into() } else { round(&units::duration((s * 1e9).round() as u64)) };
+        let label = |s: f64| match s {
+            0.0 => "0".into(),
+            // A minute is one on an axis, not sixty seconds.
+            60.0..99.95 => round(&format!("1 m {:02.0} s", s - 60.0)),
+            _ => round(&units::duration((s * 1e9).round() as u64)),
+        };
         Self { from: 0.0, to, is_log: false, ticks: multiples(step, to, label) }
     }
 
     /// Amounts from zero, at least to `most`.
     pub(super) fn amounts(most: f64) -> Self {
+        Self::from_zero(most, amount)
+    }
+
+    /// Shares of a whole, from zero, at least to `most`.
+    pub(super) fn shares(most: f64) -> Self {
+        Self::from_zero(most, |share| round(&units::percent(share)))
+    }
+
+    fn from_zero(most: f64, label: impl Fn(f64) -> String) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
         let unit = 10_f64.powf((most / 5.0).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit).find(|step| most / step <= 5.0);
-        let ticks = multiples(step.unwrap_or(most), most, amount);
+        let ticks = multiples(step.unwrap_or(most), most, label);
         Self { from: 0.0, to: most * 1.05, is_log: false, ticks }
     }
 
@@ -46,7 +60,11 @@ impl Axis {
         let (from, to) = range.fold((f64::MAX, 1.0), |(from, to): (f64, f64), ns| (from.min(ns), to.max(ns)));
         let (from, to) = (from.min(to) / 1.1, to * 1.1);
         let decades = (to / from).log10();
-        let leads: &[f64] = if decades < 1.2 { &[1.0, 2.0, 3.0, 5.0, 7.0] } else { &[1.0] };
+        let leads: &[f64] = match decades {
+            ..1.3 => &[1.0, 2.0, 3.0, 5.0, 7.0],
+            ..2.6 => &[1.0, 2.0, 5.0],
+            _ => &[1.0],
+        };
         let powers = (from.log10().floor() as i32)..=(to.log10().ceil() as i32);
         let values = powers.flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)));
         let within = values.filter(|ns| (from..=to).contains(ns));
@@ -130,6 +148,13 @@ impl Plot {
         let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"{path}\"/>");
     }
 
+    /// The same, each interval by itself.
+    pub(super) fn apart(&mut self, classes: &str, edges: &[f64], values: &[Option<f64>]) {
+        let of = |(edge, value): (&[f64], &Option<f64>)| Some(self.steps_path(edge, &[Some((*value)?)]));
+        let path: String = edges.windows(2).zip(values).filter_map(of).collect();
+        let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"{path}\"/>");
+    }
+
     /// Relative commands of whole units: half the bytes of absolute ones.
     fn steps_path(&self, edges: &[f64], values: &[Option<f64>]) -> String {
         let mut path = String::new();
@@ -159,10 +184,21 @@ impl Plot {
         }
     }
 
-    /// A point.
-    pub(super) fn dot(&mut self, classes: &str, x: f64, y: f64) {
-        let (x, y) = (self.across(x), self.down(y));
-        let _ = write!(self.marks, "<circle class=\"dot {classes}\" cx=\"{x}\" cy=\"{y}\" r=\"4\"/>");
+    /// Points.
+    pub(super) fn points(&mut self, classes: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        // A line of no length has round ends alone.
+        let dots = points.into_iter().map(|(x, y)| format!("M{} {}h0", self.across(x), self.down(y)));
+        let path: String = dots.collect();
+        if !path.is_empty() {
+            let _ = write!(self.marks, "<path class=\"dots {classes}\" d=\"{path}\"/>");
+        }
+    }
+
+    /// All that lies between two values of the axis across.
+    pub(super) fn between(&mut self, classes: &str, from: f64, to: f64) {
+        let (left, right, bottom) = (self.across(from), self.across(to), self.height - BOTTOM);
+        let width = (right - left).max(2);
+        let _ = write!(self.marks, "<path class=\"{classes}\" d=\"M{left} {TOP}h{width}V{bottom}h-{width}z\"/>");
     }
 
     /// Rectangles of one look: from and to on both axes.

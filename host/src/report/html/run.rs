@@ -3,18 +3,18 @@
 use maud::{Markup, html};
 
 use super::palette::Palette;
-use super::words::Word;
-use super::{charts, health, tables, words};
+use super::{charts, health, prose, tables};
 use crate::metrics::TimeSplit;
 use crate::report::units::{bytes, count, counted, duration, percent, rate};
+use crate::report::words::{self, Word};
 use crate::report::{NetworkReport, RunReport, curves};
 
 /// A run at a glance, and what is to be said about it.
 pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
     html! {
-        p .headline { (words::headline(run)) }
+        p .headline { (words::headline(run)) "." }
         (tiles(run))
-        (words::list(words))
+        (prose::list(words))
     }
 }
 
@@ -43,7 +43,11 @@ fn tiles(run: &RunReport) -> Markup {
         None => "–".into(),
         Some(share) => percent(share),
     };
-    let planned = operations.planned.map_or_else(|| "by time".into(), |n| format!("of {} planned", count(n)));
+    let planned = match (operations.planned, run.plan.duration_ns) {
+        (Some(n), _) => format!("of {} planned", count(n)),
+        (None, Some(ns)) => format!("within {}", duration(ns)),
+        (None, None) => String::new(),
+    };
     let all = latency.count;
     html! {
         div .tiles {
@@ -86,7 +90,7 @@ fn time(run: &RunReport) -> Markup {
             caption { "Before the first operation" }
             @for (step, ns) in &steps { tr {
                 th scope="row" { (step) } td { (duration(*ns)) }
-                td .share { span .bar style=(format!("--share:{:.4}", curves::share(*ns, most).unwrap_or(0.0))) {} }
+                td .share { (tables::bar(*ns, most)) }
             } }
         }
         p .note {

@@ -6,10 +6,10 @@ use serde_json::json;
 use super::figure::{Figure, number};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
-use super::{tables, words};
+use super::tables;
 use crate::report::curves::{self, Scaling};
 use crate::report::units::{count, counted, duration, percent, rate};
-use crate::report::{Report, RunReport};
+use crate::report::{Report, RunReport, words};
 
 /// The overview of several runs.
 pub(super) fn section(report: &Report, palette: &Palette<'_>) -> Markup {
@@ -33,7 +33,7 @@ fn runs(report: &Report) -> Markup {
     let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
     let row = |i: usize, run: &RunReport| {
         html! { tr {
-            th scope="row" { a href=(format!("#run-{}", i + 1)) { (i + 1) " " (words::short(run)) } }
+            th scope="row" { a href=(format!("#run-{}", i + 1)) { (i + 1) " " (tables::name(&words::short(run))) } }
             td { (count(run.operations.completed)) }
             td { (run.throughput.map_or_else(|| "–".into(), rate)) }
             td { (run.operations.share_not_ok().map_or_else(|| "–".into(), percent)) }
@@ -61,7 +61,7 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
     let at = |figure: fn(&curves::ScalingPoint) -> f64| points.iter().map(move |p| (p.in_flight as f64, figure(p)));
     plot.line("ideal", [(0.0, 0.0)].into_iter().chain(at(|point| point.ideal)));
     plot.line("all", at(|point| point.throughput));
-    points.iter().for_each(|point| plot.dot("all", point.in_flight as f64, point.throughput));
+    plot.points("all", at(|point| point.throughput));
     let best = points.iter().max_by(|a, b| a.throughput.total_cmp(&b.throughput));
     let figure = Figure {
         id: format!("scaling-{}", i + 1),
@@ -93,7 +93,7 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
 fn table(scaling: &Scaling<'_>) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Scaling" { table {
-            caption { (tables::name(scaling.task)) }
+            caption { (tables::name(words::file_name(scaling.task))) }
             thead { tr {
                 @for head in ["Shape", "in flight", "per second", "ideal", "of ideal", "p99"] { th scope="col" { (head) } }
             } }

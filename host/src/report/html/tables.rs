@@ -3,10 +3,9 @@
 use maud::{Markup, html};
 
 use super::palette::{Palette, swatch};
-use super::words::busy;
 use crate::metrics::Outcome;
 use crate::report::units::{bytes, count, duration, percent, rate};
-use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves};
+use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 
 /// A guest's text within a page: what changes a terminal or a line's direction stays within it.
 pub(super) fn name(text: &str) -> Markup {
@@ -77,7 +76,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
                     }
                 }
                 td { (count(result.operations)) }
-                td .share { span .bar style=(format!("--share:{:.4}", share)) {} (percent(share)) }
+                td .share { (bar(result.operations, all)) (percent(share)) }
                 td { (result.throughput.map_or_else(|| "–".into(), rate)) }
                 (times(&result.latency_ns))
             }
@@ -100,6 +99,12 @@ fn span_row(span: &SpanReport) -> Markup {
     } }
 }
 
+/// How much of a whole a part is, as a bar.
+pub(super) fn bar(part: u64, whole: u64) -> Markup {
+    let share = curves::share(part, whole).unwrap_or_default();
+    html! { span .bar aria-hidden="true" style=(format!("--share:{share:.4}")) {} }
+}
+
 /// Every interval, for who cannot see the charts.
 pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
     let rates = curves::rates(run, &[]);
@@ -115,6 +120,7 @@ pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
                 } }
                 tbody { @for (bucket, per_second) in rows { (interval(bucket, per_second)) } }
             } }
+            @if run.timeline.buckets.iter().any(|bucket| bucket.partial) { p .note { "* cut short by the end of the run" } }
         }
     }
 }
@@ -122,7 +128,7 @@ pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
 fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
     let s = &bucket.latency_ns;
     html! { tr {
-        td { (duration(bucket.start_ns)) @if bucket.partial { " *" } }
+        th scope="row" { (duration(bucket.start_ns)) @if bucket.partial { " *" } }
         td { (count(bucket.started)) } td { (count(bucket.completed)) } td { (rate(per_second)) }
         td { (count(bucket.failed)) }
         @for ns in [s.p50, s.p90, s.p99, s.max] { td { (time(ns)) } }
@@ -135,13 +141,13 @@ pub(super) fn workers(run: &RunReport) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Workers" { table {
             thead { tr {
-                @for head in ["process", "threads", "operations", "", "cores busy", "peak memory"] { th scope="col" { (head) } }
+                @for head in ["process", "threads", "operations", "cores busy", "peak memory"] { th scope="col" { (head) } }
             } }
             tbody { @for worker in &run.workers { tr {
                 th scope="row" { (worker.process) }
-                td { (worker.threads) } td { (count(worker.operations)) }
-                td .share { span .bar style=(format!("--share:{:.4}", curves::share(worker.operations, most).unwrap_or(0.0))) {} }
-                td { (busy(curves::cores(worker, run))) }
+                td { (worker.threads) }
+                td .share { (bar(worker.operations, most)) (count(worker.operations)) }
+                td { (curves::cores(worker, run).map_or_else(|| "unknown".into(), |cores| format!("{cores:.2}"))) }
                 td { (worker.peak_rss_bytes.map_or_else(|| "unknown".into(), bytes)) }
             } } }
         } }
@@ -172,7 +178,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
         ("Time-out", Some(plan.timeout_ns.map_or_else(|| "none".into(), duration))),
         ("Memory per instance", Some(bytes(plan.max_memory_bytes))),
         ("Operations per instance", plan.recycle.map(count)),
-        ("Load model", Some(crate::report::text::model(plan))),
+        ("Load model", Some(words::model(plan))),
         ("Start jitter", (plan.start_jitter_ns > 0).then(|| duration(plan.start_jitter_ns))),
         ("Expected results", plan.expect.clone()),
         ("Arguments", list(&plan.args)),

@@ -109,8 +109,10 @@ enum Comparison {
 
 /// Whether there is more to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+pub enum Moment {
+    /// There is not.
     Ended,
+    /// The run goes on.
     Running,
 }
 
@@ -136,6 +138,28 @@ impl Expression {
             Comparison::AtMost => value <= self.value,
         });
         Verdict { expression: self.text.clone(), run, held, value }
+    }
+}
+
+/// What of a run an expression draws the line through, where it is one that is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// All operations' durations, in nanoseconds.
+    Latency(f64),
+    /// The share of operations that were not ok.
+    Failed(f64),
+    /// Something else.
+    Other,
+}
+
+impl Expression {
+    /// Where the line is.
+    pub fn bound(&self) -> Bound {
+        match (&self.figure.of, self.figure.measure, self.figure.window_ns) {
+            (Scope::Run, Measure::Time(_), None) => Bound::Latency(self.value),
+            (Scope::Run, Measure::Counted(Count::Failed, Unit::Share), None) => Bound::Failed(self.value),
+            _ => Bound::Other,
+        }
     }
 }
 

@@ -1,0 +1,330 @@
+//! The serialised form of a run: what its report says, field by field. Knows how none of it comes about.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::derive;
+use super::facts::TaskFacts;
+use super::plan::PlanReport;
+use crate::fault::Fault;
+use crate::metrics::{Cut, Outcome, TimeSplit};
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RunReport {
+    /// What its suite calls it; null where it has no name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The task that was run.
+    pub task: TaskFacts,
+    /// What was planned.
+    pub plan: PlanReport,
+    /// When the run began, by RFC 3339.
+    pub started_at: String,
+    /// From the run's beginning to the end of its last operation.
+    pub elapsed_ns: u64,
+    /// Where the time before the beginning went.
+    pub startup_ns: StartupReport,
+    /// From the planned end to the end of the last operation; null where no end was planned.
+    pub drain_ns: Option<u64>,
+    /// Operations that were not counted; null where there were none.
+    pub warmup: Option<Warmup>,
+    /// What became of the operations.
+    pub operations: Counts,
+    /// Operations that were ended because the run ended, the oldest first: at a stop (counted as in flight), or at their
+    /// deadline after the planned duration was over (counted as timed out).
+    #[serde(default)]
+    pub cut: Vec<Cut>,
+    /// Operations whose result was one too many distinct ones: they are counted as `(other)`, and figures per result are
+    /// lower bounds.
+    #[serde(default)]
+    pub folded: u64,
+    /// Completed operations per second, from the first start to the last end.
+    pub throughput: Option<f64>,
+    /// From an operation's due time to its end. In a closed run an operation is due when it starts.
+    pub latency_ns: Summary,
+    /// From an operation's start to its end.
+    pub service_ns: Summary,
+    /// From an operation's due time to its start; null in a closed run.
+    pub schedule_lag_ns: Option<Summary>,
+    /// Where the operations' time went, all together; null in the compute lane.
+    #[serde(default)]
+    pub time: Option<TimeSplit>,
+    /// By result and outcome, most frequent first.
+    pub results: Vec<ResultReport>,
+    /// What their requests did on the network; null where there were none.
+    #[serde(default)]
+    pub network: Option<NetworkReport>,
+    /// Over time.
+    pub timeline: TimelineReport,
+    /// By worker process.
+    pub workers: Vec<WorkerReport>,
+    /// Whether the machine that the run ran on was its limit, and not the task's target.
+    #[serde(default)]
+    pub generator: Generator,
+    /// What went wrong besides operations.
+    pub faults: Vec<Fault>,
+}
+
+/// Where the time before a run went, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StartupReport {
+    /// Compiling the task, or finding it compiled.
+    pub compile: u64,
+    /// Whether it was found compiled.
+    pub cached: bool,
+    /// From launching a worker until it spoke.
+    pub spawn: u64,
+    /// Loading the compiled task.
+    pub load: u64,
+    /// Making an instance.
+    pub instantiate: u64,
+    /// An instance's `setup`; null where the task has none.
+    pub setup: Option<u64>,
+}
+
+/// Operations before the run, not counted in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Warmup {
+    /// How many.
+    pub operations: u64,
+    /// How long.
+    pub elapsed_ns: u64,
+}
+
+/// What became of operations: offered = completed + dropped + lost + in flight, completed = ok + failed + trapped +
+/// timed out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Counts {
+    /// In the plan; null where only the time was planned.
+    pub planned: Option<u64>,
+    /// That were due.
+    pub offered: u64,
+    /// That ended.
+    pub completed: u64,
+    /// Of those, that succeeded.
+    pub ok: u64,
+    /// That the task, or `--expect`, called failed.
+    pub failed: u64,
+    /// That trapped.
+    pub trapped: u64,
+    /// That were stopped at their deadline.
+    pub timed_out: u64,
+    /// That were due and never started, because too many were in flight.
+    pub dropped: u64,
+    /// That were handed out and never confirmed.
+    pub lost: u64,
+    /// That were cut at the stop.
+    pub in_flight: u64,
+}
+
+impl Counts {
+    /// Operations that ended and were not ok.
+    pub fn not_ok(&self) -> u64 {
+        self.completed.saturating_sub(self.ok)
+    }
+
+    /// Their share of all that ended; none where none did.
+    pub fn share_not_ok(&self) -> Option<f64> {
+        (self.completed > 0).then(|| self.not_ok() as f64 / self.completed as f64)
+    }
+}
+
+/// Durations in nanoseconds. A percentile is the smallest recorded duration that at least that share of all durations
+/// do not exceed, to three significant digits, rounded up, and never above the exact maximum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Summary {
+    /// How many.
+    pub count: u64,
+    /// The shortest, exact.
+    pub min: Option<u64>,
+    /// Their mean, exact to the nanosecond.
+    pub mean: Option<u64>,
+    /// Their standard deviation.
+    pub stdev: Option<u64>,
+    /// The median.
+    pub p50: Option<u64>,
+    /// The 90th percentile.
+    pub p90: Option<u64>,
+    /// The 95th percentile.
+    pub p95: Option<u64>,
+    /// The 99th percentile.
+    pub p99: Option<u64>,
+    /// The 99.9th percentile; null below 1,000 durations.
+    pub p99_9: Option<u64>,
+    /// The longest, exact.
+    pub max: Option<u64>,
+    /// How many were longer than the hour that percentiles reach to.
+    pub overflow: u64,
+    /// All of them, as a base64 HdrHistogram (V2, deflate); null where there is none.
+    pub hdr: Option<String>,
+}
+
+impl Summary {
+    /// The durations themselves, read from [`hdr`](Self::hdr); `None` where that is no histogram. Histograms of parts
+    /// are added up to that of the whole, which percentiles are not.
+    pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
+        derive::decode(self.hdr.as_deref())
+    }
+}
+
+/// The operations of one result and outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ResultReport {
+    /// The result.
+    pub result: String,
+    /// Their outcome.
+    pub outcome: Outcome,
+    /// How many.
+    pub operations: u64,
+    /// The smallest of their numbers.
+    pub first_number: u64,
+    /// Why they failed.
+    pub reasons: BTreeMap<String, u64>,
+    /// The command that runs the first of them again, by itself; null where they are ok.
+    #[serde(default)]
+    pub reproduce: Option<String>,
+    /// Operations per second, over the time of the whole run.
+    pub throughput: Option<f64>,
+    /// Their durations.
+    pub latency_ns: Summary,
+    /// Their parts.
+    pub spans: Vec<SpanReport>,
+    /// Where their time went, all operations together; null in the compute lane.
+    #[serde(default)]
+    pub time: Option<TimeSplit>,
+}
+
+/// The parts of one name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SpanReport {
+    /// Their name.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+    /// Their durations.
+    pub latency_ns: Summary,
+}
+
+/// What a run's requests did on the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct NetworkReport {
+    /// HTTP requests.
+    pub requests: u64,
+    /// HTTP requests per completed operation.
+    pub requests_per_operation: Option<f64>,
+    /// Connections that were opened for them.
+    pub opened: u64,
+    /// Requests that went over a connection that was there.
+    pub reused: u64,
+    /// Bytes that came in over those connections.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// How long it took to open a connection.
+    pub connect_ns: Summary,
+    /// How long it took from a request's sending to the first byte of its response.
+    pub first_byte_ns: Summary,
+    /// What the task wanted to reach and was not granted.
+    pub refused: Vec<Refusal>,
+}
+
+/// A destination that was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Refusal {
+    /// The destination.
+    pub destination: String,
+    /// How often it was wanted.
+    pub count: u64,
+    /// The flag that would grant it; null for all those that are too many to be named.
+    pub flag: Option<String>,
+}
+
+/// Operations over time, without gaps, from the run's beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct TimelineReport {
+    /// The length of a bucket.
+    pub interval_ns: u64,
+    /// The buckets; the last one is cut short by the end of the run.
+    pub buckets: Vec<BucketReport>,
+}
+
+/// One interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BucketReport {
+    /// When it begins, from the run's beginning.
+    pub start_ns: u64,
+    /// Whether the run did not fill it.
+    pub partial: bool,
+    /// Operations that began in it.
+    pub started: u64,
+    /// Slots that were due in it and never started.
+    #[serde(default)]
+    pub dropped: u64,
+    /// The longest time from due to start, of those that ended in it; null in a closed run.
+    #[serde(default)]
+    pub lag_ns: Option<u64>,
+    /// Operations that ended in it.
+    pub completed: u64,
+    /// Of those, how many were not ok.
+    pub failed: u64,
+    /// The durations of those that ended in it.
+    pub latency_ns: Summary,
+    /// How many ended in it, by result.
+    pub results: BTreeMap<String, u64>,
+}
+
+/// What one worker process did and used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct WorkerReport {
+    /// Its process identifier.
+    pub process: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// The operations it completed.
+    pub operations: u64,
+    /// Processor time, user and system; unknown where it died.
+    pub cpu_ns: Option<u64>,
+    /// The most memory it had resident at once; unknown where it died.
+    pub peak_rss_bytes: Option<u64>,
+    /// How it was over time.
+    #[serde(default)]
+    pub timeline: Vec<HealthReport>,
+}
+
+/// How a worker was, from the last entry to this one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct HealthReport {
+    /// When it was looked at, from the run's beginning.
+    pub at_ns: u64,
+    /// Processors that it kept busy; null in the first entry, as what it used before the run began is not known apart.
+    pub cpu: Option<f64>,
+    /// Memory that it had resident.
+    pub rss_bytes: u64,
+    /// The longest time from due to start; zero in a closed run.
+    pub lag_ns: u64,
+}
+
+/// What the run says of the machine that it ran on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Generator {
+    /// Whether the machine was the limit.
+    pub limited: bool,
+    /// Why, and what else kept operations waiting on this side, in words.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,192 @@
+//! A search for a rate as a page: the knee that it went around, its answer, its probes.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::figure::{Figure, number};
+use super::plot::{Axis, Plot};
+use super::run::tile;
+use super::{Reach, charts, document, prose, tables};
+use crate::find::Finding;
+use crate::report::find::{Answer, FindReport, Probe, came_to, sentence};
+use crate::report::units::{count, counted, duration, percent, rate};
+use crate::report::verdict::{Bound, Expression};
+use crate::report::words::{self, Tone};
+
+/// A line over rates: its name, its look, and its values, one per probe.
+struct Line {
+    name: String,
+    look: &'static str,
+    values: Vec<Option<f64>>,
+}
+
+/// A page that shows a search.
+pub fn find(report: &FindReport) -> String {
+    let title = format!("{}: the highest rate", words::file_name(&report.task));
+    let probes = report.by_rate();
+    let (tone, state) = state(report.answer);
+    let body = html! {
+        main #report {
+            header {
+                h1 { (tables::name(&title)) span class=(format!("state {}", prose::look(tone).0)) { (state) } }
+                p .meta { span { "The promise: " @for slo in &report.slo { code { (tables::name(slo)) } " " } } }
+                p .headline { (prose::capital(&sentence(report.answer))) "." }
+            }
+            (tiles(report, &probes))
+            h2 .visually-hidden { "By rate" }
+            @if !probes.is_empty() { div .charts {
+                (latency(report, &probes))
+                div .over-time {
+                    (completed(report, &probes))
+                    @if probes.iter().any(|probe| probe.failed > 0.0) { (failures(report, &probes)) }
+                }
+            } }
+            section { h3 { "Probes" } (table(&probes)) }
+            footer { "gorgon " (report.gorgon) " · " (report.schema) " · charts by uPlot (MIT)" }
+        }
+    };
+    document(&title, &body, Reach::Nothing).into_string()
+}
+
+fn state(answer: Option<Answer>) -> (Tone, &'static str) {
+    match answer {
+        None => (Tone::Warning, "stopped early"),
+        Some(Answer { rate: None, .. }) => (Tone::Bad, "not kept"),
+        Some(Answer { generator_limited: true, .. }) => (Tone::Warning, "generator-limited"),
+        Some(_) => (Tone::Good, "found"),
+    }
+}
+
+fn tiles(report: &FindReport, probes: &[&Probe]) -> Markup {
+    let of = |rate_of: Option<f64>| rate_of.map_or_else(|| "–".into(), |of| format!("{}/s", rate(of)));
+    let (kept, below) = report.answer.map_or((None, None), |answer| (answer.rate, answer.below));
+    html! { div .tiles {
+        (tile("Highest rate", &of(kept), "that keeps the promise", ""))
+        (tile("Broken at", &of(below), "the lowest rate above it", ""))
+        (tile("p99 there", &report.p99().map_or_else(|| "–".into(), duration), "at the highest rate, at worst", ""))
+        (tile("Probes", &count(probes.len() as u64), "two of a rate must agree", ""))
+    } }
+}
+
+fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
+    let line = |name: &str, look, of: fn(&Probe) -> Option<u64>| Line {
+        name: name.to_owned(),
+        look,
+        values: probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect(),
+    };
+    let mut lines =
+        vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
+    lines.extend(promises(report, probes, |bound| match bound {
+        Bound::Latency(ns) => Some(ns),
+        _ => None,
+    }));
+    let how = "Each point is a probe: how long operations took, from when they were due, at that rate. Where the curve turns \
+               upwards operations queue. The limit lies in the shaded gap; the dashed line is what was promised.";
+    chart(report, probes, ("latency", "Latency by rate", how, "ns"), &lines)
+}
+
+fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
+    let lines = [
+        Line {
+            name: "as offered".into(),
+            look: "ideal",
+            values: probes.iter().map(|probe| Some(probe.rate)).collect(),
+        },
+        Line { name: "completed".into(), look: "all", values: probes.iter().map(|probe| probe.throughput).collect() },
+    ];
+    let how = "Operations that ended per second, by how many were offered. On the dashed line all of them ended; what lies \
+               beneath it fell behind.";
+    chart(report, probes, ("completed", "Completed by rate", how, "per_s"), &lines)
+}
+
+fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
+    let failed = |probe: &&Probe| Some(probe.failed);
+    let mut lines = vec![Line { name: "not ok".into(), look: "bad-0", values: probes.iter().map(failed).collect() }];
+    lines.extend(promises(report, probes, |bound| match bound {
+        Bound::Failed(share) => Some(share),
+        _ => None,
+    }));
+    let how = "The share of operations that were not ok, by rate.";
+    chart(report, probes, ("failures", "Failures by rate", how, "share"), &lines)
+}
+
+/// What was promised, as lines across all rates.
+fn promises(report: &FindReport, probes: &[&Probe], of: fn(Bound) -> Option<f64>) -> Vec<Line> {
+    let bound = |slo: &String| of(slo.parse::<Expression>().ok()?.bound()).map(|value| (slo.clone(), value));
+    let line = |(name, value): (String, f64)| Line { name, look: "ideal", values: vec![Some(value); probes.len()] };
+    report.slo.iter().filter_map(bound).map(line).collect()
+}
+
+fn chart(
+    report: &FindReport,
+    probes: &[&Probe],
+    (id, title, how, unit): (&str, &str, &str, &str),
+    lines: &[Line],
+) -> Markup {
+    let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
+    let y = match unit {
+        "ns" => Axis::durations(values().map(|ns| ns as u64)),
+        "share" => Axis::shares(values().fold(0.0, f64::max)),
+        _ => Axis::amounts(values().fold(0.0, f64::max)),
+    };
+    let mut plot = Plot::new(Axis::amounts(probes.last().map_or(1.0, |probe| probe.rate)), y, 240.0);
+    let between = report.answer.and_then(|answer| answer.rate.zip(answer.below));
+    if let Some((kept, below)) = between {
+        plot.between("gap", kept, below);
+    }
+    for line in lines {
+        let points = || probes.iter().zip(&line.values).filter_map(|(probe, value)| Some((probe.rate, (*value)?)));
+        plot.line(line.look, points());
+        if line.look != "ideal" {
+            plot.points(line.look, points());
+        }
+    }
+    let of_line = |line: &Line| {
+        let y: Value = line.values.iter().map(|value| value.map_or(Value::Null, number)).collect();
+        let is_promise = line.look == "ideal";
+        json!({ "name": line.name, "colour": if is_promise { "faint" } else { line.look }, "dashed": is_promise,
+                "points": !is_promise, "y": y })
+    };
+    let figure = Figure {
+        id: format!("find-{id}"),
+        chart: "lines",
+        title,
+        how,
+        says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report.answer)),
+        data: json!({ "unit": unit, "by": "rate", "between": between,
+                      "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
+                      "lines": lines.iter().map(of_line).collect::<Value>() }),
+        svg: html! { (plot.svg()) (charts::legend(lines.iter().map(|line| (line.look, line.name.as_str())))) },
+    };
+    figure.markup()
+}
+
+fn table(probes: &[&Probe]) -> Markup {
+    let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Probes" { table .probes {
+            thead { tr {
+                @for head in ["rate per second", "offered", "completed per second", "p50", "p99", "max", "not ok", "came to"] {
+                    th scope="col" { (head) }
+                }
+            } }
+            tbody { @for probe in probes { tr class=(tone(probe).0) {
+                th scope="row" { (rate(probe.rate)) }
+                td { (count(probe.offered)) }
+                td { (probe.throughput.map_or_else(|| "–".into(), rate)) }
+                td { (time(probe.latency_ns.p50)) } td { (time(probe.latency_ns.p99)) } td { (time(probe.latency_ns.max)) }
+                td { (percent(probe.failed)) }
+                td { span .sign aria-hidden="true" { (tone(probe).1) } " " (tables::name(&came_to(probe))) }
+            } } }
+        } }
+    }
+}
+
+/// A probe's class and sign.
+fn tone(probe: &Probe) -> (&'static str, &'static str) {
+    prose::look(match probe.finding() {
+        Finding::Kept => Tone::Good,
+        Finding::Limited => Tone::Warning,
+        Finding::Broken => Tone::Bad,
+    })
+}

@@ -1,0 +1,238 @@
+// What each kind of chart draws: its axes, its series, what is said at a point. Computes no figure: it places those that
+// the page brings. This and the scripts after it share their names.
+'use strict';
+const root = document.documentElement;
+// The slots of the results that are switched off.
+const hidden = new Set();
+const css = name => getComputedStyle(root).getPropertyValue('--' + name).trim();
+
+// Figures as the rest of the page writes them.
+const digits = n => n < 9.995 ? n.toFixed(2) : n < 99.95 ? n.toFixed(1) : n.toFixed(0);
+const count = n => Math.round(n).toLocaleString('en-US');
+const rate = n => n < 100 ? digits(n) : count(n);
+const duration = ns => {
+  if (ns < 1e3) return Math.round(ns) + ' ns';
+  if (ns < 999.5e3) return digits(ns / 1e3) + ' µs';
+  if (ns < 999.5e6) return digits(ns / 1e6) + ' ms';
+  if (ns < 99.95e9) return digits(ns / 1e9) + ' s';
+  const s = Math.round(ns / 1e9), two = n => String(n).padStart(2, '0');
+  return s < 7200 ? `${Math.floor(s / 60)} m ${two(s % 60)} s` : `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} m`;
+};
+const trim = text => text.replace(/(\.\d*?)0+ /, '$1 ').replace('. ', ' ').replace(/ m 00 s/, ' m').replace(/ h 00 m/, ' h');
+const amount = n => n < 100 ? String(+n.toPrecision(6)) : count(n);
+const percent = part => trim(part === 0 ? '0 %' : part < 1e-4 ? '<0.01 %' : `${(part * 100).toFixed(part < .1 ? 2 : 1)} %`);
+const seconds = s => s === 0 ? '0' : trim(duration(Math.round(s * 1e9)));
+// On an axis a minute is one, not sixty seconds.
+const tick = s => s < 60 || s >= 99.95 ? seconds(s) : trim(`1 m ${String(Math.round(s - 60)).padStart(2, '0')} s`);
+const share = nines => nines === 0 ? '0' : Math.abs(nines - Math.log10(2)) < 1e-6 ? '50 %'
+  : (100 - 100 / 10 ** nines).toFixed(Math.max(0, Math.ceil(nines) - 2 + (Number.isInteger(nines) ? 0 : 1))) + ' %';
+
+const element = (tag, className, text) => {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+};
+const stepped = uPlot.paths.stepped({ align: 1 });
+// Each interval by itself: maxima of neighbours have nothing to do with each other.
+const apart = (u, series, from, to) => {
+  const stroke = new Path2D(), [xs, ys] = [u.data[0], u.data[series]];
+  for (let i = from; i <= to && i + 1 < xs.length; i++) {
+    if (ys[i] == null) continue;
+    const y = u.valToPos(ys[i], 'y', true);
+    stroke.moveTo(u.valToPos(xs[i], 'x', true), y);
+    stroke.lineTo(u.valToPos(xs[i + 1], 'x', true), y);
+  }
+  return { stroke };
+};
+// An interval's value holds until its end, so the last one is drawn once more there.
+const held = values => values.concat(values.length ? [values[values.length - 1]] : []);
+const shown = results => results.filter(result => !hidden.has(result.slot));
+
+let hatches = {};
+const hatch = colour => hatches[colour] ||= (() => {
+  const tile = document.createElement('canvas'), scale = devicePixelRatio || 1;
+  tile.width = tile.height = 8 * scale;
+  const ink = tile.getContext('2d');
+  ink.scale(scale, scale);
+  ink.fillStyle = css('paper');
+  ink.fillRect(0, 0, 8, 8);
+  ink.strokeStyle = colour;
+  ink.lineWidth = 2.6;
+  ink.beginPath();
+  for (const at of [-4, 4, 12]) { ink.moveTo(at - 5, 9); ink.lineTo(at + 5, -1); }
+  ink.stroke();
+  return ink.createPattern(tile, 'repeat');
+})();
+
+const time = {
+  scale: 'x', values: (_, at) => at.map(tick), space: 70,
+  incrs: [.001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400],
+};
+const nines = {
+  scale: 'x', values: (_, at) => at.map(share), space: 40,
+  // Half of them stands where there is room beside none of them.
+  splits: (u, _a, from, to) => [0, ...(u.over.clientWidth / (to - from) > 66 ? [Math.log10(2)] : []), 1, 2, 3, 4, 5, 6, 7]
+    .filter(n => n >= from && n <= to),
+};
+const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
+const tint = (name, percent) => `color-mix(in srgb, ${css(name)} ${percent}%, transparent)`;
+const line = (label, colour, options) =>
+  ({ label, stroke: colour, width: 1.5, points: { show: false }, swatch: colour, ...options });
+
+const kinds = {
+  throughput(data) {
+    const results = shown(data.results);
+    const layers = [...results].map(result => ({ ...result, colour: css(result.colour) }));
+    if (data.others) layers.push({ result: 'others', rate: data.others, colour: css('others') });
+    const sums = new Array(data.at_s.length - 1).fill(0);
+    const stacked = layers.map(layer => {
+      layer.rate.forEach((rate, i) => { sums[i] += rate; });
+      return sums.slice();
+    });
+    const series = layers.map((layer, i) => ({
+      ...line(layer.result, layer.colour, { width: 1, dash: layer.dashed ? [5, 3] : undefined }), paths: stepped, bad: layer.bad,
+      fill: layer.bad ? () => hatch(layer.colour) : layer.colour, value: at => rate(layer.rate[at] ?? 0) + '/s',
+    }));
+    // The highest first, so that each covers what is beneath it but not its own.
+    return {
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
+      series: series.reverse(), columns: stacked.map(held).reverse(),
+      head: at => `${seconds(data.at_s[at])} – ${seconds(data.at_s[at + 1] ?? data.at_s[at])}`,
+      foot: at => hidden.size ? null : ['all', rate(data.completed_per_s[at] ?? 0) + '/s'],
+    };
+  },
+  failures(data) {
+    const results = shown(data.results);
+    const all = line('not ok', css('bad-0'), { paths: stepped, width: 0, fill: tint('bad-0', 18), skip: results.length > 0 });
+    const lines = results.map(result => line(result.result, css(result.colour), { paths: stepped, width: 1.8, bad: true,
+      dash: result.dashed ? [5, 3] : undefined }));
+    const some = hidden.size ? [] : [all];
+    const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
+    return {
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount), space: 34 }, range: [0, null],
+      series: [...some, ...dropped, ...lines],
+      columns: [...(hidden.size ? [] : [data.failed_per_s]), ...dropped.map(() => data.dropped_per_s), ...results.map(r => r.rate)].map(held),
+      show: value => rate(value) + '/s', head: at => seconds(data.at_s[at]),
+    };
+  },
+  latency(data) {
+    const names = ['max', 'p99', 'p90', 'p50'];
+    return {
+      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true,
+      series: [line('max', css('max'), { paths: apart, width: 2 }),
+        ...names.slice(1).map(name => line(name, css(name), { paths: stepped, width: name === 'p50' ? 2 : 1.2 }))],
+      bands: [{ series: [2, 3], fill: tint('p50', 7) }, { series: [3, 4], fill: tint('p50', 15) }],
+      columns: names.map(name => held(data[name + '_ns'])), show: duration, head: at => seconds(data.at_s[at]),
+    };
+  },
+  percentiles(data) {
+    const results = shown(data.results);
+    const curves = [...results.map(result => result.curve), ...(hidden.size ? [] : [data.all])];
+    const xs = curves.reduce((most, curve) => curve.nines.length > most.length ? curve.nines : most, data.all.nines);
+    const series = results.map(result => line(result.result, css(result.colour), { bad: result.bad,
+      dash: result.dashed ? [5, 3] : undefined }));
+    if (!hidden.size) series.push(line('all', css('all'), { width: 2.2 }));
+    return {
+      xs, y: logarithmic, log: true, series, show: duration,
+      x: nines,
+      columns: curves.map(curve => xs.map((_, i) => curve.ns[i] ?? null)),
+      head: at => at === 0 ? 'the fastest' : `${share(xs[at])} took at most`,
+    };
+  },
+  heat(data) {
+    const columns = data.columns.map(counts => {
+      const bins = [];
+      let bin = 0;
+      for (const n of counts) n < 0 ? bin -= n : bins.push([bin++, n]);
+      return bins;
+    });
+    const begins = bin => bin < 100 ? Math.max(bin, 1) : ((bin - 10) % 90 + 10) * 10 ** Math.floor((bin - 10) / 90);
+    const all = columns.flat();
+    const low = all.reduce((low, [bin]) => Math.min(low, bin), 4000), high = all.reduce((high, [bin]) => Math.max(high, bin), 0);
+    return {
+      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
+      series: [{ paths: () => null, points: { show: false }, value: () => null }], columns: [data.at_s.map(() => begins(high))],
+      draw: u => heat(u, data.at_s, columns, begins), head: at => seconds(data.at_s[at]),
+      at: (u, at) => {
+        const y = u.posToVal(u.cursor.top, 'y');
+        const near = columns[at]?.find(([bin]) => begins(bin) <= y && y < begins(bin + 1));
+        return [[`${duration(y)}`, near ? count(near[1]) + ' operations' : 'none']];
+      },
+    };
+  },
+  scaling(data) {
+    return {
+      xs: data.in_flight, y: { values: (_, at) => at.map(amount) }, range: [0, null], xrange: [0, null], show: value => rate(value) + '/s',
+      x: { scale: 'x', values: (_, at) => at.map(n => Number.isInteger(n) ? n : ''), space: 40 },
+      series: [line('ideal', css('faint'), { dash: [5, 4] }), line('measured', css('all'), { width: 2.2, points: { show: true, size: 8, fill: css('all') } })],
+      columns: [data.ideal_per_s, data.throughput_per_s], head: at => `${data.shape[at]}: ${data.in_flight[at]} in flight`,
+    };
+  },
+  lines(data) {
+    const per_s = value => rate(value) + '/s', show = { ns: duration, per_s, share: percent }[data.unit] ?? digits;
+    const [x, head] = {
+      time: [time, at => seconds(data.x[at])],
+      nines: [nines, at => at === 0 ? 'the fastest' : `${share(data.x[at])} took at most`],
+      rate: [rates, at => per_s(data.x[at])],
+    }[data.by];
+    return {
+      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount) },
+      log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, null], xrange: data.by === 'nines' ? undefined : [0, null],
+      edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)),
+      series: data.lines.map(each => line(each.name, css(each.colour), { paths: data.steps ? stepped : undefined, width: each.points ? 1 : 1.8,
+        dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps, points: { show: Boolean(each.points), size: 7, fill: css(each.colour) } })),
+      columns: data.lines.map(each => data.steps ? held(each.y) : each.y),
+    };
+  },
+};
+
+const logarithmic = {
+  splits: (u, _axis, from, to) => {
+    const decades = Math.log10(to / from), leads = decades < 1.3 ? [1, 2, 3, 5, 7] : decades < 2.6 ? [1, 2, 5] : [1], splits = [];
+    for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++) {
+      for (const lead of leads) if (lead * 10 ** power >= from && lead * 10 ** power <= to) splits.push(lead * 10 ** power);
+    }
+    return splits;
+  },
+  values: (_, at) => at.map(ns => trim(duration(ns) + ' ').trim()),
+  filter: (_, at) => at,
+};
+
+// What lies between two values of the axis.
+const between = (u, [from, to]) => {
+  const [left, right] = [from, to].map(x => u.valToPos(x, 'x', true));
+  u.ctx.fillStyle = tint('warning', 22);
+  u.ctx.fillRect(left, u.bbox.top, Math.max(2, right - left), u.bbox.height);
+};
+
+// Rows of equal height: a bin's operations fall into those that it covers, by how much of it each covers.
+const heat = (u, edges, columns, begins) => {
+  const { left, top, width, height } = u.bbox, ink = u.ctx, tall = Math.max(3, Math.round(3 * (devicePixelRatio || 1)));
+  const rows = Math.ceil(height / tall), y = ns => u.valToPos(ns, 'y', true) - top;
+  const cells = columns.map(bins => {
+    const row = new Float64Array(rows);
+    for (const [bin, n] of bins) {
+      const bottom = y(begins(bin)), high = y(begins(bin + 1)), span = Math.max(bottom - high, .01);
+      for (let i = Math.max(0, Math.floor(high / tall)); i < rows && i * tall < bottom; i++) {
+        row[i] += n * Math.max(0, Math.min(bottom, (i + 1) * tall) - Math.max(high, i * tall)) / span;
+      }
+    }
+    return row;
+  });
+  const most = Math.max(1, ...cells.map(row => Math.max(...row)));
+  const shades = Array.from({ length: 7 }, (_, i) => css('heat-' + i));
+  ink.save();
+  ink.beginPath();
+  ink.rect(left, top, width, height);
+  ink.clip();
+  cells.forEach((row, i) => {
+    const from = Math.round(u.valToPos(edges[i], 'x', true)), to = Math.round(u.valToPos(edges[i + 1], 'x', true));
+    row.forEach((n, at) => {
+      if (n < .05) return;
+      ink.fillStyle = shades[Math.min(6, Math.round(Math.log(n + 1) / Math.log(most + 1) * 6))];
+      ink.fillRect(from, top + at * tall, Math.max(1, to - from), tall);
+    });
+  });
+  ink.restore();
+};

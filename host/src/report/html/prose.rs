@@ -1,0 +1,62 @@
+//! The report's sentences as prose: with a capital, a full stop, and a sign for how much they should worry.
+
+use maud::{Markup, html};
+
+use super::tables::name;
+use crate::report::words::{Part, Tone, Word};
+
+/// Good sentences that are shown one by one.
+const MOST_GOOD: usize = 3;
+
+/// A tone's class, which has its colour, and its sign, which needs none.
+pub(super) fn look(tone: Tone) -> (&'static str, &'static str) {
+    match tone {
+        Tone::Bad => ("bad", "✕"),
+        Tone::Warning => ("warning", "!"),
+        Tone::Good => ("good", "✓"),
+        Tone::Plain => ("plain", "i"),
+    }
+}
+
+/// Sentences as a list, the worst first; nothing where there are none.
+pub(super) fn list(mut words: Vec<Word>) -> Markup {
+    words.sort_by_key(|word| word.tone);
+    let (good, rest): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.tone == Tone::Good);
+    // Many that are as they should be would hide those that are not.
+    let (good, rest) = if good.len() > MOST_GOOD { (good, rest) } else { (Vec::new(), words.iter().collect()) };
+    html! {
+        (items(&rest))
+        @if !good.is_empty() {
+            details .kept { summary { "✓ " (good.len()) " verdicts passed" } (items(&good)) }
+        }
+    }
+}
+
+fn items(words: &[&Word]) -> Markup {
+    html! { @if !words.is_empty() { ul .words {
+        @for word in words {
+            @let (class, sign) = look(word.tone);
+            li class=(class) { span .sign aria-hidden="true" { (sign) } span { (sentence(word)) } }
+        }
+    } } }
+}
+
+fn sentence(word: &Word) -> Markup {
+    html! {
+        @for (i, part) in word.parts.iter().enumerate() {
+            @match part {
+                Part::Plain(text) if i == 0 => (capital(text)),
+                Part::Plain(text) => (text),
+                Part::Code(text) => code { (name(text)) },
+                Part::Foreign(text) => (name(text)),
+            }
+        }
+        "."
+    }
+}
+
+/// A text of ours as the beginning of a sentence.
+pub(super) fn capital(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
+}

@@ -1,0 +1,242 @@
+//! What a report says in sentences: written here, shown by the terminal, the page and whatever else has room for words.
+//!
+//! A sentence begins in lower case and has no full stop; who shows it as prose adds both.
+
+use super::units::{count, counted, duration, percent, rate};
+use super::verdict::{Moment, Verdict};
+use super::{ModelName, PlanReport, Report, RunReport, curves};
+use crate::fault::Fault;
+use crate::plan::Arrivals;
+
+/// Ages of operations that were cut, and ranges of numbers; the JSON report has them all.
+const MOST_LISTED: usize = 10;
+
+/// Of a duration so many times as long as reading the clock takes, the clock is a tenth.
+const CLOCKS: f64 = 10.0;
+
+/// How much a sentence should worry its reader, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tone {
+    Bad,
+    Warning,
+    Good,
+    Plain,
+}
+
+/// A sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub tone: Tone,
+    pub parts: Vec<Part>,
+}
+
+/// A part of a sentence, by whose words it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Ours.
+    Plain(String),
+    /// What can be typed: an expression, a flag.
+    Code(String),
+    /// A guest's, or of somewhere in the network.
+    Foreign(String),
+}
+
+impl Word {
+    fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self { tone, parts: vec![Part::Plain(text.into())] }
+    }
+
+    fn plain(self, text: impl Into<String>) -> Self {
+        self.with(Part::Plain(text.into()))
+    }
+
+    fn code(self, text: &str) -> Self {
+        self.with(Part::Code(text.to_owned()))
+    }
+
+    fn foreign(self, text: &str) -> Self {
+        self.with(Part::Foreign(text.to_owned()))
+    }
+
+    fn with(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// The sentence as text, what is not ours in it made fit by `safe`.
+    pub(super) fn text(&self, safe: impl Fn(&str) -> String) -> String {
+        let part = |part: &Part| match part {
+            Part::Plain(text) => text.clone(),
+            Part::Code(text) | Part::Foreign(text) => safe(text),
+        };
+        self.parts.iter().map(part).collect()
+    }
+}
+
+/// A run in a sentence.
+pub(super) fn headline(run: &RunReport) -> String {
+    let not_ok = match run.operations.share_not_ok() {
+        None => String::new(),
+        Some(0.0) => ", all of them ok".into(),
+        Some(share) => format!(", {} of them not ok", percent(share)),
+    };
+    format!(
+        "{} in {}{}{not_ok}",
+        counted(run.operations.completed, "operation"),
+        duration(run.elapsed_ns),
+        run.throughput.map(|per_second| format!(", {} per second", rate(per_second))).unwrap_or_default()
+    )
+}
+
+/// How the whole report ended, in a word, where it has.
+pub(super) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
+    match report {
+        _ if moment == Moment::Running => (Tone::Plain, "running"),
+        report if report.partial => (Tone::Warning, "stopped early"),
+        report if report.is_incomplete() => (Tone::Bad, "incomplete"),
+        report if report.verdicts.iter().any(|verdict| verdict.held) => (Tone::Bad, "failed"),
+        report if !report.verdicts.is_empty() => (Tone::Good, "passed"),
+        _ => (Tone::Plain, "done"),
+    }
+}
+
+/// What decides when operations start.
+pub(super) fn model(plan: &PlanReport) -> String {
+    match plan.load_model {
+        ModelName::Closed => {
+            let pause = plan.pause_ns.map(|(least, most)| match least == most {
+                true => format!(", pause {}", duration(least)),
+                false => format!(", pause {} to {}", duration(least), duration(most)),
+            });
+            let ramp = (plan.ramp_ns > 0).then(|| format!(", ramp {}", duration(plan.ramp_ns)));
+            format!("closed model{}{}", pause.unwrap_or_default(), ramp.unwrap_or_default())
+        }
+        ModelName::Open => {
+            let rates = plan.rate.into_iter().chain(plan.stages.iter().map(|stage| stage.rate));
+            let rates: Vec<String> = rates.map(|of| format!("{}/s", rate(of))).collect();
+            let arrivals = match plan.arrivals {
+                Some(Arrivals::Poisson) => "Poisson",
+                _ => "constant",
+            };
+            format!("open model, {} {arrivals} arrivals", rates.join(" to "))
+        }
+    }
+}
+
+/// Over how many processes and threads, with what the figures are.
+pub(super) fn shape(run: &RunReport) -> String {
+    let figures = if run.plan.concurrency == 1 { "processes x threads" } else { "processes x threads x in flight" };
+    format!("{} ({figures})", curves::shape(run))
+}
+
+/// Whether there is an end, and what `--fail-if` found.
+pub(super) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
+    let partial = "partial: the run was stopped before its end, and these are its figures until then";
+    let is_cut_short = report.partial && moment == Moment::Ended;
+    let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
+    let verdicts = report.verdicts.iter().map(|of| verdict(of, report.runs.len()));
+    partial.into_iter().chain(verdicts).collect()
+}
+
+/// A verdict on one of so many runs.
+pub(super) fn verdict(verdict: &Verdict, runs: usize) -> Word {
+    let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
+    let (tone, begins, ends) = match (verdict.shown_value(), verdict.held) {
+        (None, _) => {
+            (Tone::Warning, "unknown: ", format!("{of_run}: there is no such figure, or too few operations for it"))
+        }
+        (Some(value), true) => (Tone::Bad, "failed: ", format!(" holds{of_run}: it is {value}")),
+        (Some(value), false) => (Tone::Good, "passed: ", format!(" does not hold{of_run}: it is {value}")),
+    };
+    Word::new(tone, begins).code(&verdict.expression).plain(ends)
+}
+
+/// What a reader of a run's figures must know.
+pub(super) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
+    let operations = &run.operations;
+    let of_all = |n: u64| format!("{} of {}", count(n), counted(operations.offered, "operation"));
+    let mut words: Vec<Word> = run.faults.iter().map(fault).collect();
+    if operations.lost > 0 {
+        let lost = format!("lost: {} were handed out and never confirmed", of_all(operations.lost));
+        words.push(Word::new(Tone::Bad, lost));
+    }
+    if operations.dropped > 0 {
+        let dropped =
+            format!("dropped: {} were due and never started, as too many were in flight", of_all(operations.dropped));
+        words.push(Word::new(Tone::Bad, dropped));
+    }
+    if run.generator.limited {
+        let limited = "generator-limited: the machine that made the load was the limit, not the target";
+        words.push(Word::new(Tone::Bad, limited));
+    }
+    words.extend(run.generator.reasons.iter().map(|reason| Word::new(Tone::Warning, "generator: ").foreign(reason)));
+    words.extend(refused(run));
+    if !run.cut.is_empty() {
+        let ages: Vec<_> = run.cut.iter().take(MOST_LISTED).map(|cut| duration(cut.age_ns)).collect();
+        let (cut, more) = (counted(run.cut.len() as u64, "operation"), more(run.cut.len()));
+        words.push(Word::new(Tone::Warning, format!("{cut} cut at the end, at the age of {}{more}", ages.join(", "))));
+    }
+    if run.folded > 0 {
+        let folded = format!(
+            "{} returned more distinct results than are told apart: they are counted as (other), and figures per result \
+             are lower bounds",
+            counted(run.folded, "operation")
+        );
+        words.push(Word::new(Tone::Warning, folded));
+    }
+    if run.latency_ns.overflow > 0 {
+        let overflow = counted(run.latency_ns.overflow, "operation");
+        words.push(Word::new(Tone::Warning, format!("{overflow} took longer than the hour that percentiles reach to")));
+    }
+    if run.latency_ns.p50.is_some_and(|ns| (ns as f64) < clock_ns * CLOCKS) {
+        let near = format!("durations are near the cost of reading the clock ({clock_ns} ns), which they contain");
+        words.push(Word::new(Tone::Plain, near));
+    }
+    words
+}
+
+fn refused(run: &RunReport) -> impl Iterator<Item = Word> {
+    run.network.iter().flat_map(|network| &network.refused).map(|refusal| {
+        let refused = Word::new(Tone::Bad, format!("refused {}: ", counted(refusal.count, "time")));
+        match &refusal.flag {
+            Some(flag) => refused.foreign(&refusal.destination).plain("; ").code(flag).plain(" would grant it"),
+            None => refused.plain("other destinations"),
+        }
+    })
+}
+
+fn fault(fault: &Fault) -> Word {
+    let tone = if fault.is_incomplete() { Tone::Bad } else { Tone::Warning };
+    let times = if fault.times > 1 { format!(", {} times", count(fault.times)) } else { String::new() };
+    Word::new(tone, "fault: ").foreign(&fault.message).plain(times + &numbers(&fault.numbers))
+}
+
+/// Inclusive ranges, as many as fit a line.
+fn numbers(ranges: &[(u64, u64)]) -> String {
+    let range = |&(from, to): &(u64, u64)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    let listed: Vec<_> = ranges.iter().take(MOST_LISTED).map(range).collect();
+    if listed.is_empty() { String::new() } else { format!(" (numbers {}{})", listed.join(", "), more(ranges.len())) }
+}
+
+fn more(all: usize) -> &'static str {
+    if all > MOST_LISTED { ", …" } else { "" }
+}
+
+/// A run in a few words, for a table of runs.
+pub(super) fn short(run: &RunReport) -> String {
+    let task = run.name.as_deref().unwrap_or(file_name(&run.task.path));
+    format!("{task}, {}", curves::shape(run))
+}
+
+/// What a file is called, wherever it is.
+pub(super) fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// When a run began, for people; what is no moment is shown as it is.
+pub(super) fn moment(rfc3339: &str) -> String {
+    match rfc3339.split_once('T').zip(rfc3339.get(11..19)) {
+        Some(((day, _), time)) => format!("{day} {time} UTC"),
+        None => rfc3339.to_owned(),
+    }
+}
