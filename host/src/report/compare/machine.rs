@@ -23,7 +23,7 @@ fn share(run: &RunReport) -> Option<f64> {
         // From entry to entry, as what the first one tells of began before the run.
         for pair in worker.timeline.windows(2) {
             let span_ns = pair[1].at_ns.saturating_sub(pair[0].at_ns) as f64;
-            computed += pair[1].cpu * span_ns;
+            computed += pair[1].cpu? * span_ns;
             could += f64::from(worker.threads) * span_ns;
         }
     }
