@@ -95,7 +95,7 @@ pub enum Message {
     /// What `prepare` or `cleanup` returned.
     HookReturned(String),
     /// What they wanted to reach and were not granted.
-    HookRefused(NetworkCounts),
+    HookRefused(Box<NetworkCounts>),
     /// All its threads wait for the start.
     Ready {
         /// The longest instantiation.

@@ -194,7 +194,7 @@ impl Worker {
         // What it sent and received is not the run's; what it was refused is for its user to know.
         let refused = NetworkCounts { refused: take_counts().refused, ..NetworkCounts::default() };
         if !refused.is_empty() {
-            wire::write(io::stdout(), &Message::HookRefused(refused))?;
+            wire::write(io::stdout(), &Message::HookRefused(Box::new(refused)))?;
         }
         match called {
             Ok(returned) => {
