@@ -301,11 +301,11 @@ fn a_redirect_is_granted_by_itself() {
 
 #[test]
 fn what_prepare_and_cleanup_were_refused_is_said_too() {
-    let env = ["--env", "PREPARE=127.0.0.1:1", "--env", "CLEANUP=127.0.0.1:2"];
+    let env = ["--env", "PREPARE=127.0.0.1:3", "--env", "CLEANUP=127.0.0.1:2"];
     let ran =
         run(&guest("sockets"), &[&env[..], &["--allow", "tcp://localhost:1", "--", "lookup", "localhost"]].concat());
     assert_eq!(only_result(&ran), "done");
-    assert_eq!(refused(&ran), ["--allow tcp://127.0.0.1:1", "--allow tcp://127.0.0.1:2"]);
+    assert_eq!(refused(&ran), ["--allow tcp://127.0.0.1:2", "--allow tcp://127.0.0.1:3"]);
     assert_eq!(ran.figure("/network/requests"), 0, "the requests of hooks are not the run's");
 }
 

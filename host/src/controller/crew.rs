@@ -13,7 +13,7 @@ use crate::capability::resolve::{self, Addresses};
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::Slots;
-use crate::plan::{LoadModel, RunPlan};
+use crate::plan::{LoadModel, Open, RunPlan};
 use crate::report::{Warmup, WorkerRecord};
 use crate::task::Compiled;
 use crate::transport::{Event, Worker, describe};
@@ -127,9 +127,11 @@ impl<'a, 'o> Run<'a, 'o> {
             LoadModel::Closed(closed) => closed.pause.most,
             LoadModel::Open(_) => Duration::MAX,
         };
+        // Where the rate falls to nothing, numbers may be left that nobody was to start.
+        let runs_dry = self.books.plan.load_model.open().is_some_and(Open::runs_dry);
         let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
         let never_started = self.books.shares.sum(Ledger::unleased);
-        if never_started > 0 && is_early && self.stop.is_none() {
+        if never_started > 0 && is_early && !runs_dry && self.stop.is_none() {
             let message = match (extent.operations(), extent.duration()) {
                 (None, Some(duration)) => {
                     format!("the run ended after {elapsed:.1?} of its {duration:.1?}: no thread was left to go on")

@@ -156,6 +156,11 @@ impl LoadModel {
 }
 
 impl Open {
+    /// Whether the last stage ends at no operation a second, and the schedule with it.
+    pub fn runs_dry(&self) -> bool {
+        self.stages.last().is_some_and(|stage| stage.to.get() == 0.0)
+    }
+
     /// A schedule that has slots.
     pub fn checked(self) -> Result<Self, PlanError> {
         let rises = self.from.get() > 0.0 || self.stages.iter().any(|stage| stage.to.get() > 0.0);

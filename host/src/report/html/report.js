@@ -126,7 +126,10 @@ const wide = new ResizeObserver(entries => {
     const chart = charts.find(chart => chart.plot === target);
     if (!chart?.u) continue;
     const { width, height } = size(chart);
-    if (chart.u.width !== width || chart.u.height !== height) chart.u.setSize({ width, height });
+    if (chart.u.width === width && chart.u.height === height) continue;
+    chart.u.setSize({ width, height });
+    // What it points at is elsewhere now.
+    chart.u.setCursor({ left: -10, top: -10 });
   }
 });
 
