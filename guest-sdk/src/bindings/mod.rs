@@ -1,8 +1,8 @@
 //! The bindings of each world of `gorgon:task`, as wit-bindgen generated them from the repository's `wit` folder.
 //!
 //! Generated ahead and checked in, because generating them is most of a task's first build; `tests/bindings.rs`
-//! regenerates and compares them; only how an operation is exported is written by hand (`kept.rs`). One module per world, so that a task exports and imports only what it uses. All the
-//! `unsafe` of this crate is here.
+//! regenerates and compares them. Only how an operation is exported is written by hand (`kept.rs`). One module per world,
+//! so that a task exports and imports only what it uses. All the `unsafe` of this crate is here.
 
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, reason = "generated code")]
 
