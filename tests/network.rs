@@ -421,32 +421,64 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
     assert!(only_result(&ran).contains("cannot resolve no-such-host.invalid"), "{:?}", ran.results());
 }
 
-#[test]
-fn nginx_is_a_server_like_any_other() {
+/// An nginx that listens by `listen`, with more directives; nothing, and said, where it is not installed.
+fn nginx(listen: &str, more: &str) -> Option<Nginx> {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().display();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = format!(
         "daemon off; master_process off; pid {at}/pid; error_log {at}/errors; events {{}}
          http {{ access_log off; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/f;
-           uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;
-           server {{ listen 127.0.0.1:{port}; location / {{ return 200 'hello'; }} }} }}"
+           uwsgi_temp_path {at}/u; scgi_temp_path {at}/s; {more}
+           server {{ listen 127.0.0.1:{port} {listen}; location / {{ return 200 'hello'; }} }} }}"
     );
     std::fs::write(directory.path().join("nginx.conf"), config).unwrap();
     let mut nginx = std::process::Command::new("nginx");
     nginx.arg("-p").arg(directory.path()).arg("-c").arg(directory.path().join("nginx.conf"));
-    let Ok(mut nginx) = nginx.stderr(std::process::Stdio::null()).spawn() else {
+    let Ok(process) = nginx.stderr(std::process::Stdio::null()).spawn() else {
         println!("SKIPPED: nginx is not installed (Debian's nginx-light)");
-        return;
+        return None;
     };
+    let nginx = Nginx { process, url: format!("http://127.0.0.1:{port}/"), _directory: directory };
     crate::support::wait_until("nginx listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let url = format!("http://127.0.0.1:{port}/");
-    let ran = get(&url, &["-n", "2000", "-t", "2", "-c", "5", "--allow", &url]);
-    nginx.kill().unwrap();
-    nginx.wait().unwrap();
+    Some(nginx)
+}
+
+struct Nginx {
+    process: std::process::Child,
+    url: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn nginx_is_a_server_like_any_other() {
+    let Some(Nginx { url, .. }) = &nginx("", "") else { return };
+    let ran = get(url, &["-n", "2000", "-t", "2", "-c", "5", "--allow", url]);
     assert_eq!(ran.results(), [("200".into(), "ok".into(), 2_000)]);
     // It closes a connection after a thousand requests, by default; those after it go over a new one.
     assert!(ran.figure("/network/opened") <= 12, "{}", ran.figure("/network/opened"));
+}
+
+#[test]
+fn what_an_http2_server_refuses_as_it_ends_a_connection_is_sent_again_over_one_that_all_share() {
+    let Some(Nginx { url, .. }) = &nginx("http2", "keepalive_requests 50;") else { return };
+    let ran = get(url, &["-n", "2000", "-c", "20", "--http2", "--allow", url]);
+    assert_eq!(ran.results(), [("200".into(), "ok".into(), 2_000)]);
+    // Forty would do where none is refused, and where those that wait for a new one all come to share it.
+    assert!((40..=80).contains(&ran.figure("/network/opened")), "{}", ran.figure("/network/opened"));
+    let calls = tempfile::NamedTempFile::with_suffix(".http").unwrap();
+    std::fs::write(calls.path(), format!("POST {url}\ncontent-type: text/plain\n\nhello\n")).unwrap();
+    let mut gorgon = gorgon();
+    gorgon.arg("http").arg(calls.path()).args(["-n", "2000", "-c", "20", "--http2", "--allow", url, "--json", "-"]);
+    let ran = crate::support::ran(gorgon.output().unwrap());
+    assert_eq!(ran.results(), [("200".into(), "ok".into(), 2_000)]);
 }
 
 #[test]

@@ -105,11 +105,12 @@ impl Bench {
         let server = Server::start(&self.gorgon)?;
         let shape = ["-c", in_flight, "--allow", "all", "--env", &format!("URL={}", server.url)].map(str::to_owned);
         let shape: Vec<&str> = shape.iter().map(String::as_str).collect();
-        // How fast what has piled up is worked off.
+        // How fast what has piled up can be worked off.
         let closed = self.gorgon("http", &[&shape[..], &["-d", "2s"]].concat(), || Ok(()))?.0;
-        let drain = closed["throughput"].as_f64().context("no throughput")?;
+        let closed = closed["throughput"].as_f64().context("no throughput")?;
         let open = [&shape[..], &["--rate", "500/s", "-d", "20s"]].concat();
         let (report, freeze) = self.gorgon("http", &open, || server.freeze())?;
+        let drain = drained(&report, freeze.to)?.unwrap_or(closed);
         let expected = expected(&report, Some(&freeze), drain)?;
         print_ours(&format!("gorgon, HTTP, {in_flight} in flight"), &report, &expected)
     }
@@ -264,6 +265,25 @@ fn longer_than(report: &Value, ns: u64) -> anyhow::Result<u64> {
     let bytes = base64::engine::general_purpose::STANDARD.decode(text)?;
     let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice())?;
     Ok(histogram.count_between(ns, u64::MAX))
+}
+
+/// How many operations ended per second from `thaw` on while others still waited, by the intervals of the report that
+/// lie within that time; nothing, where it was over sooner.
+fn drained(report: &Value, thaw: f64) -> anyhow::Result<Option<f64>> {
+    let thaw = thaw - wall(report)?;
+    let length = seconds(report, "/timeline/interval_ns");
+    let (mut ended, mut drained, mut intervals) = (0.0, 0.0, 0.0);
+    for bucket in report["timeline"]["buckets"].as_array().context("no timeline")? {
+        let begin = seconds(bucket, "/start_ns");
+        let completed = bucket["completed"].as_f64().context("no count")?;
+        ended += completed;
+        let waiting = RATE * (begin + length) - ended;
+        if begin >= thaw && waiting > RATE * 0.05 {
+            drained += completed;
+            intervals += 1.0;
+        }
+    }
+    Ok((intervals > 0.0).then(|| drained / (intervals * length)))
 }
 
 /// The response times that are to be expected of a run, by arithmetic.

@@ -205,27 +205,19 @@ impl Instance {
             self.backtrace = frames_of(stopped);
         }
         let current = &self.store.data().current;
-        let (spans, reason) = (current.spans(), current.failure());
-        let sample = |outcome, result, reason| Sample {
-            number,
-            due_ns,
-            start_ns,
-            end_ns,
-            outcome,
-            result,
-            reason,
-            spans,
-            split,
-        };
-        match returned {
-            Ok(Ok(result)) if reason.is_none() => count(sample(Outcome::Ok, result, None)),
-            Ok(Ok(result) | Err(result)) => count(sample(Outcome::Failed, result, reason)),
-            Err(Stopped::Cut) => return Err(Cut { number, age_ns: end_ns - start_ns }),
-            Err(stopped) => {
-                let (outcome, result, reason) = self.outcome_of(stopped);
-                count(sample(outcome, &result, reason.as_deref()));
+        let said;
+        let (outcome, result, reason) = match (returned, current.failure()) {
+            (Ok(Ok(result)), None) => (Outcome::Ok, result, None),
+            (Ok(Ok(result) | Err(result)), reason) => (Outcome::Failed, result, reason),
+            (Err(Stopped::Cut), _) => return Err(Cut { number, age_ns: end_ns - start_ns }),
+            (Err(stopped), _) => {
+                said = self.outcome_of(stopped);
+                (said.0, said.1.as_str(), said.2.as_deref())
             }
-        }
+        };
+        let spans = current.spans();
+        // Counted in one place, so that counting is compiled into the loop.
+        count(Sample { number, due_ns, start_ns, end_ns, outcome, result, reason, spans, split });
         Ok(end_ns)
     }
 

@@ -18,6 +18,9 @@ use crate::task::{Halt, Lane, Ticket};
 /// no other thread misses them.
 const BATCH_NS: u64 = 1_000_000;
 
+/// How long an instance draws from its batch before it looks again whether the run goes on.
+const LOOK_NS: u64 = 1_000_000;
+
 /// The largest batch.
 const MAX_BATCH: u64 = 4_096;
 
@@ -75,13 +78,19 @@ pub(super) struct ClosedFeed<'a> {
     pub(super) lane: Lane,
     pub(super) halt: &'a Halt,
     pub(super) clock: &'a Clock,
+    /// When to look whether the run goes on.
+    pub(super) look_ns: u64,
 }
 
 impl ClosedFeed<'_> {
     #[inline]
     async fn has_more(&mut self, now_ns: &mut u64) -> bool {
+        if *now_ns < self.look_ns && !self.batch.left.is_empty() {
+            return true;
+        }
         while !self.halt.is_stopped() && self.pacer.next(*now_ns) != Next::Done {
             if !self.batch.left.is_empty() {
+                self.look_ns = *now_ns + LOOK_NS;
                 return true;
             }
             let Some(left) = self.lease.draw(self.lane, self.batch.next_size(*now_ns)).await else { break };

@@ -147,7 +147,7 @@ impl Thread<'_> {
                 let before_process = u64::from(self.process) * plan.instances_per_process();
                 let pacer = Pacer::new(plan, closed, before_process + place);
                 let (batch, lane) = (Batch::default(), self.task.lane());
-                Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock }))
+                Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock, look_ns: 0 }))
             }
             (Source::Schedule(schedule), LoadModel::Open(open)) if place < plan.most_in_flight(open, self.process) => {
                 Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, idle_ns: 0 }))
@@ -223,13 +223,12 @@ impl Thread<'_> {
         move |sample: Sample<'_>| {
             let counted = &mut *tally.counted.borrow_mut();
             counted.book(sample.number, stint);
-            match self.unexpected(&sample) {
-                None => counted.recorder.record(&sample),
-                Some(reason) => {
-                    let failed = Sample { outcome: Outcome::Failed, reason: Some(&reason), ..sample };
-                    counted.recorder.record(&failed);
-                }
-            }
+            let unmet = self.unexpected(&sample);
+            let sample = match &unmet {
+                None => sample,
+                Some(reason) => Sample { outcome: Outcome::Failed, reason: Some(reason), ..sample },
+            };
+            counted.recorder.record(&sample);
             let service_ns = sample.end_ns - sample.start_ns;
             if service_ns > LONG_NS {
                 tally.due_ns.set(tally.due_ns.get().min(tally.handed_on_ns.get() + LONG_NS));

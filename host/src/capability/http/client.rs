@@ -1,9 +1,5 @@
-//! The HTTP client of a thread: connections that are kept, requests that go out over them.
-//!
-//! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses
-//! threads, and nothing here is locked.
+//! The HTTP client of a thread: requests go out over connections that are kept, and responses come back.
 
-use std::cell::RefCell;
 use std::error::Error as _;
 use std::io;
 use std::pin::{Pin, pin};
@@ -13,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use h2::Reason;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
 use http::{Request, Response, Uri};
@@ -23,19 +20,19 @@ use hyper::client::conn::TrySendError;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::connect::{Connection, connect};
+use super::connect::Connection;
+use super::pool;
+use super::replay::Replay;
 use crate::capability::network::{Network, count};
 use crate::network::Destination;
 use crate::plan::KeepAlive;
 
-thread_local! {
-    /// By destination: of the few that a task has, the right one is found sooner by looking than by hashing.
-    static KEPT: RefCell<Vec<(Destination, Vec<Connection>)>> = const { RefCell::new(Vec::new()) };
-}
-
 /// How long a kept connection may take to finish with the response before: its end is there already. One that takes longer
 /// waits for a request that somebody has not written to its end, and is of no use to others.
 const FINISHING: Duration = Duration::from_millis(20);
+
+/// A server that refuses one request this often does not want it.
+const MOST_REFUSALS: u32 = 16;
 
 /// Sends a request to where it was granted, over a connection that is there or a new one.
 pub(super) async fn send(
@@ -48,22 +45,20 @@ pub(super) async fn send(
         return Err(Error::HttpRequestDenied);
     }
     let is_kept = network.http.keep_alive == KeepAlive::Kept;
+    let mut replay = None;
+    let mut refusals = 0;
     loop {
-        let (mut connection, is_new) = match is_kept.then(|| take(&to)).flatten() {
-            Some(connection) => (connection, false),
-            // On a task of its own, as it is rare and large: its stack would be the instance's, and its state a part of
-            // every request's future.
-            None => {
-                let opening = open(network.clone(), to.clone(), options.connect_timeout);
-                (wasmtime_wasi::runtime::spawn(opening).await?, true)
-            }
-        };
+        let (mut connection, is_new) = pool::obtain(network, &to, options.connect_timeout).await?;
         // It may still be finishing with the response before, and it may have been closed by now.
         let patience = if is_new { None } else { Some(FINISHING) };
         match connection.ready_within(patience).await {
             Some(Ok(())) => {}
             Some(Err(error)) if is_new => return Err(describe(&error)),
             _ => continue,
+        }
+        if connection.shared().is_some() && replay.is_none() {
+            let (replayed, first) = Replay::of(request);
+            (replay, request) = (Some(replayed), first);
         }
         let begin = Instant::now();
         let sent = within(options.first_byte_timeout, connection.exchange(request)).await;
@@ -82,7 +77,13 @@ pub(super) async fn send(
             Err(mut error) => match error.take_message() {
                 // It went nowhere: the connection was closed at the very moment.
                 Some(unsent) if !is_new => request = unsent,
-                _ => return Err(describe(error.error())),
+                _ => {
+                    let error = error.error();
+                    refusals += 1;
+                    let is_worth_it = is_refusal(error) && refusals < MOST_REFUSALS;
+                    let again = replay.as_ref().filter(|_| is_worth_it).and_then(Replay::again);
+                    request = again.ok_or_else(|| describe(error))?;
+                }
             },
         }
     }
@@ -94,58 +95,9 @@ fn destination(uri: &Uri) -> Result<Destination, Error> {
     Destination::of_http(scheme, authority.host(), authority.port_u16()).ok_or(Error::HttpRequestUriInvalid)
 }
 
-async fn open(network: Arc<Network>, to: Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
-    let begin = Instant::now();
-    let connection = within(timeout, connect(&network, &to)).await.ok_or(Error::ConnectionTimeout)??;
-    count(|counts| {
-        counts.opened += 1;
-        counts.connect.record(begin.elapsed().as_nanos() as u64);
-    });
-    Ok(connection)
-}
-
-/// The connection used last, of those to `to` that are still open.
-fn take(to: &Destination) -> Option<Connection> {
-    KEPT.with_borrow_mut(|kept| {
-        let (_, kept) = kept.iter_mut().find(|(destination, _)| destination == to)?;
-        loop {
-            let connection = kept.pop()?;
-            if connection.is_closed() {
-                continue;
-            }
-            // Any number of requests share one of HTTP/2.
-            if let Connection::Http2(sender) = &connection {
-                kept.push(Connection::Http2(sender.clone()));
-            }
-            return Some(connection);
-        }
-    })
-}
-
-fn keep(to: Destination, connection: Connection) {
-    KEPT.with_borrow_mut(|kept| {
-        let at = kept.iter().position(|(destination, _)| *destination == to).unwrap_or_else(|| {
-            kept.push((to, Vec::new()));
-            kept.len() - 1
-        });
-        let (_, kept) = &mut kept[at];
-        let is_shared = |connection: &Connection| matches!(connection, Connection::Http2(_));
-        if !(is_shared(&connection) && kept.iter().any(is_shared)) {
-            kept.push(connection);
-        }
-    });
-}
-
 type Exchanged = Result<Response<Incoming>, TrySendError<Request<WasiBody>>>;
 
 impl Connection {
-    fn is_closed(&self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
-        }
-    }
-
     /// Waits until a request can be sent; `None` where that takes longer than it may.
     async fn ready_within(&mut self, most: Option<Duration>) -> Option<hyper::Result<()>> {
         let mut ready = pin!(async {
@@ -218,7 +170,7 @@ impl Received {
 
     fn keep(&mut self) {
         if let Some((to, connection)) = self.after.take() {
-            keep(to, connection);
+            pool::keep(to, connection);
         }
     }
 }
@@ -273,7 +225,7 @@ impl Drop for Received {
 }
 
 /// What `future` gives; nothing where it takes longer than it may.
-async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
     let future = pin!(future);
     match most {
         None => Some(future.await),
@@ -283,17 +235,11 @@ async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> O
 
 /// A transport's error as tasks are told of it.
 pub(super) fn describe(error: &hyper::Error) -> Error {
-    let mut cause = error.source();
-    let mut io = None;
-    while let Some(error) = cause {
-        io = io.or(error.downcast_ref::<io::Error>());
-        // A stream that was reset, or a connection that the server is about to close.
-        if error.downcast_ref::<h2::Error>().is_some_and(|error| error.is_reset() || error.is_go_away()) {
-            return Error::ConnectionTerminated;
-        }
-        cause = error.source();
+    // A stream that was reset, or a connection that the server is about to close.
+    if cause::<h2::Error>(error).is_some_and(|error| error.is_reset() || error.is_go_away()) {
+        return Error::ConnectionTerminated;
     }
-    match io.map(io::Error::kind) {
+    match cause::<io::Error>(error).map(io::Error::kind) {
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted) => {
             Error::ConnectionTerminated
         }
@@ -303,6 +249,22 @@ pub(super) fn describe(error: &hyper::Error) -> Error {
         _ if error.is_canceled() || error.is_closed() => Error::ConnectionTerminated,
         _ => Error::HttpProtocolError,
     }
+}
+
+/// Whether a server says, over HTTP/2, that it has not worked on the request.
+fn is_refusal(error: &hyper::Error) -> bool {
+    let refusal = |error: &h2::Error| match error.reason() {
+        Some(Reason::REFUSED_STREAM) => error.is_reset(),
+        // Those that it does work on end without an error.
+        Some(Reason::NO_ERROR) => error.is_go_away(),
+        _ => false,
+    };
+    cause::<h2::Error>(error).is_some_and(|error| error.is_remote() && refusal(error))
+}
+
+/// What lies beneath an error, of one type.
+fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
+    std::iter::successors(error.source(), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]

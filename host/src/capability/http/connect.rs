@@ -31,6 +31,23 @@ pub(super) enum Connection {
     Http2(http2::SendRequest<WasiBody>),
 }
 
+impl Connection {
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    /// The same connection for another request beside the one that has it; nothing where one has it alone.
+    pub(super) fn shared(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(sender) => Some(Self::Http2(sender.clone())),
+        }
+    }
+}
+
 /// Connects, and drives the connection by a task of its own from then on.
 pub(super) async fn connect(network: &Network, to: &Destination) -> Result<Connection, Error> {
     let stream = reach(network, to).await?;

@@ -3,6 +3,8 @@
 mod client;
 mod connect;
 mod handler;
+mod pool;
+mod replay;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Operations that are none.
 
-use gorgon_guest_macro::operation;
+use gorgon_guest::operation;
 
 #[operation]
 fn no_number() -> String {

@@ -1,6 +1,6 @@
 //! Hooks that are none.
 
-use gorgon_guest_macro::{cleanup, prepare, setup, teardown};
+use gorgon_guest::{cleanup, prepare, setup, teardown};
 
 #[setup]
 fn numbered_setup(n: u64) {

@@ -1,0 +1,193 @@
+//! A request that can be sent again, where HTTP/2 says that it was not worked on.
+//!
+//! A server ends a connection when it likes, such as after a thousand requests, and refuses what was on its way by then;
+//! that it is safe to send such a request again is a promise of RFC 9113 (6.8 and 8.7).
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Uri};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// Of a body this much is remembered, in bytes: a longer one cannot be sent again.
+const MOST_REMEMBERED: usize = 64 << 10;
+
+/// What is needed to send a request again.
+pub(super) struct Replay {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Arc<Mutex<Remembered>>,
+}
+
+/// A body, and what of it has been sent.
+struct Remembered {
+    body: WasiBody,
+    sent: Vec<Bytes>,
+    bytes: usize,
+    /// Whether all that was sent is remembered.
+    is_whole: bool,
+    /// Counts the times it is sent: an earlier one takes no more of it.
+    times: u32,
+}
+
+impl Replay {
+    /// The request in a form that is remembered while it is sent.
+    pub(super) fn of(request: Request<WasiBody>) -> (Self, Request<WasiBody>) {
+        let (parts, body) = request.into_parts();
+        let body = Remembered { body, sent: Vec::new(), bytes: 0, is_whole: true, times: 0 };
+        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
+        let replay = Self { method, uri, headers, body: Arc::new(Mutex::new(body)) };
+        let request = replay.request();
+        (replay, request)
+    }
+
+    /// The same request once more; nothing where too much of it is gone.
+    pub(super) fn again(&self) -> Option<Request<WasiBody>> {
+        let mut body = lock(&self.body);
+        body.times += 1;
+        let is_whole = body.is_whole;
+        drop(body);
+        is_whole.then(|| self.request())
+    }
+
+    fn request(&self) -> Request<WasiBody> {
+        let body = Sending { time: lock(&self.body).times, at: 0, body: self.body.clone() };
+        let mut request = Request::new(body.boxed_unsync());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+}
+
+/// A body that is being sent, once more from its beginning.
+struct Sending {
+    body: Arc<Mutex<Remembered>>,
+    time: u32,
+    /// How many of the frames that are remembered it has sent.
+    at: usize,
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let body = self.body.clone();
+        let mut body = lock(&body);
+        if body.times != self.time {
+            return Poll::Ready(None);
+        }
+        if let Some(sent) = body.sent.get(self.at) {
+            self.at += 1;
+            return Poll::Ready(Some(Ok(Frame::data(sent.clone()))));
+        }
+        let frame = ready!(Pin::new(&mut body.body).poll_frame(context));
+        match frame.as_ref().and_then(|frame| frame.as_ref().ok()).map(Frame::data_ref) {
+            Some(Some(data)) if body.is_whole && body.bytes + data.len() <= MOST_REMEMBERED => {
+                body.bytes += data.len();
+                body.sent.push(data.clone());
+                self.at += 1;
+            }
+            // Too much, or trailers.
+            Some(_) => {
+                body.is_whole = false;
+                body.sent.clear();
+                self.at = 0;
+            }
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let body = lock(&self.body);
+        self.at >= body.sent.len() && body.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let body = lock(&self.body);
+        let remembered = body.sent.iter().skip(self.at).map(|sent| sent.len() as u64).sum::<u64>();
+        let rest = body.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(remembered + rest.lower());
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(remembered + upper);
+        }
+        hint
+    }
+}
+
+/// A body is polled by one thread; nobody who holds it can panic half-way.
+fn lock(body: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
+    body.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    fn post(body: WasiBody) -> Request<WasiBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static("http://host/path");
+        request.headers_mut().insert("x", "y".parse().unwrap());
+        request
+    }
+
+    fn of_frames(frames: &[usize]) -> WasiBody {
+        let frames: Vec<_> = frames.iter().map(|&length| Ok(Frame::data(Bytes::from(vec![b'.'; length])))).collect();
+        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+    }
+
+    fn read(body: WasiBody) -> usize {
+        body.collect().now_or_never().unwrap().unwrap().to_bytes().len()
+    }
+
+    #[test]
+    fn a_request_is_the_same_however_much_of_it_had_been_sent() {
+        for polls in 0..4 {
+            let (replay, mut first) = Replay::of(post(of_frames(&[3, 4, 5])));
+            for _ in 0..polls {
+                first.body_mut().frame().now_or_never().unwrap();
+            }
+            let again = replay.again().unwrap();
+            assert_eq!(
+                (again.method(), again.uri(), &again.headers()["x"]),
+                (first.method(), first.uri(), &"y".parse().unwrap())
+            );
+            assert!(first.body_mut().frame().now_or_never().unwrap().is_none(), "the first one takes no more");
+            let twice = replay.again().unwrap();
+            assert_eq!(read(twice.into_body()), 12);
+        }
+    }
+
+    #[test]
+    fn its_length_is_known_as_it_was() {
+        let whole = Full::new(Bytes::from_static(b"12345")).map_err(|never| match never {}).boxed_unsync();
+        let (replay, first) = Replay::of(post(whole));
+        assert_eq!(first.body().size_hint().exact(), Some(5));
+        assert_eq!(read(first.into_body()), 5);
+        let again = replay.again().unwrap();
+        assert_eq!(again.body().size_hint().exact(), Some(5));
+        assert!(!again.body().is_end_stream());
+    }
+
+    #[test]
+    fn one_that_is_too_long_to_be_remembered_is_sent_once() {
+        let (replay, mut first) = Replay::of(post(of_frames(&[MOST_REMEMBERED, 1])));
+        first.body_mut().frame().now_or_never().unwrap();
+        assert!(replay.again().is_some());
+        let (replay, first) = Replay::of(post(of_frames(&[MOST_REMEMBERED, 1])));
+        assert_eq!(read(first.into_body()), MOST_REMEMBERED + 1);
+        assert!(replay.again().is_none());
+    }
+}
