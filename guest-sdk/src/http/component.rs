@@ -4,7 +4,7 @@ use wasip2::http::outgoing_handler::{self, ErrorCode, OutgoingRequest};
 use wasip2::http::types::{Fields, IncomingResponse, Method, OutgoingBody, Scheme};
 use wasip2::io::streams::StreamError;
 
-use super::Response;
+use super::Received;
 use super::url::Url;
 
 /// What is read at once.
@@ -34,7 +34,7 @@ impl Headers {
     }
 }
 
-pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Response, String> {
+pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Received, String> {
     let fields = Fields::new();
     for (name, value) in headers {
         fields.append(name, value.as_bytes()).map_err(|error| format!("its header `{name}`: {error}"))?;
@@ -96,7 +96,7 @@ fn write(outgoing: OutgoingBody, body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn read(response: IncomingResponse) -> Result<Response, String> {
+fn read(response: IncomingResponse) -> Result<Received, String> {
     let status = response.status();
     let fields = response.headers();
     let body = response.consume().map_err(|()| "its response has no body")?;
@@ -113,7 +113,7 @@ fn read(response: IncomingResponse) -> Result<Response, String> {
         }
     }
     drop((stream, body));
-    Ok(Response::new(status, Headers { fields, _response: response }, bytes))
+    Ok(Received { status, headers: Headers { fields, _response: response }, body: bytes })
 }
 
 fn named(error: &ErrorCode, url: &Url) -> String {

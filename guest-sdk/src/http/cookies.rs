@@ -30,6 +30,10 @@ pub fn clear() {
 
 /// What a request to `url` says in its `Cookie` header.
 pub(super) fn of(url: &Url) -> Option<String> {
+    // Mostly there is none.
+    if JAR.with_borrow(Vec::is_empty) {
+        return None;
+    }
     let path = url.path.split('?').next().unwrap_or_default();
     let text = JAR.with_borrow(|jar| {
         let fitting = jar.iter().filter(|cookie| {

@@ -166,14 +166,16 @@ impl Request {
             let cookies = cookies::merged(own, &at);
             let mut sent: Vec<_> = headers.iter().filter(|header| !is_cookie(header)).cloned().collect();
             sent.extend(cookies.map(|cookies| ("cookie".to_owned(), cookies)));
-            let response =
+            let received =
                 transport::send(&method, &at, &sent, &body).map_err(|cause| error(&method, &at.to_string(), cause))?;
-            response.source.get("set-cookie").iter().for_each(|cookie| cookies::keep(&at, cookie));
-            let target = response.redirect().filter(|_| followed < redirects);
-            let Some(next) = target.map(|target| at.join(&target)) else { return Ok(response.of(&method, &at)) };
+            received.headers.get("set-cookie").iter().for_each(|cookie| cookies::keep(&at, cookie));
+            let target = received.redirect().filter(|_| followed < redirects);
+            let Some(next) = target.map(|target| at.join(&target)) else {
+                return Ok(Response { method, at, url: OnceCell::new(), received, headers: OnceCell::new() });
+            };
             let next = next.map_err(|cause| error(&method, &at.to_string(), cause))?;
             let is_read = matches!(method.as_str(), "GET" | "HEAD");
-            if response.status == 303 && !is_read || matches!(response.status, 301 | 302) && method == "POST" {
+            if received.status == 303 && !is_read || matches!(received.status, 301 | 302) && method == "POST" {
                 // As browsers do it: what was asked for is to be read elsewhere.
                 method = "GET".into();
                 body = Vec::new();
@@ -188,37 +190,41 @@ impl Request {
     }
 }
 
+/// What came back, read to its end.
+#[derive(Debug)]
+struct Received {
+    status: u16,
+    headers: transport::Headers,
+    body: Vec<u8>,
+}
+
+impl Received {
+    fn redirect(&self) -> Option<String> {
+        let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
+        is_redirect.then(|| self.headers.get("location").into_iter().next()).flatten()
+    }
+}
+
 /// A response, read to its end.
 #[derive(Debug)]
 pub struct Response {
     method: String,
-    url: String,
-    status: u16,
-    source: transport::Headers,
-    /// Read from there when they are first asked for: most operations never do.
+    at: Url,
+    received: Received,
+    // Put together when they are first asked for: most operations never do.
+    url: OnceCell<String>,
     headers: OnceCell<Vec<(String, String)>>,
-    body: Vec<u8>,
 }
 
 impl Response {
-    fn new(status: u16, source: transport::Headers, body: Vec<u8>) -> Self {
-        Self { method: String::new(), url: String::new(), status, source, headers: OnceCell::new(), body }
-    }
-
-    fn of(mut self, method: &str, url: &Url) -> Self {
-        self.method = method.to_owned();
-        self.url = url.to_string();
-        self
-    }
-
     /// Its status, such as 200.
     pub fn status(&self) -> u16 {
-        self.status
+        self.received.status
     }
 
     /// Where it came from, after all redirects.
     pub fn url(&self) -> &str {
-        &self.url
+        self.url.get_or_init(|| self.at.to_string())
     }
 
     /// A header's value, whatever the case of its name; the first, where there are several.
@@ -228,38 +234,33 @@ impl Response {
 
     /// All headers; a value that is no text is left out.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let headers = self.headers.get_or_init(|| self.source.all());
+        let headers = self.headers.get_or_init(|| self.received.headers.all());
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Its body as text; what is no UTF-8 is replaced.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
+        String::from_utf8_lossy(&self.received.body).into_owned()
     }
 
     /// Its body.
     pub fn bytes(&self) -> &[u8] {
-        &self.body
+        &self.received.body
     }
 
     /// Its body, read as JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(&self.received.body)
             .map_err(|error| self.error(format!("its response is not that JSON: {error}")))
     }
 
     /// Itself where its status is below 400, else an error.
     pub fn ok(self) -> Result<Self, Error> {
-        if self.status < 400 { Ok(self) } else { Err(self.error(format!("status {}", self.status))) }
-    }
-
-    fn redirect(&self) -> Option<String> {
-        let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
-        is_redirect.then(|| self.source.get("location").into_iter().next()).flatten()
+        if self.status() < 400 { Ok(self) } else { Err(self.error(format!("status {}", self.status()))) }
     }
 
     fn error(&self, cause: String) -> Error {
-        Error { method: self.method.clone(), url: self.url.clone(), cause }
+        Error { method: self.method.clone(), url: self.url().to_owned(), cause }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests of a native `cargo test`, sent by the machine itself.
 
-use super::Response;
+use super::Received;
 use super::url::Url;
 
 /// A response's headers.
@@ -20,7 +20,7 @@ impl Headers {
     }
 }
 
-pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Response, String> {
+pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Received, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -40,5 +40,5 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
     let headers = Headers(response.headers().clone());
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(|error| error.to_string())?;
-    Ok(Response::new(status, headers, body))
+    Ok(Received { status, headers, body })
 }

@@ -19,11 +19,10 @@ impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no URL: write http://HOST/PATH or https://HOST/PATH");
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let is_tls = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(wrong()),
-        };
+        let is_tls = scheme.eq_ignore_ascii_case("https");
+        if !is_tls && !scheme.eq_ignore_ascii_case("http") {
+            return Err(wrong());
+        }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (credentials, authority) = match authority.rsplit_once('@') {
@@ -37,7 +36,7 @@ impl Url {
         Ok(Self {
             is_tls,
             authority: authority.to_ascii_lowercase(),
-            path: format!("{slash}{}", path.replace(' ', "%20")),
+            path: if path.contains(' ') { [slash, &path.replace(' ', "%20")].concat() } else { [slash, path].concat() },
             credentials,
         })
     }

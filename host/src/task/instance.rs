@@ -192,7 +192,7 @@ impl Instance {
     }
 
     /// Tells `count` how a call ended; returns when.
-    #[inline]
+    #[inline(always)]
     fn conclude(
         &mut self,
         times: Times<'_>,

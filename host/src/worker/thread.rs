@@ -167,26 +167,35 @@ impl Thread<'_> {
         let clock = &start.clock;
         let mut now_ns = clock.elapsed_ns();
         if let Some(mut feed) = feed {
-            while feed.has_more(&mut now_ns).await {
+            loop {
                 let is_worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
-                if is_worn || !instance.is_usable() {
-                    match self.renew(instance).await {
-                        Ok(fresh) => instance = fresh,
-                        Err(error) => {
-                            feed.give_up();
-                            self.hand_on(tally, now_ns);
-                            self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
-                            return None;
-                        }
-                    }
-                    now_ns = clock.elapsed_ns();
-                }
-                let ticket = match feed.next(&mut now_ns).await {
-                    Ok(Some(ticket)) => ticket,
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.fault(FaultKind::Setup, format!("an instance ended, as its thread has no timer: {error}"));
+                let is_fit = instance.is_usable() && !is_worn;
+                let ticket = if is_fit && let Some(ticket) = feed.at_once(now_ns) {
+                    ticket
+                } else {
+                    if !feed.has_more(&mut now_ns).await {
                         break;
+                    }
+                    if !is_fit {
+                        match self.renew(instance).await {
+                            Ok(fresh) => instance = fresh,
+                            Err(error) => {
+                                feed.give_up();
+                                self.hand_on(tally, now_ns);
+                                self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
+                                return None;
+                            }
+                        }
+                        now_ns = clock.elapsed_ns();
+                    }
+                    match feed.next(&mut now_ns).await {
+                        Ok(Some(ticket)) => ticket,
+                        Ok(None) => break,
+                        Err(error) => {
+                            let cause = format!("an instance ended, as its thread has no timer: {error}");
+                            self.fault(FaultKind::Setup, cause);
+                            break;
+                        }
                     }
                 };
                 let ended = match self.task.lane() {
