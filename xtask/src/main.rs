@@ -163,6 +163,13 @@ fn install_target() -> anyhow::Result<()> {
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // What the cargo that runs this says of this package is not for the next: a build script that looks at it (ring's does)
+    // would run again, and all that depends on it be built again, each time that one calls cargo oneself in between.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 
