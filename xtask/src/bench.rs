@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use crate::{TARGET, cargo, guests, root, run, target};
+use crate::{TARGET, cargo, guests, release, root, run, target};
 
 /// Interleaved rounds; the median of an odd number is one of them.
 const ROUNDS: usize = 9;
@@ -30,13 +30,9 @@ pub(crate) fn run_parts() -> anyhow::Result<()> {
 
 pub(crate) fn run_all() -> anyhow::Result<()> {
     guests()?;
-    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon", "--example", "bare"]))?;
-    let target = target()?;
-    let bench = Bench {
-        gorgon: target.join("release/gorgon"),
-        bare: target.join("release/examples/bare"),
-        tasks: target.join(TARGET).join("release"),
-    };
+    let (gorgon, target) = (release()?, target()?);
+    let bench =
+        Bench { gorgon, bare: target.join("release/examples/bare"), tasks: target.join(TARGET).join("release") };
     bench.speed()?;
     bench.start()?;
     bench.memory()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::{TARGET, cargo, guests, root, run, target};
+use crate::{TARGET, guests, release, root, target};
 
 const ROUNDS: usize = 5;
 
@@ -30,14 +30,13 @@ struct Contender {
 
 pub(crate) fn run_all() -> anyhow::Result<()> {
     guests()?;
-    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
-    let directory = target()?;
+    let (program, directory) = (release()?, target()?);
     let nginx = Nginx::start()?;
     let _awake = Awake::start()?;
     let url = format!("http://127.0.0.1:{PORT}/");
     let gorgon = |shape: &[&str]| {
         let task = directory.join(TARGET).join("release/http.wasm").display().to_string();
-        let mut command = vec![directory.join("release/gorgon").display().to_string(), "run".into(), task];
+        let mut command = vec![program.display().to_string(), "run".into(), task];
         command.extend(["-d".into(), format!("{SECONDS}s"), "--quiet".into(), "--allow".into(), url.clone()]);
         command.extend(["--env".into(), format!("URL={url}")]);
         command.extend(shape.iter().map(|&word| word.to_owned()));

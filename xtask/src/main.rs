@@ -69,6 +69,13 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
 }
 
+/// Builds gorgon in release, and the loop that it is measured against; where it is. Every command builds this one selection:
+/// cargo chooses features for what is selected, and would build another one anew.
+fn release() -> anyhow::Result<PathBuf> {
+    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon", "--example", "bare"]))?;
+    Ok(target()?.join("release/gorgon"))
+}
+
 /// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where the
 /// tasks are.
 fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
@@ -98,10 +105,7 @@ fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     guests()?;
     let gorgon = match gorgon {
         Some(gorgon) => gorgon,
-        None => {
-            run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
-            target()?.join("release/gorgon")
-        }
+        None => release()?,
     };
     let mut tasks = vec![("rust", target()?.join(TARGET).join("release/hash.wasm"))];
     for language in Language::ALL {
@@ -114,11 +118,9 @@ fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
 /// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.
 fn demo() -> anyhow::Result<()> {
     guests()?;
-    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
-    let target = target()?;
+    let (gorgon, target) = (release()?, target()?);
     let shapes = ["1x1", "2x1", "2x4", "4x10"].iter().flat_map(|shape| ["--shape", shape]);
     let task = target.join(TARGET).join("release/hash.wasm");
-    let gorgon = target.join("release/gorgon");
     run(Command::new(&gorgon).arg("run").arg(task).args(["-n", "4000"]).args(shapes))?;
     run(Command::new(&gorgon).arg("demo"))
 }

@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde_json::Value;
 
-use crate::{TARGET, cargo, guests, run, target};
+use crate::{TARGET, guests, release, run, target};
 
 const RATE: f64 = 500.0;
 const SECONDS: u64 = 20;
@@ -73,10 +73,7 @@ pub(crate) fn run_all(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     let target = target()?;
     let gorgon = match gorgon {
         Some(gorgon) => gorgon,
-        None => {
-            run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon"]))?;
-            target.join("release/gorgon")
-        }
+        None => release()?,
     };
     let folder = target.join("tmp/stall");
     fs::create_dir_all(&folder)?;
