@@ -275,10 +275,14 @@ fn drained(report: &Value, thaw: f64) -> anyhow::Result<Option<f64>> {
         let completed = bucket["completed"].as_f64().context("no count")?;
         ended += completed;
         let waiting = RATE * (begin + length) - ended;
-        if begin >= thaw && waiting > RATE * 0.05 {
-            drained += completed;
-            intervals += 1.0;
+        if begin < thaw {
+            continue;
         }
+        if waiting < RATE * 0.05 {
+            break;
+        }
+        drained += completed;
+        intervals += 1.0;
     }
     Ok((intervals > 0.0).then(|| drained / (intervals * length)))
 }
