@@ -21,8 +21,8 @@ use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::Connection;
-use super::pool;
 use super::replay::Replay;
+use super::{pool, within};
 use crate::capability::network::{Network, count};
 use crate::network::Destination;
 use crate::plan::KeepAlive;
@@ -170,7 +170,7 @@ impl Received {
 
     fn keep(&mut self) {
         if let Some((to, connection)) = self.after.take() {
-            pool::keep(to, connection);
+            pool::keep(&to, connection);
         }
     }
 }
@@ -221,15 +221,6 @@ impl Drop for Received {
     fn drop(&mut self) {
         // What was not read hyper reads to its end where that is there already, and otherwise closes the connection.
         self.keep();
-    }
-}
-
-/// What `future` gives; nothing where it takes longer than it may.
-pub(super) async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    let future = pin!(future);
-    match most {
-        None => Some(future.await),
-        Some(most) => Box::pin(tokio::time::timeout(most, future)).await.ok(),
     }
 }
 

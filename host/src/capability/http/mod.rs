@@ -6,7 +6,9 @@ mod handler;
 mod pool;
 mod replay;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
 use wasmtime::component::Linker;
@@ -71,4 +73,13 @@ impl WasiHttpHooks for Hooks {
 /// give another than that of the machine it connects to.
 fn is_forbidden(name: &HeaderName) -> bool {
     *name != http::header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+}
+
+/// What `future` gives; nothing where it takes longer than it may.
+async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    let future = pin!(future);
+    match most {
+        None => Some(future.await),
+        Some(most) => Box::pin(tokio::time::timeout(most, future)).await.ok(),
+    }
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use wasmtime_wasi_http::Error;
 
-use super::client::within;
 use super::connect::{Connection, connect};
+use super::within;
 use crate::capability::network::{Network, count};
 use crate::network::{Destination, Protocol};
 use crate::plan::{HttpVersion, KeepAlive};
@@ -72,20 +72,13 @@ async fn open(network: Arc<Network>, to: Destination, timeout: Option<Duration>)
 }
 
 /// Keeps a connection whose response has come to its end, for the next request.
-pub(super) fn keep(to: Destination, connection: Connection) {
-    KEPT.with_borrow_mut(|kept| {
-        if let Some(kept) = kept.iter_mut().find(|kept| kept.to == to) {
-            kept.keep(connection);
-        } else {
-            kept.push(Kept { to, connections: vec![connection], turn: None });
-        }
-    });
+pub(super) fn keep(to: &Destination, connection: Connection) {
+    kept(to, |kept| kept.keep(connection));
 }
 
 /// The connection used last, of those to `to` that are still open.
 fn take(to: &Destination) -> Option<Connection> {
-    KEPT.with_borrow_mut(|kept| {
-        let Kept { connections, .. } = kept.iter_mut().find(|kept| kept.to == *to)?;
+    kept(to, |Kept { connections, .. }| {
         loop {
             let connection = connections.pop()?;
             if connection.is_closed() {
@@ -95,7 +88,7 @@ fn take(to: &Destination) -> Option<Connection> {
             connections.extend(connection.shared());
             return Some(connection);
         }
-    })
+    })?
 }
 
 /// Where requests wait until one of them has opened the connection that they will share; which HTTP a destination
@@ -114,13 +107,15 @@ fn turn(network: &Network, to: &Destination) -> Option<Arc<Mutex<()>>> {
 
 /// Shares a new connection, or lets the others open theirs.
 fn learn(to: &Destination, new: &Connection) {
-    KEPT.with_borrow_mut(|kept| {
-        let Some(kept) = kept.iter_mut().find(|kept| kept.to == *to) else { return };
-        match new.shared() {
-            Some(connection) => kept.keep(connection),
-            None => kept.turn = None,
-        }
+    kept(to, |kept| match new.shared() {
+        Some(connection) => kept.keep(connection),
+        None => kept.turn = None,
     });
+}
+
+/// Looks at what is kept of `to`; there is nothing before the first request asks for a connection.
+fn kept<T>(to: &Destination, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+    KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.to == *to).map(look))
 }
 
 impl Kept {

@@ -126,7 +126,7 @@ fn equal_runs_are_called_different_as_seldom_as_promised_and_a_shift_is_found() 
 
 /// `cargo xtask compare-check` runs this.
 #[test]
-#[ignore = "takes minutes: cargo xtask compare-check runs it"]
+#[ignore = "takes minutes: cargo xtask compare-check made-up"]
 fn two_hundred_pairs_in_every_weather() {
     let short = World { intervals: 20, per_interval: 100, ..CALM };
     let drifting = World { drift: 0.03, inherits: 0.8, ..CALM };
