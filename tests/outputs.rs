@@ -91,6 +91,20 @@ fn a_comparison_is_drawn_as_well() {
     crate::support::validate(&serde_json::from_slice(&output.stdout).unwrap());
     let page = std::fs::read_to_string(html).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 4);
+    // A file is a file, a dash is stdout, and one place holds one of them, as with every other report.
+    let compare = |args: &[&str]| {
+        let output =
+            gorgon().arg("compare").args([&json, &json]).args(args).current_dir(folder.path()).output().unwrap();
+        assert!(!folder.path().join("-").exists());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(compare(&["--html", "-"]), (Some(0), page, String::new()));
+    let (code, _, said) = compare(&["--json", "-", "--html", "-"]);
+    let twice = "JSON comparison and HTML comparison would go to one place: name another file for one of them";
+    assert_eq!((code, said), (Some(1), format!("gorgon: {twice}\n")));
+    let (code, _, said) = compare(&["--html", "/none/c.html"]);
+    let nowhere = "cannot write the HTML comparison to `/none/c.html`: there is no directory `/none`";
+    assert_eq!((code, said), (Some(1), format!("gorgon: {nowhere}\n")));
 }
 
 #[test]

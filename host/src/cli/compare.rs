@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::output::ignore_closed;
+use super::output::{self, Outputs};
 use crate::report::compare::{self, Comparison, Input, Scruples};
 use crate::report::{html, json};
 
@@ -58,43 +58,62 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], false)?;
         let a = input(&self.a)?;
         let others: Vec<Input> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
-        self.write(&comparison)?;
-        if let Some(path) = &self.html {
-            let page = page(&comparison, [&a].into_iter().chain(&others));
-            fs::write(path, page).with_context(|| format!("cannot write the comparison to `{}`", path.display()))?;
-        }
-        Ok(match comparison.fail_if_slower {
+        let compared = Compared { comparison, a, others };
+        outputs.write(&compared, || compare::text::write(&compared.comparison, anstream::stdout().lock()))?;
+        Ok(match compared.comparison.fail_if_slower {
             Some(slower) if slower.held => Exit::Failed,
             _ => Exit::Done,
         })
     }
+}
 
-    /// The words to stdout, unless that is taken by the JSON.
-    fn write(&self, comparison: &Comparison) -> anyhow::Result<()> {
-        let as_json = || Ok::<_, serde_json::Error>(serde_json::to_string_pretty(comparison)? + "\n");
-        let written = match &self.json {
-            Some(path) if path == Path::new("-") => io::stdout().lock().write_all(as_json()?.as_bytes()),
-            _ => compare::text::write(comparison, anstream::stdout().lock()),
-        };
-        ignore_closed(written).context("cannot write the comparison to stdout")?;
-        match self.json.as_deref().filter(|path| *path != Path::new("-")) {
-            Some(path) => fs::write(path, as_json()?)
-                .with_context(|| format!("cannot write the comparison to `{}`", path.display())),
-            None => Ok(()),
+/// A comparison, and what was compared.
+struct Compared {
+    comparison: Comparison,
+    a: Input,
+    others: Vec<Input>,
+}
+
+/// What a comparison can be written as.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Html,
+}
+
+impl output::Format for Format {
+    type What = Compared;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON comparison",
+            Self::Html => "HTML comparison",
+        }
+    }
+
+    fn write(self, compared: &Compared, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Json => json::write(&compared.comparison, to),
+            Self::Html => to.write_all(compared.page().as_bytes()).and_then(|()| to.flush()),
         }
     }
 }
 
-/// The comparison's words above its reports, drawn over each other.
-fn page<'a>(comparison: &Comparison, inputs: impl Iterator<Item = &'a Input>) -> String {
-    let reports: Vec<_> =
-        inputs.flat_map(|input| &input.reports).map(|(file, report)| (file.as_str(), report)).collect();
-    let words = comparison.pairs.iter().flat_map(|pair| [&pair.sentence].into_iter().chain(&pair.notes));
-    html::compare(&reports, &words.map(String::as_str).collect::<Vec<_>>())
+impl Compared {
+    /// The comparison's words above its reports, drawn over each other.
+    fn page(&self) -> String {
+        let inputs = std::iter::once(&self.a).chain(&self.others);
+        let reports: Vec<_> =
+            inputs.flat_map(|input| &input.reports).map(|(file, report)| (file.as_str(), report)).collect();
+        let pairs = &self.comparison.pairs;
+        let words = pairs.iter().flat_map(|pair| std::iter::once(&pair.sentence).chain(&pair.notes));
+        html::compare(&reports, &words.map(String::as_str).collect::<Vec<_>>())
+    }
 }
 
 /// The reports in `files`: one, or several joined by commas.

@@ -1,24 +1,23 @@
 //! `gorgon find`: the highest rate that keeps a promise.
 
-use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::Receiver;
 
 use super::flags::{ExpectFlag, Source, TaskFlags};
-use super::output::ignore_closed;
+use super::output::{self, Outputs};
 use super::{Exit, values};
 use crate::controller::{self, RunError};
 use crate::find::{Next, Search};
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::report::find::{FindReport, Probe};
 use crate::report::verdict::Expression;
-use crate::report::{Environment, Report, find, html};
+use crate::report::{Environment, Report, find, html, json};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
@@ -117,13 +116,7 @@ impl Find {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        ensure!(
-            self.json.is_none() || self.json != self.html,
-            "JSON and page would go to one place: name another file for one"
-        );
-        for path in self.json.iter().filter(|path| *path != Path::new("-")).chain(&self.html) {
-            fs::File::options().create(true).append(true).open(path).with_context(|| cannot_write(path))?;
-        }
+        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], false)?;
         self.flags.check()?;
         let (_, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
         let engine = task::engine(Purpose::Multiply)?;
@@ -152,7 +145,7 @@ impl Find {
                 },
             }
         };
-        self.write(&report)?;
+        outputs.write(&report, || find::write(&report, anstream::stdout().lock()))?;
         Ok(match report.answer {
             _ if stopped => Exit::Stopped,
             Some(answer) if answer.rate.is_none() => Exit::Failed,
@@ -180,27 +173,6 @@ impl Find {
         Ok(report.runs.first().map(|run| Probe::new(rate, self.load.probe, run, &self.slo)))
     }
 
-    /// The answer to stdout, and what it rests on to files.
-    fn write(&self, report: &FindReport) -> anyhow::Result<()> {
-        let json = serde_json::to_string_pretty(report)? + "\n";
-        let (to_stdout, file) = match self.json.as_deref() {
-            Some(path) if path == Path::new("-") => (true, None),
-            file => (false, file),
-        };
-        let written = match to_stdout {
-            true => io::stdout().lock().write_all(json.as_bytes()),
-            false => find::write(report, anstream::stdout().lock()),
-        };
-        ignore_closed(written).context("cannot write the answer to stdout")?;
-        if let Some(path) = file {
-            fs::write(path, json).with_context(|| cannot_write(path))?;
-        }
-        if let Some(path) = &self.html {
-            fs::write(path, html::find(report)).with_context(|| cannot_write(path))?;
-        }
-        Ok(())
-    }
-
     fn plan(&self, rate: Rate) -> Result<RunPlan, PlanError> {
         let FindLoad { processes, threads, concurrency, probe, warmup, arrivals, seed, .. } = self.load;
         let open = Open { arrivals, from: rate, stages: Vec::new(), max_in_flight: None };
@@ -224,6 +196,27 @@ impl Find {
     }
 }
 
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write the answer to `{}`", path.display())
+/// What an answer can be written as.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Html,
+}
+
+impl output::Format for Format {
+    type What = FindReport;
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON answer",
+            Self::Html => "HTML answer",
+        }
+    }
+
+    fn write(self, report: &FindReport, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Json => json::write(report, to),
+            Self::Html => to.write_all(html::find(report).as_bytes()).and_then(|()| to.flush()),
+        }
+    }
 }

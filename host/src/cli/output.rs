@@ -1,4 +1,5 @@
-//! Where reports go. A place that cannot be written is found before the run, so that no run is lost by it.
+//! Where reports, answers and comparisons go. A place that cannot be written is found before the run, so that no run is
+//! lost by it.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -11,9 +12,20 @@ use tempfile::NamedTempFile;
 
 use crate::report::{Report, csv, hlog, html, json, junit, text};
 
-/// What a report can be written as, besides the small one.
+/// What something can be written as, besides the words for people.
+pub(super) trait Format: Copy {
+    /// What is written.
+    type What;
+
+    /// What it is called when it cannot be written, such as `JSON report`.
+    fn name(self) -> &'static str;
+
+    fn write(self, what: &Self::What, to: &mut dyn Write) -> io::Result<()>;
+}
+
+/// What a report can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ReportFormat {
     Json,
     Html,
     Csv,
@@ -46,16 +58,16 @@ pub(super) struct FileFlags {
     junit: Option<PathBuf>,
 }
 
-/// The reports that a command writes.
-pub(super) struct Outputs {
-    files: Vec<Output>,
+/// All that a command writes of one thing.
+pub(super) struct Outputs<F> {
+    files: Vec<Output<F>>,
     quiet: bool,
 }
 
-/// One report: as what, and where.
+/// One of them: as what, and where.
 #[derive(Clone)]
-pub(super) struct Output {
-    format: Format,
+pub(super) struct Output<F> {
+    format: F,
     place: Place,
 }
 
@@ -68,8 +80,10 @@ enum Place {
     Overwriting(PathBuf),
 }
 
-impl Format {
-    fn write(self, report: &Report, to: impl Write) -> io::Result<()> {
+impl Format for ReportFormat {
+    type What = Report;
+
+    fn write(self, report: &Report, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Json => json::write(report, to),
             Self::Html => html::write(report, to),
@@ -91,46 +105,68 @@ impl Format {
 }
 
 impl FileFlags {
-    /// What is wanted, and where; what is written first is what nothing else may cost.
-    fn wanted(&self) -> impl Iterator<Item = (Format, &Path)> {
+    /// Makes sure that everything can be written. `-` is stdout.
+    pub(super) fn open(&self, quiet: bool) -> anyhow::Result<Outputs<ReportFormat>> {
         let Self { json, html, csv, hlog, junit } = self;
-        let all = [
-            (Format::Json, json),
-            (Format::Csv, csv),
-            (Format::Hlog, hlog),
-            (Format::Junit, junit),
-            (Format::Html, html),
+        // What is written first is what nothing else may cost.
+        let wanted = [
+            (ReportFormat::Json, json),
+            (ReportFormat::Csv, csv),
+            (ReportFormat::Hlog, hlog),
+            (ReportFormat::Junit, junit),
+            (ReportFormat::Html, html),
         ];
-        all.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)))
+        Outputs::open(wanted, quiet)
     }
 }
 
-impl Outputs {
+impl Outputs<ReportFormat> {
+    /// Those that can be kept up to date while a run goes on: they are replaced as a whole, and made for reading.
+    pub(super) fn replaceable(&self) -> Vec<Output<ReportFormat>> {
+        let can = |output: &&Output<_>| {
+            matches!(output.format, ReportFormat::Json | ReportFormat::Html)
+                && matches!(output.place, Place::Replacing(_))
+        };
+        self.files.iter().filter(can).cloned().collect()
+    }
+
+    /// Writes the reports, and the small one to stdout.
+    pub(super) fn write_report(&self, report: &Report) -> anyhow::Result<()> {
+        self.write(report, || text::write(report, anstream::stdout().lock()))
+    }
+}
+
+impl<F: Format> Outputs<F> {
     /// Makes sure that everything can be written. `-` is stdout.
-    pub(super) fn open(files: &FileFlags, quiet: bool) -> anyhow::Result<Self> {
-        let files = files.wanted().map(|(format, path)| Output::open(format, path)).collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn open<'a>(
+        wanted: impl IntoIterator<Item = (F, &'a Option<PathBuf>)>,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
+        let wanted = wanted.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)));
+        let files = wanted.map(|(format, path)| Output::open(format, path)).collect::<Result<Vec<_>, _>>()?;
         for (i, output) in files.iter().enumerate() {
             let same = files[..i].iter().find(|other| other.place == output.place && !output.is_in_place());
-            let twice =
-                |other: &Output| format!("{} and {} would go to one place", other.format.name(), output.format.name());
+            let twice = |other: &Output<F>| {
+                format!("{} and {} would go to one place", other.format.name(), output.format.name())
+            };
             ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
         }
         Ok(Self { files, quiet })
     }
 
-    /// Writes the reports: the small one to stdout, unless stdout is taken or nobody wants it. One that cannot be written
+    /// Writes the files, and `words` to stdout, unless stdout is taken or nobody wants them. One that cannot be written
     /// costs no other.
-    pub(super) fn write(&self, report: &Report) -> anyhow::Result<()> {
-        // The small one first: it is there whatever becomes of the files.
+    pub(super) fn write(&self, what: &F::What, words: impl FnOnce() -> io::Result<()>) -> anyhow::Result<()> {
+        // The words first: they are there whatever becomes of the files.
         let taken = self.files.iter().find(|output| output.place == Place::Stdout);
         let written = match (taken, self.quiet) {
-            (Some(output), _) => output.format.write(report, io::stdout().lock()),
-            (_, false) => text::write(report, anstream::stdout().lock()),
+            (Some(output), _) => output.format.write(what, &mut io::stdout().lock()),
+            (_, false) => words(),
             (_, true) => Ok(()),
         };
-        let mut result = ignore_closed(written).context("cannot write the report to stdout");
+        let mut result = ignore_closed(written).context("cannot write to stdout");
         for output in &self.files {
-            match (output.write(report), &result) {
+            match (output.write(what), &result) {
                 (Err(error), Ok(())) => result = Err(error),
                 (Err(error), Err(_)) => anstream::eprintln!("gorgon: {error:#}"),
                 (Ok(()), _) => {}
@@ -138,18 +174,10 @@ impl Outputs {
         }
         result
     }
-
-    /// Those that can be kept up to date while a run goes on: they are replaced as a whole, and made for reading.
-    pub(super) fn replaceable(&self) -> Vec<Output> {
-        let can = |output: &&Output| {
-            matches!(output.format, Format::Json | Format::Html) && matches!(output.place, Place::Replacing(_))
-        };
-        self.files.iter().filter(can).cloned().collect()
-    }
 }
 
-impl Output {
-    fn open(format: Format, path: &Path) -> anyhow::Result<Self> {
+impl<F: Format> Output<F> {
+    fn open(format: F, path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
             return Ok(Self { format, place: Place::Stdout });
         }
@@ -178,22 +206,22 @@ impl Output {
         matches!(self.place, Place::Overwriting(_))
     }
 
-    /// Writes the report to its file; to stdout it was written before.
-    pub(super) fn write(&self, report: &Report) -> anyhow::Result<()> {
+    /// Writes it to its file; to stdout it was written before.
+    pub(super) fn write(&self, what: &F::What) -> anyhow::Result<()> {
         let (written, path) = match &self.place {
             Place::Stdout => return Ok(()),
-            Place::Replacing(path) => (self.replace(path, report), path),
+            Place::Replacing(path) => (self.replace(path, what), path),
             Place::Overwriting(path) => {
                 let file = File::options().write(true).truncate(true).open(path);
-                (file.and_then(|file| self.format.write(report, BufWriter::new(file))), path)
+                (file.and_then(|file| self.format.write(what, &mut BufWriter::new(file))), path)
             }
         };
         written.with_context(|| cannot_write(self.format, path))
     }
 
-    fn replace(&self, path: &Path, report: &Report) -> io::Result<()> {
+    fn replace(&self, path: &Path, what: &F::What) -> io::Result<()> {
         let temporary = temporary_in(directory_of(path))?;
-        self.format.write(report, BufWriter::new(temporary.as_file()))?;
+        self.format.write(what, &mut BufWriter::new(temporary.as_file()))?;
         temporary.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -208,7 +236,7 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn cannot_write(format: Format, path: &Path) -> String {
+fn cannot_write(format: impl Format, path: &Path) -> String {
     format!("cannot write the {} to `{}`", format.name(), path.display())
 }
 

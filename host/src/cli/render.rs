@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::output::{FileFlags, Outputs};
+use super::output::FileFlags;
 use crate::report::json;
 
 /// Render a JSON report again, as text or as anything that a run writes
@@ -31,10 +31,10 @@ pub(super) struct Render {
 
 impl Render {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = Outputs::open(&self.files, self.quiet)?;
+        let outputs = self.files.open(self.quiet)?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
-        outputs.write(&json::read(&bytes).with_context(|| format!("cannot render `{shown}`"))?)?;
+        outputs.write_report(&json::read(&bytes).with_context(|| format!("cannot render `{shown}`"))?)?;
         Ok(Exit::Done)
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
 use super::flags::Source;
-use super::output::{FileFlags, Outputs};
+use super::output::FileFlags;
 use super::report::report;
 use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
@@ -95,7 +95,7 @@ impl OutputFlags {
 impl Session {
     /// Runs them all, once `check` has found nothing that they would miss, and writes the report.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let outputs = Outputs::open(&flags.files, flags.quiet)?;
+        let outputs = flags.files.open(flags.quiet)?;
         check()?;
         let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
         let board = flags.board(stop.clone())?;
@@ -141,7 +141,7 @@ impl Session {
         report.verdicts.extend(aborted.clone());
         // Viewers first: who reads stdout may be slow.
         board.iter().for_each(|board| board.end(&report));
-        let written = outputs.write(&report);
+        let written = outputs.write_report(&report);
         if let Some(error) = wrong {
             return Err(error);
         }

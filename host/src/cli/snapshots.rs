@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use crossbeam::channel::{Sender, bounded};
 
-use super::output::Output;
+use super::output::{Output, ReportFormat};
 use crate::live::Board;
 use crate::report::{Report, RunRecord};
 
@@ -40,7 +40,7 @@ pub(super) struct Snapshots {
 /// Who wants to know of a run that goes on.
 pub(super) struct Wanted {
     /// Files that can be replaced.
-    pub(super) files: Vec<Output>,
+    pub(super) files: Vec<Output<ReportFormat>>,
     /// How old they may be; none where they are written at the end alone.
     pub(super) interval: Option<Duration>,
     /// Where viewers look; kept up to date while somebody does.

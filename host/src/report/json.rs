@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Report, SCHEMA};
 
@@ -35,9 +35,9 @@ pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
     }
 }
 
-/// Writes `report` as JSON, indented, with a newline at the end.
-pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut to, report)?;
+/// Writes a report, or what was made of reports, as JSON, indented, with a newline at the end.
+pub fn write(what: &impl Serialize, mut to: impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut to, what)?;
     writeln!(to)?;
     to.flush()
 }
