@@ -101,10 +101,7 @@ impl Bench {
     fn memory(&self) -> anyhow::Result<()> {
         println!("\nmemory: peak resident size of all workers together\n");
         let peak = |task, args: &[&str]| -> anyhow::Result<f64> {
-            let report = self.report(task, args)?;
-            let workers = report["runs"][0]["workers"].as_array().context("no workers")?;
-            let bytes: u64 = workers.iter().filter_map(|worker| worker["peak_rss_bytes"].as_u64()).sum();
-            Ok(bytes as f64 / f64::from(1 << 20))
+            Ok(peak_rss(&self.report(task, args)?)? as f64 / f64::from(1 << 20))
         };
         let few = peak("noop", &["-n", "1000000"])?;
         let many = peak("noop", &["-n", "100000000"])?;
@@ -157,6 +154,12 @@ impl Bench {
     fn task(&self, name: &str) -> PathBuf {
         Path::new(&self.tasks).join(name).with_extension("wasm")
     }
+}
+
+/// The peak resident size of a run's workers together, in bytes.
+pub(crate) fn peak_rss(report: &Value) -> anyhow::Result<u64> {
+    let workers = report["runs"][0]["workers"].as_array().context("no workers")?;
+    Ok(workers.iter().filter_map(|worker| worker["peak_rss_bytes"].as_u64()).sum())
 }
 
 /// The single number that a command prints.

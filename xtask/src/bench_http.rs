@@ -3,7 +3,8 @@
 //! What is compared is requests per second of processor time, so that a tool that keeps its core busy and one that does
 //! not are measured alike. Both cores are kept from falling asleep, by a process that has them only while nobody else
 //! wants them: on a virtual machine waking one costs more than a request, and the faster tool, which keeps nginx awake by
-//! itself, would be spared that. Tools that are not installed are left out, and said to be.
+//! itself, would be spared that. What ten threads cost over one is held against wrk, which does next to nothing besides
+//! HTTP: it shows what the machine asks for. Tools that are not installed are left out, and said to be.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use crate::bench::peak_rss;
+use crate::stall::Server;
 use crate::{TARGET, guests, release, root, target};
 
 const ROUNDS: usize = 5;
@@ -30,13 +33,17 @@ struct Contender {
 
 pub(crate) fn run_all() -> anyhow::Result<()> {
     guests()?;
-    let (program, directory) = (release()?, target()?);
+    let (program, task) = (release()?, target()?.join(TARGET).join("release/http.wasm"));
+    beside_others(&program, &task)?;
+    memory(&program, &task)
+}
+
+fn beside_others(program: &Path, task: &Path) -> anyhow::Result<()> {
     let nginx = Nginx::start()?;
     let _awake = Awake::start()?;
     let url = format!("http://127.0.0.1:{PORT}/");
     let gorgon = |shape: &[&str]| {
-        let task = directory.join(TARGET).join("release/http.wasm").display().to_string();
-        let mut command = vec![program.display().to_string(), "run".into(), task];
+        let mut command = vec![program.display().to_string(), "run".into(), task.display().to_string()];
         command.extend(["-d".into(), format!("{SECONDS}s"), "--quiet".into(), "--allow".into(), url.clone()]);
         command.extend(["--env".into(), format!("URL={url}")]);
         command.extend(shape.iter().map(|&word| word.to_owned()));
@@ -49,6 +56,8 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
         Contender::new("gorgon -t 1 -c 1000", gorgon(&["-t", "1", "-c", "1000"])),
         Contender::new("oha -c 10", words(&format!("oha --no-tui -z {SECONDS}s -c 10 {url}"))),
         Contender::new("oha -c 1000", words(&format!("oha --no-tui -z {SECONDS}s -c 1000 {url}"))),
+        Contender::new("wrk -t 1 -c 10", words(&format!("wrk -t1 -c10 -d{SECONDS}s {url}"))),
+        Contender::new("wrk -t 10 -c 10", words(&format!("wrk -t10 -c10 -d{SECONDS}s {url}"))),
         Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {url}"))),
     ];
     let locustfile = root().join("xtask/src/locustfile.py");
@@ -71,20 +80,50 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
         }
     }
     eprintln!();
-    let per_cpu = |contender: &Contender| median(contender.figures.iter().map(|&(_, per_cpu)| per_cpu));
-    let ours = per_cpu(&contenders[0]);
+    let ours = contenders[0].per_cpu();
     println!("medians of {ROUNDS} interleaved rounds of {SECONDS} s\n");
     for contender in &contenders {
         println!(
             "{:>9.0} req/s  {:>6.2} us of CPU per request  {:>5.2} x  {}",
-            median(contender.figures.iter().map(|&(rate, _)| rate)),
-            1e6 / per_cpu(contender),
-            ours / per_cpu(contender),
+            contender.per_second(),
+            1e6 / contender.per_cpu(),
+            ours / contender.per_cpu(),
             contender.name
         );
     }
     println!(
-        "\nx: requests per CPU second of gorgon -t 1 -c 10 to those of the line (aim: at least 0.65 of oha, above hey)"
+        "\nx: requests per CPU second of gorgon -t 1 -c 10 to those of the line (aim: at least 0.65 of oha, above hey)\n"
+    );
+    let named = |name| contenders.iter().find(|contender| contender.name == name);
+    for (of, one, ten, aim) in [
+        ("gorgon", "gorgon -t 1 -c 10", "gorgon -t 10", "aim: at most 5"),
+        ("wrk", "wrk -t 1 -c 10", "wrk -t 10 -c 10", "what the machine asks for"),
+    ] {
+        if let Some((one, ten)) = named(one).zip(named(ten)) {
+            let more = 1e6 / ten.per_cpu() - 1e6 / one.per_cpu();
+            println!("{more:>+9.1} us of CPU per request by ten threads instead of one, {of} ({aim})");
+        }
+    }
+    if let Some(thousand) = named("gorgon -t 1 -c 1000") {
+        let kept = thousand.per_second() / contenders[0].per_second();
+        println!("{kept:>9.2} x  the throughput of gorgon -t 1 -c 1000 to that of -c 10 (aim: at least 0.7)");
+    }
+    Ok(())
+}
+
+/// What an operation in flight takes: of ten thousand, each of which waits for a response, four times over.
+fn memory(program: &Path, task: &Path) -> anyhow::Result<()> {
+    const IN_FLIGHT: u64 = 10_000;
+    let server = Server::start(program)?;
+    let mut gorgon = Command::new(program);
+    gorgon.arg("run").arg(task).args(["-p", "2", "-t", "1", "-c"]).arg((IN_FLIGHT / 2).to_string());
+    gorgon.arg("-n").arg((4 * IN_FLIGHT).to_string()).args(["--quiet", "--json", "-", "--allow", &server.url]);
+    gorgon.arg("--env").arg(format!("URL={}slow?ms=3000", server.url));
+    let output = gorgon.output().with_context(|| format!("cannot run {gorgon:?}"))?;
+    ensure!(output.status.success(), "{gorgon:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+    let each = peak_rss(&serde_json::from_slice(&output.stdout)?)? as f64 / 1024.0 / IN_FLIGHT as f64;
+    println!(
+        "{each:>9.1} KiB of memory for each of {IN_FLIGHT} operations in flight, workers included (aim: at most 100)"
     );
     Ok(())
 }
@@ -92,6 +131,14 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
 impl Contender {
     fn new(name: &'static str, command: Vec<String>) -> Self {
         Self { name, command, figures: Vec::new() }
+    }
+
+    fn per_second(&self) -> f64 {
+        median(self.figures.iter().map(|&(per_second, _)| per_second))
+    }
+
+    fn per_cpu(&self) -> f64 {
+        median(self.figures.iter().map(|&(_, per_cpu)| per_cpu))
     }
 
     /// Runs it on the first core; requests are what nginx has counted.

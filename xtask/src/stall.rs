@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,10 +55,10 @@ struct Bench {
     folder: PathBuf,
 }
 
-/// A server that can be frozen.
-struct Server {
+/// The server that gorgon embeds, in a process of its own, so that it can be frozen.
+pub(crate) struct Server {
     process: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 /// When the server was frozen, by the wall clock, in seconds.
@@ -209,7 +209,7 @@ impl Bench {
 }
 
 impl Server {
-    fn start(gorgon: &PathBuf) -> anyhow::Result<Self> {
+    pub(crate) fn start(gorgon: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(gorgon);
         let mut process = command.args(["demo", "--serve", "--port", "0"]).stderr(Stdio::piped()).spawn()?;
         let says = process.stderr.take().context("it has no stderr")?;

@@ -177,7 +177,8 @@ impl Thread<'_> {
                         break;
                     }
                     if !is_fit {
-                        match self.renew(instance).await {
+                        // Apart, as it is rare and large: each operation in flight would hold room for it.
+                        match Box::pin(self.renew(instance)).await {
                             Ok(fresh) => instance = fresh,
                             Err(error) => {
                                 feed.give_up();

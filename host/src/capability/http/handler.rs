@@ -77,8 +77,7 @@ fn handle(
         Err(code) => return Ok(Err(code)),
     };
     let network = guest.network.clone();
-    let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> =
-        Box::pin(async move { client::send(&network, request, options).await });
+    let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> = Box::pin(client::send(network, request, options));
     let promised = if has_body {
         // The guest writes it next, and somebody must be reading.
         Promised::OnItsWay(Box::pin(wasmtime_wasi::runtime::spawn(response)))

@@ -6,7 +6,7 @@ mod handler;
 mod pool;
 mod replay;
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +76,7 @@ fn is_forbidden(name: &HeaderName) -> bool {
 }
 
 /// What `future` gives; nothing where it takes longer than it may.
-async fn within<T>(most: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    let future = pin!(future);
+async fn within<T>(most: Option<Duration>, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match most {
         None => Some(future.await),
         Some(most) => Box::pin(tokio::time::timeout(most, future)).await.ok(),

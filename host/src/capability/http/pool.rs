@@ -3,6 +3,7 @@
 //! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses threads.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,9 +52,10 @@ pub(super) async fn obtain(
             }
         }
     }
-    // On a task of its own, as it is rare and large: its stack would be the instance's, and its state a part of every
-    // request's future.
-    let connection = wasmtime_wasi::runtime::spawn(open(network.clone(), to.clone(), timeout)).await?;
+    // On a task of its own, and made there, as it is rare and large: its stack would be the instance's, and its state a part
+    // of every request's future.
+    let (network, of) = (network.clone(), to.clone());
+    let connection = wasmtime_wasi::runtime::spawn(async move { Box::pin(open(&network, &of, timeout)).await }).await?;
     if is_kept {
         learn(to, &connection);
     }
@@ -61,9 +63,10 @@ pub(super) async fn obtain(
     Ok((connection, true))
 }
 
-async fn open(network: Arc<Network>, to: Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
+async fn open(network: &Network, to: &Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
     let begin = Instant::now();
-    let connection = within(timeout, connect(&network, &to)).await.ok_or(Error::ConnectionTimeout)??;
+    let connection = pin!(connect(network, to));
+    let connection = within(timeout, connection).await.ok_or(Error::ConnectionTimeout)??;
     count(|counts| {
         counts.opened += 1;
         counts.connect.record(begin.elapsed().as_nanos() as u64);
