@@ -137,7 +137,17 @@ fn test() -> anyhow::Result<()> {
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     run(cargo().args(["clippy", "--target", TARGET]).args(task_packages()).args(["--", "-D", "warnings"]))?;
     run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    package()?;
     run(cargo().args(["test", "--workspace"]))
+}
+
+/// Packages what is published, and builds it from that: with dependencies as the workspace has them, so that these are not
+/// built once more.
+fn package() -> anyhow::Result<()> {
+    let packages = ["gorgon", "gorgon-guest-macro", "gorgon-guest"].map(|name| ["-p", name]);
+    let as_here = [r#"profile.dev.package."*".opt-level=2"#, r#"profile.dev.package."*".debug=false"#];
+    let as_here = as_here.map(|setting| ["--config", setting]);
+    run(cargo().args(["package", "--allow-dirty"]).args(packages.as_flattened()).args(as_here.as_flattened()))
 }
 
 /// Adds the wasm target to the toolchain in use, where it is missing.
