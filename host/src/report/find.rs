@@ -21,7 +21,7 @@ const KEEPS_UP: f64 = 0.98;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindReport {
-    /// The format's version.
+    /// The format and its version: `gorgon.find/1`.
     pub schema: String,
     /// The version of gorgon.
     pub gorgon: String,

@@ -40,7 +40,7 @@ pub const SCHEMA: &str = "gorgon.report/1";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
-    /// [`SCHEMA`].
+    /// The format and its version: `gorgon.report/1`.
     pub schema: String,
     /// The version of gorgon.
     pub gorgon: String,

@@ -57,9 +57,13 @@ pub fn bytes(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().si().to_string()
 }
 
-/// Three significant digits, for figures below 1,000.
+/// Three significant digits, for figures below 1,000; two from a tenth to one.
 fn significant(figure: f64) -> String {
     match figure {
+        _ if figure > 0.0 && figure < 0.0995 => {
+            let decimals = 2 - figure.log10().floor() as i32;
+            format!("{figure:.*}", decimals.clamp(0, 12) as usize)
+        }
         _ if figure < 9.995 => format!("{figure:.2}"),
         _ if figure < 99.95 => format!("{figure:.1}"),
         _ => format!("{figure:.0}"),
@@ -110,6 +114,9 @@ mod tests {
         assert_eq!(super::count(0), "0");
         assert_eq!(super::count(999), "999");
         assert_eq!(super::count(1_000_003), "1,000,003");
+        assert_eq!(super::rate(0.0), "0.00");
+        assert_eq!(super::rate(1.0 / 3600.0), "0.000278");
+        assert_eq!(super::rate(1.0 / 60.0), "0.0167");
         assert_eq!(super::rate(0.5), "0.50");
         assert_eq!(super::rate(99.96), "100");
         assert_eq!(super::rate(4_812_345.6), "4,812,346");

@@ -52,7 +52,7 @@ pub enum Scruples {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
-    /// [`SCHEMA`].
+    /// The format and its version: `gorgon.compare/1`.
     pub schema: String,
     /// The version of gorgon.
     pub gorgon: String,
@@ -137,7 +137,7 @@ pub struct Difference {
     pub finding: Finding,
 }
 
-/// By how much a figure differs: B / A - 1, and for [`Figure::Failed`] B - A.
+/// By how much a figure differs: B / A - 1, and for `failed` B - A.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
