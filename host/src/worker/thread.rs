@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use futures_util::StreamExt;
-use futures_util::future::try_join_all;
+use futures_util::future::{LocalBoxFuture, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Mutex;
 
@@ -177,8 +177,7 @@ impl Thread<'_> {
                         break;
                     }
                     if !is_fit {
-                        // Apart, as it is rare and large: each operation in flight would hold room for it.
-                        match Box::pin(self.renew(instance)).await {
+                        match self.renew(instance).await {
                             Ok(fresh) => instance = fresh,
                             Err(error) => {
                                 feed.give_up();
@@ -260,11 +259,15 @@ impl Thread<'_> {
         self.run.expect.as_ref().filter(|_| sample.outcome == Outcome::Ok)?.unmet(sample.result)
     }
 
-    /// A new instance in place of one that is worn or cannot be called any more.
-    async fn renew(&self, mut instance: Instance) -> Result<Instance, TaskError> {
-        self.tear_down(&mut instance).await;
-        drop(instance);
-        self.task.instantiate(self.surroundings).await
+    /// A new instance in place of one that is worn or cannot be called any more. Apart from the loop, as it is rare and
+    /// large: each operation in flight would hold room for it.
+    #[cold]
+    fn renew(&self, mut instance: Instance) -> LocalBoxFuture<'_, Result<Instance, TaskError>> {
+        Box::pin(async move {
+            self.tear_down(&mut instance).await;
+            drop(instance);
+            self.task.instantiate(self.surroundings).await
+        })
     }
 
     async fn tear_down(&self, instance: &mut Instance) {
