@@ -24,6 +24,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// A worker process ended before its time.
     WorkerDied,
+    /// A worker process said nothing for long.
+    Silent,
     /// An instance could not be made, or its `setup` failed: its thread ended.
     Setup,
     /// A `teardown` failed.
@@ -34,7 +36,7 @@ pub enum FaultKind {
     Output,
     /// Operations of the plan were never started.
     NotStarted,
-    /// A worker's counts and numbers do not fit: a mistake of gorgon's.
+    /// A worker's counts and numbers do not fit: a bug in gorgon.
     Miscounted,
     /// More faults than are kept one by one.
     Other,
@@ -58,7 +60,12 @@ impl Fault {
     pub fn is_incomplete(&self) -> bool {
         match self.kind {
             FaultKind::WorkerDied | FaultKind::NotStarted | FaultKind::Miscounted => true,
-            FaultKind::Setup | FaultKind::Teardown | FaultKind::Cleanup | FaultKind::Output | FaultKind::Other => false,
+            FaultKind::Silent
+            | FaultKind::Setup
+            | FaultKind::Teardown
+            | FaultKind::Cleanup
+            | FaultKind::Output
+            | FaultKind::Other => false,
         }
     }
 }

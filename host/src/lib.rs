@@ -15,6 +15,7 @@ pub mod component;
 pub mod plan;
 
 pub mod fault;
+pub mod journal;
 pub mod metrics;
 pub mod network;
 pub mod numbers;

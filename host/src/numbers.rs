@@ -3,11 +3,13 @@
 //! Pure. Ranges are half open, `start..end`. Knows nothing of workers but an identifier, and nothing of how a lease
 //! or a confirmation travels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// A set of numbers, kept as disjoint ranges that do not touch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberSet(BTreeMap<u64, u64>);
 
 impl NumberSet {
@@ -93,7 +95,7 @@ impl FromIterator<Range<u64>> for NumberSet {
 }
 
 /// The numbers of a run, as its processes share them.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {
     ledgers: Vec<Ledger>,
     first: u64,
@@ -144,10 +146,11 @@ impl Shares {
 }
 
 /// Hands out each number once, and keeps the books on it.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     unleased: NumberSet,
-    leased: HashMap<u32, NumberSet>,
+    /// What each worker holds; ordered, so that equal books are equal bytes.
+    leased: BTreeMap<u32, NumberSet>,
     confirmed: u64,
     dropped: u64,
     cut: u64,
@@ -161,7 +164,7 @@ impl Ledger {
     pub fn new(range: Range<u64>, workers: u32) -> Self {
         Self {
             unleased: NumberSet::from_iter([range]),
-            leased: HashMap::new(),
+            leased: BTreeMap::new(),
             confirmed: 0,
             dropped: 0,
             cut: 0,
@@ -208,7 +211,8 @@ impl Ledger {
 
     /// Takes numbers from `worker`: how many it spoke of, and how many of those it held.
     fn take(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> (u64, u64) {
-        let held = self.leased.entry(worker).or_default();
+        let mut none = NumberSet::default();
+        let held = self.leased.get_mut(&worker).unwrap_or(&mut none);
         let before = held.len();
         let mut told = 0;
         for range in ranges {
@@ -263,13 +267,23 @@ impl Ledger {
     pub fn unleased(&self) -> u64 {
         self.unleased.len()
     }
+
+    /// Numbers that workers hold and have not confirmed.
+    pub fn leased(&self) -> u64 {
+        self.leased.values().map(NumberSet::len).sum()
+    }
+
+    /// The lowest number that nobody holds and nobody ran; `None` if there is none.
+    pub fn next_unleased(&self) -> Option<u64> {
+        self.unleased.iter().next().map(|range| range.start)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, HashMap};
 
     #[derive(Clone, Debug)]
     enum Edit {

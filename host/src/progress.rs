@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::controller::{PATIENCE, RunEvent};
+use crate::controller::{Books, Happened, PATIENCE, RunEvent};
 use crate::metrics::{Histogram, Outcome};
 use crate::plan::Extent;
 use crate::report::units::{count, counted, duration, rate};
@@ -92,40 +92,41 @@ impl Progress {
         Ok(Self { show, shown: Some(shown), written })
     }
 
-    /// Shows an event.
-    pub fn on(&self, event: RunEvent<'_>) {
+    /// Shows an event, given what is known of the run by then.
+    pub fn on(&self, event: &RunEvent, books: &Books) {
         let wants_messages = self.show != Show::Nothing;
         let wants_progress = self.show == Show::Progress;
-        match event {
-            RunEvent::Output(bytes) if wants_messages => self.tell(Shown::Print(bytes.to_vec())),
+        match &event.what {
+            Happened::Output(bytes) if wants_messages => self.tell(Shown::Print(bytes.clone())),
             // Something is missing because of it: that is an error, which even the quiet want to hear of.
-            RunEvent::Fault(fault) if wants_messages || fault.is_incomplete() => {
+            Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
                 self.tell(Shown::Print(format!("fault: {}\n", fault.message).into_bytes()));
             }
-            RunEvent::WarmingUp(_) if wants_progress => self.tell(Shown::Print(b"warming up\n".to_vec())),
-            RunEvent::Began(plan) if wants_progress => {
-                self.tell(Shown::Began(plan.extent, plan.shape.to_string()));
+            Happened::WarmingUp if wants_progress => self.tell(Shown::Print(b"warming up\n".to_vec())),
+            Happened::Began { extent, shape } if wants_progress => {
+                self.tell(Shown::Began(*extent, shape.to_string()));
             }
-            RunEvent::Counted(metrics) if wants_progress && self.keeps_up() => {
+            Happened::Counted(metrics) if wants_progress && self.keeps_up() => {
                 let not_ok = metrics.results().iter().filter(|result| result.outcome != Outcome::Ok);
                 let failed = not_ok.map(|result| result.latency.count()).sum();
                 self.tell(Shown::Counted { latency: metrics.latency(), failed });
             }
-            RunEvent::Tick { books, workers } if wants_progress && self.keeps_up() => {
-                let (elapsed, completed) = (books.elapsed(), books.completed());
+            Happened::Tick if wants_progress && self.keeps_up() => {
+                let (elapsed, completed) = (books.elapsed(event.at), books.completed());
+                let workers = books.living().count();
                 self.tell(Shown::Moment(Moment { elapsed, completed, workers }));
             }
-            RunEvent::Stopping if wants_messages => {
+            Happened::Stopping if wants_messages => {
                 let patience = PATIENCE.as_secs();
                 let message =
                     format!("stopping: operations in flight may end, for {patience} s; Ctrl-C again cuts them\n");
                 self.tell(Shown::Stopping);
                 self.tell(Shown::Print(message.into_bytes()));
             }
-            RunEvent::Cutting if wants_messages => {
+            Happened::Cutting if wants_messages => {
                 self.tell(Shown::Print(b"cutting the operations in flight\n".to_vec()));
             }
-            RunEvent::Ended => self.tell(Shown::Ended),
+            Happened::Ended => self.tell(Shown::Ended),
             _ => {}
         }
     }

@@ -5,20 +5,25 @@
 use std::io::{self, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{Sender, unbounded};
 
 use crate::wire::{self, Command, Message};
 
 /// The subcommand behind which a worker's loop lies.
 pub const WORKER_SUBCOMMAND: &str = "worker";
 
+/// How long the system may take to end a process that was killed. One that is stuck in the kernel may take for ever, and is
+/// left to it.
+const REAPING: Duration = Duration::from_secs(1);
+
 /// What comes from a worker.
 #[derive(Debug)]
-pub enum Event {
-    /// It said something.
-    Message(Message),
+pub enum FromWorker {
+    /// A frame: which of those that it sent, counted from 1 without what guests print, and what it says.
+    Frame(u64, Message),
     /// It will say no more: its stdout has ended, or carries noise.
     Gone,
 }
@@ -26,12 +31,13 @@ pub enum Event {
 /// A worker process. It ends by itself when this is dropped, as its stdin ends then.
 pub struct Worker {
     child: Child,
-    stdin: Option<ChildStdin>,
+    /// What it is told goes through a thread: a worker that does not read must not keep the controller waiting.
+    commands: Option<Sender<Command>>,
 }
 
 impl Worker {
-    /// Starts a worker; what it says arrives at `events` under the number `id`.
-    pub fn launch(id: u32, events: Sender<(u32, Event)>) -> io::Result<Self> {
+    /// Starts a worker; what it says arrives at `frames` under the number `id`.
+    pub fn launch(id: u32, frames: Sender<(u32, FromWorker)>) -> io::Result<Self> {
         let mut child = std::process::Command::new(executable()?)
             .arg(WORKER_SUBCOMMAND)
             .stdin(Stdio::piped())
@@ -40,38 +46,60 @@ impl Worker {
             .process_group(0)
             .spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let stdout = stdout.ok_or(io::ErrorKind::BrokenPipe)?;
-        std::thread::Builder::new().name(format!("worker {id}")).spawn(move || {
+        let (stdin, stdout) = stdin.zip(stdout).ok_or(io::ErrorKind::BrokenPipe)?;
+        let (commands, told) = unbounded::<Command>();
+        let threads = spawn(format!("from {id}"), move || {
             let mut from = BufReader::with_capacity(64 << 10, stdout);
+            let mut frame = 0;
             while let Ok(Some(message)) = wire::read(&mut from) {
-                if events.send((id, Event::Message(message))).is_err() {
+                frame += u64::from(!matches!(message, Message::Output(_)));
+                if frames.send((id, FromWorker::Frame(frame, message))).is_err() {
                     return;
                 }
             }
-            // Where nobody listens any more, nobody needs to know.
-            let _ = events.send((id, Event::Gone));
-        })?;
-        Ok(Self { child, stdin })
-    }
-
-    /// Tells it something. That it is gone is not an error here: its end arrives as an [`Event::Gone`].
-    pub fn tell(&mut self, command: &Command) {
-        let told = self.stdin.as_mut().map(|stdin| wire::write(stdin, command));
-        if matches!(told, Some(Err(_))) {
-            self.stdin = None;
+            // If nobody listens any more, nobody needs to know.
+            let _ = frames.send((id, FromWorker::Gone));
+        })
+        .and_then(|()| {
+            spawn(format!("to {id}"), move || {
+                // That a worker is gone is not an error here: its end arrives as `FromWorker::Gone`.
+                while told.recv().is_ok_and(|command| wire::write(&stdin, &command).is_ok()) {}
+            })
+        });
+        let worker = Self { child, commands: Some(commands) };
+        match threads {
+            Ok(()) => Ok(worker),
+            Err(error) => {
+                worker.kill();
+                Err(error)
+            }
         }
     }
 
-    /// Closes its stdin, by which it ends, and waits for that.
-    pub fn end(mut self) -> io::Result<ExitStatus> {
-        self.stdin = None;
-        self.child.wait()
+    /// Tells it something. Never waits.
+    pub fn tell(&self, command: Command) {
+        // If the thread that writes has ended, so has the worker, or it is about to.
+        let _ = self.commands.as_ref().map(|commands| commands.send(command));
     }
 
-    /// Ends it at once.
-    pub fn kill(mut self) -> io::Result<ExitStatus> {
-        self.child.kill()?;
-        self.child.wait()
+    /// Closes its stdin once all is said, and so lets it end.
+    pub fn close(&mut self) {
+        self.commands = None;
+    }
+
+    /// Ends it at once, if it has not ended; how it ended, for people.
+    pub fn kill(mut self) -> String {
+        // One that has ended cannot be killed, which is as good.
+        let _ = self.child.kill();
+        let begin = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return describe(status),
+                Ok(None) if begin.elapsed() < REAPING => std::thread::sleep(Duration::from_micros(200)),
+                Ok(None) => return "it was killed, and the system has not ended it yet".into(),
+                Err(error) => return error.to_string(),
+            }
+        }
     }
 
     /// Its process identifier.
@@ -80,8 +108,12 @@ impl Worker {
     }
 }
 
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name(name).spawn(work).map(drop)
+}
+
 /// How a process ended, for people.
-pub fn describe(status: ExitStatus) -> String {
+fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it ended with exit code {code}"),
         (_, Some(9)) => "it was killed (signal 9; where nobody did so, memory ran out)".into(),

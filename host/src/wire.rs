@@ -16,8 +16,8 @@ use crate::fault::Fault;
 use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::plan::RunPlan;
 
-/// Changes whenever a frame changes.
-pub const PROTOCOL: u32 = 3;
+/// Changes whenever a frame changes; a test holds the bytes of every frame.
+pub const PROTOCOL: u32 = 4;
 
 /// No frame of ours comes near this; one that does is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
@@ -25,16 +25,26 @@ const MAX_FRAME: u32 = 256 << 20;
 /// What one worker is to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerPlan {
-    /// The run that it is part of.
-    pub run: RunPlan,
+    /// The phases of the run, in their order; the last one is what is counted.
+    pub phases: Vec<(Phase, RunPlan)>,
     /// Its place among the processes of the run, from 0; one in place of one that died has its predecessor's.
     pub place: u32,
-    /// It has a part in the run that is under way since then; the slots that were due before are not its business.
-    pub joins: Option<Duration>,
+    /// In an open run: the first slot of that place, in the last phase, which is not another worker's.
+    pub first_slot: u64,
     /// The task's machine code.
     pub machine_code: PathBuf,
     /// What names stand for, in the whole run.
     pub addresses: Addresses,
+}
+
+impl WorkerPlan {
+    /// The last phase, which is what is counted. Its task is that of all phases.
+    ///
+    /// # Panics
+    /// If there is no phase.
+    pub fn run(&self) -> &RunPlan {
+        &self.phases[self.phases.len() - 1].1
+    }
 }
 
 /// What the controller tells a worker.
@@ -53,8 +63,8 @@ pub enum Command {
     },
     /// Start the operations of a phase.
     Go {
-        /// Which.
-        phase: Phase,
+        /// Which, counted from 0.
+        phase: u32,
         /// When it begins, by the machine's monotonic clock; it may be a moment to come.
         beginning: Duration,
     },
@@ -78,12 +88,14 @@ pub enum Phase {
 }
 
 /// What a worker tells the controller.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// It lives.
     Hello {
         /// Its [`PROTOCOL`].
         protocol: u32,
+        /// Its process identifier, on its machine.
+        process: u32,
     },
     /// It has loaded the task.
     Loaded {
@@ -111,16 +123,16 @@ pub enum Message {
     Output(Vec<u8>),
     /// Something that went wrong and did not end it.
     Fault(Fault),
-    /// How it is.
+    /// How it is. It says so about once a second in every state, so that silence means something.
     Health(Health),
-    /// Its warm-up is over; what it holds of its leases and has not confirmed was never started.
-    Warm,
-    /// All its threads have ended; what it holds of its leases and has not confirmed was never started.
+    /// Its part of the phase is over: what it holds of its leases and has not confirmed was never started.
+    Rested,
+    /// All its threads have ended.
     Done(Usage),
 }
 
 /// Operations that were counted, and which ones: applied together or not at all.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Delta {
     /// The counts.
     pub metrics: Metrics,

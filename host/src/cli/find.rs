@@ -162,7 +162,7 @@ impl Find {
         stops: &Receiver<()>,
     ) -> anyhow::Result<Option<Probe>> {
         let plan = self.plan(Rate::per_second(rate).unwrap_or_default())?;
-        let record = match controller::run(task, compiled, &plan, stops, &mut |_| {}) {
+        let record = match controller::run(&super::session::job(task, compiled, &plan), stops, &mut []) {
             Err(RunError::Stopped) => return Ok(None),
             record => record.with_context(|| format!("cannot run `{}`", self.task.display()))?,
         };

@@ -13,12 +13,13 @@ use super::output::FileFlags;
 use super::report::report;
 use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
-use crate::controller::{self, RunEvent};
+use crate::capability::resolve;
+use crate::controller::{self, Books, Happened, Job, RunEvent};
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::{Progress, Show};
 use crate::report::verdict::{Expression, Verdict};
-use crate::report::{Environment, Report, RunRecord, SuiteReport};
+use crate::report::{Environment, Report, RunRecord, Startup, SuiteReport, TaskFacts};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
@@ -187,12 +188,19 @@ impl Session {
             if let Some(why) = task.refuses(plan) {
                 return Ok(Some(why));
             }
-            let record = controller::run(&task, compiled, plan, stops, &mut |event| {
-                if let RunEvent::Tick { books, .. } = &event {
-                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
-                }
-                progress.on(event);
-            });
+            let job = job(&task, compiled, plan);
+            let record = controller::run(
+                &job,
+                stops,
+                &mut [
+                    Box::new(|event: &RunEvent, books: &Books| {
+                        if let Happened::Tick = event.what {
+                            snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
+                        }
+                    }),
+                    Box::new(|event: &RunEvent, books: &Books| progress.on(event, books)),
+                ],
+            );
             records.push(record.with_context(|| format!("cannot run `{}`", source.path().display()))?);
             if records.iter().any(|record| record.stopped) {
                 break;
@@ -212,6 +220,24 @@ impl Session {
 
     fn caption(&self) -> Caption {
         Caption { suite: self.suite.clone(), names: self.turns.iter().map(|turn| turn.name.clone()).collect() }
+    }
+}
+
+/// What the controller is to run.
+pub(super) fn job(task: &Task, compiled: &Compiled, plan: &RunPlan) -> Job {
+    Job {
+        task: TaskFacts {
+            path: compiled.path.display().to_string(),
+            sha256: compiled.sha256.clone(),
+            bytes: compiled.bytes,
+            operation: plan.operation.clone(),
+            lane: task.lane(),
+        },
+        hooks: task.hooks(),
+        machine_code: compiled.machine_code.clone(),
+        addresses: resolve::ask(plan.grants.network.names()),
+        startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
+        plan: plan.clone(),
     }
 }
 

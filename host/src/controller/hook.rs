@@ -1,56 +1,70 @@
-//! `prepare` and `cleanup`: called once for a whole run, in a worker process of their own.
+//! `prepare` and `cleanup`: called once for a whole run, in a worker process that has no part in the run.
 //!
 //! Guest code never runs in the controller, so that nothing a task does can end the run's books.
 
-use crossbeam::channel::{Receiver, select, unbounded};
+use std::time::Duration;
 
-use super::{Observer, RunError, RunEvent};
-use crate::capability::resolve;
+use crossbeam::channel::{Receiver, after, never, select, unbounded};
+
+use super::RunError;
+use super::job::Job;
 use crate::metrics::NetworkCounts;
-use crate::plan::RunPlan;
-use crate::task::Compiled;
-use crate::transport::{Event, Worker, describe};
+use crate::plan::HOOK_TIMEOUT;
+use crate::transport::{FromWorker, Worker};
 use crate::wire::{Command, Message, WorkerPlan};
 
-/// Calls the hook that `command` names; what it returned. What it was refused is added to `network`.
+/// A hook ends by its own time-out, which its worker watches. A worker that has said nothing this long after it cannot.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Calls the hook that `command` names; what it returned. What it was refused is added to `refused`, and what it prints is
+/// handed to `print`.
 pub(super) fn call(
-    compiled: &Compiled,
-    plan: &RunPlan,
+    job: &Job,
     command: Command,
-    network: &mut NetworkCounts,
+    refused: &mut NetworkCounts,
     stops: &Receiver<()>,
-    observe: &mut Observer<'_>,
+    print: &mut dyn FnMut(Vec<u8>),
 ) -> Result<String, RunError> {
-    let (events_in, events) = unbounded();
-    let mut worker = Worker::launch(0, events_in)?;
-    let plan = WorkerPlan {
-        run: plan.clone(),
+    let (frames_in, frames) = unbounded();
+    let mut worker = Worker::launch(0, frames_in).map_err(RunError::Launch)?;
+    worker.tell(Command::Load(Box::new(WorkerPlan {
+        phases: job.phases(),
         place: 0,
-        joins: None,
-        machine_code: compiled.machine_code.clone(),
-        addresses: resolve::ask(plan.grants.network.names()),
-    };
-    worker.tell(&Command::Load(Box::new(plan)));
-    worker.tell(&command);
+        first_slot: 0,
+        machine_code: job.machine_code.clone(),
+        addresses: job.addresses.clone(),
+    })));
+    worker.tell(command);
+    // Without a time-out the user wants hooks that take for ever.
+    let too_late = job.plan.limits.timeout.map_or_else(never, |timeout| after(timeout.max(HOOK_TIMEOUT) + GRACE));
     loop {
-        let event = select! {
-            recv(events) -> event => event,
+        let heard = select! {
+            recv(frames) -> heard => heard,
             recv(stops) -> _ => {
-                worker.kill()?;
+                worker.kill();
                 return Err(RunError::Stopped);
             }
+            recv(too_late) -> _ => {
+                worker.kill();
+                return Err(RunError::Refused("its worker process was killed, as it had stopped".into()));
+            }
         };
-        match event {
-            Ok((_, Event::Message(Message::HookReturned(returned)))) => {
-                worker.end()?;
+        match heard {
+            Ok((_, FromWorker::Frame(_, Message::HookReturned(returned)))) => {
+                worker.close();
+                // It has said what it had to say, and has two seconds to end in order.
+                let _ = frames.recv_timeout(super::machine::LAST_PATIENCE);
+                worker.kill();
                 return Ok(returned);
             }
-            Ok((_, Event::Message(Message::HookRefused(refused)))) => *network += &refused,
-            Ok((_, Event::Message(Message::Refused(reason)))) => return Err(RunError::Refused(reason)),
-            Ok((_, Event::Message(Message::Output(bytes)))) => observe(RunEvent::Output(&bytes)),
-            Ok((_, Event::Message(_))) => {}
-            Ok((_, Event::Gone)) | Err(_) => break,
+            Ok((_, FromWorker::Frame(_, Message::HookRefused(counts)))) => *refused += &counts,
+            Ok((_, FromWorker::Frame(_, Message::Refused(reason)))) => {
+                worker.kill();
+                return Err(RunError::Refused(reason));
+            }
+            Ok((_, FromWorker::Frame(_, Message::Output(bytes)))) => print(bytes),
+            Ok((_, FromWorker::Frame(..))) => {}
+            Ok((_, FromWorker::Gone)) | Err(_) => return Err(RunError::Died(worker.kill())),
         }
     }
-    Err(RunError::Died(describe(worker.kill()?)))
 }

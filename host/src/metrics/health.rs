@@ -19,7 +19,7 @@ pub struct Health {
 }
 
 /// What was seen of one worker.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthLog {
     looks: Vec<Health>,
     /// Looks that are not yet as many as one of those stands for.

@@ -32,6 +32,9 @@ pub const DEFAULT_OPERATION: &str = "operation";
 /// The time that an operation has where nobody says otherwise: what has not answered by then never will.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The least time that a hook has, if operations have a time-out at all: it may load data, log in, create objects.
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// The memory that an instance has where nobody says otherwise, in bytes.
 pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;
 

@@ -60,7 +60,7 @@ pub struct TaskFacts {
 }
 
 /// Where the time between the command and the first operation went. Each is the longest of all workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Startup {
     /// Compiling the task, or finding it compiled.
     pub compile: Duration,
@@ -77,7 +77,7 @@ pub struct Startup {
 }
 
 /// What one worker process did and used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRecord {
     /// Its process identifier.
     pub process: u32,

@@ -17,10 +17,7 @@ use crate::capability::current::Current;
 use crate::capability::http::Http;
 use crate::clock::Clock;
 use crate::metrics::{Cut, Outcome, Sample, TimeSplit, shorten};
-use crate::plan::Limits;
-
-/// A hook may load data, log in, create objects; one that has not ended by then never will.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
+use crate::plan::{HOOK_TIMEOUT, Limits};
 
 /// Elements that a table of an instance may have: function pointers, of which real programs have some thousands.
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;

@@ -10,7 +10,7 @@ use super::TaskError;
 use crate::plan::Grants;
 
 /// An optional export of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Hook {
     /// Once per run, before the first operation.
     Prepare,

@@ -207,6 +207,11 @@ impl Task {
         })
     }
 
+    /// The hooks that it exports.
+    pub fn hooks(&self) -> Vec<Hook> {
+        Hook::ALL.into_iter().filter(|&hook| self.has(hook)).collect()
+    }
+
     /// Whether it exports `hook`.
     pub fn has(&self, hook: Hook) -> bool {
         self.interface.hook(hook).is_some()

@@ -24,7 +24,7 @@ use crate::fault::{Fault, FaultKind, remedy};
 use crate::metrics::{Health, NetworkCounts};
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Executor, Halt, Purpose, Surroundings, Task};
-use crate::wire::{self, Command, Delta, Message, PROTOCOL, Phase, Usage, WorkerPlan};
+use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
 use lease::Lease;
 use schedule::Schedule;
 use thread::{Start, Thread};
@@ -33,8 +33,8 @@ use thread::{Start, Thread};
 /// lost with a worker.
 const DELTA_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the controller hears how the worker is, in deltas.
-const DELTAS_PER_LOOK: u32 = 10;
+/// How often the controller hears how the worker is, in those intervals: once a second.
+const INTERVALS_PER_LOOK: u32 = 10;
 
 /// A guest call needs half a MiB of stack at most (wasmtime's own bound), the rest is the host's.
 const STACK_SIZE: usize = 2 << 20;
@@ -59,9 +59,19 @@ enum Event {
 
 /// A worker's part of one phase of the run.
 struct Stint {
-    phase: Phase,
     plan: RunPlan,
     source: Source,
+    /// Whether another phase follows.
+    order: Order,
+}
+
+/// Where a phase stands among those of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Another one follows, with the same instances.
+    Before,
+    /// Instances are torn down after it.
+    Last,
 }
 
 /// Where the operations of a stint come from.
@@ -73,12 +83,14 @@ enum Source {
 }
 
 impl Stint {
-    fn new(phase: Phase, plan: RunPlan, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
+    fn new(plan: RunPlan, order: Order, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
+        // One that takes the place of another has a part in the last phase alone.
+        let first_slot = if order == Order::Last { worker.first_slot } else { 0 };
         let source = match &plan.load_model {
             LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
-            LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, worker.joins))),
+            LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot))),
         };
-        Self { phase, plan, source }
+        Self { plan, source, order }
     }
 
     /// What the controller's books know `number` as.
@@ -100,20 +112,29 @@ pub fn run() -> io::Result<()> {
         report(panic);
         std::process::abort();
     }));
-    wire::write(io::stdout(), &Message::Hello { protocol: PROTOCOL })?;
+    say(&Message::Hello { protocol: PROTOCOL, process: std::process::id() });
     let commands = listen()?;
     let Ok(Command::Load(plan)) = commands.recv() else { return Ok(()) };
-    let refusal = match Worker::load(*plan) {
-        Ok((worker, took)) => {
-            wire::write(io::stdout(), &Message::Loaded { took })?;
-            worker.obey(&commands)?
-        }
-        Err(reason) => Some(reason),
-    };
-    if let Some(reason) = refusal {
-        wire::write(io::stdout(), &Message::Refused(reason))?;
-    }
+    let worker = Worker::load(*plan).unwrap_or_else(|reason| refuse(reason));
+    worker.obey(&commands);
     Ok(())
+}
+
+/// Says that this worker cannot go on, and ends it, its threads with it.
+fn refuse(reason: String) -> ! {
+    say(&Message::Refused(reason));
+    std::process::exit(0);
+}
+
+/// Says `message` to the controller. A worker that cannot speak is of no use to anybody: it ends at once, its threads with
+/// it, so that its controller sees it gone instead of waiting for it.
+fn say(message: &Message) {
+    if let Err(error) = wire::write(io::stdout(), message) {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            anstream::eprintln!("gorgon: a worker process cannot go on: {error}");
+        }
+        std::process::exit(1);
+    }
 }
 
 /// What the controller says. When stdin ends it needs nothing more of this worker: it may have died, and a guest may be
@@ -141,42 +162,116 @@ struct Worker {
     printed: Receiver<Vec<u8>>,
 }
 
-impl Worker {
-    fn load(plan: WorkerPlan) -> Result<(Self, Duration), String> {
-        let begin = Instant::now();
-        let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
-        let task = Task::load(&engine, &plan.machine_code, &plan.run).map_err(|error| error.to_string())?;
-        task::start_ticking(&engine, task::tick(plan.run.limits.timeout)).map_err(|error| error.to_string())?;
-        let (lines, printed) = unbounded();
-        let worker = Self { plan, task, clock: Clock::new(), output: Output::new(lines), printed };
-        Ok((worker, begin.elapsed()))
+/// The main thread's view of what goes on.
+struct Desk<'a> {
+    commands: &'a Receiver<Command>,
+    events: Receiver<Event>,
+    printed: &'a Receiver<Vec<u8>>,
+    ticks: Receiver<Instant>,
+    /// Intervals that have passed.
+    intervals: u32,
+    /// The clock of the phase that goes on, or the last one that did.
+    clock: Option<Clock>,
+    worst_lag_ns: u64,
+}
+
+/// What comes to the main thread's desk.
+enum Arrival {
+    Event(Event),
+    Command(Command),
+    /// An interval has passed.
+    Interval,
+}
+
+impl Desk<'_> {
+    /// What comes next. Meanwhile the controller hears of what was printed, and how this worker is.
+    fn next(&mut self) -> Arrival {
+        loop {
+            select! {
+                recv(self.events) -> event => match event {
+                    Ok(event) => return Arrival::Event(event),
+                    Err(_) => refuse("all threads of a worker process have ended before their time".into()),
+                },
+                recv(self.commands) -> command => match command {
+                    Ok(command) => return Arrival::Command(command),
+                    // The thread that listens is about to end the process.
+                    Err(_) => std::process::exit(0),
+                },
+                recv(self.printed) -> line => if let Ok(line) = line {
+                    say(&Message::Output(line));
+                },
+                recv(self.ticks) -> _ => {
+                    self.intervals += 1;
+                    if self.intervals.is_multiple_of(INTERVALS_PER_LOOK) {
+                        self.tell_health();
+                    }
+                    return Arrival::Interval;
+                }
+            }
+        }
     }
 
-    /// Does what it is told until stdin ends; a reason where it cannot.
-    fn obey(self, commands: &Receiver<Command>) -> io::Result<Option<String>> {
-        let prepared = match commands.recv() {
-            Ok(Command::Prepare) => return self.hook(commands, None),
-            Ok(Command::Cleanup(prepared)) => return self.hook(commands, Some(prepared)),
-            Ok(Command::SetUp { prepared }) => prepared,
-            _ => return Ok(None),
-        };
-        match self.surroundings(prepared) {
-            Ok(surroundings) => self.work(commands, &surroundings),
-            Err(reason) => Ok(Some(reason)),
+    fn tell_health(&mut self) {
+        let at_ns = self.clock.as_ref().map_or(0, Clock::elapsed_ns);
+        say(&Message::Health(look(at_ns, std::mem::take(&mut self.worst_lag_ns))));
+    }
+}
+
+/// Does `work` on a thread of its own, while this one goes on telling the controller how this worker is.
+fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let (done, result) = bounded(1);
+    let looks = tick(DELTA_INTERVAL * INTERVALS_PER_LOOK);
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new().name("preparing".into()).stack_size(STACK_SIZE);
+        let spawned = worker.spawn_scoped(scope, move || done.send(work()));
+        spawned.map_err(|error| format!("cannot start a thread: {error}{}", remedy(&error)))?;
+        loop {
+            select! {
+                // A panic has ended the process.
+                recv(result) -> result => return result.map_err(|_| "a thread ended before its time".to_owned()),
+                recv(looks) -> _ => say(&Message::Health(look(0, 0))),
+            }
+        }
+    })
+}
+
+impl Worker {
+    fn load(plan: WorkerPlan) -> Result<Self, String> {
+        let begin = Instant::now();
+        let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
+        let load = || Task::load(&engine, &plan.machine_code, plan.run());
+        let task = meanwhile(load)?.map_err(|error| error.to_string())?;
+        task::start_ticking(&engine, task::tick(plan.run().limits.timeout)).map_err(|error| error.to_string())?;
+        let (lines, printed) = unbounded();
+        let worker = Self { plan, task, clock: Clock::new(), output: Output::new(lines), printed };
+        say(&Message::Loaded { took: begin.elapsed() });
+        Ok(worker)
+    }
+
+    /// Does what it is told until stdin ends.
+    fn obey(self, commands: &Receiver<Command>) {
+        match commands.recv() {
+            Ok(Command::Prepare) => self.hook(commands, None),
+            Ok(Command::Cleanup(prepared)) => self.hook(commands, Some(prepared)),
+            Ok(Command::SetUp { prepared }) => {
+                let surroundings = meanwhile(|| self.surroundings(prepared)).and_then(|surroundings| surroundings);
+                self.work(commands, &surroundings.unwrap_or_else(|reason| refuse(reason)));
+            }
+            _ => {}
         }
     }
 
     fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
-        let data = self.plan.run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
+        let run = self.plan.run();
+        let data = run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
-        let run = &self.plan.run;
         let network = Network::new(run.grants.network.clone(), run.http.clone(), self.plan.addresses.clone());
         let halt = Halt::default();
         Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, network, halt })
     }
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
-    fn hook(self, commands: &Receiver<Command>, prepared: Option<String>) -> io::Result<Option<String>> {
+    fn hook(self, commands: &Receiver<Command>, prepared: Option<String>) {
         let called = self.surroundings(prepared.clone().unwrap_or_default()).and_then(|surroundings| {
             let executor = Executor::new(self.task.lane()).map_err(|error| error.to_string())?;
             let called = executor.run(async {
@@ -189,38 +284,37 @@ impl Worker {
             called.map_err(|error| error.to_string())
         });
         for line in self.printed.try_iter() {
-            wire::write(io::stdout(), &Message::Output(line))?;
+            say(&Message::Output(line));
         }
         // What it sent and received is not the run's; what it was refused is for its user to know.
         let refused = NetworkCounts { refused: take_counts().refused, ..NetworkCounts::default() };
         if !refused.is_empty() {
-            wire::write(io::stdout(), &Message::HookRefused(Box::new(refused)))?;
+            say(&Message::HookRefused(Box::new(refused)));
         }
-        match called {
-            Ok(returned) => {
-                wire::write(io::stdout(), &Message::HookReturned(returned))?;
-                // Until stdin ends, and the process with it.
-                while commands.recv().is_ok() {}
-                Ok(None)
-            }
-            Err(reason) => Ok(Some(reason)),
-        }
+        say(&Message::HookReturned(called.unwrap_or_else(|reason| refuse(reason))));
+        // Until stdin ends, and the process with it.
+        while commands.recv().is_ok() {}
     }
 
     /// Runs the threads from their instances to their ends.
-    fn work(&self, commands: &Receiver<Command>, surroundings: &Surroundings) -> io::Result<Option<String>> {
+    fn work(&self, commands: &Receiver<Command>, surroundings: &Surroundings) {
         let (events_in, events) = unbounded();
-        let warming = self.plan.run.warming().map(|plan| (Phase::Warmup, plan));
-        let phases = warming.into_iter().chain([(Phase::Run, self.plan.run.clone())]);
-        let stints: Vec<_> = phases.map(|(phase, plan)| Stint::new(phase, plan, &self.plan, &events_in)).collect();
-        let threads = self.plan.run.shape.threads;
+        let last = self.plan.phases.len() - 1;
+        let phases = self.plan.phases.iter().enumerate().map(|(i, (_, plan))| {
+            let order = if i == last { Order::Last } else { Order::Before };
+            Stint::new(plan.clone(), order, &self.plan, &events_in)
+        });
+        let stints: Vec<_> = phases.collect();
+        let threads = self.plan.run().shape.threads;
         // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
         let (start, starts) = bounded(0);
+        let (printed, ticks) = (&self.printed, tick(DELTA_INTERVAL));
+        let mut desk = Desk { commands, events, printed, ticks, intervals: 0, clock: None, worst_lag_ns: 0 };
         std::thread::scope(|scope| {
             for i in 0..threads {
                 let thread = Thread {
                     task: &self.task,
-                    run: &self.plan.run,
+                    run: self.plan.run(),
                     process: self.plan.place,
                     place: u64::from(i),
                     surroundings,
@@ -232,112 +326,77 @@ impl Worker {
                     .stack_size(STACK_SIZE)
                     .spawn_scoped(scope, move || thread.run());
                 if let Err(error) = spawned {
-                    return Ok(Some(format!("cannot start thread {i}: {error}{}", remedy(&error))));
+                    refuse(format!("cannot start thread {i}: {error}{}", remedy(&error)));
                 }
             }
             drop((events_in, starts));
-            if let Some(reason) = self.await_instances(&events)? {
-                return Ok(Some(reason));
-            }
+            self.await_instances(&mut desk);
             loop {
-                let (phase, beginning) = match commands.recv() {
-                    Ok(Command::Go { phase, beginning }) => (phase, beginning),
-                    // An answer that came too late for the phase before.
-                    Ok(Command::Lease(_) | Command::NoMore) => continue,
-                    // The threads wait for a start that will not come.
-                    _ => std::process::exit(0),
-                };
-                let Some(stint) = stints.iter().find(|stint| stint.phase == phase) else { continue };
+                // What else is said is an answer that came too late for the phase before.
+                let Arrival::Command(Command::Go { phase, beginning }) = desk.next() else { continue };
+                let Some(stint) = stints.get(phase as usize) else { continue };
                 let clock = self.clock.since(beginning);
+                desk.clock = Some(clock.clone());
                 // For whoever looks at the list of processes.
                 let _ = nix::sys::prctl::set_name(c"gorgon running");
                 for _ in 0..threads {
                     // A thread that is gone has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
                 }
-                self.supervise(stint, &clock, commands, &events, &surroundings.halt)?;
-                if phase == Phase::Run {
-                    break;
-                }
-                wire::write(io::stdout(), &Message::Warm)?;
-            }
-            drop(start);
-            let mut ended = 0;
-            while ended < threads {
-                match events.recv() {
-                    Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
-                    Ok(Event::Ended) => ended += 1,
-                    Ok(_) => {}
-                    Err(_) => break,
+                let left = self.supervise(stint, &clock, &mut desk, &surroundings.halt);
+                say(&Message::Rested);
+                if stint.order == Order::Last {
+                    self.see_off(left, &mut desk, &surroundings.halt);
+                    return;
                 }
             }
-            self.say_last()?;
-            Ok(None)
-        })
+        });
     }
 
-    /// Waits until every thread has its instance; the reason, where one has none.
-    fn await_instances(&self, events: &Receiver<Event>) -> io::Result<Option<String>> {
+    /// Waits until every thread has its instances.
+    fn await_instances(&self, desk: &mut Desk<'_>) {
         let mut slowest = (Duration::ZERO, None);
-        for _ in 0..self.plan.run.shape.threads {
-            match events.recv() {
-                Ok(Event::Ready { instantiate, setup }) => {
+        let mut ready = 0;
+        while ready < self.plan.run().shape.threads {
+            match desk.next() {
+                Arrival::Event(Event::Ready { instantiate, setup }) => {
                     slowest = (slowest.0.max(instantiate), slowest.1.max(setup));
+                    ready += 1;
                 }
-                Ok(Event::Refused(reason)) => {
-                    self.pass_on_output()?;
-                    wire::write(io::stdout(), &Message::Refused(reason))?;
-                    // The other threads still wait for a start that will not come.
-                    std::process::exit(0);
+                Arrival::Event(Event::Refused(reason)) => {
+                    self.pass_on_output();
+                    refuse(reason);
                 }
-                _ => return Ok(Some("a thread ended before the start".into())),
+                _ => {}
             }
         }
         let (instantiate, setup) = slowest;
-        wire::write(io::stdout(), &Message::Ready { instantiate, setup })?;
-        Ok(None)
+        say(&Message::Ready { instantiate, setup });
     }
 
-    /// Passes on what the threads say, and to them what the controller says, until the last of them rests.
-    fn supervise(
-        &self,
-        stint: &Stint,
-        clock: &Clock,
-        commands: &Receiver<Command>,
-        events: &Receiver<Event>,
-        halt: &Halt,
-    ) -> io::Result<()> {
-        let ticks = tick(DELTA_INTERVAL);
-        let mut running = self.plan.run.shape.threads;
+    /// Passes on what the threads say, and to them what the controller says, until the last of them rests; how many have
+    /// not ended by then.
+    fn supervise(&self, stint: &Stint, clock: &Clock, desk: &mut Desk<'_>, halt: &Halt) -> u32 {
+        let threads = stint.plan.shape.threads;
+        let (mut running, mut left) = (threads, threads);
         let mut delta = Delta::default();
-        let (mut deltas, mut worst_lag_ns) = (0, 0);
         while running > 0 {
-            select! {
-                recv(events) -> event => match event {
-                    Ok(Event::Delta(part)) => {
-                        worst_lag_ns = part.metrics.scheduled.lag.max().max(Some(worst_lag_ns)).unwrap_or_default();
-                        delta += *part;
-                    }
-                    Ok(Event::Need(numbers)) => wire::write(io::stdout(), &Message::Need(numbers))?,
-                    Ok(Event::Fault(fault)) => wire::write(io::stdout(), &Message::Fault(fault))?,
-                    Ok(Event::Rests) => running -= 1,
-                    Ok(Event::Ready { .. } | Event::Refused(_) | Event::Ended) => {}
-                    Err(_) => break,
-                },
-                recv(commands) -> command => if let Ok(command) = command {
-                    stint.obey(command, clock, halt);
-                },
-                recv(self.printed) -> line => if let Ok(line) = line {
-                    wire::write(io::stdout(), &Message::Output(line))?;
-                },
-                recv(ticks) -> _ => {
+            match desk.next() {
+                Arrival::Event(Event::Delta(part)) => {
+                    let worst_lag_ns = part.metrics.scheduled.lag.max().unwrap_or_default();
+                    desk.worst_lag_ns = desk.worst_lag_ns.max(worst_lag_ns);
+                    delta += *part;
+                }
+                Arrival::Event(Event::Need(numbers)) => say(&Message::Need(numbers)),
+                Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
+                Arrival::Event(Event::Rests) => running -= 1,
+                // Its teardown is over while others still operate.
+                Arrival::Event(Event::Ended) => left -= 1,
+                Arrival::Event(Event::Ready { .. } | Event::Refused(_)) => {}
+                Arrival::Command(command) => stint.obey(command, clock, halt),
+                Arrival::Interval => {
                     stint.tell(&mut delta);
-                    send_delta(&mut delta)?;
-                    deltas += 1;
-                    if deltas % DELTAS_PER_LOOK == 0 {
-                        let health = look(clock.elapsed_ns(), std::mem::take(&mut worst_lag_ns));
-                        wire::write(io::stdout(), &Message::Health(health))?;
-                    }
+                    send_delta(&mut delta);
                 }
             }
         }
@@ -345,31 +404,48 @@ impl Worker {
             schedule.close(clock.elapsed_ns());
         }
         stint.tell(&mut delta);
-        send_delta(&mut delta)?;
-        wire::write(io::stdout(), &Message::Health(look(clock.elapsed_ns(), worst_lag_ns)))
+        send_delta(&mut delta);
+        desk.tell_health();
+        left
     }
 
-    fn say_last(&self) -> io::Result<()> {
-        self.pass_on_output()?;
+    /// Waits until the threads have torn their instances down and ended, so many of which have not; says the last word.
+    fn see_off(&self, mut left: u32, desk: &mut Desk<'_>, halt: &Halt) {
+        while left > 0 {
+            match desk.next() {
+                Arrival::Event(Event::Delta(mut delta)) => send_delta(&mut delta),
+                Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
+                Arrival::Event(Event::Ended) => left -= 1,
+                Arrival::Command(Command::Cut) => halt.cut(),
+                Arrival::Event(_) | Arrival::Command(_) | Arrival::Interval => {}
+            }
+        }
+        // Faults and counts that came with the last word.
+        for event in desk.events.try_iter() {
+            match event {
+                Event::Delta(mut delta) => send_delta(&mut delta),
+                Event::Fault(fault) => say(&Message::Fault(fault)),
+                _ => {}
+            }
+        }
+        self.pass_on_output();
         if self.output.dropped() > 0 {
             let message =
                 format!("the task printed too much: {} of it are not shown", bytesize::ByteSize(self.output.dropped()));
-            let fault = Fault { kind: FaultKind::Output, message, times: 1, numbers: Vec::new() };
-            wire::write(io::stdout(), &Message::Fault(fault))?;
+            say(&Message::Fault(Fault { kind: FaultKind::Output, message, times: 1, numbers: Vec::new() }));
         }
-        wire::write(io::stdout(), &Message::Done(usage()))
+        say(&Message::Done(usage()));
     }
 
-    fn pass_on_output(&self) -> io::Result<()> {
-        self.printed.try_iter().try_for_each(|line| wire::write(io::stdout(), &Message::Output(line)))
+    fn pass_on_output(&self) {
+        self.printed.try_iter().for_each(|line| say(&Message::Output(line)));
     }
 }
 
-fn send_delta(delta: &mut Delta) -> io::Result<()> {
-    if delta.is_empty() {
-        return Ok(());
+fn send_delta(delta: &mut Delta) {
+    if !delta.is_empty() {
+        say(&Message::Delta(Box::new(std::mem::take(delta))));
     }
-    wire::write(io::stdout(), &Message::Delta(Box::new(std::mem::take(delta))))
 }
 
 impl Stint {

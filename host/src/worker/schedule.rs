@@ -55,12 +55,10 @@ pub(super) struct Taken {
 }
 
 impl Schedule {
-    /// The part of the process at `place`; slots that were due until `joins` are not its business.
-    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, joins: Option<Duration>) -> Self {
+    /// The part of the process at `place`; slots of it before `first` are another worker's.
+    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: u64) -> Self {
         let mut slots = Slots::new(plan, open, place).peekable();
-        if let Some(joins) = joins {
-            while slots.next_if(|slot| u128::from(slot.due_ns) <= joins.as_nanos()).is_some() {}
-        }
+        while slots.next_if(|slot| slot.index < first).is_some() {}
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let end_ns = plan.extent.duration().map_or(u64::MAX, nanos);
         let patience_ns = end_ns.saturating_add(plan.limits.timeout.map_or(u64::MAX, nanos));
@@ -204,7 +202,7 @@ mod tests {
         let open = Open { max_in_flight: most.and_then(NonZeroU64::new), ..open(Arrivals::Constant, 1_000.0, &[]) };
         let mut plan = plan(extent, 1, LoadModel::Open(open.clone()));
         plan.first = 100;
-        Schedule::new(&plan, &open, 0, None)
+        Schedule::new(&plan, &open, 0, 0)
     }
 
     const MS: u64 = 1_000_000;
@@ -257,7 +255,7 @@ mod tests {
     fn one_that_joins_leaves_out_what_was_due_before() {
         let open = open(Arrivals::Constant, 1_000.0, &[]);
         let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
-        let schedule = Schedule::new(&plan, &open, 0, Some(Duration::from_micros(3_500)));
+        let schedule = Schedule::new(&plan, &open, 0, 4);
         assert_eq!(schedule.take(0, 0).unwrap().number, 4);
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::alarm::{Alarm, Company};
 use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
-use super::{Event, Source, Stint};
+use super::{Event, Order, Source, Stint};
 use crate::capability::network::take_counts;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
@@ -23,7 +23,7 @@ use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::Pacer;
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{Executor, Hook, Instance, Lane, Surroundings, Task, TaskError};
-use crate::wire::{Delta, Phase};
+use crate::wire::Delta;
 
 /// How often a thread hands on what it has counted.
 const HAND_ON_NS: u64 = 250_000_000;
@@ -63,11 +63,15 @@ impl Thread<'_> {
         executor.run(async {
             match self.first_instances().await {
                 Ok(mut instances) => {
-                    // No start comes where another thread has no instance, and none after the last phase.
+                    // No start comes if another thread has no instance.
                     while let Ok(start) = self.starts.recv() {
                         instances = self.operate_all(instances, &start).await;
                         self.tell(Event::Rests);
+                        if start.stint.order == Order::Last {
+                            break;
+                        }
                     }
+                    self.tear_down_all(instances).await;
                     self.tell(Event::Ended);
                 }
                 Err(error) => self.tell(Event::Refused(error.to_string())),
@@ -93,7 +97,7 @@ impl Thread<'_> {
         Ok((instance, instantiate, setup))
     }
 
-    /// Runs a phase; returns the instances that have come through it and have another one before them.
+    /// Runs a phase; returns the instances that have come through it.
     async fn operate_all(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
         let tally = Tally::default();
         let turn = match self.run.load_model.open().map(|_| self.alarm()).transpose() {
@@ -124,13 +128,18 @@ impl Thread<'_> {
                 () = self.keep_handing_on(&tally, &start.clock) => {}
             },
         }
-        // What the last teardowns have done.
+        rested
+    }
+
+    /// Tears down the instances after the last phase, and hands on what that did.
+    async fn tear_down_all(&self, mut instances: Vec<Instance>) {
+        let torn: FuturesUnordered<_> = instances.iter_mut().map(|instance| self.tear_down(instance)).collect();
+        torn.collect::<()>().await;
         let mut last = Delta::default();
         last.metrics.network = take_counts();
         if !last.is_empty() {
             self.tell(Event::Delta(Box::new(last)));
         }
-        rested
     }
 
     /// The instances of the thread take turns in waiting for it.
@@ -156,7 +165,7 @@ impl Thread<'_> {
         }
     }
 
-    /// Runs one operation after the other in one instance; returns it where another phase follows.
+    /// Runs one operation after the other in one instance; returns it, unless it could not be made anew.
     async fn operate(
         &self,
         mut instance: Instance,
@@ -215,15 +224,9 @@ impl Thread<'_> {
                 }
             }
         }
-        // Before the teardown, which may never end.
+        // Before a teardown, which may never end.
         self.hand_on(tally, now_ns);
-        match start.stint.phase {
-            Phase::Warmup => Some(instance),
-            Phase::Run => {
-                self.tear_down(&mut instance).await;
-                None
-            }
-        }
+        Some(instance)
     }
 
     /// Counts one operation in `tally`.

@@ -1,0 +1,271 @@
+//! The controller as a pure machine: what was heard and what time it is go in, what is to be done comes out.
+//!
+//! It knows no clock, no process and no name look-up; `shell.rs` has those. An entry that the machine puts out comes back as
+//! [`Input::Recorded`] when it has its place in the order of entries, and only then has an effect: a local run hands it
+//! back at once, a journal does so later.
+//!
+//! Decisions follow from the books and the time alone, never from the input that happens to be there. So a machine that
+//! is rebuilt from entries decides what the one before it had still to decide.
+
+use std::time::Duration;
+
+use super::books::{Books, Effect, Failure, Place, Stage, State};
+use super::events::{Happened, RunEvent};
+use crate::journal::{Deafness, Decision, Entry, What};
+use crate::plan::{DEFAULT_TIMEOUT, RunPlan};
+use crate::wire::Message;
+
+/// How long operations in flight may take to end after a stop, before they are cut.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a worker may take to end after it was told to cut. One that has not ended by then, as its guests wait where
+/// nothing reaches them, is killed.
+pub(super) const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A worker says once a second how it is. One that has said nothing for so long is named, and is killed when it has said
+/// nothing for as long again and an operation's time-out besides.
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
+
+/// A schedule begins this long after its workers are told, so that all of them have heard it by then.
+pub(super) const LEAD: Duration = Duration::from_millis(20);
+
+/// What a controller hears. Times are given beside it.
+#[derive(Debug)]
+pub enum Input {
+    /// A frame of a worker.
+    Heard {
+        /// Which worker.
+        worker: u32,
+        /// Which of its frames, counted from 1 without what guests print.
+        frame: u64,
+        /// What it says.
+        message: Message,
+    },
+    /// A worker's process has ended, or could not be started.
+    Gone {
+        /// Which worker.
+        worker: u32,
+        /// How, for people.
+        how: String,
+    },
+    /// A person, or whoever started this, wants an end.
+    Stop,
+    /// A moment has passed.
+    Tick,
+    /// An entry has its place in the order of entries.
+    Recorded(Entry),
+}
+
+/// What a controller wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Give this entry its place, and hand it back.
+    Record(Entry),
+    /// Do this.
+    Do(Effect),
+    /// Tell observers.
+    Event(RunEvent),
+}
+
+/// The controller of one run.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    books: Books,
+    /// When it took over, since the run was opened. Nobody counts as silent for having said nothing before.
+    since: Duration,
+    /// Decisions that are on their way to their place. Nothing more is decided until all have it.
+    pending: usize,
+}
+
+impl Machine {
+    /// A controller for the run that `books` are on; it takes over `since` so long after the run was opened.
+    pub fn new(books: Books, since: Duration) -> Self {
+        Self { books, since, pending: 0 }
+    }
+
+    /// What is known of the run.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// Takes `input`, `now` being the time since the run was opened; what is to be done.
+    pub fn step(&mut self, input: Input, now: Duration) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        match input {
+            Input::Heard { message: Message::Output(bytes), .. } => {
+                outputs.push(event(now, Happened::Output(bytes)));
+            }
+            Input::Heard { worker, frame, message } => {
+                outputs.push(record(now, What::Heard { worker, frame, message }));
+            }
+            Input::Gone { worker, how } => outputs.push(record(now, What::Gone { worker, how })),
+            Input::Stop => {
+                if let Some(decision) = self.on_stop() {
+                    outputs.push(self.propose(now, decision));
+                }
+            }
+            Input::Tick => {
+                outputs.push(event(now, Happened::Tick));
+                self.decide(now, Self::overdue, &mut outputs);
+            }
+            Input::Recorded(entry) => self.apply(entry, now, &mut outputs),
+        }
+        self.decide(now, Self::next, &mut outputs);
+        outputs
+    }
+
+    /// Whether there is nothing left to do: how it ended.
+    pub fn ended(&self) -> Option<Result<(), Failure>> {
+        match (&self.books.failure, self.books.stage) {
+            (Some(failure), _) => Some(Err(failure.clone())),
+            (None, Stage::Ended { .. }) => Some(Ok(())),
+            (None, _) => None,
+        }
+    }
+
+    fn apply(&mut self, entry: Entry, now: Duration, outputs: &mut Vec<Output>) {
+        if matches!(entry.what, What::Decided(_)) {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        let (stage, phase) = (self.books.stage, self.begun());
+        let effects = self.books.apply(&entry);
+        if self.begun() != phase {
+            outputs.push(event(now, self.beginning()));
+        }
+        for effect in effects {
+            outputs.push(match effect {
+                Effect::Noted(fault) => event(now, Happened::Fault(fault)),
+                effect => Output::Do(effect),
+            });
+        }
+        let reached = match (stage, self.books.stage) {
+            (Stage::Running, Stage::Stopping { .. }) => Some(Happened::Stopping),
+            (Stage::Running | Stage::Stopping { .. }, Stage::Cutting { .. }) => Some(Happened::Cutting),
+            (Stage::Running | Stage::Stopping { .. } | Stage::Cutting { .. }, Stage::Ended { .. }) => {
+                Some(Happened::Ended)
+            }
+            _ => None,
+        };
+        outputs.extend(reached.map(|reached| event(now, reached)));
+        if let What::Heard { message: Message::Delta(delta), .. } = entry.what
+            && self.books.is_under_way()
+        {
+            outputs.push(event(now, Happened::Counted(Box::new(delta.metrics))));
+        }
+    }
+
+    /// Puts out what `decisions` says, unless something that was decided has not come back yet.
+    fn decide(&mut self, now: Duration, decisions: fn(&Self, Duration) -> Vec<Decision>, outputs: &mut Vec<Output>) {
+        if self.pending == 0 && self.ended().is_none() {
+            for decision in decisions(self, now) {
+                outputs.push(self.propose(now, decision));
+            }
+        }
+    }
+
+    fn propose(&mut self, now: Duration, decision: Decision) -> Output {
+        self.pending += 1;
+        record(now, What::Decided(decision))
+    }
+
+    /// What is to be decided as things stand.
+    fn next(&self, now: Duration) -> Vec<Decision> {
+        let books = &self.books;
+        let vacant = books.places.iter().zip(0_u32..).filter(|(place, _)| **place == Place::Vacant);
+        let next = books.workers.keys().next_back().map_or(0, |last| last + 1);
+        let launches = vacant.zip(next..).map(|((_, place), worker)| Decision::Launch { worker, place });
+        let mut decisions: Vec<_> = launches.collect();
+        let leases = books.wanting.iter().map(|(&worker, &wanted)| Decision::Lease { worker, wanted });
+        decisions.extend(leases);
+        if !decisions.is_empty() {
+            return decisions;
+        }
+        if books.living().next().is_none() {
+            return vec![Decision::End];
+        }
+        if let Some(phase) = books.next_phase()
+            && books.are_all_ready()
+        {
+            let is_open = books.phases[phase].plan.load_model.open().is_some();
+            let beginning = if is_open { now + LEAD } else { now };
+            return vec![Decision::Begin { phase: phase as u32, beginning }];
+        }
+        if books.is_under_way() && books.stage == Stage::Running {
+            let ready = books.workers.iter().filter(|(_, of)| of.state == State::Ready);
+            return ready.map(|(&worker, _)| Decision::Join { worker }).collect();
+        }
+        Vec::new()
+    }
+
+    /// What is to be decided because of the time alone.
+    fn overdue(&self, now: Duration) -> Vec<Decision> {
+        let books = &self.books;
+        match books.stage {
+            Stage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
+            Stage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
+                return books.living().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
+            }
+            Stage::Running if self.last_call().is_some_and(|last| now >= last) => return vec![Decision::Cut],
+            _ => {}
+        }
+        let silence = |worker: u32| now.saturating_sub(books.workers[&worker].heard.max(self.since));
+        let patience = patience_with_silence(books.plan());
+        let decide = |worker| {
+            if silence(worker) >= patience {
+                return Some(Decision::GiveUp { worker, why: Deafness::Silent });
+            }
+            let is_news = silence(worker) >= SILENCE && !books.workers[&worker].missed;
+            is_news.then_some(Decision::Miss { worker })
+        };
+        books.living().filter_map(decide).collect()
+    }
+
+    /// When a run that ends by its duration has ended, whatever has stopped: after that, an operation's time-out and the
+    /// patience of a stop. None once all operations have ended, as a teardown has a time of its own.
+    fn last_call(&self) -> Option<Duration> {
+        let books = &self.books;
+        let plan = books.plan();
+        let (began, duration, timeout) = (books.phases.last()?.began?, plan.extent.duration()?, plan.limits.timeout?);
+        let is_operating = books.workers.values().any(|of| of.state.lives() && of.state != State::Leaving);
+        let last = began.saturating_add(duration).saturating_add(timeout).saturating_add(PATIENCE);
+        is_operating.then_some(last)
+    }
+
+    /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. One that comes
+    /// after the end is for the runs that would follow.
+    fn on_stop(&self) -> Option<Decision> {
+        match self.books.stage {
+            Stage::Running | Stage::Ended { .. } => Some(Decision::Stop),
+            Stage::Stopping { .. } => Some(Decision::Cut),
+            Stage::Cutting { .. } => None,
+        }
+    }
+
+    /// The phase that has begun, if one has.
+    fn begun(&self) -> Option<usize> {
+        self.books.phases[self.books.phase].began.map(|_| self.books.phase)
+    }
+
+    fn beginning(&self) -> Happened {
+        if self.books.is_under_way() {
+            let plan = self.books.plan();
+            Happened::Began { extent: plan.extent, shape: plan.shape }
+        } else {
+            Happened::WarmingUp
+        }
+    }
+}
+
+/// After how long a worker that says nothing is killed.
+fn patience_with_silence(plan: &RunPlan) -> Duration {
+    let timeout = plan.limits.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    SILENCE.saturating_mul(2).saturating_add(timeout)
+}
+
+fn record(at: Duration, what: What) -> Output {
+    Output::Record(Entry { at, what })
+}
+
+fn event(at: Duration, what: Happened) -> Output {
+    Output::Event(RunEvent { at, what })
+}

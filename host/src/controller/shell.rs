@@ -1,0 +1,241 @@
+//! What surrounds the machine of a run: clocks, processes, pipes. It decides nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
+
+use super::books::{Books, Effect, Failure};
+use super::events::{self, Happened, Observer, RunEvent};
+use super::job::Job;
+use super::machine::{Input, LAST_PATIENCE, Machine, Output};
+use super::{RunError, hook};
+use crate::clock::system_monotonic;
+use crate::fault::remedy;
+use crate::journal::{Entry, What};
+use crate::metrics::NetworkCounts;
+use crate::task::Hook;
+use crate::transport::{FromWorker, Worker};
+use crate::wire::{Command, WorkerPlan};
+
+/// How often a moment passes for the machine, and for observers.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A run that goes on.
+pub(super) struct Shell<'a, 'o> {
+    machine: Machine,
+    job: &'a Job,
+    /// What `prepare` returned.
+    prepared: String,
+    /// The machine's monotonic clock when the run was opened.
+    opened: Duration,
+    stops: &'a Receiver<()>,
+    observers: &'a mut [Observer<'o>],
+    frames_in: Sender<(u32, FromWorker)>,
+    frames: Receiver<(u32, FromWorker)>,
+    crew: BTreeMap<u32, Worker>,
+    /// Workers that have done their part, and until when they may take to end.
+    leaving: BTreeMap<u32, (Worker, Instant)>,
+    /// Why the last worker could not be launched.
+    launch: Option<io::Error>,
+}
+
+impl<'a, 'o> Shell<'a, 'o> {
+    pub(super) fn new(job: &'a Job, stops: &'a Receiver<()>, observers: &'a mut [Observer<'o>]) -> Self {
+        let (frames_in, frames) = unbounded();
+        let machine = Machine::new(Books::open(job, SystemTime::now()), Duration::ZERO);
+        let (crew, leaving) = (BTreeMap::new(), BTreeMap::new());
+        let (opened, prepared) = (system_monotonic(), String::new());
+        Self { machine, job, prepared, opened, stops, observers, frames_in, frames, crew, leaving, launch: None }
+    }
+
+    /// Calls a hook of the whole run, if the task exports it, and books what came of it. A stop while it goes on is one of
+    /// the run.
+    pub(super) fn call(&mut self, hook: Hook, command: Command) -> Result<Option<String>, RunError> {
+        if !self.job.has(hook) {
+            return Ok(None);
+        }
+        // Requests that came too late for the run are for the runs that would follow, and not for the hook.
+        if self.stops.try_iter().count() > 0 {
+            self.feed(Input::Stop);
+        }
+        let mut refused = NetworkCounts::default();
+        let (job, stops) = (self.job, self.stops);
+        let returned = hook::call(job, command, &mut refused, stops, &mut |bytes| {
+            self.tell_observers(Happened::Output(bytes));
+        });
+        let failed = returned.as_ref().err().map(ToString::to_string);
+        let what = What::Hooked { hook, refused: Box::new(refused), failed };
+        self.feed(Input::Recorded(Entry { at: self.now(), what }));
+        if matches!(returned, Err(RunError::Stopped)) {
+            self.feed(Input::Stop);
+        }
+        returned.map(Some)
+    }
+
+    /// Runs until no worker is left; `prepared` is what `prepare` returned.
+    pub(super) fn work_through(&mut self, prepared: &str) -> Result<(), RunError> {
+        prepared.clone_into(&mut self.prepared);
+        let ticks = tick(TICK);
+        let stops = self.stops;
+        self.feed(Input::Tick);
+        let ended = loop {
+            if let Some(ended) = self.machine.ended() {
+                break ended;
+            }
+            select! {
+                recv(self.frames) -> heard => match heard {
+                    Ok((worker, FromWorker::Frame(frame, message))) => self.feed(Input::Heard { worker, frame, message }),
+                    Ok((worker, FromWorker::Gone)) => self.on_end(worker),
+                    Err(_) => unreachable!("this has a sender itself"),
+                },
+                recv(stops) -> _ => self.feed(Input::Stop),
+                recv(ticks) -> _ => {
+                    self.end_late_leavers();
+                    self.feed(Input::Tick);
+                }
+            }
+        };
+        self.end_all();
+        ended.map_err(|failure| match (failure, self.launch.take()) {
+            (Failure::Died(_), Some(error)) => RunError::Launch(error),
+            (Failure::Died(how), None) => RunError::Died(how),
+            (Failure::Refused(reason), _) => RunError::Refused(reason),
+            (Failure::Stopped, _) => RunError::Stopped,
+        })
+    }
+
+    /// What is known of the run.
+    pub(super) fn books(&self) -> &Books {
+        self.machine.books()
+    }
+
+    /// Lets observers know of `what`.
+    fn tell_observers(&mut self, what: Happened) {
+        let event = RunEvent { at: self.now(), what };
+        events::tell(self.observers, &event, self.machine.books());
+    }
+
+    fn now(&self) -> Duration {
+        system_monotonic().saturating_sub(self.opened)
+    }
+
+    /// Gives the machine an input, and does what it wants until it wants nothing more. This is a run of one machine, so an
+    /// entry has its place as soon as it is put out.
+    fn feed(&mut self, input: Input) {
+        let mut outputs = VecDeque::from(self.machine.step(input, self.now()));
+        while let Some(output) = outputs.pop_front() {
+            match output {
+                Output::Record(entry) => {
+                    let now = self.now();
+                    outputs.extend(self.machine.step(Input::Recorded(entry), now));
+                }
+                Output::Do(effect) => {
+                    if let Some(gone) = self.execute(effect) {
+                        let now = self.now();
+                        outputs.extend(self.machine.step(gone, now));
+                    }
+                }
+                Output::Event(event) => events::tell(self.observers, &event, self.machine.books()),
+            }
+        }
+    }
+
+    /// Does what the machine wants; what the machine has to hear of at once.
+    fn execute(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Launch(worker) => match Worker::launch(worker, self.frames_in.clone()) {
+                Ok(launched) => {
+                    self.crew.insert(worker, launched);
+                }
+                Err(error) => {
+                    let how = format!("it could not be started: {error}{}", remedy(&error));
+                    self.launch = Some(error);
+                    return Some(Input::Gone { worker, how });
+                }
+            },
+            Effect::Load { worker, place, first_slot } => {
+                let plan = WorkerPlan {
+                    phases: self.job.phases(),
+                    place,
+                    first_slot,
+                    machine_code: self.job.machine_code.clone(),
+                    addresses: self.job.addresses.clone(),
+                };
+                self.say(worker, Command::Load(Box::new(plan)));
+            }
+            Effect::SetUp(worker) => self.say(worker, Command::SetUp { prepared: self.prepared.clone() }),
+            Effect::Go { worker, phase, beginning } => {
+                self.say(worker, Command::Go { phase, beginning: self.opened + beginning });
+            }
+            Effect::Lease(worker, numbers) => {
+                self.say(worker, numbers.map_or(Command::NoMore, Command::Lease));
+            }
+            Effect::Stop(worker) => self.say(worker, Command::Stop),
+            Effect::Cut(worker) => self.say(worker, Command::Cut),
+            Effect::Dismiss(worker) => {
+                if let Some(mut leaver) = self.crew.remove(&worker) {
+                    leaver.close();
+                    self.leaving.insert(worker, (leaver, Instant::now() + LAST_PATIENCE));
+                }
+            }
+            Effect::Kill(worker) => {
+                if let Some(worker) = self.crew.remove(&worker) {
+                    worker.kill();
+                }
+            }
+            // The machine tells observers of it.
+            Effect::Noted(_) => {}
+        }
+        None
+    }
+
+    fn say(&mut self, worker: u32, command: Command) {
+        if let Some(worker) = self.crew.get(&worker) {
+            worker.tell(command);
+        }
+    }
+
+    /// A worker will say no more: it has ended, or is ended now.
+    fn on_end(&mut self, worker: u32) {
+        if let Some((leaver, _)) = self.leaving.remove(&worker) {
+            // How it ended after its last word changes nothing.
+            leaver.kill();
+        }
+        if let Some(gone) = self.crew.remove(&worker) {
+            let how = gone.kill();
+            self.feed(Input::Gone { worker, how });
+        }
+    }
+
+    /// Ends workers that were let go and did not end.
+    fn end_late_leavers(&mut self) {
+        let now = Instant::now();
+        let late: Vec<u32> =
+            self.leaving.iter().filter(|(_, (_, until))| *until <= now).map(|(&worker, _)| worker).collect();
+        for worker in late {
+            if let Some((leaver, _)) = self.leaving.remove(&worker) {
+                leaver.kill();
+            }
+        }
+    }
+
+    /// Ends every worker: those that were let go may take their time to end, the others are killed.
+    fn end_all(&mut self) {
+        for (_, worker) in std::mem::take(&mut self.crew) {
+            worker.kill();
+        }
+        while let Some(until) = self.leaving.values().map(|(_, until)| *until).min() {
+            match self.frames.recv_deadline(until) {
+                Ok((worker, FromWorker::Gone)) => {
+                    if let Some((leaver, _)) = self.leaving.remove(&worker) {
+                        leaver.kill();
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => self.end_late_leavers(),
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What happens in a run, entry by entry: what was heard from its workers, and what its controller decided.
+//!
+//! The books of a run are the fold of its entries ([`Books`](crate::controller::Books)). A local run applies entries
+//! and keeps none; a journal that keeps them is enough to have the same books again. Knows neither how an entry comes
+//! about nor what follows from it. How entries become bytes is the business of `wire.rs`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::NetworkCounts;
+use crate::task::Hook;
+use crate::wire::Message;
+
+/// The version of the entries' serialised form. It changes whenever an entry changes, and so with
+/// [`PROTOCOL`](crate::wire::PROTOCOL) too, as entries hold frames.
+pub const JOURNAL: u32 = 1;
+
+/// One thing that happened, and when.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The time since the run was opened.
+    pub at: Duration,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum What {
+    /// A worker sent a frame.
+    Heard {
+        /// Which worker.
+        worker: u32,
+        /// Which of its frames, counted from 1 without what guests print: a repeat is void, a gap gives the worker up.
+        frame: u64,
+        /// What it says. What guests print is an event and never an entry.
+        message: Message,
+    },
+    /// A worker's process has ended, or could not be started.
+    Gone {
+        /// Which worker.
+        worker: u32,
+        /// How it ended, for people.
+        how: String,
+    },
+    /// A hook of the whole run was called, in a worker that has no part in the run.
+    Hooked {
+        /// Which hook.
+        hook: Hook,
+        /// What it wanted to reach and was not granted.
+        refused: Box<NetworkCounts>,
+        /// Why it failed; `None` if it did its work.
+        failed: Option<String>,
+    },
+    /// The controller decided this.
+    Decided(Decision),
+}
+
+/// What a controller can decide. A decision does not say what follows from it: its effect is computed at its place in the
+/// order of entries. If its condition no longer holds there, it is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decision {
+    /// Start a worker process.
+    Launch {
+        /// Its identifier, which no other worker of the run has.
+        worker: u32,
+        /// Its place among the processes of the run.
+        place: u32,
+    },
+    /// Begin a phase with all workers that are ready.
+    Begin {
+        /// Which phase, counted from 0.
+        phase: u32,
+        /// When its first operation may start, since the run was opened.
+        beginning: Duration,
+    },
+    /// Let a worker that has become ready into the phase that is under way.
+    Join {
+        /// Which worker.
+        worker: u32,
+    },
+    /// Give a worker numbers, or the word that there are none.
+    Lease {
+        /// Which worker.
+        worker: u32,
+        /// How many, at most.
+        wanted: u64,
+    },
+    /// Say that a worker has been silent for long.
+    Miss {
+        /// Which worker.
+        worker: u32,
+    },
+    /// End a worker by force; what it held is lost.
+    GiveUp {
+        /// Which worker.
+        worker: u32,
+        /// Why.
+        why: Deafness,
+    },
+    /// Start no more operations; those in flight may end.
+    Stop,
+    /// End the operations in flight.
+    Cut,
+    /// Close the books: no worker is left.
+    End,
+}
+
+/// Why a worker is ended by force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deafness {
+    /// It said nothing for so long that it will not come back.
+    Silent,
+    /// It was told to end and did not.
+    Deaf,
+}
