@@ -3,7 +3,7 @@
 //! A page is followed as a reader would: the block after `<!-- file: NAME -->` is written to that file, the block after
 //! `<!-- run -->` is run, all in one shell, and the one after `<!-- set-up -->` is what the test has its own way for. The
 //! server of `gorgon demo --serve` is there. Reference pages are written anew by
-//! `GORGON_BLESS=1 cargo test -p gorgon --test e2e docs`.
+//! `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e docs`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ fn assert_page(page: &str, text: &str) {
         std::fs::write(&page, text).unwrap();
     }
     let said = std::fs::read_to_string(&page).unwrap_or_default();
-    assert!(said == text, "{} is out of date: GORGON_BLESS=1 cargo test -p gorgon --test e2e docs", page.display());
+    assert!(said == text, "{} is out of date: GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e docs", page.display());
 }
 
 fn help(command: &[&str]) -> String {

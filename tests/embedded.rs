@@ -1,6 +1,6 @@
 //! The tasks that the binary has inside are built from the sources that are here.
 //!
-//! After a change of theirs, or of the guest SDK: `GORGON_BLESS=1 cargo test -p gorgon --test e2e embedded`.
+//! After a change of theirs, or of the guest SDK: `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`.
 
 use std::path::{Path, PathBuf};
 
@@ -47,7 +47,7 @@ fn embedded_tasks_are_those_of_their_sources() {
         assert_eq!(
             std::fs::read_to_string(&noted).unwrap_or_default().trim(),
             digest,
-            "{name} has changed: build it again by `GORGON_BLESS=1 cargo test -p gorgon --test e2e embedded`"
+            "{name} has changed: build it again by `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`"
         );
     }
 }

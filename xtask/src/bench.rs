@@ -25,7 +25,7 @@ struct Bench {
 }
 
 pub(crate) fn run_parts() -> anyhow::Result<()> {
-    run(cargo().args(["bench", "-p", "gorgon", "--bench", "parts"]))
+    run(cargo().args(["bench", "-p", "gorgon-cli", "--bench", "parts"]))
 }
 
 pub(crate) fn run_all() -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ pub(crate) fn run_all(kind: Option<&str>) -> anyhow::Result<()> {
         Some("computes") => COMPUTES.check(),
         Some("made-up") => {
             let test = ["two_hundred_pairs_in_every_weather", "--ignored", "--nocapture"];
-            run(cargo().args(["test", "-p", "gorgon", "--lib", "--"]).args(test))
+            run(cargo().args(["test", "-p", "gorgon-cli", "--lib", "--"]).args(test))
         }
         Some(other) => bail!("`{other}` is none of waits, computes, made-up"),
     }
@@ -47,7 +47,7 @@ pub(crate) fn run_all(kind: Option<&str>) -> anyhow::Result<()> {
 impl Kind {
     fn check(&self) -> anyhow::Result<()> {
         guests()?;
-        run(cargo().args(["build", "-p", "gorgon", "--bin", "gorgon"]))?;
+        run(cargo().args(["build", "-p", "gorgon-cli", "--bin", "gorgon"]))?;
         let target = target()?;
         let check = Check {
             gorgon: target.join("tmp/compare-check/gorgon"),

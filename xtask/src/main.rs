@@ -72,7 +72,7 @@ fn guests() -> anyhow::Result<()> {
 /// Builds gorgon in release, and the loop that it is measured against; where it is. Every command builds this one selection:
 /// cargo chooses features for what is selected, and would build another one anew.
 fn release() -> anyhow::Result<PathBuf> {
-    run(cargo().args(["build", "--release", "-p", "gorgon", "--bin", "gorgon", "--example", "bare"]))?;
+    run(cargo().args(["build", "--release", "-p", "gorgon-cli", "--bin", "gorgon", "--example", "bare"]))?;
     Ok(target()?.join("release/gorgon"))
 }
 
@@ -80,7 +80,7 @@ fn release() -> anyhow::Result<PathBuf> {
 /// tasks are.
 fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
     let tools = language.install()?;
-    run(cargo().args(["build", "-p", "gorgon", "--bin", "gorgon"]))?;
+    run(cargo().args(["build", "-p", "gorgon-cli", "--bin", "gorgon"]))?;
     let gorgon = target()?.join("debug/gorgon");
     let built = target()?.join("languages").join(language.name());
     let examples = root().join("examples").join(language.name());
@@ -127,7 +127,7 @@ fn demo() -> anyhow::Result<()> {
 
 /// The size of an hour's report, and when a browser has opened and drawn it: what its test prints.
 fn bench_html() -> anyhow::Result<()> {
-    let test = ["test", "--package", "gorgon", "--test", "e2e", "an_hour_fits", "--", "--nocapture"];
+    let test = ["test", "--package", "gorgon-cli", "--test", "e2e", "an_hour_fits", "--", "--nocapture"];
     run(cargo().args(test))
 }
 
@@ -144,7 +144,7 @@ fn test() -> anyhow::Result<()> {
 /// Packages what is published, and builds it from that: with dependencies as the workspace has them, so that these are not
 /// built once more.
 fn package() -> anyhow::Result<()> {
-    let packages = ["gorgon", "gorgon-guest-macro", "gorgon-guest"].map(|name| ["-p", name]);
+    let packages = ["gorgon-cli", "gorgon-guest-macro", "gorgon-guest"].map(|name| ["-p", name]);
     let as_here = [r#"profile.dev.package."*".opt-level=2"#, r#"profile.dev.package."*".debug=false"#];
     let as_here = as_here.map(|setting| ["--config", setting]);
     run(cargo().args(["package", "--allow-dirty"]).args(packages.as_flattened()).args(as_here.as_flattened()))
