@@ -49,6 +49,7 @@ const apart = (u, series, from, to) => {
 const held = values => values.concat(values.length ? [values[values.length - 1]] : []);
 const shown = results => results.filter(result => !hidden.has(result.slot));
 
+// eslint-disable-next-line prefer-const -- report.js assigns it
 let hatches = {};
 const hatch = colour => hatches[colour] ||= (() => {
   const tile = document.createElement('canvas'), scale = devicePixelRatio || 1;
@@ -76,7 +77,7 @@ const nines = {
     .filter(n => n >= from && n <= to),
 };
 const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
-const tint = (name, percent) => `color-mix(in srgb, ${css(name)} ${percent}%, transparent)`;
+const tint = (name, strength) => `color-mix(in srgb, ${css(name)} ${strength}%, transparent)`;
 const line = (label, colour, options) =>
   ({ label, stroke: colour, width: 1.5, points: { show: false }, swatch: colour, ...options });
 
@@ -87,10 +88,10 @@ const kinds = {
     if (data.others) layers.push({ result: 'others', rate: data.others, colour: css('others') });
     const sums = new Array(data.at_s.length - 1).fill(0);
     const stacked = layers.map(layer => {
-      layer.rate.forEach((rate, i) => { sums[i] += rate; });
+      layer.rate.forEach((part, i) => { sums[i] += part; });
       return sums.slice();
     });
-    const series = layers.map((layer, i) => ({
+    const series = layers.map(layer => ({
       ...line(layer.result, layer.colour, { width: 1, dash: layer.dashed ? [5, 3] : undefined }), paths: stepped, bad: layer.bad,
       fill: layer.bad ? () => hatch(layer.colour) : layer.colour, value: at => rate(layer.rate[at] ?? 0) + '/s',
     }));
@@ -149,7 +150,8 @@ const kinds = {
     });
     const begins = bin => bin < 100 ? Math.max(bin, 1) : ((bin - 10) % 90 + 10) * 10 ** Math.floor((bin - 10) / 90);
     const all = columns.flat();
-    const low = all.reduce((low, [bin]) => Math.min(low, bin), 4000), high = all.reduce((high, [bin]) => Math.max(high, bin), 0);
+    const low = all.reduce((least, [bin]) => Math.min(least, bin), 4000);
+    const high = all.reduce((most, [bin]) => Math.max(most, bin), 0);
     return {
       x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
       series: [{ paths: () => null, points: { show: false }, value: () => null }], columns: [data.at_s.map(() => begins(high))],

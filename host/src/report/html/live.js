@@ -58,7 +58,7 @@ const flow = () => {
 };
 const step = now => {
   done = still.matches ? 1 : Math.min(1, Math.max(0, now - came) / lasts);
-  for (const chart of charts.filter(chart => chart.from)) {
+  for (const chart of charts.filter(({ from }) => from)) {
     const { u, from, kind } = chart, end = kind.xs[kind.xs.length - 1], max = from.x + (end - from.x) * done;
     const pixels = (max - u.scales.x.max) / max * u.over.clientWidth;
     // Drawn where it is seen, and has moved by a pixel.

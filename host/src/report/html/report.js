@@ -2,6 +2,7 @@
 // but for that.
 'use strict';
 root.classList.add('js');
+// eslint-disable-next-line prefer-const -- live.js assigns it
 let charts = [];
 
 // ---- One chart: uPlot, a tip at the pointer or the arrow keys, zoom in step with the others over time. ----
@@ -51,8 +52,9 @@ const axis = options => ({
 });
 
 // While a run goes on: how far the charts have come from what was known before to what is known now.
+// eslint-disable-next-line prefer-const -- live.js assigns it
 let done = 1;
-const eased = ({ from }, to) => from && done < 1 ? to.map((to, i) => from.y[i] + (to - from.y[i]) * done) : to;
+const eased = ({ from }, to) => from && done < 1 ? to.map((y, i) => from.y[i] + (y - from.y[i]) * done) : to;
 
 // A chart takes the room that its neighbours leave it.
 const size = ({ plot }) => ({ width: Math.max(200, plot.clientWidth), height: plot.clientHeight });
@@ -115,7 +117,7 @@ const zoom = (only, min, max) => {
 
 const near = new IntersectionObserver(entries => {
   for (const entry of entries) {
-    const chart = charts.find(chart => chart.figure === entry.target);
+    const chart = charts.find(({ figure }) => figure === entry.target);
     if (!chart) continue;
     chart.isNear = entry.isIntersecting;
     if (chart.isNear && !chart.u) draw(chart);
@@ -123,7 +125,7 @@ const near = new IntersectionObserver(entries => {
 }, { rootMargin: '800px' });
 const wide = new ResizeObserver(entries => {
   for (const { target } of entries) {
-    const chart = charts.find(chart => chart.plot === target);
+    const chart = charts.find(({ plot }) => plot === target);
     if (!chart?.u) continue;
     const { width, height } = size(chart);
     if (chart.u.width === width && chart.u.height === height) continue;
