@@ -2,9 +2,9 @@
 //!
 //! What is compared is requests per second of processor time, so that a tool that keeps its core busy and one that does
 //! not are measured alike. Both cores are kept from falling asleep, by a process that has them only while nobody else
-//! wants them: on a virtual machine waking one costs more than a request, and the faster tool, which keeps nginx awake by
-//! itself, would be spared that. What ten threads cost over one is held against wrk, which does next to nothing besides
-//! HTTP: it shows what the machine asks for. Tools that are not installed are left out, and said to be.
+//! wants them: on a virtual machine waking one costs more than a request, and the faster tool, which keeps nginx awake
+//! by itself, would be spared that. What ten threads cost over one is held against wrk, which does next to nothing
+//! besides HTTP: it shows what the machine asks for. Tools that are not installed are left out, and said to be.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

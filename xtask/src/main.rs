@@ -2,9 +2,11 @@
 
 mod bench;
 mod bench_http;
+mod checks;
 mod compare_check;
 mod stall;
 mod table;
+mod width;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +23,8 @@ usage: cargo xtask COMMAND
            install that language's toolchain where it is missing, and build its examples
   languages [GORGON]
            measure the same task in every language, and print a table; with this gorgon, or one built in release
-  test     everything that is checked: formatting, lints, docs, tests
+  check    formatting, lints, dependencies, unit tests: minutes, once dependencies are compiled
+  test     everything that is checked: the above, docs, packages, end-to-end tests
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
   stall [GORGON]
@@ -53,7 +56,8 @@ fn main() -> anyhow::Result<()> {
         Some("demo") => demo(),
         Some("guests") => guests(),
         Some("languages") => languages(arguments.get(1).map(PathBuf::from)),
-        Some("test") => test(),
+        Some("check") => checks::check(),
+        Some("test") => checks::test(),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
@@ -69,15 +73,15 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
 }
 
-/// Builds gorgon in release, and the loop that it is measured against; where it is. Every command builds this one selection:
-/// cargo chooses features for what is selected, and would build another one anew.
+/// Builds gorgon in release, and the loop that it is measured against; where it is. Every command builds this one
+/// selection: cargo chooses features for what is selected, and would build another one anew.
 fn release() -> anyhow::Result<PathBuf> {
     run(cargo().args(["build", "--release", "-p", "gorgon-cli", "--bin", "gorgon", "--example", "bare"]))?;
     Ok(target()?.join("release/gorgon"))
 }
 
-/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where the
-/// tasks are.
+/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where
+/// the tasks are.
 fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
     let tools = language.install()?;
     run(cargo().args(["build", "-p", "gorgon-cli", "--bin", "gorgon"]))?;
@@ -131,25 +135,6 @@ fn bench_html() -> anyhow::Result<()> {
     run(cargo().args(test))
 }
 
-fn test() -> anyhow::Result<()> {
-    install_target()?;
-    run(cargo().args(["fmt", "--check"]))?;
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-    run(cargo().args(["clippy", "--target", TARGET]).args(task_packages()).args(["--", "-D", "warnings"]))?;
-    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    package()?;
-    run(cargo().args(["test", "--workspace"]))
-}
-
-/// Packages what is published, and builds it from that: with dependencies as the workspace has them, so that these are not
-/// built once more.
-fn package() -> anyhow::Result<()> {
-    let packages = ["gorgon-cli", "gorgon-guest-macro", "gorgon-guest"].map(|name| ["-p", name]);
-    let as_here = [r#"profile.dev.package."*".opt-level=2"#, r#"profile.dev.package."*".debug=false"#];
-    let as_here = as_here.map(|setting| ["--config", setting]);
-    run(cargo().args(["package", "--allow-dirty"]).args(packages.as_flattened()).args(as_here.as_flattened()))
-}
-
 /// Adds the wasm target to the toolchain in use, where it is missing.
 fn install_target() -> anyhow::Result<()> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
@@ -175,8 +160,9 @@ fn install_target() -> anyhow::Result<()> {
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    // What the cargo that runs this says of this package is not for the next: a build script that looks at it (ring's does)
-    // would run again, and all that depends on it be built again, each time that one calls cargo oneself in between.
+    // What the cargo that runs this says of this package is not for the next: a build script that looks at it (ring's
+    // does) would run again, and all that depends on it be built again, each time that one calls cargo oneself in
+    // between.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             cargo.env_remove(name);

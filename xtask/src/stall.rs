@@ -2,10 +2,10 @@
 //!
 //! A server that answers at once is frozen in the middle of a run at 500 operations per second. Every operation that is
 //! due in the freeze waits until its end, so that the distribution of response times is known by arithmetic, from the
-//! freeze as it was measured and from how fast what has piled up is worked off. That holds as long as the server's kernel
-//! takes in who connects while it is frozen: `gorgon demo` asks for a queue that is long enough, as with a shorter one
-//! those beyond it would try again every second, and their times would be whole seconds. Other tools run against the same
-//! server; those that are not installed are left out, and said to be.
+//! freeze as it was measured and from how fast what has piled up is worked off. That holds as long as the server's
+//! kernel takes in who connects while it is frozen: `gorgon demo` asks for a queue that is long enough, as with a
+//! shorter one those beyond it would try again every second, and their times would be whole seconds. Other tools run
+//! against the same server; those that are not installed are left out, and said to be.
 
 use std::collections::BTreeMap;
 use std::fs;
