@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
-use crate::task::Hook;
 use crate::wire::Message;
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, and so with

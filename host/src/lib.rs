@@ -15,7 +15,10 @@ pub mod component;
 pub mod plan;
 
 pub mod fault;
+pub mod halt;
+pub mod hook;
 pub mod journal;
+pub mod lane;
 pub mod metrics;
 pub mod network;
 pub mod numbers;

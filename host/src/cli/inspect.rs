@@ -8,8 +8,9 @@ use clap::Args;
 use super::Exit;
 use super::flags::Source;
 use super::output::ignore_closed;
+use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
-use crate::task::{self, Compiler, Inspection, Lane, Purpose};
+use crate::task::{self, Compiler, Inspection, Purpose};
 
 /// Show what a task exports, imports, and would need granted; nothing of it is run
 #[derive(Debug, Args)]

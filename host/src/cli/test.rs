@@ -17,12 +17,13 @@ use crate::capability::output::Output;
 use crate::capability::resolve;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
+use crate::halt::Halt;
+use crate::hook::Hook;
+use crate::lane::{Executor, Lane};
 use crate::metrics::{Outcome, Sample};
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::report::units::{count, counted, duration};
-use crate::task::{
-    self, Compiler, Executor, Halt, Hook, Instance, Lane, Purpose, Surroundings, Task, TaskError, Ticket,
-};
+use crate::task::{self, Compiler, Instance, Purpose, Surroundings, Task, TaskError, Ticket};
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();

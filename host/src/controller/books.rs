@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::faults::{Faults, Parting};
 use super::job::Job;
 use crate::fault::{Fault, FaultKind};
+use crate::hook::Hook;
 use crate::journal::{Deafness, Decision, Entry, What};
 use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::Slots;
 use crate::plan::{LoadModel, Open, RunPlan};
 use crate::report::{RunRecord, Startup, TaskFacts, Warmup, WorkerRecord};
-use crate::task::Hook;
 use crate::wire::{Delta, Message, PROTOCOL, Phase, Usage};
 
 /// Workers that are replaced in one run; a task that kills more than these is not going to stop.

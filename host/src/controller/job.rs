@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::capability::resolve::Addresses;
+use crate::hook::Hook;
 use crate::plan::RunPlan;
 use crate::report::{Startup, TaskFacts};
-use crate::task::Hook;
 use crate::wire::Phase;
 
 /// One run that is to be.

@@ -20,8 +20,8 @@ use std::io;
 use crossbeam::channel::Receiver;
 
 use crate::fault::remedy;
+use crate::hook::Hook;
 use crate::report::RunRecord;
-use crate::task::Hook;
 use crate::wire::Command;
 pub use books::{Books, Effect, Failure};
 pub use events::{Happened, Observer, RunEvent};

@@ -13,9 +13,9 @@ use super::machine::{Input, LAST_PATIENCE, Machine, Output};
 use super::{RunError, hook};
 use crate::clock::system_monotonic;
 use crate::fault::remedy;
+use crate::hook::Hook;
 use crate::journal::{Entry, What};
 use crate::metrics::NetworkCounts;
-use crate::task::Hook;
 use crate::transport::{FromWorker, Worker};
 use crate::wire::{Command, WorkerPlan};
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Warmup;
 use crate::fault::Fault;
+use crate::lane::Lane;
 use crate::metrics::{Cut, HealthLog, Metrics};
 use crate::plan::RunPlan;
-use crate::task::Lane;
 
 /// Everything a report on one run is derived from.
 #[derive(Clone, Debug)]

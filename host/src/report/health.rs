@@ -2,8 +2,8 @@
 
 use super::units::{counted, duration};
 use super::{Generator, HealthReport, RunRecord, WorkerRecord, WorkerReport};
+use crate::lane::Lane;
 use crate::metrics::Health;
-use crate::task::Lane;
 
 /// With a larger part of the processors busy, what waits for one waits noticeably.
 const BUSY_SHARE: f64 = 0.9;

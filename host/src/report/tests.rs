@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::fault::{Fault, FaultKind};
+use crate::lane::Lane;
 use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
-use crate::task::Lane;
 
 pub(super) fn environment() -> Environment {
     Environment { os: "linux x86_64".into(), cpus: 2, wasmtime: "48.0.0".into(), clock_ns: 10.5 }

@@ -4,8 +4,10 @@ use serde::Serialize;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 
-use super::interface::{self, Hook, Interface};
-use super::{Compiled, Lane, TaskError, compile, linker};
+use super::interface::{self, Interface};
+use super::{Compiled, TaskError, compile, linker};
+use crate::hook::Hook;
+use crate::lane::Lane;
 use crate::plan::Grants;
 
 /// What a component exports and imports, and what follows from that.
@@ -85,7 +87,7 @@ pub fn inspect(engine: &Engine, compiled: &Compiled, operation: &str) -> Result<
     });
     let (exports, imports): (Vec<_>, Vec<_>) = (exports.collect(), imports.collect());
     let waits = interface::waits(engine, &component, &Grants::default());
-    let lane = Lane::of(waits.as_deref());
+    let lane = interface::lane(waits.as_deref());
     let interface = Interface::of(engine, &component, operation);
     let linked = linker(engine, lane).and_then(|linker| linker.instantiate_pre(&component));
     let problem = match (&interface, linked) {

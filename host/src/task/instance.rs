@@ -11,11 +11,14 @@ use wasmtime_wasi::I32Exit;
 use super::backtrace::{Frame, frames};
 use super::interface::OperationType;
 use super::timed::{Timed, Woken};
-use super::{Guest, Halt, Hook, Lane, Surroundings, Task, TaskError, describe};
+use super::{Guest, Surroundings, Task, TaskError, describe};
 use crate::capability;
 use crate::capability::current::Current;
 use crate::capability::http::Http;
 use crate::clock::Clock;
+use crate::halt::Halt;
+use crate::hook::Hook;
+use crate::lane::Lane;
 use crate::metrics::{Cut, Outcome, Sample, TimeSplit, shorten};
 use crate::plan::{HOOK_TIMEOUT, Limits};
 

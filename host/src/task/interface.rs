@@ -1,53 +1,13 @@
 //! What a component exports and imports, and what follows: the operation's type, the hooks, the lane.
 
-use std::fmt;
-
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Type};
 
 use super::TaskError;
+use crate::hook::Hook;
+use crate::lane::Lane;
 use crate::plan::Grants;
-
-/// An optional export of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Hook {
-    /// Once per run, before the first operation.
-    Prepare,
-    /// Once per instance, before its first operation.
-    Setup,
-    /// Once per instance, after its last operation.
-    Teardown,
-    /// Once per run, after the last operation.
-    Cleanup,
-}
-
-impl Hook {
-    pub(super) const ALL: [Self; 4] = [Self::Prepare, Self::Setup, Self::Teardown, Self::Cleanup];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Prepare => "prepare",
-            Self::Setup => "setup",
-            Self::Teardown => "teardown",
-            Self::Cleanup => "cleanup",
-        }
-    }
-
-    fn signature(self) -> &'static str {
-        match self {
-            Self::Prepare => "func() -> result<string, string>",
-            Self::Setup | Self::Teardown => "func() -> result<_, string>",
-            Self::Cleanup => "func(prepared: string) -> result<_, string>",
-        }
-    }
-}
-
-impl fmt::Display for Hook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The two types that an operation may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,6 +164,11 @@ pub(super) fn waits(engine: &Engine, component: &Component, grants: &Grants) -> 
         }
         item => is_async(&item).then(|| import.to_owned()),
     })
+}
+
+/// The lane of a task, given its first import that can wait in the host.
+pub(super) fn lane(waits: Option<&str>) -> Lane {
+    if waits.is_some() { Lane::Io } else { Lane::Compute }
 }
 
 /// An interface's name without its version.

@@ -5,18 +5,15 @@
 
 mod backtrace;
 mod compile;
-mod halt;
 mod inspect;
 mod instance;
 mod interface;
-mod lane;
 mod timed;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -29,28 +26,17 @@ use crate::capability::output::Output;
 use crate::capability::run::Given;
 use crate::clock::Clock;
 use crate::fault::remedy;
+use crate::halt::Halt;
+use crate::hook::Hook;
+use crate::lane::Lane;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use backtrace::Frame;
 pub use compile::{Compiled, Compiler};
-pub use halt::Halt;
 pub use inspect::{Import, Inspection, Need, inspect};
 use instance::MemoryLimit;
 pub use instance::{Instance, Ticket};
-pub use interface::Hook;
 use interface::Interface;
-pub use lane::Executor;
-
-/// How a task's calls run; chosen from the functions it imports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Lane {
-    /// Calls that never wait: a plain call on the thread itself.
-    Compute,
-    /// Calls that may wait in the host: futures on a runtime of the thread's own, so that a deadline can end a wait.
-    Io,
-}
 
 /// What is wrong with a task.
 #[derive(Debug, thiserror::Error)]
@@ -187,7 +173,7 @@ impl Task {
 
     fn link(engine: &Engine, component: &Component, plan: &RunPlan) -> Result<Self, TaskError> {
         let interface = Interface::of(engine, component, &plan.operation)?;
-        let lane = Lane::of(interface::waits(engine, component, &plan.grants).as_deref());
+        let lane = interface::lane(interface::waits(engine, component, &plan.grants).as_deref());
         let pre = linker(engine, lane)
             .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;

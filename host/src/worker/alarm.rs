@@ -8,7 +8,8 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use tokio::net::unix::pipe::Receiver;
 
 use crate::clock::Clock;
-use crate::task::{Halt, Lane};
+use crate::halt::Halt;
+use crate::lane::Lane;
 
 /// A sleeping thread is on its processor again this long after its time, as a rule; one that has nothing else to do wakes
 /// so much earlier, and watches the clock for the rest.

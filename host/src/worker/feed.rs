@@ -11,8 +11,10 @@ use super::alarm::Alarm;
 use super::lease::Lease;
 use super::schedule::Schedule;
 use crate::clock::Clock;
+use crate::halt::Halt;
+use crate::lane::Lane;
 use crate::pace::{Next, Pacer};
-use crate::task::{Halt, Lane, Ticket};
+use crate::task::Ticket;
 
 /// Numbers are drawn in batches that take about this long: long enough that drawing costs nothing, short enough that
 /// no other thread misses them.

@@ -12,7 +12,7 @@ use crossbeam::channel::Sender;
 use tokio::sync::Notify;
 
 use super::Event;
-use crate::task::Lane;
+use crate::lane::Lane;
 
 /// A lease should last about this long: some hundred times what asking for the next one takes.
 const LASTING: Duration = Duration::from_millis(50);
@@ -189,7 +189,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Executor;
+    use crate::lane::Executor;
     use crossbeam::channel::unbounded;
 
     fn draw(lease: &Lease, most: u64) -> Option<Range<u64>> {

@@ -19,10 +19,12 @@ use super::{Event, Order, Source, Stint};
 use crate::capability::network::take_counts;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
+use crate::hook::Hook;
+use crate::lane::{Executor, Lane};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::Pacer;
 use crate::plan::{LoadModel, RunPlan};
-use crate::task::{Executor, Hook, Instance, Lane, Surroundings, Task, TaskError};
+use crate::task::{Instance, Surroundings, Task, TaskError};
 use crate::wire::Delta;
 
 /// How often a thread hands on what it has counted.

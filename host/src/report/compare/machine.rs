@@ -5,9 +5,9 @@
 //! the other, so much of a difference is the machine's: it is not by chance, and no more blocks make it smaller.
 
 use super::plans::Group;
+use crate::lane::Lane;
 use crate::report::units::percent;
 use crate::report::{ModelName, RunReport};
-use crate::task::Lane;
 
 /// A difference of this share is worth a note.
 const NOTABLE: f64 = 0.005;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::*;
+use crate::lane::Lane;
 use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Extent, Shape};
 use crate::report::tests::{environment, record};
 use crate::report::{RunRecord, WorkerRecord};
-use crate::task::Lane;
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
 

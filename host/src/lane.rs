@@ -1,17 +1,20 @@
-//! The two ways to run a future on a thread.
+//! The two ways in which a task's calls run, and how a thread runs its work in each. Knows no task.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
-use super::Lane;
-
-impl Lane {
-    /// The lane of a task, given an import of its that can wait in the host.
-    pub(super) fn of(waits: Option<&str>) -> Self {
-        if waits.is_some() { Self::Io } else { Self::Compute }
-    }
+/// How a task's calls run; chosen from the functions it imports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Calls that never wait: a plain call on the thread itself.
+    Compute,
+    /// Calls that may wait in the host: futures on the thread's runtime, so that a deadline can end a wait.
+    Io,
 }
 
 /// Runs a thread's work in its lane.

@@ -1,4 +1,4 @@
-//! The end of a worker's work, told to its threads from another one.
+//! The end of a worker's work, told to its threads from another one. Knows nothing of the work.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Lane;
+use crate::lane::Lane;
 
 const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
@@ -71,7 +71,7 @@ impl Halt {
     }
 
     /// Waits, in the I/O lane, until operations are cut.
-    pub(super) async fn until_cut(&self) {
+    pub async fn until_cut(&self) {
         self.reached(CUT).await;
     }
 
@@ -98,7 +98,7 @@ impl Halt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Executor;
+    use crate::lane::Executor;
 
     #[test]
     fn a_stop_wakes_sleepers_of_both_lanes_and_a_cut_stays_one() {
