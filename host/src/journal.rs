@@ -4,13 +4,14 @@
 //! and keeps none; a journal that keeps them is enough to have the same books again. Knows neither how an entry comes
 //! about nor what follows from it. How entries become bytes is the business of `wire.rs`.
 
+use std::io;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
-use crate::wire::Message;
+use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, and so with
 /// [`PROTOCOL`](crate::wire::PROTOCOL) too, as entries hold frames.
@@ -23,6 +24,18 @@ pub struct Entry {
     pub at: Duration,
     /// What happened.
     pub what: What,
+}
+
+impl Entry {
+    /// The entry as bytes, with the version of their form.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        wire::versioned(JOURNAL, self)
+    }
+
+    /// The inverse of [`to_bytes`](Self::to_bytes); an error if the form is of another version, or is none.
+    pub fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        wire::of_version(JOURNAL, bytes)
+    }
 }
 
 /// What happened.
@@ -114,4 +127,48 @@ pub enum Deafness {
     Silent,
     /// It was told to end and did not.
     Deaf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an entry is in bytes is what every journal holds: another snapshot needs another [`JOURNAL`].
+    #[test]
+    fn every_entry_in_bytes() {
+        let decisions = [
+            Decision::Launch { worker: 1, place: 2 },
+            Decision::Begin { phase: 1, beginning: Duration::from_secs(3) },
+            Decision::Join { worker: 1 },
+            Decision::Lease { worker: 1, wanted: 4 },
+            Decision::Miss { worker: 1 },
+            Decision::GiveUp { worker: 1, why: Deafness::Silent },
+            Decision::GiveUp { worker: 1, why: Deafness::Deaf },
+            Decision::Stop,
+            Decision::Cut,
+            Decision::End,
+        ];
+        let others = [
+            What::Heard { worker: 1, frame: 2, message: Message::Need(5) },
+            What::Gone { worker: 1, how: "h".into() },
+            What::Hooked { hook: Hook::Cleanup, refused: Box::default(), failed: Some("f".into()) },
+        ];
+        let mut lines = Vec::new();
+        for what in others.into_iter().chain(decisions.map(What::Decided)) {
+            let name = format!("{what:?}");
+            let bytes = Entry { at: Duration::from_millis(1_500), what }.to_bytes().unwrap();
+            assert_eq!(format!("{:?}", Entry::from_bytes(&bytes).unwrap().what), name);
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            lines.push(format!("{} {hex}", name.split(", refused").next().unwrap_or(&name)));
+        }
+        insta::assert_snapshot!(format!("journal_{JOURNAL}"), lines.join("\n"));
+    }
+
+    #[test]
+    fn an_entry_of_another_version_is_refused() {
+        let bytes = wire::versioned(JOURNAL + 1, &Entry { at: Duration::ZERO, what: What::Decided(Decision::End) });
+        let error = Entry::from_bytes(&bytes.unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&format!("version {}", JOURNAL + 1)), "{error}");
+        assert!(Entry::from_bytes(&[]).is_err() && Entry::from_bytes(&[1]).is_err());
+    }
 }

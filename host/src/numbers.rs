@@ -140,6 +140,12 @@ impl Shares {
         self.ledgers.iter().map(figure).sum()
     }
 
+    /// All numbers, by what became of them: each is in exactly one of these.
+    pub fn accounted(&self) -> u64 {
+        let of = |ledger: &Ledger| ledger.unleased() + ledger.leased() + ledger.offered();
+        self.sum(of)
+    }
+
     fn at(&self, place: u32) -> usize {
         place as usize % self.ledgers.len()
     }

@@ -204,9 +204,133 @@ pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Option<T>> {
     postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
+/// `what` as bytes that say of which `version` their form is.
+pub fn versioned(version: u32, what: &impl Serialize) -> io::Result<Vec<u8>> {
+    postcard::to_stdvec(&(version, what)).map_err(io::Error::other)
+}
+
+/// The inverse of [`versioned`]; an error if the form is of another version, or is none.
+pub fn of_version<T: DeserializeOwned>(version: u32, bytes: &[u8]) -> io::Result<T> {
+    let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+    let (theirs, rest): (u32, _) = postcard::take_from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
+    if theirs != version {
+        return Err(invalid(format!("it is of version {theirs}, and this gorgon reads version {version}")));
+    }
+    postcard::from_bytes(rest).map_err(|error| invalid(error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultKind;
+    use crate::metrics::{Outcome, Recorder, Sample, Spans};
+    use crate::plan::{Extent, LoadModel};
+
+    /// Counts of one operation.
+    fn metrics() -> Metrics {
+        let mut recorder = Recorder::default();
+        recorder.record(&Sample {
+            number: 3,
+            due_ns: Some(1),
+            start_ns: 2,
+            end_ns: 9,
+            outcome: Outcome::Failed,
+            result: "no",
+            reason: Some("why"),
+            spans: &Spans::default(),
+            split: None,
+        });
+        recorder.take()
+    }
+
+    fn hex(frame: &impl Serialize) -> String {
+        let mut pipe = Vec::new();
+        write(&mut pipe, frame).unwrap();
+        pipe.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What a frame is in bytes is what both ends must agree on: another snapshot needs another [`PROTOCOL`].
+    #[test]
+    fn every_frame_in_bytes() {
+        let run = crate::pace::tests::plan(Extent::new(Some(5), None).unwrap(), 2, LoadModel::default());
+        let plan = WorkerPlan {
+            phases: vec![(Phase::Run, run)],
+            place: 1,
+            first_slot: 2,
+            machine_code: "x.cwasm".into(),
+            addresses: Addresses::from([("db".into(), vec![[127, 0, 0, 1].into()])]),
+        };
+        let cut = Cut { number: 7, age_ns: 8 };
+        let delta = Delta {
+            metrics: metrics(),
+            numbers: vec![3..4; 1],
+            dropped: vec![5..6; 1],
+            in_flight: vec![cut],
+            overtime: vec![cut],
+        };
+        let second = Duration::from_secs(1);
+        let commands = [
+            Command::Load(Box::new(plan)),
+            Command::Prepare,
+            Command::Cleanup("p".into()),
+            Command::SetUp { prepared: "p".into() },
+            Command::Go { phase: 1, beginning: second },
+            Command::Lease(3..9),
+            Command::NoMore,
+            Command::Stop,
+            Command::Cut,
+        ];
+        let messages = [
+            Message::Hello { protocol: PROTOCOL, process: 9 },
+            Message::Loaded { took: second },
+            Message::Refused("r".into()),
+            Message::HookReturned("p".into()),
+            Message::HookRefused(Box::default()),
+            Message::Ready { instantiate: second, setup: Some(second) },
+            Message::Need(5),
+            Message::Delta(Box::new(delta)),
+            Message::Output(b"o".to_vec()),
+            Message::Fault(Fault { kind: FaultKind::Setup, message: "m".into(), times: 1, numbers: vec![(1, 2)] }),
+            Message::Health(Health { at_ns: 1, cpu_ns: 2, rss_bytes: 3, worst_lag_ns: 4 }),
+            Message::Rested,
+            Message::Done(Usage { cpu_ns: 1, peak_rss_bytes: 2 }),
+        ];
+        // A variant that is added here is added above.
+        let commands = commands.iter().map(|command| {
+            let name = match command {
+                Command::Load(_) => "Load",
+                Command::Prepare => "Prepare",
+                Command::Cleanup(_) => "Cleanup",
+                Command::SetUp { .. } => "SetUp",
+                Command::Go { .. } => "Go",
+                Command::Lease(_) => "Lease",
+                Command::NoMore => "NoMore",
+                Command::Stop => "Stop",
+                Command::Cut => "Cut",
+            };
+            format!("{name} {}", hex(command))
+        });
+        let messages = messages.iter().map(|message| {
+            let name = match message {
+                Message::Hello { .. } => "Hello",
+                Message::Loaded { .. } => "Loaded",
+                Message::Refused(_) => "Refused",
+                Message::HookReturned(_) => "HookReturned",
+                Message::HookRefused(_) => "HookRefused",
+                Message::Ready { .. } => "Ready",
+                Message::Need(_) => "Need",
+                Message::Delta(_) => "Delta",
+                Message::Output(_) => "Output",
+                Message::Fault(_) => "Fault",
+                Message::Health(_) => "Health",
+                Message::Rested => "Rested",
+                Message::Done(_) => "Done",
+            };
+            format!("{name} {}", hex(message))
+        });
+        let all: Vec<_> = commands.chain(messages).collect();
+        insta::assert_snapshot!(format!("protocol_{PROTOCOL}"), all.join("\n"));
+    }
 
     #[test]
     fn frames_arrive_in_order_until_the_end() {

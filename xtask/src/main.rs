@@ -25,6 +25,9 @@ usage: cargo xtask COMMAND
            measure the same task in every language, and print a table; with this gorgon, or one built in release
   check    formatting, lints, dependencies, unit tests: minutes, once dependencies are compiled
   test     everything that is checked: the above, docs, packages, end-to-end tests
+  simulate [--seed S] [--runs N]
+           drive the controller in made-up worlds, 100,000 by default; with a seed, tell that one's story step by step;
+           print in how many runs each of a list of deliberate mistakes is found
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
   stall [GORGON]
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<()> {
         Some("languages") => languages(arguments.get(1).map(PathBuf::from)),
         Some("check") => checks::check(),
         Some("test") => checks::test(),
+        Some("simulate") => simulate(&arguments[1..]),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
@@ -117,6 +121,28 @@ fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
         tasks.extend(examples(language)?.into_iter().next().map(|task| (language.name(), task)));
     }
     table::print(&gorgon, &tasks)
+}
+
+/// Drives the controller in made-up worlds: those that its tests run some thousands of.
+fn simulate(arguments: &[&str]) -> anyhow::Result<()> {
+    let (mut seed, mut runs) = (None, "100000");
+    for pair in arguments.chunks(2) {
+        match pair {
+            ["--seed", given] => seed = Some(*given),
+            ["--runs", given] => runs = given,
+            _ => bail!("{USAGE}"),
+        }
+    }
+    let number = |text: &str| text.parse::<u64>().with_context(|| format!("`{text}` is not a whole number"));
+    number(runs)?;
+    let mut test = cargo();
+    test.args(["test", "--package", "gorgon-cli", "--lib", "controller::simulation"]);
+    test.args(["--", "--nocapture", "--test-threads", "1"]).env("GORGON_SIMULATE_RUNS", runs);
+    if let Some(seed) = seed {
+        number(seed)?;
+        test.arg("the_controller_holds").env("GORGON_SIMULATE_SEED", seed);
+    }
+    run(&mut test)
 }
 
 /// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.

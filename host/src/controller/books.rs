@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{Faults, Parting};
 use super::job::Job;
+use super::mistakes::{Mistake, is_made};
 use crate::fault::{Fault, FaultKind};
 use crate::hook::Hook;
 use crate::journal::{Deafness, Decision, Entry, What};
@@ -279,6 +280,9 @@ impl Books {
         }
         self.phase = phase as usize;
         self.phases[self.phase].began = Some(beginning);
+        if is_made(Mistake::FoldWithAClock) {
+            self.opened = SystemTime::now();
+        }
         let all: Vec<u32> = self.living().collect();
         all.into_iter().flat_map(|worker| self.go(worker)).collect()
     }
@@ -310,6 +314,10 @@ impl Books {
             Stage::Running => self.phases[self.phase].shares.of(of.place).lease(worker, wanted),
             _ => None,
         };
+        if is_made(Mistake::LeaseTwice) && wanted > 1 {
+            let place = of.place;
+            self.phases[self.phase].shares.of(place).give_back(worker);
+        }
         Some(Effect::Lease(worker, range))
     }
 
@@ -392,9 +400,12 @@ impl Books {
 
     /// A frame of a worker: void if the worker is gone, or if the frame was heard before.
     fn hear(&mut self, worker: u32, frame: u64, message: &Message, at: Duration) -> Vec<Effect> {
-        let Some(of) = self.workers.get_mut(&worker).filter(|of| of.state.lives() && frame > of.frames) else {
+        let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
+        let is_dead = !of.state.lives() && !is_made(Mistake::HearTheDead);
+        let is_repeat = frame <= of.frames && !is_made(Mistake::HearTwice);
+        if is_dead || is_repeat {
             return Vec::new();
-        };
+        }
         if frame > of.frames + 1 {
             return self.give_up(worker, "frames of it are missing", at);
         }
@@ -412,6 +423,7 @@ impl Books {
                 let place = of.place;
                 let ledger = self.last_mut().shares.of(place);
                 let first_slot = ledger.next_unleased().unwrap_or(u64::MAX);
+                let first_slot = if is_made(Mistake::BeginAtZero) { 0 } else { first_slot };
                 vec![Effect::Load { worker, place, first_slot }]
             }
             (State::SettingUp, Message::Loaded { took }) => {
@@ -430,7 +442,10 @@ impl Books {
                 Vec::new()
             }
             (State::Running, Message::Delta(delta)) => self.count(worker, delta),
+            (State::Gone, Message::Delta(delta)) if is_made(Mistake::HearTheDead) => self.count(worker, delta),
+            (State::Gone, _) if is_made(Mistake::HearTheDead) => Vec::new(),
             (State::Running, Message::Rested) => self.rest(worker),
+            (_, Message::Delta(delta)) if is_made(Mistake::HearTwice) => self.count(worker, delta),
             (State::Leaving, Message::Delta(delta)) => {
                 // What the last teardowns have sent and received.
                 self.metrics.network += &delta.metrics.network;
@@ -470,13 +485,13 @@ impl Books {
         let ledger = phase.shares.of(of.place);
         let mut held = ledger.confirm(worker, delta.numbers.iter().cloned());
         held &= ledger.drop(worker, delta.dropped.iter().cloned());
-        for cut in &delta.in_flight {
+        for cut in delta.in_flight.iter().filter(|_| !is_made(Mistake::ForgetTheCut)) {
             let index = phase.shares.index(cut.number);
             held &= phase.shares.of(of.place).cut(worker, index);
         }
         let numbers: u64 = delta.numbers.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         let counted = delta.metrics.completed();
-        if phase.phase == Phase::Run {
+        if phase.phase == Phase::Run || is_made(Mistake::CountTheWarmup) {
             of.record.operations += counted;
             self.metrics += &delta.metrics;
             self.in_flight.extend(&delta.in_flight);
@@ -496,7 +511,9 @@ impl Books {
         let is_last = self.phase + 1 == self.phases.len();
         if let Some(of) = self.workers.get_mut(&worker) {
             of.state = if is_last { State::Leaving } else { State::Ready };
-            self.phases[self.phase].shares.of(of.place).give_back(worker);
+            if !is_made(Mistake::RestWithLease) {
+                self.phases[self.phase].shares.of(of.place).give_back(worker);
+            }
         }
         self.wanting.remove(&worker);
         Vec::new()
@@ -572,6 +589,11 @@ impl Books {
                 due.count() as u64
             }
         };
+        if is_made(Mistake::LoseNothing) {
+            return NumberSet::default();
+        }
+        let until = if is_made(Mistake::LoseTheFuture) { u64::MAX } else { until };
+        let until = if is_made(Mistake::LeaseTheLost) { 0 } else { until };
         phase.shares.of(of.place).lose(worker, until)
     }
 
@@ -617,7 +639,7 @@ impl Books {
                 *place = Place::Closed;
             }
         }
-        let has_begun = |state| matches!(state, State::Running | State::Leaving);
+        let has_begun = |state| matches!(state, State::Running | State::Leaving) || is_made(Mistake::KeepTheIdle);
         let idle: Vec<u32> = self.living().filter(|worker| !has_begun(self.workers[worker].state)).collect();
         idle.into_iter().flat_map(|worker| self.dismiss(worker)).collect()
     }
@@ -661,7 +683,7 @@ impl Books {
         let mut living = self.living().peekable();
         living.peek().is_some()
             && !self.places.contains(&Place::Vacant)
-            && living.all(|worker| self.workers[&worker].state == State::Ready)
+            && living.all(|worker| self.workers[&worker].state == State::Ready || is_made(Mistake::BeginEarly))
     }
 
     /// When the run was stopped, from when it was opened.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::books::{Books, Effect, Failure, Place, Stage, State};
 use super::events::{Happened, RunEvent};
+use super::mistakes::{Mistake, is_made};
 use crate::journal::{Deafness, Decision, Entry, What};
 use crate::plan::{DEFAULT_TIMEOUT, RunPlan};
 use crate::wire::Message;
@@ -205,8 +206,16 @@ impl Machine {
             Stage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
                 return books.living().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
             }
-            Stage::Running if self.last_call().is_some_and(|last| now >= last) => return vec![Decision::Cut],
+            Stage::Running if self.last_call().is_some_and(|last| now >= last) => {
+                if books.is_under_way() {
+                    return vec![Decision::Cut];
+                }
+                return self.operating().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
+            }
             _ => {}
+        }
+        if is_made(Mistake::IgnoreSilence) {
+            return Vec::new();
         }
         let silence = |worker: u32| now.saturating_sub(books.workers[&worker].heard.max(self.since));
         let patience = patience_with_silence(books.plan());
@@ -220,15 +229,24 @@ impl Machine {
         books.living().filter_map(decide).collect()
     }
 
-    /// When a run that ends by its duration has ended, whatever has stopped: after that, an operation's time-out and the
-    /// patience of a stop. None once all operations have ended, as a teardown has a time of its own.
+    /// When a phase that ends by its duration is over, whatever has stopped: after that, an operation's time-out and the
+    /// patience of a stop. None once all its operations have ended, as a teardown has a time of its own.
     fn last_call(&self) -> Option<Duration> {
-        let books = &self.books;
-        let plan = books.plan();
-        let (began, duration, timeout) = (books.phases.last()?.began?, plan.extent.duration()?, plan.limits.timeout?);
-        let is_operating = books.workers.values().any(|of| of.state.lives() && of.state != State::Leaving);
-        let last = began.saturating_add(duration).saturating_add(timeout).saturating_add(PATIENCE);
-        is_operating.then_some(last)
+        self.operating().next()?;
+        let phase = &self.books.phases[self.books.phase];
+        let (began, duration, timeout) = (phase.began?, phase.plan.extent.duration()?, phase.plan.limits.timeout?);
+        Some(began.saturating_add(duration).saturating_add(timeout).saturating_add(PATIENCE))
+    }
+
+    /// The workers that have a part in the phase that goes on, or that were to have one.
+    fn operating(&self) -> impl Iterator<Item = u32> {
+        let is_last = self.books.is_under_way();
+        let operates = move |state| match state {
+            State::Running => true,
+            State::Launched | State::SettingUp | State::Ready => is_last,
+            State::Leaving | State::Gone => false,
+        };
+        self.books.workers.iter().filter(move |(_, of)| operates(of.state)).map(|(&worker, _)| worker)
     }
 
     /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. One that comes

@@ -11,6 +11,7 @@ mod faults;
 mod hook;
 mod job;
 mod machine;
+mod mistakes;
 mod shell;
 #[cfg(test)]
 mod simulation;

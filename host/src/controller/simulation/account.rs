@@ -1,0 +1,253 @@
+//! What the books of a run should say, kept apart from them: each number by itself, the naive way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::worker::shares;
+use crate::controller::{Books, Effect};
+use crate::journal::{Decision, Entry, What};
+use crate::pace::Slots;
+use crate::plan::RunPlan;
+use crate::wire::{Delta, Message, Phase};
+
+/// What became of a number; one that has no entry is nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Leased(u32),
+    Confirmed,
+    Cut,
+    Dropped,
+    Lost,
+}
+
+/// What goes wrong in a world.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    /// Somebody asks for a stop.
+    pub(super) stopped: bool,
+    /// Workers die.
+    pub(super) died: bool,
+    /// Workers hang, or do not listen.
+    pub(super) stuck: bool,
+}
+
+/// The account of one run.
+pub(super) struct Account {
+    phases: Vec<(Phase, RunPlan)>,
+    phase: usize,
+    began: Vec<Option<Duration>>,
+    stopped: Option<Duration>,
+    /// By phase and by what the books know a number as: in an open run the place and the index.
+    fates: BTreeMap<(usize, u32, u64), Fate>,
+    places: BTreeMap<u32, u32>,
+    gone: BTreeSet<u32>,
+    /// Workers that have a part in the phase that goes on.
+    operating: BTreeSet<u32>,
+    first_slots: BTreeMap<u32, u64>,
+    frames: BTreeMap<u32, u64>,
+    /// Operations that were started, by phase and number.
+    started: BTreeMap<(usize, u64), u32>,
+}
+
+impl Account {
+    pub(super) fn new(phases: Vec<(Phase, RunPlan)>) -> Self {
+        let began = vec![None; phases.len()];
+        Self {
+            phases,
+            phase: 0,
+            began,
+            stopped: None,
+            fates: BTreeMap::new(),
+            places: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            operating: BTreeSet::new(),
+            first_slots: BTreeMap::new(),
+            frames: BTreeMap::new(),
+            started: BTreeMap::new(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.phases[self.phase].1.load_model.open().is_some()
+    }
+
+    fn key(&self, worker: u32, index: u64) -> (usize, u32, u64) {
+        let place = if self.is_open() { self.places[&worker] } else { 0 };
+        (self.phase, place, index)
+    }
+
+    /// A worker has started an operation.
+    pub(super) fn start(&mut self, worker: u32, phase: usize, number: u64) -> Result<(), String> {
+        match self.started.insert((phase, number), worker) {
+            None => Ok(()),
+            Some(other) => Err(format!("number {number} was started by worker {other} and by worker {worker}")),
+        }
+    }
+
+    /// Something is about to be done.
+    pub(super) fn see(&mut self, effect: &Effect) -> Result<(), String> {
+        match effect {
+            Effect::Load { worker, place, first_slot } => {
+                self.places.insert(*worker, *place);
+                self.first_slots.insert(*worker, *first_slot);
+            }
+            Effect::Go { worker, phase, beginning } => {
+                self.phase = *phase as usize;
+                self.began[self.phase] = Some(*beginning);
+                self.operating.insert(*worker);
+            }
+            Effect::Lease(worker, Some(range)) => {
+                for number in range.clone() {
+                    let key = self.key(*worker, number);
+                    if let Some(fate) = self.fates.insert(key, Fate::Leased(*worker)) {
+                        return Err(format!("number {number} is leased to worker {worker}, but it is {fate:?}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An entry has its place.
+    pub(super) fn book(&mut self, entry: &Entry) -> Result<(), String> {
+        match &entry.what {
+            What::Heard { worker, frame, message } => {
+                let before = self.frames.entry(*worker).or_default();
+                if self.gone.contains(worker) || *frame <= *before {
+                    return Ok(());
+                }
+                *before = *frame;
+                match message {
+                    Message::Delta(delta) => self.count(*worker, delta)?,
+                    Message::Rested => {
+                        self.operating.remove(worker);
+                        self.fates.retain(|_, fate| *fate != Fate::Leased(*worker));
+                    }
+                    Message::Done(_) => {
+                        self.gone.insert(*worker);
+                    }
+                    _ => {}
+                }
+            }
+            What::Gone { worker, .. } | What::Decided(Decision::GiveUp { worker, .. }) => {
+                self.lose(*worker, entry.at);
+            }
+            What::Decided(Decision::Stop) => self.stopped = self.stopped.or(Some(entry.at)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, worker: u32, delta: &Delta) -> Result<(), String> {
+        let cuts = delta.in_flight.iter().map(|cut| {
+            let index = if self.is_open() { shares(&self.phases[self.phase].1).index(cut.number) } else { cut.number };
+            (index..index + 1, Fate::Cut)
+        });
+        let numbers = delta.numbers.iter().map(|range| (range.clone(), Fate::Confirmed));
+        let dropped = delta.dropped.iter().map(|range| (range.clone(), Fate::Dropped));
+        let all: Vec<_> = numbers.chain(dropped).chain(cuts).collect();
+        for (range, fate) in all {
+            for index in range {
+                let key = self.key(worker, index);
+                let before = self.fates.insert(key, fate);
+                let held = if self.is_open() { before.is_none() } else { before == Some(Fate::Leased(worker)) };
+                if !held {
+                    return Err(format!("worker {worker} speaks of {index} as {fate:?}, but it was {before:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, worker: u32, at: Duration) {
+        if !self.gone.insert(worker) || !self.places.contains_key(&worker) {
+            return;
+        }
+        if !self.is_open() {
+            for fate in self.fates.values_mut().filter(|fate| **fate == Fate::Leased(worker)) {
+                *fate = Fate::Lost;
+            }
+            return;
+        }
+        let (Some(began), true) = (self.began[self.phase], self.operating.contains(&worker)) else { return };
+        let plan = self.phases[self.phase].1.clone();
+        let Some(open) = plan.load_model.open() else { return };
+        let until = at.min(self.stopped.unwrap_or(at)).saturating_sub(began).as_nanos();
+        let first = if self.phase + 1 == self.phases.len() { self.first_slots[&worker] } else { 0 };
+        let place = self.places[&worker];
+        for slot in Slots::new(&plan, open, place).take_while(|slot| u128::from(slot.due_ns) <= until) {
+            if slot.index >= first {
+                self.fates.entry((self.phase, place, slot.index)).or_insert(Fate::Lost);
+            }
+        }
+    }
+
+    /// Whether the books say the same.
+    pub(super) fn agrees(&self, books: &Books) -> Result<(), String> {
+        for (i, phase) in books.phases.iter().enumerate() {
+            let all = phase.plan.numbers();
+            let accounted = phase.shares.accounted();
+            if accounted != all.end - all.start {
+                return Err(format!("of {} numbers of phase {i} {accounted} are accounted for", all.end - all.start));
+            }
+        }
+        let last = self.phases.len() - 1;
+        let ours = |wanted: fn(&Fate) -> bool| {
+            self.fates.iter().filter(|((phase, ..), fate)| *phase == last && wanted(fate)).count() as u64
+        };
+        let record = books.record();
+        let terms = [
+            ("completed", books.completed(), ours(|fate| *fate == Fate::Confirmed)),
+            ("counted", record.metrics.completed(), ours(|fate| *fate == Fate::Confirmed)),
+            ("cut", record.in_flight.len() as u64, ours(|fate| *fate == Fate::Cut)),
+            ("dropped", record.dropped, ours(|fate| *fate == Fate::Dropped)),
+            ("lost", record.lost, ours(|fate| *fate == Fate::Lost)),
+            ("offered", record.offered, ours(|fate| !matches!(fate, Fate::Leased(_)))),
+        ];
+        for (term, books, account) in terms {
+            if books != account {
+                return Err(format!("{term}: the books say {books}, the account says {account}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold at the end of a run that had such trouble.
+    pub(super) fn closes(&self, books: &Books, trouble: Trouble) -> Result<(), String> {
+        let record = books.record();
+        let leased: u64 = books.phases.iter().map(|phase| phase.shares.sum(crate::numbers::Ledger::leased)).sum();
+        if leased > 0 && books.failure.is_none() {
+            return Err(format!("{leased} numbers are still leased at the end"));
+        }
+        if let Some(fault) = record.faults.iter().find(|fault| fault.kind == crate::fault::FaultKind::Miscounted) {
+            return Err(fault.message.clone());
+        }
+        let deaths = record.workers.len() as u32 - record.plan.shape.processes.min(record.workers.len() as u32);
+        if deaths > super::super::books::MAX_REPLACEMENTS {
+            return Err(format!("{deaths} workers were replaced"));
+        }
+        let killed = record.faults.iter().find(|fault| fault.message.contains("did not end when it was told to"));
+        if let (Some(fault), false) = (killed, trouble.stuck) {
+            return Err(format!("every worker listened, but: {}", fault.message));
+        }
+        if trouble.died || trouble.stuck {
+            return Ok(());
+        }
+        if !record.faults.is_empty() {
+            return Err(format!("nothing went wrong, but there is a fault: {:?}", record.faults));
+        }
+        if trouble.stopped {
+            return Ok(());
+        }
+        // A schedule may fall to nothing before all have had their turn.
+        let runs_dry = record.plan.load_model.open().is_some_and(crate::plan::Open::runs_dry);
+        let is_whole = record.plan.extent.duration().is_none() && !runs_dry;
+        match record.plan.extent.operations() {
+            Some(planned) if is_whole && record.offered != planned => {
+                Err(format!("nothing went wrong, but of {planned} operations {} were offered", record.offered))
+            }
+            _ => Ok(()),
+        }
+    }
+}
