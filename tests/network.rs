@@ -415,7 +415,8 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
             results.iter().all(|(result, out, _)| result.contains(words) && out == outcome),
             "{words}: {results:?}"
         );
-        assert!(ran.figure("/latency_ns/max") < 5_000_000_000, "{words}");
+        // Without the limits the servers would hold an operation for an hour; nothing in the test is as slow as a minute.
+        assert!(ran.figure("/latency_ns/max") < 60_000_000_000, "{words}");
     }
     let ran = get("http://no-such-host.invalid/", &["--allow", "http://no-such-host.invalid"]);
     assert!(only_result(&ran).contains("cannot resolve no-such-host.invalid"), "{:?}", ran.results());
@@ -508,11 +509,13 @@ fn a_frozen_server_makes_as_many_operations_slow_as_were_in_flight() {
     let args = ["-d", "7s", "-t", "2", "-c", "4", "--allow", &url, "--env", &env];
     let gorgon = crate::support::spawn(&guest("http"), &args);
     std::thread::sleep(Duration::from_millis(1_000));
-    let frozen = std::time::Instant::now();
     crate::support::signal("STOP", server.id());
+    let state = format!("/proc/{}/stat", server.id());
+    crate::support::wait_until("it is frozen", || std::fs::read_to_string(&state).unwrap().contains(") T "));
+    let frozen = std::time::Instant::now();
     std::thread::sleep(FREEZE);
-    crate::support::signal("CONT", server.id());
     let frozen = frozen.elapsed();
+    crate::support::signal("CONT", server.id());
     let ran = crate::support::ran(gorgon.wait_with_output().unwrap());
     server.kill().unwrap();
     server.wait().unwrap();
@@ -522,11 +525,13 @@ fn a_frozen_server_makes_as_many_operations_slow_as_were_in_flight() {
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, hdr).unwrap();
     let histogram: hdrhistogram::Histogram<u64> =
         hdrhistogram::serialization::Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
-    // Those in flight waited for the whole freeze; before and after it nothing took a tenth of a second, and nothing
-    // was invented in between.
-    let slow = histogram.count_between(FREEZE.as_nanos() as u64 / 40, u64::MAX);
+    // Those in flight waited for the whole freeze. Nothing was invented in between: a correction for coordinated omission
+    // adds as many between a half of it and the whole as below that. A busy machine slows no other operation so much.
+    let slow = histogram.count_between(FREEZE.as_nanos() as u64 / 2, u64::MAX);
     assert!((1..=8).contains(&slow), "{slow} operations were slow, of {}", histogram.len());
     let longest = ran.figure("/latency_ns/max") as f64;
-    let error = (longest / frozen.as_nanos() as f64 - 1.0).abs();
-    assert!(error < 0.01, "the longest took {longest} ns of a freeze of {frozen:?}");
+    // It began before the freeze and ended after it, so it is no shorter, but for the histogram's three digits. How much
+    // longer it is depends on the machine; a figure that counted the freeze twice would be twice as long.
+    let ratio = longest / frozen.as_nanos() as f64;
+    assert!((0.99..1.9).contains(&ratio), "the longest took {longest} ns of a freeze of {frozen:?}");
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Ran, gorgon, guest, lives, operation, ran, signal, spawn, validate, wait_until, wat, workers};
+use crate::support::{
+    Ran, gorgon, guest, lives, operation, processor_time, ran, signal, spawn, validate, wait_until, wat, watch, workers,
+};
 
 const SLEEPY: [&str; 4] = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=50"];
 
@@ -100,9 +102,14 @@ fn patience_ends_after_five_seconds() {
     let endless = operation("(loop (br 0))");
     let gorgon = spawn(endless.path(), &["-n", "9", "--timeout", "0"]);
     wait_until("it runs", || is_running(&gorgon));
+    // Once the run goes on, only the operation's loop uses so much.
+    let worker = workers(&gorgon)[0];
+    let before = processor_time(worker).unwrap();
+    wait_until("the operation has begun", || processor_time(worker) > Some(before + Duration::from_millis(100)));
     signal("INT", gorgon.id());
     let ran = finish(gorgon, None);
     assert_eq!((ran.code, ran.figure("/operations/in_flight")), (Some(130), 1), "{}", ran.stderr);
+    // It began before the stop, so it is older than the patience.
     assert!(ran.figure("/cut/0/age_ns") >= 5_000_000_000);
 }
 
@@ -113,10 +120,17 @@ fn a_duration_waits_for_what_is_in_flight_up_to_the_timeout() {
     assert_eq!((ran.adds_up().code, ran.figure("/operations/timed_out")), (Some(0), 1), "{}", ran.stderr);
     assert_eq!(ran.figure("/cut/0/number"), 3);
     assert!(ran.figure("/cut/0/age_ns") >= 690_000_000);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.json");
     let mut again = gorgon();
-    again.arg("run").arg(endless.path()).args(["-d", "100ms", "--timeout", "400ms"]);
+    again.arg("run").arg(endless.path()).args(["-d", "100ms", "--timeout", "400ms", "--json"]).arg(&file);
     let text = String::from_utf8(again.output().unwrap().stdout).unwrap();
-    assert!(text.contains("1 operation cut at the end, at the age of 4"), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let age_ms = report["runs"][0]["cut"][0]["age_ns"].as_f64().unwrap() / 1e6;
+    assert!(age_ms >= 390.0, "{age_ms}");
+    // The text names the same age, in three digits.
+    let age = if age_ms < 999.5 { format!("{age_ms:.0} ms") } else { format!("{:.2} s", age_ms / 1e3) };
+    assert!(text.contains(&format!("1 operation cut at the end, at the age of {age}")), "{age}: {text}");
 }
 
 #[test]
@@ -159,31 +173,20 @@ fn a_stop_at_any_moment_leaves_a_report_that_adds_up() {
 
 #[test]
 fn a_snapshot_survives_its_controller() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("report.json");
-    let mut gorgon = gorgon()
-        .arg("run")
-        .arg(guest("noop"))
-        .args(["-d", "60s", "-p", "2", "--snapshot", "500ms", "--quiet", "--json"])
-        .arg(&file)
-        .spawn()
-        .unwrap();
-    let read = || -> Value {
-        std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
-    };
-    wait_until("a snapshot with operations", || read()["runs"][0]["operations"]["completed"].as_u64() > Some(0));
-    std::thread::sleep(Duration::from_millis(700));
-    let killed = std::time::SystemTime::now();
-    gorgon.kill().unwrap();
-    gorgon.wait().unwrap();
-    let age = killed.duration_since(std::fs::metadata(&file).unwrap().modified().unwrap()).unwrap_or_default();
-    assert!(age < Duration::from_millis(500), "{age:?}");
-    let ran = Ran { code: None, report: read(), stderr: String::new() };
+    let mut watched = watch(&guest("noop"), &["-d", "60s", "-p", "2"]);
+    // A snapshot replaces the one before it, and again.
+    for _ in 0..3 {
+        let known = watched.completed();
+        wait_until("a snapshot with more operations", || watched.completed() > known);
+    }
+    watched.gorgon.kill().unwrap();
+    watched.gorgon.wait().unwrap();
+    let ran = Ran { code: None, report: watched.report(), stderr: String::new() };
     validate(&ran.report);
     assert_eq!(ran.report["partial"], true);
     let of = |key: &str| ran.figure(&format!("/operations/{key}"));
     assert_eq!(of("offered"), of("completed") + of("dropped") + of("lost") + of("in_flight"));
     assert_eq!(of("completed"), ran.figure("/latency_ns/count"));
     // At most the file that was being written at that moment is left beside it.
-    assert!(std::fs::read_dir(directory.path()).unwrap().count() <= 2);
+    assert!(std::fs::read_dir(watched.directory()).unwrap().count() <= 2);
 }

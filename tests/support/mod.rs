@@ -122,6 +122,62 @@ pub(crate) fn lives(process: u32) -> bool {
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
+/// The processor time that a process has used, from `/proc`; `None` once it is gone. A busy machine makes other
+/// programs wait, but it does not make them use more of this.
+pub(crate) fn processor_time(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok().filter(|_| lives(process))?;
+    // The name is in parentheses and may hold anything; user and system time are the 14th and 15th field.
+    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
+    // Linux counts a hundred of them a second for every program.
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// A gorgon that runs and keeps its JSON report up to date in a file.
+pub(crate) struct Watched {
+    pub(crate) gorgon: Child,
+    directory: tempfile::TempDir,
+}
+
+/// `gorgon run TASK ARGS…` with a report that can be read while it runs.
+pub(crate) fn watch(task: &Path, args: &[&str]) -> Watched {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut command = gorgon();
+    command.arg("run").arg(task).args(["--snapshot", "500ms", "--quiet", "--json"]);
+    command.arg(directory.path().join("report.json")).args(args);
+    let gorgon = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("gorgon starts");
+    Watched { gorgon, directory }
+}
+
+impl Watched {
+    /// The directory with the report.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the file says now; null before there is one.
+    pub(crate) fn report(&self) -> Value {
+        let file = std::fs::read(self.directory.path().join("report.json"));
+        file.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// How many operations the file says are completed.
+    pub(crate) fn completed(&self) -> u64 {
+        self.report()["runs"][0]["operations"]["completed"].as_u64().unwrap_or_default()
+    }
+
+    /// Waits for the end of the run.
+    pub(crate) fn finish(mut self) -> Ran {
+        let mut stderr = String::new();
+        let mut pipe = self.gorgon.stderr.take().expect("it is piped");
+        std::io::Read::read_to_string(&mut pipe, &mut stderr).expect("gorgon writes UTF-8");
+        let status = self.gorgon.wait().expect("gorgon ends");
+        let report = self.report();
+        validate(&report);
+        Ran { code: status.code(), report, stderr }
+    }
+}
+
 /// A gorgon that runs, with its output for us.
 pub(crate) fn spawn(task: &Path, args: &[&str]) -> Child {
     let mut command = gorgon();
