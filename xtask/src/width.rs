@@ -1,7 +1,6 @@
 //! The width of comments, which rustfmt leaves as it is. Knows Rust's line comments and nothing else of the language.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 
@@ -10,25 +9,34 @@ const MOST_COLUMNS: usize = 120;
 
 /// Fails with every comment of the repository that is too wide.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
-    let mut wide = Vec::new();
-    for path in rust_files(root)? {
-        let text = std::fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;
-        wide.extend(wide_comments(&text).map(|line| format!("{}:{line}", path.display())));
+    let (mut files, mut wide) = (Vec::new(), Vec::new());
+    rust_files(root, &mut files)?;
+    files.sort();
+    for path in files {
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let name = path.strip_prefix(root).unwrap_or(&path).display();
+        wide.extend(wide_comments(&text).map(|line| format!("{name}:{line}")));
     }
     ensure!(wide.is_empty(), "comments of more than {MOST_COLUMNS} columns: wrap them\n{}", wide.join("\n"));
     Ok(())
 }
 
-/// The Rust files that git knows or would add, apart from those that wit-bindgen writes.
-fn rust_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let listed = ["ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate", "--", "*.rs"];
-    let generated = [":!guest-sdk/src/bindings"];
-    let listed = Command::new("git").args(listed).args(generated).current_dir(root).output();
-    let listed = listed.context("cannot run git, which lists the files to check")?;
-    ensure!(listed.status.success(), "git cannot list the files: {}", String::from_utf8_lossy(&listed.stderr).trim());
-    let names = String::from_utf8(listed.stdout)?;
-    // A file may be deleted and still be in git's index.
-    Ok(names.lines().map(PathBuf::from).filter(|path| root.join(path).exists()).collect())
+/// The Rust files below a folder of the repository, apart from what others write: builds, packages, and the bindings of
+/// wit-bindgen.
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let (entry, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+        let name = entry.to_string_lossy();
+        let is_foreign = name.starts_with('.') || ["target", "node_modules", "bindings"].contains(&&*name);
+        // A link leads to what is here anyway.
+        let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        if is_folder && !is_foreign {
+            rust_files(&path, found)?;
+        } else if !is_folder && name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The numbers of lines that are too wide because of a comment: a line of its own, or one that follows code.
