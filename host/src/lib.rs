@@ -23,17 +23,20 @@ pub mod metrics;
 pub mod network;
 pub mod numbers;
 pub mod pace;
+pub mod record;
 
 pub mod capability;
 pub mod clock;
+pub mod machine;
 pub mod task;
 
 pub mod controller;
-pub mod find;
 pub mod transport;
 pub mod wire;
 pub mod worker;
 
+pub mod judging;
+pub mod rendering;
 pub mod report;
 
 pub mod demo;

@@ -7,7 +7,8 @@ mod reports;
 use std::path::{Path, PathBuf};
 
 use gorgon::metrics::Outcome;
-use gorgon::report::{Report, html};
+use gorgon::rendering::html;
+use gorgon::report::Report;
 
 use chromium::Chromium;
 use reports::{Returned, SERVICE, record, report};

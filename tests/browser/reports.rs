@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use gorgon::fault::{Fault, FaultKind};
+use gorgon::judging::verdict::Expression;
 use gorgon::lane::Lane;
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
 use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, Shape};
+use gorgon::record::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
+use gorgon::report::Report;
 use gorgon::report::find::{Answer, FindReport, Probe};
-use gorgon::report::verdict::Expression;
-use gorgon::report::{Environment, Report, RunRecord, Startup, TaskFacts, WorkerRecord};
 
 /// What a made up task returned: the result, its outcome, how often beside the others, its median in microseconds.
 pub(crate) type Returned<'a> = (&'a str, Outcome, u32, f64);

@@ -11,7 +11,7 @@ use xtask::languages;
 use crate::{TARGET, cargo, install_target, root, run, task_packages, width};
 
 /// The folder of the report's JavaScript.
-const PAGE: &str = "host/src/report/html";
+const PAGE: &str = "host/src/rendering/html";
 
 /// What a change has to pass before it is worth a longer look: all that needs no process of Gorgon and no guest.
 pub(crate) fn check() -> anyhow::Result<()> {

@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::Exit;
 use super::output::{self, Outputs};
-use crate::report::compare::{self, Comparison, Input, Scruples};
-use crate::report::{html, json};
+use crate::judging::compare::{self, Comparison, Input, Scruples};
+use crate::rendering::{self, html, json};
 
 /// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
 ///
@@ -64,7 +64,7 @@ impl Compare {
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
         let compared = Compared { comparison, a, others };
-        outputs.write(&compared, || compare::text::write(&compared.comparison, anstream::stdout().lock()))?;
+        outputs.write(&compared, || rendering::compare::write(&compared.comparison, anstream::stdout().lock()))?;
         Ok(match compared.comparison.fail_if_slower {
             Some(slower) if slower.held => Exit::Failed,
             _ => Exit::Done,

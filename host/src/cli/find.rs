@@ -13,11 +13,13 @@ use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::output::{self, Outputs};
 use super::{Exit, values};
 use crate::controller::{self, RunError};
-use crate::find::{Next, Search};
+use crate::judging::search::{Next, Search};
+use crate::judging::verdict::Expression;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
-use crate::report::find::{FindReport, Probe};
-use crate::report::verdict::Expression;
-use crate::report::{Environment, Report, find, html, json};
+use crate::record::Environment;
+use crate::rendering::{find, html, json};
+use crate::report::Report;
+use crate::report::find::{Answer, FindReport, Probe};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
@@ -130,7 +132,7 @@ impl Find {
         let stopped = loop {
             match search.next() {
                 Next::Found(answer) => {
-                    report.answer = Some(find::Answer::from(answer));
+                    report.answer = Some(Answer::from(answer));
                     break false;
                 }
                 Next::Probe(rate) => match self.probe(rate, &task, &compiled, &stops)? {

@@ -10,7 +10,8 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use tempfile::NamedTempFile;
 
-use crate::report::{Report, csv, hlog, html, json, junit, text};
+use crate::rendering::{csv, hlog, html, json, junit, text};
+use crate::report::Report;
 
 /// What something can be written as, besides the words for people.
 pub(super) trait Format: Copy {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::FileFlags;
-use crate::report::json;
+use crate::rendering::json;
 
 /// Render a JSON report again, as text or as anything that a run writes
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 
 use crate::metrics::Outcome;
 use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, HttpVersion, KeepAlive, RunPlan, Trust};
-use crate::report::{Environment, Report, RunRecord};
+use crate::record::{Environment, RunRecord};
+use crate::report::Report;
 
 /// How the names of tasks begin that gorgon has inside.
 pub(super) const EMBEDDED: &str = "embedded ";

@@ -10,8 +10,8 @@ use super::flags::{ExpectFlag, Source, TaskFlags};
 use super::load::Load;
 use super::session::{OutputFlags, Session, Turn};
 use super::{Exit, values};
+use crate::judging::verdict::Expression;
 use crate::plan::{Limits, PlanError, RunPlan};
-use crate::report::verdict::Expression;
 
 /// Run a task many times over processes and threads, and report
 ///

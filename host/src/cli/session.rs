@@ -15,11 +15,12 @@ use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
 use crate::capability::resolve;
 use crate::controller::{self, Books, Happened, Job, RunEvent};
+use crate::judging::verdict::Expression;
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::{Progress, Show};
-use crate::report::verdict::{Expression, Verdict};
-use crate::report::{Environment, Report, RunRecord, Startup, SuiteReport, TaskFacts};
+use crate::record::{Environment, RunRecord, Startup, TaskFacts};
+use crate::report::{Report, SuiteReport, Verdict};
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Purpose, Task};
 

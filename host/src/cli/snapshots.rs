@@ -12,7 +12,8 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::output::{Output, ReportFormat};
 use crate::live::Board;
-use crate::report::{Report, RunRecord};
+use crate::record::RunRecord;
+use crate::report::Report;
 
 /// A run is looked at ten times a second, and what it looks at is as much older.
 const LEAST_INTERVAL: Duration = Duration::from_millis(400);

@@ -20,7 +20,7 @@ use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::Slots;
 use crate::plan::{LoadModel, Open, RunPlan};
-use crate::report::{RunRecord, Startup, TaskFacts, Warmup, WorkerRecord};
+use crate::record::{RunRecord, Startup, TaskFacts, Warmup, WorkerRecord};
 use crate::wire::{Delta, Message, PROTOCOL, Phase, Usage};
 
 /// Workers that are replaced in one run; a task that kills more than these is not going to stop.

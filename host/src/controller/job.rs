@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::capability::resolve::Addresses;
 use crate::hook::Hook;
 use crate::plan::RunPlan;
-use crate::report::{Startup, TaskFacts};
+use crate::record::{Startup, TaskFacts};
 use crate::wire::Phase;
 
 /// One run that is to be.

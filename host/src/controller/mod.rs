@@ -22,7 +22,7 @@ use crossbeam::channel::Receiver;
 
 use crate::fault::remedy;
 use crate::hook::Hook;
-use crate::report::RunRecord;
+use crate::record::RunRecord;
 use crate::wire::Command;
 pub use books::{Books, Effect, Failure};
 pub use events::{Happened, Observer, RunEvent};

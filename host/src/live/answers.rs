@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 
 use super::{Board, Shown};
-use crate::report::{html, openmetrics};
+use crate::rendering::{html, openmetrics};
 
 /// How long a scrape waits for figures that are new.
 const FRESH: Duration = Duration::from_secs(2);

@@ -13,8 +13,8 @@ use std::sync::{Arc, OnceLock};
 use crossbeam::channel::Sender;
 use tokio::sync::watch;
 
-use crate::report::verdict::Moment;
-use crate::report::{Report, html};
+use crate::rendering::html;
+use crate::report::{Moment, Report};
 use crate::serve::{listen, serve};
 
 /// Where the latest report hangs.

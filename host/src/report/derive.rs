@@ -9,10 +9,11 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
-    BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunRecord, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Total, health,
+    BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
+    Summary, TimelineReport, Total, health,
 };
 use crate::metrics::{Cut, Histogram, Metrics, OTHER, Outcome, TimeSplit};
+use crate::record::RunRecord;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
 const SAMPLES_FOR_P99_9: u64 = 1_000;

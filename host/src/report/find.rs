@@ -1,21 +1,14 @@
-//! What a search for a rate has found: its probes, its answer, and both for people.
+//! What a search for a rate has found, field by field: its probes and its answer, and the words for both.
 
-use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{count, duration, rate as per_second};
-use super::verdict::Expression;
-use super::{Generator, RunReport, Summary};
-use crate::find::{self as search, Finding};
+use super::units::rate as per_second;
+use super::{Generator, Summary};
 
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
-
-/// What is completed per second is what was offered, to within this; a target that is slower falls behind by more.
-const KEEPS_UP: f64 = 0.98;
 
 /// A search: the data of a knee plot, and what was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,6 +48,17 @@ pub struct Probe {
     pub generator: Generator,
 }
 
+/// What came of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The promise was kept.
+    Kept,
+    /// It was broken.
+    Broken,
+    /// It was broken while the machine that made the load was the limit: that says nothing of the target.
+    Limited,
+}
+
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -65,12 +69,6 @@ pub struct Answer {
     pub below: Option<f64>,
     /// Whether the machine that made the load was the limit, and not the target.
     pub generator_limited: bool,
-}
-
-impl From<search::Answer> for Answer {
-    fn from(answer: search::Answer) -> Self {
-        Self { rate: answer.kept, below: answer.broken, generator_limited: answer.limited }
-    }
 }
 
 impl FindReport {
@@ -102,29 +100,6 @@ impl FindReport {
 }
 
 impl Probe {
-    /// What `run`, at `rate` for so long, came to.
-    pub fn new(rate: f64, lasting: Duration, run: &RunReport, slo: &[Expression]) -> Self {
-        let verdicts = slo.iter().map(|promise| promise.judge(0, run));
-        let mut broken: Vec<String> =
-            verdicts.filter(|verdict| !verdict.held).map(|verdict| verdict.expression).collect();
-        let operations = &run.operations;
-        // One operation's time passes between the last start and the last end of a target that keeps up.
-        let window = run.elapsed_ns.saturating_sub(run.latency_ns.min.unwrap_or_default()) as f64 / 1e9;
-        let (offered, completed) = (operations.offered as f64, operations.completed as f64);
-        if completed / window.max(lasting.as_secs_f64()) < KEEPS_UP * offered / lasting.as_secs_f64() {
-            broken.push("keeps up".into());
-        }
-        Self {
-            rate,
-            offered: operations.offered,
-            throughput: run.throughput,
-            failed: (completed - operations.ok as f64) / offered.max(1.0),
-            latency_ns: Summary { hdr: None, ..run.latency_ns.clone() },
-            broken,
-            generator: run.generator.clone(),
-        }
-    }
-
     /// What it means for the search.
     pub fn finding(&self) -> Finding {
         match (self.broken.is_empty(), self.generator.limited) {
@@ -142,32 +117,6 @@ pub fn came_to(probe: &Probe) -> String {
         Finding::Broken => format!("broken: {}", probe.broken.join(", ")),
         Finding::Limited => format!("broken, generator-limited: {}", probe.broken.join(", ")),
     }
-}
-
-/// One probe in a line.
-pub fn line(probe: &Probe) -> String {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
-    format!(
-        "{:>12}  {:>10}  {:>12}  {:>9}  {:>9}  {:>8}  {}",
-        format!("{}/s", per_second(probe.rate)),
-        count(probe.offered),
-        probe.throughput.map_or_else(|| "-".to_owned(), |of| format!("{}/s", per_second(of))),
-        time(probe.latency_ns.p50),
-        time(probe.latency_ns.p99),
-        format!("{:.2} %", probe.failed * 100.0),
-        came_to(probe)
-    )
-}
-
-/// Writes the probes by their rates, and the answer.
-pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
-    let FindReport { task, slo, answer, .. } = report;
-    writeln!(to, "{task}: the highest rate with {}\n", slo.join(" and "))?;
-    let head = ["rate", "operations", "completed", "p50", "p99", "failed"];
-    let [rate, operations, completed, p50, p99, failed] = head;
-    writeln!(to, "{rate:>12}  {operations:>10}  {completed:>12}  {p50:>9}  {p99:>9}  {failed:>8}")?;
-    report.by_rate().iter().try_for_each(|probe| writeln!(to, "{}", line(probe)))?;
-    writeln!(to, "\n{}", sentence(*answer))
 }
 
 /// The answer in words.

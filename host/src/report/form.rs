@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::derive;
-use super::facts::TaskFacts;
 use super::plan::PlanReport;
 use crate::fault::Fault;
 use crate::metrics::{Cut, Outcome, TimeSplit};
+use crate::record::{TaskFacts, Warmup};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,16 +84,6 @@ pub struct StartupReport {
     pub instantiate: u64,
     /// An instance's `setup`; null where the task has none.
     pub setup: Option<u64>,
-}
-
-/// Operations before the run, not counted in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Warmup {
-    /// How many.
-    pub operations: u64,
-    /// How long.
-    pub elapsed_ns: u64,
 }
 
 /// What became of operations: offered = completed + dropped + lost + in flight, completed = ok + failed + trapped +
@@ -327,4 +317,19 @@ pub struct Generator {
     pub limited: bool,
     /// Why, and what else kept operations waiting on this side, in words.
     pub reasons: Vec<String>,
+}
+
+/// What came of an expression.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Verdict {
+    /// The expression, as it was written.
+    pub expression: String,
+    /// The run it was held against, by its place in the report.
+    pub run: usize,
+    /// Whether it holds.
+    pub held: bool,
+    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null where it does not
+    /// exist.
+    pub value: Option<f64>,
 }

@@ -1,9 +1,10 @@
 //! How the generator was: its workers over time, and whether the machine, not the target, was the limit.
 
 use super::units::{counted, duration};
-use super::{Generator, HealthReport, RunRecord, WorkerRecord, WorkerReport};
+use super::{Generator, HealthReport, WorkerReport};
 use crate::lane::Lane;
 use crate::metrics::Health;
+use crate::record::{RunRecord, WorkerRecord};
 
 /// With a larger part of the processors busy, what waits for one waits noticeably.
 const BUSY_SHARE: f64 = 0.9;

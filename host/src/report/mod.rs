@@ -1,37 +1,27 @@
 //! From what was counted to what is shown: the figures of a report, each derived once.
 //!
 //! [`Report`] is the JSON report, field by field: here what it says of all runs, in `form.rs` of each, in `plan.rs` of its
-//! plan. `derive.rs` computes it. One file per format renders it; a renderer computes no figure. Knows neither controller
-//! nor worker.
+//! plan. `derive.rs` computes it, `curves.rs` what of it is drawn, `words.rs` says it in sentences. Knows neither controller
+//! nor worker, and none of the formats.
 
-pub mod compare;
-pub mod csv;
 pub mod curves;
 mod derive;
-mod facts;
 pub mod find;
 mod form;
 mod health;
-pub mod hlog;
-pub mod html;
-pub mod json;
-pub mod junit;
-pub mod openmetrics;
 mod plan;
-pub mod text;
 pub mod units;
-pub mod verdict;
-mod words;
+pub(crate) mod words;
 
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
 pub use form::{
     BucketReport, Counts, Generator, HealthReport, NetworkReport, Refusal, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Warmup, WorkerReport,
+    StartupReport, Summary, TimelineReport, Verdict, WorkerReport,
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
-use verdict::Verdict;
+
+use crate::record::{Environment, RunRecord};
 
 /// The version of the report's format.
 pub const SCHEMA: &str = "gorgon.report/1";
@@ -89,6 +79,15 @@ pub struct Total {
     pub results: Vec<ResultReport>,
 }
 
+/// Whether there is more to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// There is not.
+    Ended,
+    /// The run goes on.
+    Running,
+}
+
 impl Report {
     /// Derives a report from what is known of some runs.
     pub fn new(environment: Environment, records: &[RunRecord]) -> Self {
@@ -111,4 +110,4 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

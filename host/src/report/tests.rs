@@ -8,13 +8,14 @@ use crate::fault::{Fault, FaultKind};
 use crate::lane::Lane;
 use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
+use crate::record::{Startup, TaskFacts, Warmup, WorkerRecord};
 
-pub(super) fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     Environment { os: "linux x86_64".into(), cpus: 2, wasmtime: "48.0.0".into(), clock_ns: 10.5 }
 }
 
 /// A run of 2,000 operations over half a second, of every outcome, with spans, a reason, lost operations and a fault.
-pub(super) fn record(threads: u32) -> RunRecord {
+pub(crate) fn record(threads: u32) -> RunRecord {
     RunRecord {
         task: TaskFacts {
             path: "task.wasm".into(),
@@ -74,7 +75,7 @@ pub(super) fn record(threads: u32) -> RunRecord {
 }
 
 /// The same as an open run, that a slow target, and a machine that was busy, kept from its schedule.
-pub(super) fn open_record() -> RunRecord {
+pub(crate) fn open_record() -> RunRecord {
     let mut record = record(1);
     let stages = vec![Stage { duration: Duration::from_millis(400), to: Rate::per_second(6_000.0).unwrap() }];
     let from = Rate::per_second(4_000.0).unwrap();
@@ -129,60 +130,6 @@ fn json_snapshot(name: &str, record: &RunRecord) {
     // The histograms' bytes are tested where they are made; here they would hide the rest.
     hide_histograms(&mut json);
     insta::assert_snapshot!(name, serde_json::to_string_pretty(&json).unwrap());
-}
-
-#[test]
-fn a_report_is_read_back_as_it_was() {
-    let report = Report::new(environment(), &[record(4), record(1)]);
-    let mut bytes = Vec::new();
-    json::write(&report, &mut bytes).unwrap();
-    let read: Report = serde_json::from_slice(&bytes).unwrap();
-    assert_eq!(read, report);
-}
-
-/// `GORGON_BLESS=1` writes them anew.
-#[test]
-fn the_schemas_in_the_documentation_are_those_of_what_is_written() {
-    the_schema::<Report>("report");
-    the_schema::<find::FindReport>("find");
-    the_schema::<compare::Comparison>("compare");
-}
-
-fn the_schema<T: schemars::JsonSchema>(name: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{name}.schema.json"));
-    let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let text = serde_json::to_string_pretty(&schema.into_root_schema_for::<T>()).unwrap() + "\n";
-    if std::env::var_os("GORGON_BLESS").is_some() {
-        std::fs::write(&path, &text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "{} is behind: GORGON_BLESS=1 writes it anew", path.display());
-}
-
-#[test]
-fn csv_has_a_row_for_everything() {
-    let report = Report::new(environment(), &[record(4)]);
-    let mut bytes = Vec::new();
-    csv::write(&report, &mut bytes).unwrap();
-    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
-}
-
-#[test]
-fn junit_has_a_test_for_every_verdict() {
-    let mut report = Report::new(environment(), &[record(4)]);
-    let expressions = ["p99>1us", "p99>1h", "failed>0.1%"].map(|text| text.parse::<verdict::Expression>().unwrap());
-    report.verdicts = expressions.iter().map(|expression| expression.judge(0, &report.runs[0])).collect();
-    report.verdicts[1].value = None;
-    let mut bytes = Vec::new();
-    junit::write(&report, &mut bytes).unwrap();
-    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
-}
-
-#[test]
-fn openmetrics_escapes_what_a_task_says() {
-    let mut report = Report::new(environment(), &[record(4)]);
-    report.total.results[0].result = "a \"quoted\" \\ line\nbreak".into();
-    insta::assert_snapshot!(openmetrics::render(&report));
 }
 
 #[test]

@@ -3,8 +3,7 @@
 //! A sentence begins in lower case and has no full stop; who shows it as prose adds both.
 
 use super::units::{count, counted, duration, percent, rate};
-use super::verdict::{Moment, Verdict};
-use super::{ModelName, PlanReport, Report, RunReport, curves};
+use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, curves};
 use crate::fault::Fault;
 use crate::plan::Arrivals;
 
@@ -16,7 +15,7 @@ const CLOCKS: f64 = 10.0;
 
 /// How much a sentence should worry its reader, the most first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     Bad,
     Warning,
     Good,
@@ -25,14 +24,14 @@ pub(super) enum Tone {
 
 /// A sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Word {
+pub(crate) struct Word {
     pub tone: Tone,
     pub parts: Vec<Part>,
 }
 
 /// A part of a sentence, by whose words it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// Ours.
     Plain(String),
     /// What can be typed: an expression, a flag.
@@ -64,7 +63,7 @@ impl Word {
     }
 
     /// The sentence as text, what is not ours in it made fit by `safe`.
-    pub(super) fn text(&self, safe: impl Fn(&str) -> String) -> String {
+    pub(crate) fn text(&self, safe: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Plain(text) => text.clone(),
             Part::Code(text) | Part::Foreign(text) => safe(text),
@@ -74,7 +73,7 @@ impl Word {
 }
 
 /// A run in a sentence.
-pub(super) fn headline(run: &RunReport) -> String {
+pub(crate) fn headline(run: &RunReport) -> String {
     let not_ok = match run.operations.share_not_ok() {
         None => String::new(),
         Some(0.0) => ", all of them ok".into(),
@@ -89,7 +88,7 @@ pub(super) fn headline(run: &RunReport) -> String {
 }
 
 /// How the whole report ended, in a word, where it has.
-pub(super) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
+pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
     match report {
         _ if moment == Moment::Running => (Tone::Plain, "running"),
         report if report.partial => (Tone::Warning, "stopped early"),
@@ -101,7 +100,7 @@ pub(super) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
 }
 
 /// What decides when operations start.
-pub(super) fn model(plan: &PlanReport) -> String {
+pub(crate) fn model(plan: &PlanReport) -> String {
     match plan.load_model {
         ModelName::Closed => {
             let pause = plan.pause_ns.map(|(least, most)| match least == most {
@@ -124,13 +123,13 @@ pub(super) fn model(plan: &PlanReport) -> String {
 }
 
 /// Over how many processes and threads, with what the figures are.
-pub(super) fn shape(run: &RunReport) -> String {
+pub(crate) fn shape(run: &RunReport) -> String {
     let figures = if run.plan.concurrency == 1 { "processes x threads" } else { "processes x threads x in flight" };
     format!("{} ({figures})", curves::shape(run))
 }
 
 /// Whether there is an end, and what `--fail-if` found.
-pub(super) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
+pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
     let partial = "partial: the run was stopped before its end, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
     let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
@@ -139,7 +138,7 @@ pub(super) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
 }
 
 /// A verdict on one of so many runs.
-pub(super) fn verdict(verdict: &Verdict, runs: usize) -> Word {
+pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
     let (tone, begins, ends) = match (verdict.shown_value(), verdict.held) {
         (None, _) => {
@@ -152,7 +151,7 @@ pub(super) fn verdict(verdict: &Verdict, runs: usize) -> Word {
 }
 
 /// What a reader of a run's figures must know.
-pub(super) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
+pub(crate) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
     let operations = &run.operations;
     let of_all = |n: u64| format!("{} of {}", count(n), counted(operations.offered, "operation"));
     let mut words: Vec<Word> = run.faults.iter().map(fault).collect();
@@ -223,18 +222,18 @@ fn more(all: usize) -> &'static str {
 }
 
 /// A run in a few words, for a table of runs.
-pub(super) fn short(run: &RunReport) -> String {
+pub(crate) fn short(run: &RunReport) -> String {
     let task = run.name.as_deref().unwrap_or(file_name(&run.task.path));
     format!("{task}, {}", curves::shape(run))
 }
 
 /// What a file is called, wherever it is.
-pub(super) fn file_name(path: &str) -> &str {
+pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// When a run began, for people; what is no moment is shown as it is.
-pub(super) fn moment(rfc3339: &str) -> String {
+pub(crate) fn moment(rfc3339: &str) -> String {
     match rfc3339.split_once('T').zip(rfc3339.get(11..19)) {
         Some(((day, _), time)) => format!("{day} {time} UTC"),
         None => rfc3339.to_owned(),

@@ -13,7 +13,7 @@ use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::journal::{Entry, What};
 use crate::lane::Lane;
 use crate::plan::{Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
-use crate::report::{Startup, TaskFacts};
+use crate::record::{Startup, TaskFacts};
 use crate::wire::{Command, Message};
 
 /// A run that has not ended by then never will: three replacements of workers that are silent, one after the other, and

@@ -1,19 +1,18 @@
 //! Whether one task is slower than another, and whether that is more than noise: `gorgon compare`.
 //!
-//! [`Comparison`] is what comes of it, field by field; [`text`] renders it. The statistics are in `resample.rs`, what may
+//! [`Comparison`] is what comes of it, field by field; `rendering/compare.rs` renders it. The statistics are in `resample.rs`, what may
 //! be compared with what in `plans.rs`, what a machine adds of its own in `machine.rs`. Pure: reports in, a comparison out, the same one for the same seed.
 
 mod machine;
 mod plans;
 mod resample;
-pub mod text;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
-use super::Report;
-use super::units::{counted, duration};
-use crate::report::TaskFacts;
+use crate::record::TaskFacts;
+use crate::report::Report;
+use crate::report::units::{counted, duration};
 use plans::Group;
 use resample::{Error, Side, Unusable};
 

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Report, RunReport, Summary, curves};
 use crate::metrics::Outcome;
+use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 
 /// A row; durations are nanoseconds, what does not exist is empty.
 #[derive(Default, Serialize)]
@@ -70,7 +70,7 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
     for of in &run.results {
         let (result, outcome) = (Some(of.result.as_str()), Some(of.outcome));
         rows.push(Row { result, outcome, per_second: of.throughput, ..row("result", &of.latency_ns) });
-        let span = |span: &'_ super::SpanReport| row("span", &span.latency_ns);
+        let span = |span: &'_ SpanReport| row("span", &span.latency_ns);
         rows.extend(of.spans.iter().map(|of| Row { result, outcome, span: Some(&of.name), ..span(of) }));
     }
     let rates = curves::rates(run, &[]).completed;

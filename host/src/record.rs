@@ -1,10 +1,10 @@
-//! What is known of a run when it has ended, before any figure is derived.
+//! What is known of a run when it has ended, before any figure is derived. The controller writes it, the report reads it;
+//! knows neither.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::Warmup;
 use crate::fault::Fault;
 use crate::lane::Lane;
 use crate::metrics::{Cut, HealthLog, Metrics};
@@ -76,6 +76,16 @@ pub struct Startup {
     pub setup: Option<Duration>,
 }
 
+/// Operations before the run, not counted in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Warmup {
+    /// How many.
+    pub operations: u64,
+    /// How long.
+    pub elapsed_ns: u64,
+}
+
 /// What one worker process did and used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRecord {
@@ -105,16 +115,4 @@ pub struct Environment {
     pub wasmtime: String,
     /// What one reading of the clock costs, in nanoseconds.
     pub clock_ns: f64,
-}
-
-impl Environment {
-    /// This machine.
-    pub fn here() -> Self {
-        Self {
-            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            wasmtime: wasmtime_environ::VERSION.to_owned(),
-            clock_ns: (crate::clock::Clock::new().cost_ns() * 10.0).round() / 10.0,
-        }
-    }
 }

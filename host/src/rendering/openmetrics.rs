@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Report, Summary, curves};
 use crate::metrics::Outcome;
+use crate::report::{Report, Summary, curves};
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -8,8 +8,8 @@ use super::*;
 use crate::lane::Lane;
 use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Extent, Shape};
+use crate::record::{RunRecord, WorkerRecord};
 use crate::report::tests::{environment, record};
-use crate::report::{RunRecord, WorkerRecord};
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
 
@@ -307,7 +307,7 @@ fn a_task_that_differs_is_what_is_compared() {
 
 fn plain(comparison: &Comparison) -> String {
     let mut styled = Vec::new();
-    text::write(comparison, anstream::StripStream::new(&mut styled)).unwrap();
+    crate::rendering::compare::write(comparison, anstream::StripStream::new(&mut styled)).unwrap();
     String::from_utf8(styled).unwrap()
 }
 

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::{CompareError, Input, Place, Runs, Scruples};
+use crate::record::Environment;
 use crate::report::units::counted;
-use crate::report::{Environment, Report, RunReport};
+use crate::report::{Report, RunReport};
 
 /// Fields of a plan in which runs may differ: what chance is drawn from is another one each time.
 const FREE_FIELDS: [&str; 1] = ["seed"];

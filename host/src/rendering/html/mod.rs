@@ -23,9 +23,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use super::units::{count, counted};
-use super::verdict::Moment;
-use super::{Report, words};
+use crate::report::units::{count, counted};
+use crate::report::{Moment, Report, words};
 pub use compare::compare;
 pub use find::find;
 use palette::Palette;

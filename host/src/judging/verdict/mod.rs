@@ -9,10 +9,8 @@ mod parse;
 use std::fmt;
 use std::ops::AddAssign;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BucketReport, ResultReport, RunReport, Summary, units};
 use crate::metrics::{Histogram, Outcome};
+use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Verdict, units};
 pub use parse::ExpressionError;
 
 /// Of fewer operations than these a figure of a run that goes on says nothing yet.
@@ -28,21 +26,6 @@ pub struct Expression {
     figure: Figure,
     comparison: Comparison,
     value: f64,
-}
-
-/// What came of an expression.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Verdict {
-    /// The expression, as it was written.
-    pub expression: String,
-    /// The run it was held against, by its place in the report.
-    pub run: usize,
-    /// Whether it holds.
-    pub held: bool,
-    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null where it does not
-    /// exist.
-    pub value: Option<f64>,
 }
 
 /// A measure of some operations.
@@ -105,15 +88,6 @@ enum Comparison {
     AtLeast,
     Below,
     AtMost,
-}
-
-/// Whether there is more to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// There is not.
-    Ended,
-    /// The run goes on.
-    Running,
 }
 
 impl Expression {

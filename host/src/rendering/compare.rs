@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Comparison, Difference, Figure, Finding, Pair, Runs};
+use crate::judging::compare::{Comparison, Difference, Figure, Finding, Pair, Runs};
 use crate::report::units::{counted, duration, rate};
 
 const BOLD: Style = Style::new().bold();

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::units::{bytes, count, counted, duration, rate};
-use super::verdict::Moment;
-use super::words::{self, Tone, Word};
-use super::{NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 use crate::metrics::{Outcome, TimeSplit};
+use crate::report::units::{bytes, count, counted, duration, rate};
+use crate::report::words::{self, Tone, Word};
+use crate::report::{Moment, NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -221,8 +220,9 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::rendering::text;
+    use crate::report::Report;
     use crate::report::tests::{environment, open_record, record};
-    use crate::report::{Report, text};
 
     fn plain(report: &Report) -> String {
         let mut styled = Vec::new();
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_suite_has_its_total_first() {
         let mut report = Report::new(environment(), &[record(1), record(2)]);
-        let expression: crate::report::verdict::Expression = "p99>1ms".parse().unwrap();
+        let expression: crate::judging::verdict::Expression = "p99>1ms".parse().unwrap();
         report.verdicts = vec![expression.judge(1, &report.runs[1])];
         report.partial = true;
         insta::assert_snapshot!(plain(&report));

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
 
-use super::{Report, curves};
+use crate::report::{Report, curves};
 
 /// The log's unit of maxima, in nanoseconds: by custom milliseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;

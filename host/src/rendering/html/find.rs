@@ -7,10 +7,9 @@ use super::figure::{Figure, number};
 use super::plot::{Axis, Plot};
 use super::run::tile;
 use super::{Reach, charts, document, prose, tables};
-use crate::find::Finding;
-use crate::report::find::{Answer, FindReport, Probe, came_to, sentence};
+use crate::judging::verdict::{Bound, Expression};
+use crate::report::find::{Answer, FindReport, Finding, Probe, came_to, sentence};
 use crate::report::units::{count, counted, duration, percent, rate};
-use crate::report::verdict::{Bound, Expression};
 use crate::report::words::{self, Tone};
 
 /// A line over rates: its name, its look, and its values, one per probe.

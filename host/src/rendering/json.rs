@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Report, SCHEMA};
+use crate::report::{Report, SCHEMA};
 
 /// Why some bytes are no report.
 #[derive(Debug, thiserror::Error)]

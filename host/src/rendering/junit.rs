@@ -7,9 +7,7 @@ use std::io::{self, Write};
 
 use maud::{Markup, PreEscaped, html};
 
-use super::verdict::Verdict;
-use super::words;
-use super::{Report, RunReport};
+use crate::report::{Report, RunReport, Verdict, words};
 
 /// A test, and what came of it.
 struct Test {

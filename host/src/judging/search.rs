@@ -4,16 +4,8 @@
 //! promise, then halves the gap, in ratio, until it is narrow enough. A rate is tried until two of its probes agree, so
 //! that one unlucky probe decides nothing.
 
-/// What came of a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// The promise was kept.
-    Kept,
-    /// It was broken.
-    Broken,
-    /// It was broken while the machine that made the load was the limit: that says nothing of the target.
-    Limited,
-}
+use crate::report::find;
+pub use crate::report::find::Finding;
 
 /// Probes of one rate that must agree.
 const AGREEING: usize = 2;
@@ -36,6 +28,12 @@ pub struct Answer {
     pub broken: Option<f64>,
     /// Whether that was because the machine that made the load could not make more.
     pub limited: bool,
+}
+
+impl From<Answer> for find::Answer {
+    fn from(answer: Answer) -> Self {
+        Self { rate: answer.kept, below: answer.broken, generator_limited: answer.limited }
+    }
 }
 
 /// What to do next.

@@ -1,0 +1,32 @@
+//! A search for a rate as a person reads it in the terminal.
+
+use std::io::{self, Write};
+
+use crate::report::find::{FindReport, Probe, came_to, sentence};
+use crate::report::units::{count, duration, rate as per_second};
+
+/// One probe in a line.
+pub fn line(probe: &Probe) -> String {
+    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
+    format!(
+        "{:>12}  {:>10}  {:>12}  {:>9}  {:>9}  {:>8}  {}",
+        format!("{}/s", per_second(probe.rate)),
+        count(probe.offered),
+        probe.throughput.map_or_else(|| "-".to_owned(), |of| format!("{}/s", per_second(of))),
+        time(probe.latency_ns.p50),
+        time(probe.latency_ns.p99),
+        format!("{:.2} %", probe.failed * 100.0),
+        came_to(probe)
+    )
+}
+
+/// Writes the probes by their rates, and the answer.
+pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
+    let FindReport { task, slo, answer, .. } = report;
+    writeln!(to, "{task}: the highest rate with {}\n", slo.join(" and "))?;
+    let head = ["rate", "operations", "completed", "p50", "p99", "failed"];
+    let [rate, operations, completed, p50, p99, failed] = head;
+    writeln!(to, "{rate:>12}  {operations:>10}  {completed:>12}  {p50:>9}  {p99:>9}  {failed:>8}")?;
+    report.by_rate().iter().try_for_each(|probe| writeln!(to, "{}", line(probe)))?;
+    writeln!(to, "\n{}", sentence(*answer))
+}

@@ -1,0 +1,62 @@
+//! The formats for other programs, of a run that is made up.
+
+use super::{csv, json, junit, openmetrics};
+use crate::judging::compare::Comparison;
+use crate::judging::verdict::Expression;
+use crate::report::Report;
+use crate::report::find::FindReport;
+use crate::report::tests::{environment, record};
+
+#[test]
+fn a_report_is_read_back_as_it_was() {
+    let report = Report::new(environment(), &[record(4), record(1)]);
+    let mut bytes = Vec::new();
+    json::write(&report, &mut bytes).unwrap();
+    let read: Report = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(read, report);
+}
+
+/// `GORGON_BLESS=1` writes them anew.
+#[test]
+fn the_schemas_in_the_documentation_are_those_of_what_is_written() {
+    the_schema::<Report>("report");
+    the_schema::<FindReport>("find");
+    the_schema::<Comparison>("compare");
+}
+
+fn the_schema<T: schemars::JsonSchema>(name: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{name}.schema.json"));
+    let schema = schemars::generate::SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let text = serde_json::to_string_pretty(&schema.into_root_schema_for::<T>()).unwrap() + "\n";
+    if std::env::var_os("GORGON_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "{} is behind: GORGON_BLESS=1 writes it anew", path.display());
+}
+
+#[test]
+fn csv_has_a_row_for_everything() {
+    let report = Report::new(environment(), &[record(4)]);
+    let mut bytes = Vec::new();
+    csv::write(&report, &mut bytes).unwrap();
+    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn junit_has_a_test_for_every_verdict() {
+    let mut report = Report::new(environment(), &[record(4)]);
+    let expressions = ["p99>1us", "p99>1h", "failed>0.1%"].map(|text| text.parse::<Expression>().unwrap());
+    report.verdicts = expressions.iter().map(|expression| expression.judge(0, &report.runs[0])).collect();
+    report.verdicts[1].value = None;
+    let mut bytes = Vec::new();
+    junit::write(&report, &mut bytes).unwrap();
+    insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn openmetrics_escapes_what_a_task_says() {
+    let mut report = Report::new(environment(), &[record(4)]);
+    report.total.results[0].result = "a \"quoted\" \\ line\nbreak".into();
+    insta::assert_snapshot!(openmetrics::render(&report));
+}
