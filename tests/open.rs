@@ -160,3 +160,20 @@ fn a_run_is_aborted_as_soon_as_it_breaks_a_promise() {
     // Long before its end: an hour is more than a busy machine adds.
     assert!(ran.figure("/elapsed_ns") < 3_600_000_000_000);
 }
+
+#[test]
+fn a_rate_that_nobody_can_keep_ends_when_its_time_does() {
+    let slow = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=100", "--timeout", "300ms"];
+    for arrivals in ["constant", "poisson"] {
+        for bound in [&[][..], &["--max-in-flight", "1000000"]] {
+            let load = ["--rate", "100000000/s", "-d", "500ms", "--arrivals", arrivals];
+            let ran = run(&guest("sleeper"), &[&load[..], &slow, bound].concat());
+            ran.adds_up();
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+            // Five deviations of a Poisson count.
+            let offered = ran.figure("/operations/offered");
+            assert!(offered.abs_diff(50_000_000) < 36_000, "{offered}");
+            assert!(ran.figure("/operations/dropped") > 49_000_000);
+        }
+    }
+}

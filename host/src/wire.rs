@@ -147,6 +147,15 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// Counts slots that were due at about `due_ns` and never started, by their indices.
+    pub fn drop_slots(&mut self, indices: Range<u64>, due_ns: u64) {
+        self.metrics.drop_slots(due_ns, indices.end - indices.start);
+        match self.dropped.last_mut() {
+            Some(last) if last.end == indices.start => last.end = indices.end,
+            _ => self.dropped.push(indices),
+        }
+    }
+
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()

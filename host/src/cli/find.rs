@@ -163,7 +163,7 @@ impl Find {
         compiled: &Compiled,
         stops: &Receiver<()>,
     ) -> anyhow::Result<Option<Probe>> {
-        let plan = self.plan(Rate::per_second(rate).unwrap_or_default())?;
+        let plan = self.plan(Rate::per_second(rate)?)?;
         let record = match controller::run(&super::session::job(task, compiled, &plan), stops, &mut []) {
             Err(RunError::Stopped) => return Ok(None),
             record => record.with_context(|| format!("cannot run `{}`", self.task.display()))?,

@@ -584,9 +584,7 @@ impl Books {
             None => u64::MAX,
             Some(open) => {
                 let until_ns = at.min(stopped.unwrap_or(at)).saturating_sub(began).as_nanos();
-                let due =
-                    Slots::new(&phase.plan, open, of.place).take_while(|slot| u128::from(slot.due_ns) <= until_ns);
-                due.count() as u64
+                Slots::new(&phase.plan, open, of.place).due_by(u64::try_from(until_ns).unwrap_or(u64::MAX))
             }
         };
         if is_made(Mistake::LoseNothing) {

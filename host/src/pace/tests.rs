@@ -185,4 +185,37 @@ proptest! {
         dealt.sort_unstable();
         prop_assert_eq!(dealt, one.into_iter().enumerate().map(|(i, ns)| (i as u64, ns)).collect::<Vec<_>>());
     }
+
+    #[test]
+    fn slots_are_counted_as_if_each_was_looked_at(
+        open in any_open(), processes in 1..6_u32, process in 0..6_u32, n in 1..5_000_u64, ms in 1..4_000_u64,
+        behind in 0..100_usize, until_ms in 0..5_000_u64,
+    ) {
+        let extent = Extent::new(Some(n), Some(Duration::from_millis(ms))).unwrap();
+        let plan = plan(extent, processes, LoadModel::Open(open.clone()));
+        let mut slots = Slots::new(&plan, &open, process % processes);
+        let all: Vec<Slot> = slots.clone().collect();
+        let until_ns = until_ms * 1_000_000;
+        let due = all.iter().filter(|slot| slot.due_ns <= until_ns).count();
+        prop_assert_eq!(slots.due_by(until_ns), due as u64);
+        prop_assert_eq!(slots.by_ref().take(behind).count(), behind.min(all.len()));
+        prop_assert_eq!(slots.due_by(until_ns), due.max(behind.min(all.len())) as u64);
+        slots.skip_to(due as u64);
+        prop_assert_eq!(slots.collect::<Vec<_>>(), all.into_iter().skip(due.max(behind)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_highest_rate_is_counted_without_a_look_at_each_slot() {
+    let day = Duration::from_secs(86_400);
+    let plan = |arrivals| {
+        let open = open(arrivals, 1e8, &[]);
+        (plan(Extent::new(None, Some(day)).unwrap(), 1, LoadModel::Open(open.clone())), open)
+    };
+    let (even, open) = plan(Arrivals::Constant);
+    assert_eq!(Slots::new(&even, &open, 0).due_by(u64::MAX), 86_400 * 100_000_000);
+    // A second of chance: a Poisson count has the variance of its mean.
+    let (drawn, open) = plan(Arrivals::Poisson);
+    let due = Slots::new(&drawn, &open, 0).due_by(1_000_000_000) as f64;
+    assert!((due - 1e8).abs() < 5e4, "{due}");
 }

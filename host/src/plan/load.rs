@@ -69,19 +69,41 @@ pub struct Stage {
     pub to: Rate,
 }
 
-/// Operations per second; finite and not negative.
+/// The highest rate, in operations per second: a slot each ten nanoseconds, where the shortest operation takes a hundred.
+pub const MAX_RATE: f64 = 1e8;
+
+/// Operations per second; not negative, and at most [`MAX_RATE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Rate(f64);
 
 impl Rate {
-    /// A rate of so many operations per second.
-    pub fn per_second(rate: f64) -> Option<Self> {
-        (rate.is_finite() && rate >= 0.0).then_some(Self(rate))
+    /// A rate of this many operations per second.
+    pub fn per_second(rate: f64) -> Result<Self, PlanError> {
+        match rate {
+            rate if !rate.is_finite() || rate < 0.0 => Err(PlanError::Rate(rate.to_string())),
+            rate if rate > MAX_RATE => Err(PlanError::TooFast(format!("{rate}/s"))),
+            rate => Ok(Self(rate)),
+        }
     }
 
     /// Operations per second.
     pub fn get(self) -> f64 {
         self.0
+    }
+}
+
+impl TryFrom<f64> for Rate {
+    type Error = PlanError;
+
+    fn try_from(rate: f64) -> Result<Self, PlanError> {
+        Self::per_second(rate)
+    }
+}
+
+impl From<Rate> for f64 {
+    fn from(rate: Rate) -> Self {
+        rate.get()
     }
 }
 
@@ -105,7 +127,10 @@ impl FromStr for Rate {
             _ => return Err(error()),
         };
         let figure: f64 = figure.trim().replace(['_', ','], "").parse().map_err(|_| error())?;
-        Self::per_second(figure / seconds).ok_or_else(error)
+        Self::per_second(figure / seconds).map_err(|wrong| match wrong {
+            PlanError::TooFast(_) => PlanError::TooFast(text.to_owned()),
+            _ => error(),
+        })
     }
 }
 
@@ -229,6 +254,11 @@ mod tests {
         for text in ["", "fast", "-1/s", "500/year", "inf", "NaN/s"] {
             assert_eq!(text.parse::<Rate>(), Err(PlanError::Rate(text.into())), "{text}");
         }
+        for text in ["100000001/s", "1e300/s", "6_000_000_001/m"] {
+            assert_eq!(text.parse::<Rate>(), Err(PlanError::TooFast(text.into())), "{text}");
+            assert!(format!("5s:{text}").parse::<Stage>().is_err_and(|error| error == PlanError::TooFast(text.into())));
+        }
+        assert_eq!("100,000,000/s".parse::<Rate>().map(Rate::get), Ok(MAX_RATE));
         let stage: Stage = "10s:100/s".parse().unwrap();
         assert_eq!((stage.duration, stage.to.get()), (Duration::from_secs(10), 100.0));
         assert_eq!("0s:5".parse::<Stage>().map(|stage| stage.duration), Ok(Duration::ZERO));

@@ -15,7 +15,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Policy;
-pub use load::{Arrivals, Closed, Extent, LoadModel, Open, Pause, Rate, Stage};
+pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
 
 /// Numbers from here up are for operations that are not counted, so that none is shared with the run.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -25,6 +25,9 @@ pub const MAX_PROCESSES: u32 = 1_000;
 
 /// A thread's instance takes six memory mappings, of which a process may have 65,530.
 pub const MAX_THREADS: u32 = 10_000;
+
+/// Instances of a whole run. Each takes at least some hundred KiB, so more than these fit on no machine.
+pub const MAX_INSTANCES: u64 = 1_000_000;
 
 /// The export that is called where nobody names another.
 pub const DEFAULT_OPERATION: &str = "operation";
@@ -285,6 +288,10 @@ impl RunPlan {
         if self.instances_per_process() > u64::from(MAX_THREADS) {
             return Err(PlanError::InFlight(self.instances_per_process()));
         }
+        let instances = self.instances_per_process() * u64::from(self.shape.processes);
+        if instances > MAX_INSTANCES {
+            return Err(PlanError::Instances(instances));
+        }
         if let Some(open) = self.load_model.open()
             && self.most_in_flight(open, self.shape.processes - 1) == 0
         {
@@ -342,6 +349,11 @@ pub enum PlanError {
     /// Too many instances.
     #[error("cannot have `{0}` operations in flight in a process: {MAX_THREADS} is the most, use more processes")]
     InFlight(u64),
+    /// Too many instances in all processes together.
+    #[error(
+        "cannot have `{0}` operations in flight (processes x threads x concurrency): `{MAX_INSTANCES}` is the most"
+    )]
+    Instances(u64),
     /// Not `PxT`.
     #[error("`{0}` is not a shape: write processes x threads, such as `2x4`")]
     Shape(String),
@@ -354,6 +366,9 @@ pub enum PlanError {
     /// Not a rate.
     #[error("`{0}` is not a rate: write operations per second, such as `500/s`")]
     Rate(String),
+    /// A rate beyond [`MAX_RATE`].
+    #[error("`{0}` is too fast: `{MAX_RATE}/s` is the highest rate")]
+    TooFast(String),
     /// Not a stage.
     #[error("`{0}` is not a stage: write how long and to which rate, such as `10s:100/s`")]
     Stage(String),
@@ -427,5 +442,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Dir>(), parsed, "{text}");
         }
+    }
+
+    #[test]
+    fn a_run_has_a_million_instances_at_most() {
+        let of = |processes, threads, concurrency| {
+            let plan = crate::pace::tests::plan(Extent::new(None, None).unwrap(), processes, LoadModel::default());
+            let concurrency = NonZeroU32::new(concurrency).unwrap();
+            RunPlan { shape: Shape::new(processes, threads).unwrap(), concurrency, ..plan }.checked().err()
+        };
+        assert_eq!(of(1_000, 10, 100), None);
+        assert_eq!(of(1_000, 10, 101), Some(PlanError::Instances(1_010_000)));
+        assert_eq!(of(1, 10_000, 2), Some(PlanError::InFlight(20_000)));
     }
 }

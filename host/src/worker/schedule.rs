@@ -5,10 +5,11 @@
 //! moment it was due. Knows no clock: times come in.
 
 use std::collections::VecDeque;
-use std::iter::Peekable;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::metrics::BASE_INTERVAL_NS;
 use crate::pace::{Slot, Slots};
 use crate::plan::{Open, RunPlan};
 use crate::wire::Delta;
@@ -28,9 +29,13 @@ pub(super) struct Schedule {
 
 #[derive(Debug)]
 struct State {
-    slots: Peekable<Slots>,
-    /// Slots that are due and wait for an instance; in use only where their number is bounded.
-    waiting: VecDeque<Slot>,
+    slots: Slots,
+    /// The indices of slots that are due and wait for an instance; in use only if their number is bounded.
+    waiting: VecDeque<Range<u64>>,
+    /// How many wait.
+    waiting_slots: u64,
+    /// The schedule from the first that waits on: when those are due.
+    behind: Slots,
     /// Instances that have a slot and have not come back.
     busy: u64,
     /// Operations that may be due and not yet ended.
@@ -57,14 +62,16 @@ pub(super) struct Taken {
 impl Schedule {
     /// The part of the process at `place`; slots of it before `first` are another worker's.
     pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: u64) -> Self {
-        let mut slots = Slots::new(plan, open, place).peekable();
-        while slots.next_if(|slot| slot.index < first).is_some() {}
+        let mut slots = Slots::new(plan, open, place);
+        slots.skip_to(first);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let end_ns = plan.extent.duration().map_or(u64::MAX, nanos);
         let patience_ns = end_ns.saturating_add(plan.limits.timeout.map_or(u64::MAX, nanos));
         let state = State {
+            behind: slots.clone(),
             slots,
             waiting: VecDeque::new(),
+            waiting_slots: 0,
             busy: 0,
             most: plan.most_in_flight(open, place),
             end_ns,
@@ -82,7 +89,7 @@ impl Schedule {
 
     /// Whether there are no more slots.
     pub(super) fn is_over(&self) -> bool {
-        let state = &mut *self.lock();
+        let state = self.lock();
         state.waiting.is_empty() && state.peek().is_none()
     }
 
@@ -93,7 +100,7 @@ impl Schedule {
         if now_ns > state.patience_ns {
             return None;
         }
-        let slot = match state.waiting.pop_front() {
+        let slot = match state.pop_waiting() {
             Some(slot) => slot,
             None => {
                 state.peek()?;
@@ -125,7 +132,7 @@ impl Schedule {
         let index = self.index(taken.number);
         let state = &mut *self.lock();
         if taken.due_ns < state.end_ns {
-            state.drop(Slot { index, due_ns: taken.due_ns });
+            state.told.drop_slots(index..index + 1, taken.due_ns);
         }
     }
 
@@ -144,12 +151,12 @@ impl Schedule {
     /// The last instance is gone: slots that were due by `now_ns` and are still there count as dropped.
     pub(super) fn close(&self, now_ns: u64) {
         let state = &mut *self.lock();
-        while let Some(slot) = state.waiting.pop_front() {
-            state.drop(slot);
+        for waiting in std::mem::take(&mut state.waiting) {
+            state.behind.skip_to(waiting.start);
+            drop_until(&mut state.behind, waiting.end, &mut state.told);
         }
-        while state.peek().is_some_and(|slot| slot.due_ns <= now_ns) {
-            state.slots.next().into_iter().for_each(|slot| state.drop(slot));
-        }
+        state.waiting_slots = 0;
+        state.drop_due(now_ns);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,9 +166,19 @@ impl Schedule {
 }
 
 impl State {
-    fn peek(&mut self) -> Option<&Slot> {
-        let end_ns = self.end_ns;
-        self.slots.peek().filter(|slot| slot.due_ns < end_ns)
+    fn peek(&self) -> Option<Slot> {
+        self.slots.peek().filter(|slot| slot.due_ns < self.end_ns)
+    }
+
+    fn pop_waiting(&mut self) -> Option<Slot> {
+        let waiting = self.waiting.front_mut()?;
+        self.behind.skip_to(waiting.start);
+        waiting.start += 1;
+        self.waiting_slots -= 1;
+        if waiting.is_empty() {
+            self.waiting.pop_front();
+        }
+        self.behind.next()
     }
 
     /// Lets slots that are due by `now_ns` wait, as far as there is room; what had none when it was due is dropped.
@@ -170,22 +187,35 @@ impl State {
         if self.most == u64::MAX {
             return;
         }
-        while self.peek().is_some_and(|slot| slot.due_ns <= now_ns) {
-            let Some(slot) = self.slots.next() else { return };
-            if self.busy + (self.waiting.len() as u64) < self.most {
-                self.waiting.push_back(slot);
-            } else {
-                self.drop(slot);
-            }
+        let Some(next) = self.peek().filter(|slot| slot.due_ns <= now_ns) else { return };
+        let room = self.most.saturating_sub(self.busy + self.waiting_slots);
+        if room > 0 {
+            let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
+            let end = due.min(next.index.saturating_add(room));
+            self.slots.skip_to(end);
+            self.waiting_slots += end - next.index;
+            self.waiting.push_back(next.index..end);
         }
+        self.drop_due(now_ns);
     }
 
-    fn drop(&mut self, slot: Slot) {
-        self.told.metrics.drop_slots(slot.due_ns, 1);
-        match self.told.dropped.last_mut() {
-            Some(last) if last.end == slot.index => last.end += 1,
-            _ => self.told.dropped.push(slot.index..slot.index + 1),
+    /// Drops what is due by `now_ns` and does not wait.
+    fn drop_due(&mut self, now_ns: u64) {
+        if self.end_ns > 0 {
+            let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
+            drop_until(&mut self.slots, due, &mut self.told);
         }
+    }
+}
+
+/// Drops the slots before the index `end`: counted interval by interval of the timeline, not slot by slot.
+fn drop_until(slots: &mut Slots, end: u64, told: &mut Delta) {
+    while let Some(slot) = slots.peek().filter(|slot| slot.index < end) {
+        let interval = slot.due_ns / BASE_INTERVAL_NS;
+        let last_ns = (interval + 1).saturating_mul(BASE_INTERVAL_NS) - 1;
+        let next = slots.due_by(last_ns).min(end);
+        slots.skip_to(next);
+        told.drop_slots(slot.index..next, slot.due_ns);
     }
 }
 
@@ -249,6 +279,32 @@ mod tests {
         let told = schedule.tell();
         assert_eq!(told.dropped, vec![1..5; 1]);
         assert_eq!(told.metrics.scheduled.dropped, 4);
+    }
+
+    #[test]
+    fn what_is_left_of_the_highest_rate_is_dropped_within_its_intervals() {
+        let second = 1_000 * MS;
+        for (most, arrivals) in [(None, Arrivals::Constant), (NonZeroU64::new(500_000_000), Arrivals::Poisson)] {
+            let open = Open { max_in_flight: most, ..open(arrivals, 1e8, &[]) };
+            let plan = plan(lasting(20_000), 1, LoadModel::Open(open.clone()));
+            let schedule = Schedule::new(&plan, &open, 0, 0);
+            assert!(schedule.take(0, 0).is_some());
+            schedule.ended(10 * second);
+            assert!(schedule.take(10 * second, 10 * second).is_some_and(|taken| taken.number == 1));
+            schedule.close(20 * second);
+            let told = schedule.tell();
+            let dropped: u64 = told.dropped.iter().map(|range| range.end - range.start).sum();
+            // Five deviations of a Poisson count.
+            assert!(dropped.abs_diff(2_000_000_000) < 250_000, "{dropped}");
+            assert_eq!(told.metrics.scheduled.dropped, dropped);
+            let buckets: Vec<u64> = told.metrics.timeline().buckets().map(|(_, bucket)| bucket.dropped).collect();
+            assert_eq!((buckets.len(), buckets.iter().sum::<u64>()), (80, dropped));
+            assert!(buckets.iter().all(|bucket| bucket.abs_diff(25_000_000) < 30_000), "{buckets:?}");
+            let mut ranges = told.dropped;
+            ranges.sort_by_key(|range| range.start);
+            assert_eq!(ranges.first().map(|range| range.start), Some(2));
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
     }
 
     #[test]
