@@ -7,7 +7,7 @@ use gorgon::fault::{Fault, FaultKind};
 use gorgon::judging::verdict::Expression;
 use gorgon::lane::Lane;
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
-use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, Shape};
+use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape};
 use gorgon::record::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::report::Report;
 use gorgon::report::find::{Answer, FindReport, Probe};
@@ -128,7 +128,7 @@ fn health(seconds: f64, share: f64) -> HealthLog {
 }
 
 fn plan(operations: u64, threads: u32) -> RunPlan {
-    RunPlan {
+    let spec = RunSpec {
         operation: "operation".into(),
         shape: Shape { processes: 2, threads },
         concurrency: NonZeroU32::MIN,
@@ -143,7 +143,8 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
         grants: Grants::default(),
         http: HttpPlan::default(),
         data: None,
-    }
+    };
+    spec.try_into().unwrap()
 }
 
 /// A report on runs, on a machine that is made up.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::Receiver;
 
-use super::flags::{ExpectFlag, Source, TaskFlags};
+use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::{self, Outputs};
 use super::{Exit, values};
 use crate::controller::{self, RunError};
@@ -176,25 +176,21 @@ impl Find {
     }
 
     fn plan(&self, rate: Rate) -> Result<RunPlan, PlanError> {
-        let FindLoad { processes, threads, concurrency, probe, warmup, arrivals, seed, .. } = self.load;
+        let FindLoad { from: _, to: _, probe, warmup, precision: _, arrivals, processes, threads, concurrency, seed } =
+            self.load;
         let open = Open { arrivals, from: rate, stages: Vec::new(), max_in_flight: None };
-        let plan = RunPlan {
-            operation: self.flags.given.operation_name.clone(),
+        let load = LoadSpec {
             shape: Shape::new(processes, threads)?,
             concurrency,
             extent: Extent::new(None, Some(probe))?,
             first: 0,
-            load_model: LoadModel::Open(open.checked()?),
+            load_model: LoadModel::Open(open),
             warmup,
             start_jitter: Duration::ZERO,
             seed: seed.unwrap_or_else(|| fastrand::u64(..)),
-            limits: self.flags.limits.limits(),
-            expect: self.expect.expect.clone(),
-            grants: self.flags.grants(),
-            http: self.flags.http(),
-            data: self.flags.given.data.clone(),
+            recycle: None,
         };
-        plan.checked()
+        self.flags.plan(&self.expect, load)
     }
 }
 

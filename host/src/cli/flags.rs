@@ -1,5 +1,6 @@
 //! Flags that several commands share: a task, what it may use, what it is given.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use clap::Args;
 use super::values;
 use crate::capability::run::Data;
 use crate::network::{Allow, Policy};
-use crate::plan::{DEFAULT_OPERATION, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
+use crate::plan::{
+    DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
+    LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
+};
 use crate::task::{Compiled, Compiler, TaskError};
 
 /// A task smaller than this compiles before anybody wonders what is going on.
@@ -23,10 +27,10 @@ pub(super) struct TaskFlags {
     args: Vec<String>,
 
     #[command(flatten)]
-    pub(super) limits: LimitFlags,
+    limits: LimitFlags,
 
     #[command(flatten)]
-    pub(super) given: GivenFlags,
+    given: GivenFlags,
 
     #[command(flatten)]
     network: NetworkFlags,
@@ -34,7 +38,7 @@ pub(super) struct TaskFlags {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub(super) struct LimitFlags {
+struct LimitFlags {
     /// Time for one operation; 0 is no limit
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
     timeout: Duration,
@@ -46,14 +50,14 @@ pub(super) struct LimitFlags {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What the task is given")]
-pub(super) struct GivenFlags {
+struct GivenFlags {
     /// The task's export to call
     #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
-    pub(super) operation_name: String,
+    operation_name: String,
 
     /// A CSV file whose rows the task can read; its first line names the columns
     #[arg(long, value_name = "FILE.csv")]
-    pub(super) data: Option<PathBuf>,
+    data: Option<PathBuf>,
 
     /// An environment variable; K alone passes on gorgon's own
     #[arg(long, value_name = "K=V", value_parser = values::variable)]
@@ -96,7 +100,20 @@ struct NetworkFlags {
 pub(super) struct ExpectFlag {
     /// A result that does not match this regular expression is a failed operation
     #[arg(long, value_name = "REGEX", value_parser = values::expect)]
-    pub(super) expect: Option<Expect>,
+    expect: Option<Expect>,
+}
+
+/// The part of a plan that says how much is run, where, and when: what a command adds to the flags of the task.
+pub(super) struct LoadSpec {
+    pub(super) shape: Shape,
+    pub(super) concurrency: NonZeroU32,
+    pub(super) extent: Extent,
+    pub(super) first: u64,
+    pub(super) load_model: LoadModel,
+    pub(super) warmup: Option<Extent>,
+    pub(super) start_jitter: Duration,
+    pub(super) seed: u64,
+    pub(super) recycle: Option<NonZeroU64>,
 }
 
 impl TaskFlags {
@@ -112,27 +129,40 @@ impl TaskFlags {
         self.given.data.is_some()
     }
 
-    pub(super) fn grants(&self) -> Grants {
-        Grants {
-            args: self.args.clone(),
-            env: self.given.env.clone(),
-            dirs: self.given.dir.clone(),
-            network: Policy(self.network.allow.clone()),
+    /// The plan that runs this task on `load`. This is the one place where flags become a plan, so a flag, or a part of a
+    /// plan, that is forgotten here does not compile.
+    pub(super) fn plan(&self, expect: &ExpectFlag, load: LoadSpec) -> Result<RunPlan, PlanError> {
+        let Self { args, limits, given, network } = self;
+        let LimitFlags { timeout, max_memory } = limits;
+        let GivenFlags { operation_name, data, env, dir } = given;
+        let ExpectFlag { expect } = expect;
+        let LoadSpec { shape, concurrency, extent, first, load_model, warmup, start_jitter, seed, recycle } = load;
+        if first >= FIRST_UNCOUNTED {
+            return Err(PlanError::Numbers { first });
         }
-    }
-
-    pub(super) fn http(&self) -> HttpPlan {
-        let NetworkFlags { allow: _, ca_cert, insecure, no_keepalive, http2, dns_ttl } = &self.network;
-        HttpPlan {
-            trust: match ca_cert {
-                _ if *insecure => Trust::Anyone,
-                Some(path) => Trust::RootsAnd(path.clone()),
-                None => Trust::Roots,
+        let timeout = if timeout.is_zero() { None } else { Some(*timeout) };
+        let spec = RunSpec {
+            operation: operation_name.clone(),
+            shape,
+            concurrency,
+            extent,
+            first,
+            load_model,
+            warmup,
+            start_jitter,
+            seed,
+            limits: Limits { timeout, max_memory: *max_memory, recycle },
+            expect: expect.clone(),
+            grants: Grants {
+                args: args.clone(),
+                env: env.clone(),
+                dirs: dir.clone(),
+                network: Policy(network.allow.clone()),
             },
-            keep_alive: if *no_keepalive { KeepAlive::PerRequest } else { KeepAlive::Kept },
-            version: if *http2 { HttpVersion::Http2 } else { HttpVersion::Negotiated },
-            dns_ttl_ns: dns_ttl.map(|ttl| ttl.as_nanos().try_into().unwrap_or(u64::MAX)),
-        }
+            http: network.http(),
+            data: data.clone(),
+        };
+        spec.try_into()
     }
 
     /// Looks at every file and directory that the task will need: what is wrong is better said once, before the run.
@@ -145,12 +175,18 @@ impl TaskFlags {
     }
 }
 
-impl LimitFlags {
-    pub(super) fn limits(&self) -> Limits {
-        Limits {
-            timeout: (!self.timeout.is_zero()).then_some(self.timeout),
-            max_memory: self.max_memory,
-            recycle: None,
+impl NetworkFlags {
+    fn http(&self) -> HttpPlan {
+        let Self { allow: _, ca_cert, insecure, no_keepalive, http2, dns_ttl } = self;
+        HttpPlan {
+            trust: match ca_cert {
+                _ if *insecure => Trust::Anyone,
+                Some(path) => Trust::RootsAnd(path.clone()),
+                None => Trust::Roots,
+            },
+            keep_alive: if *no_keepalive { KeepAlive::PerRequest } else { KeepAlive::Kept },
+            version: if *http2 { HttpVersion::Http2 } else { HttpVersion::Negotiated },
+            dns_ttl_ns: dns_ttl.map(|ttl| ttl.as_nanos().try_into().unwrap_or(u64::MAX)),
         }
     }
 }

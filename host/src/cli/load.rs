@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::flags::LoadSpec;
 use super::values;
 use crate::plan::{Arrivals, Closed, Extent, LoadModel, Open, Pause, PlanError, Rate, Shape, Stage};
 
@@ -37,11 +38,11 @@ pub(super) struct Load {
 
     /// The first operation's number
     #[arg(long, value_name = "S", default_value_t = 0)]
-    pub(super) first: u64,
+    first: u64,
 
     /// Run so long, or so many operations, on the same load before the run, without counting them [such as 5s or 1000]
     #[arg(long, value_name = "TIME|N")]
-    pub(super) warmup: Option<Extent>,
+    warmup: Option<Extent>,
 
     /// Draw chance from this seed, to draw the same again [default: another one each time]
     #[arg(long, value_name = "S")]
@@ -55,7 +56,7 @@ pub(super) struct Load {
 
     /// Begin each thread up to this much later, by chance
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0")]
-    pub(super) start_jitter: Duration,
+    start_jitter: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -105,21 +106,45 @@ impl Load {
         self.seed
     }
 
-    /// Operations in flight per thread.
-    pub(super) fn concurrency(&self) -> NonZeroU32 {
-        self.concurrency.unwrap_or(NonZeroU32::MIN)
-    }
-
-    /// One run for each.
-    pub(super) fn shapes(&self) -> Result<Vec<Shape>, PlanError> {
-        match self.shape.as_slice() {
-            [] => Ok(vec![Shape::new(self.processes, self.threads)?]),
-            shapes => Ok(shapes.to_vec()),
-        }
+    /// A run for each shape, whose instances are replaced after `recycle` operations.
+    pub(super) fn specs(&self, recycle: Option<NonZeroU64>) -> Result<Vec<LoadSpec>, PlanError> {
+        // The extent has the operations and the duration; the model has the flags of both models.
+        let Self {
+            operations: _,
+            duration: _,
+            processes,
+            threads,
+            concurrency,
+            shape,
+            first,
+            warmup,
+            seed,
+            open: _,
+            closed: _,
+            start_jitter,
+        } = self;
+        let shapes = match shape.as_slice() {
+            [] => &[Shape::new(*processes, *threads)?],
+            shapes => shapes,
+        };
+        let (load_model, extent) = (self.model()?, self.extent()?);
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        let spec = |&shape| LoadSpec {
+            shape,
+            concurrency: concurrency.unwrap_or(NonZeroU32::MIN),
+            extent,
+            first: *first,
+            load_model: load_model.clone(),
+            warmup: *warmup,
+            start_jitter: *start_jitter,
+            seed,
+            recycle,
+        };
+        Ok(shapes.iter().map(spec).collect())
     }
 
     /// When operations start.
-    pub(super) fn model(&self) -> Result<LoadModel, PlanError> {
+    fn model(&self) -> Result<LoadModel, PlanError> {
         let OpenFlags { rate, stages, arrivals, max_in_flight } = &self.open;
         let ClosedFlags { pause, ramp } = self.closed;
         let is_open = rate.is_some() || !stages.is_empty();
@@ -137,13 +162,13 @@ impl Load {
                     stages: stages.clone(),
                     max_in_flight: *max_in_flight,
                 };
-                Ok(LoadModel::Open(open.checked()?))
+                Ok(LoadModel::Open(open))
             }
         }
     }
 
     /// When the run ends: with its stages, where nothing else says so.
-    pub(super) fn extent(&self) -> Result<Extent, PlanError> {
+    fn extent(&self) -> Result<Extent, PlanError> {
         let OpenFlags { rate, stages, .. } = &self.open;
         let duration = match (self.operations, self.duration) {
             (None, None) if !stages.is_empty() => Some(stages.iter().map(|stage| stage.duration).sum()),

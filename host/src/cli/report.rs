@@ -1,8 +1,13 @@
 //! From what is known of runs to their report, with what only the command line knows: the commands that show a failure
 //! again.
 
+use std::time::Duration;
+
 use crate::metrics::Outcome;
-use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, HttpVersion, KeepAlive, RunPlan, Trust};
+use crate::plan::{
+    DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, RunPlan,
+    RunSpec, Trust,
+};
 use crate::record::{Environment, RunRecord};
 use crate::report::Report;
 
@@ -24,36 +29,128 @@ pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report 
 
 /// The command that runs operation `number` of a task again by itself, with all that bears on it.
 fn reproduce(plan: &RunPlan, task: &str, number: u64) -> String {
-    let RunPlan { operation, limits, expect, grants, http, data, .. } = plan;
-    let mut words = vec!["gorgon".into(), "test".into(), task.to_owned()];
-    let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    let RunSpec {
+        operation,
+        limits: Limits { timeout, max_memory, recycle: _ },
+        expect,
+        grants: Grants { args, env, dirs, network },
+        http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
+        data,
+        // How much was run, where and when: it is one operation now.
+        shape: _,
+        concurrency: _,
+        extent: _,
+        first: _,
+        load_model: _,
+        warmup: _,
+        start_jitter: _,
+        seed: _,
+    } = plan.spec();
+    let mut words = vec!["gorgon".to_owned(), "test".into(), task.to_owned()];
+    let mut flag = |name: &str, value: String| {
+        if value.starts_with('-') {
+            // Else it would be taken for a flag.
+            words.push(format!("{name}={value}"));
+        } else {
+            words.extend([name.to_owned(), value]);
+        }
+    };
+    let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
     flag("--number", number.to_string());
     if operation != DEFAULT_OPERATION {
         flag("--operation-name", operation.clone());
     }
-    if limits.timeout != Some(DEFAULT_TIMEOUT) {
-        let timeout = limits.timeout.unwrap_or_default();
-        flag("--timeout", humantime::format_duration(timeout).to_string().replace(' ', ""));
+    if *timeout != Some(DEFAULT_TIMEOUT) {
+        flag("--timeout", time(timeout.unwrap_or_default()));
     }
-    if limits.max_memory != DEFAULT_MAX_MEMORY {
-        flag("--max-memory", limits.max_memory.to_string());
+    if *max_memory != DEFAULT_MAX_MEMORY {
+        flag("--max-memory", max_memory.to_string());
     }
     expect.iter().for_each(|expect| flag("--expect", expect.as_str().to_owned()));
     data.iter().for_each(|data| flag("--data", data.display().to_string()));
-    grants.dirs.iter().for_each(|dir| flag("--dir", dir.to_string()));
-    grants.network.0.iter().for_each(|allow| flag("--allow", allow.to_string()));
+    dirs.iter().for_each(|dir| flag("--dir", dir.to_string()));
+    network.0.iter().for_each(|allow| flag("--allow", allow.to_string()));
     // By name alone it is taken from the environment of whoever runs the command: its value may be a secret.
-    grants.env.iter().for_each(|(name, _)| flag("--env", name.clone()));
-    match &http.trust {
-        Trust::Roots => {}
-        Trust::RootsAnd(path) => words.extend(["--ca-cert".into(), path.display().to_string()]),
-        Trust::Anyone => words.push("--insecure".into()),
+    env.iter().for_each(|(name, _)| flag("--env", name.clone()));
+    dns_ttl_ns.iter().for_each(|&ttl| flag("--dns-ttl", time(Duration::from_nanos(ttl))));
+    if let Trust::RootsAnd(path) = trust {
+        flag("--ca-cert", path.display().to_string());
     }
-    words.extend((http.keep_alive == KeepAlive::PerRequest).then(|| "--no-keepalive".into()));
-    words.extend((http.version == HttpVersion::Http2).then(|| "--http2".into()));
-    if !grants.args.is_empty() {
+    if *trust == Trust::Anyone {
+        words.push("--insecure".into());
+    }
+    if *keep_alive == KeepAlive::PerRequest {
+        words.push("--no-keepalive".into());
+    }
+    if *version == HttpVersion::Http2 {
+        words.push("--http2".into());
+    }
+    if !args.is_empty() {
         words.push("--".into());
-        words.extend(grants.args.iter().cloned());
+        words.extend(args.iter().cloned());
     }
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    /// The plan of a `gorgon test` command.
+    fn parsed(words: &[String]) -> RunPlan {
+        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        let Command::Test(test) = cli.command else { panic!("{words:?} is not `gorgon test`") };
+        test.plan().unwrap()
+    }
+
+    /// Flags with their values, and arguments that may look like flags.
+    fn flags() -> impl Strategy<Value = Vec<String>> {
+        let text = "[ -~]{1,12}";
+        let values = vec![
+            ("--operation-name", text.boxed()),
+            ("--timeout", prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,5}(ns|ms|s|h)"].boxed()),
+            ("--max-memory", "[1-9][0-9]{0,4}(B|KiB|MB|GiB)".boxed()),
+            ("--expect", "[a-z '$^-]{1,8}".boxed()),
+            ("--data", text.boxed()),
+            ("--dir", "[a-z /'-]{1,8}::[a-z /-]{1,8}(:rw)?".boxed()),
+            ("--allow", "(https?|tcp|udp)://[a-z]{1,8}\\.example:[1-9][0-9]{0,3}".boxed()),
+            ("--env", Just("PATH".to_owned()).boxed()),
+            ("--dns-ttl", prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,5}(ns|ms|s|h)"].boxed()),
+            ("--ca-cert", text.boxed()),
+        ];
+        let one = |(name, value): (&'static str, BoxedStrategy<String>)| {
+            prop::option::of(value.prop_map(move |value| format!("{name}={value}")))
+        };
+        let values: Vec<_> = values.into_iter().map(one).collect();
+        let switches = prop::sample::subsequence(vec!["--no-keepalive", "--http2", "--insecure"], 0..=3);
+        let args = prop::collection::vec("[ -~]{0,8}", 0..3);
+        (values, switches, args).prop_map(|(values, switches, args)| {
+            let mut words: Vec<String> = values.into_iter().flatten().collect();
+            let has_certificates = words.iter().any(|word| word.starts_with("--ca-cert="));
+            let fit = |switch: &&str| *switch != "--insecure" || !has_certificates;
+            words.extend(switches.into_iter().filter(fit).map(str::to_owned));
+            words.push("--".into());
+            words.extend(args);
+            words
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_command_that_is_suggested_gives_the_task_the_same(flags in flags(), number in 0..1_000_u64) {
+            let plan = parsed(&[vec!["gorgon".into(), "test".into(), "a task.wasm".into()], flags].concat());
+            // Those of a run: none of them is the task's.
+            let (seed, limits) = (9, Limits { recycle: NonZeroU64::new(5), ..plan.limits() });
+            let run = RunPlan::try_from(RunSpec { seed, limits, ..plan.clone().into() }).unwrap();
+            let again = parsed(&shlex::split(&reproduce(&run, "a task.wasm", number)).unwrap());
+            let expected = RunSpec { first: number, ..plan.into() };
+            prop_assert_eq!(again.spec(), &expected);
+        }
+    }
 }

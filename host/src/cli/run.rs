@@ -11,7 +11,7 @@ use super::load::Load;
 use super::session::{OutputFlags, Session, Turn};
 use super::{Exit, values};
 use crate::judging::verdict::Expression;
-use crate::plan::{Limits, PlanError, RunPlan};
+use crate::plan::{PlanError, RunPlan};
 
 /// Run a task many times over processes and threads, and report
 ///
@@ -132,27 +132,10 @@ impl PlanFlags {
     }
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
-        let (shapes, load_model, extent) = (self.load.shapes()?, self.load.model()?, self.load.extent()?);
-        let seed = self.load.seed().unwrap_or_else(|| fastrand::u64(..));
-        let plan = |shape| RunPlan {
-            operation: self.task.given.operation_name.clone(),
-            shape,
-            concurrency: self.load.concurrency(),
-            extent,
-            first: self.load.first,
-            load_model: load_model.clone(),
-            warmup: self.load.warmup,
-            start_jitter: self.load.start_jitter,
-            seed,
-            limits: Limits {
-                recycle: if self.renew.fresh { Some(NonZeroU64::MIN) } else { self.renew.recycle },
-                ..self.task.limits.limits()
-            },
-            expect: self.judge.expect.expect.clone(),
-            grants: self.task.grants(),
-            http: self.task.http(),
-            data: self.task.given.data.clone(),
-        };
-        shapes.into_iter().map(|shape| plan(shape).checked()).collect()
+        let Self { load, task, renew: RenewFlags { fresh, recycle }, judge } = self;
+        // A judge's other flags are no part of a plan: `turns` has them.
+        let JudgeFlags { expect, fail_if: _, abort_if: _ } = judge;
+        let recycle = if *fresh { Some(NonZeroU64::MIN) } else { *recycle };
+        load.specs(recycle)?.into_iter().map(|load| task.plan(expect, load)).collect()
     }
 }

@@ -183,7 +183,11 @@ mod tests {
         let parsed = parse(Path::new("s.toml"), text).map_err(|error| format!("{error:#}"))?;
         let facts = |turn: Turn| {
             let plan = turn.plan;
-            (turn.name, turn.source.path().display().to_string(), (plan.shape.to_string(), plan.extent.operations()))
+            (
+                turn.name,
+                turn.source.path().display().to_string(),
+                (plan.shape().to_string(), plan.extent().operations()),
+            )
         };
         Ok(parsed.0.turns.into_iter().map(facts).collect())
     }
@@ -196,7 +200,7 @@ mod tests {
         assert_eq!((session.turns.len(), runs.len(), session.pause), (8, 2, Duration::from_secs(1)));
         assert_eq!(session.turns[0].fail_if.len(), 2);
         assert_eq!(session.turns[3].fail_if.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p99>50ms"]);
-        assert_eq!(session.turns[3].plan.grants.env, [("BASE".to_owned(), "http://127.0.0.1:8080".to_owned())]);
+        assert_eq!(session.turns[3].plan.grants().env, [("BASE".to_owned(), "http://127.0.0.1:8080".to_owned())]);
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::flags::{ExpectFlag, Source, TaskFlags};
+use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::ignore_closed;
 use super::{Exit, values};
 use crate::capability::network::{Network, take_counts};
@@ -71,29 +71,25 @@ impl Test {
         let compiler = Compiler::new(&engine)?;
         let compiled = Source::File(self.path.clone()).compile(&compiler, false)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
-        task::start_ticking(&engine, task::tick(plan.limits.timeout))?;
+        task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
         let session = Session { task: &task, plan: &plan, clock: Clock::new() };
         Executor::new(task.lane())?.run(session.work_through())
     }
 
-    fn plan(&self) -> Result<RunPlan, PlanError> {
-        let plan = RunPlan {
-            operation: self.task.given.operation_name.clone(),
+    pub(super) fn plan(&self) -> Result<RunPlan, PlanError> {
+        let Self { path: _, operations, number, expect, task } = self;
+        let load = LoadSpec {
             shape: Shape::new(1, 1)?,
             concurrency: NonZeroU32::MIN,
-            extent: Extent::new(Some(self.operations.get()), None)?,
-            first: self.number,
+            extent: Extent::new(Some(operations.get()), None)?,
+            first: *number,
             load_model: LoadModel::default(),
             warmup: None,
-            start_jitter: std::time::Duration::ZERO,
+            start_jitter: Duration::ZERO,
             seed: 0,
-            limits: self.task.limits.limits(),
-            expect: self.expect.expect.clone(),
-            grants: self.task.grants(),
-            http: self.task.http(),
-            data: self.task.given.data.clone(),
+            recycle: None,
         };
-        plan.checked()
+        task.plan(expect, load)
     }
 }
 
@@ -125,11 +121,11 @@ impl Session<'_> {
     }
 
     fn surroundings(&self, prepared: &str) -> anyhow::Result<Surroundings> {
-        let data = self.plan.data.as_deref().map(Data::read).transpose()?.unwrap_or_default();
-        let network = &self.plan.grants.network;
+        let data = self.plan.data().map(Data::read).transpose()?.unwrap_or_default();
+        let network = &self.plan.grants().network;
         let addresses = resolve::ask(network.names());
         Ok(Surroundings {
-            network: Network::new(network.clone(), self.plan.http.clone(), addresses),
+            network: Network::new(network.clone(), self.plan.http().clone(), addresses),
             clock: self.clock.clone(),
             output: Output::live(),
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),
@@ -146,7 +142,7 @@ impl Session<'_> {
             }
             let mut shown = Ok(());
             let mut show = |sample: Sample<'_>| {
-                let reason = self.plan.expect.as_ref().filter(|_| sample.outcome == Outcome::Ok);
+                let reason = self.plan.expect().filter(|_| sample.outcome == Outcome::Ok);
                 let reason = reason.and_then(|expect| expect.unmet(sample.result));
                 let sample = match &reason {
                     Some(reason) => Sample { outcome: Outcome::Failed, reason: Some(reason), ..sample },

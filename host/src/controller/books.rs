@@ -187,9 +187,9 @@ impl State {
 /// How the processes of a run share its numbers: from a common store that each draws from as it goes, or dealt to them
 /// beforehand with the slots of the schedule.
 fn shares(plan: &RunPlan) -> Shares {
-    match plan.load_model {
-        LoadModel::Closed(_) => Shares::common(plan.numbers(), plan.shape.processes),
-        LoadModel::Open(_) => Shares::dealt(plan.numbers(), plan.shape.processes),
+    match plan.load_model() {
+        LoadModel::Closed(_) => Shares::common(plan.numbers(), plan.shape().processes),
+        LoadModel::Open(_) => Shares::dealt(plan.numbers(), plan.shape().processes),
     }
 }
 
@@ -207,7 +207,7 @@ impl Books {
             phase: 0,
             stage: Stage::Running,
             workers: BTreeMap::new(),
-            places: vec![Place::Vacant; job.plan.shape.processes as usize],
+            places: vec![Place::Vacant; job.plan.shape().processes as usize],
             wanting: BTreeMap::new(),
             replaced: 0,
             startup: job.startup,
@@ -262,7 +262,7 @@ impl Books {
             return Vec::new();
         }
         self.places[place as usize] = Place::Taken(worker);
-        let threads = self.plan().shape.threads;
+        let threads = self.plan().shape().threads;
         let record = WorkerRecord { threads, ..WorkerRecord::default() };
         let state = State::Launched;
         self.workers
@@ -298,11 +298,11 @@ impl Books {
         let (Some(of), Some(beginning)) = (self.workers.get_mut(&worker), phase.began) else { return Vec::new() };
         of.state = State::Running;
         let go = Effect::Go { worker, phase: self.phase as u32, beginning };
-        if phase.plan.load_model.open().is_some() {
+        if phase.plan.load_model().open().is_some() {
             phase.shares.of(of.place).lease_all(worker);
             return vec![go];
         }
-        let wanted = u64::from(phase.plan.shape.threads);
+        let wanted = u64::from(phase.plan.shape().threads);
         self.wanting.insert(worker, wanted);
         [go].into_iter().chain(self.lease(worker, wanted)).collect()
     }
@@ -377,13 +377,13 @@ impl Books {
     fn unstarted(&self, at: Duration) -> Option<Fault> {
         let (plan, elapsed) = (self.plan(), self.elapsed(at));
         // The last slot of a schedule may well lie before its end, and a pause may reach beyond it.
-        let idle = match &plan.load_model {
+        let idle = match plan.load_model() {
             LoadModel::Closed(closed) => closed.pause.most,
             LoadModel::Open(_) => Duration::MAX,
         };
         // If the rate falls to nothing, numbers may be left that nobody was to start.
-        let runs_dry = plan.load_model.open().is_some_and(Open::runs_dry);
-        let extent = plan.extent;
+        let runs_dry = plan.load_model().open().is_some_and(Open::runs_dry);
+        let extent = plan.extent();
         let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
         let never_started = self.last().shares.sum(Ledger::unleased);
         if never_started == 0 || !is_early || runs_dry || self.stage != Stage::Running {
@@ -556,7 +556,7 @@ impl Books {
             self.failure.get_or_insert(Failure::Died(how.to_owned()));
             return Vec::new();
         }
-        let duration = self.plan().extent.duration();
+        let duration = self.plan().extent().duration();
         let is_over = self.stage != Stage::Running || duration.is_some_and(|duration| self.elapsed(at) >= duration);
         let left = self.last_mut().shares.of(place).unleased();
         let then = if is_over {
@@ -580,7 +580,7 @@ impl Books {
         let stopped = self.stopped();
         let phase = &mut self.phases[self.phase];
         let (Some(of), Some(began)) = (self.workers.get(&worker), phase.began) else { return NumberSet::default() };
-        let until = match phase.plan.load_model.open() {
+        let until = match phase.plan.load_model().open() {
             None => u64::MAX,
             Some(open) => {
                 let until_ns = at.min(stopped.unwrap_or(at)).saturating_sub(began).as_nanos();

@@ -36,7 +36,7 @@ pub(super) fn call(
     })));
     worker.tell(command);
     // Without a time-out the user wants hooks that take for ever.
-    let too_late = job.plan.limits.timeout.map_or_else(never, |timeout| after(timeout.max(HOOK_TIMEOUT) + GRACE));
+    let too_late = job.plan.limits().timeout.map_or_else(never, |timeout| after(timeout.max(HOOK_TIMEOUT) + GRACE));
     loop {
         let heard = select! {
             recv(frames) -> heard => heard,

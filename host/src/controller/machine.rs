@@ -187,7 +187,7 @@ impl Machine {
         if let Some(phase) = books.next_phase()
             && books.are_all_ready()
         {
-            let is_open = books.phases[phase].plan.load_model.open().is_some();
+            let is_open = books.phases[phase].plan.load_model().open().is_some();
             let beginning = if is_open { now + LEAD } else { now };
             return vec![Decision::Begin { phase: phase as u32, beginning }];
         }
@@ -234,7 +234,7 @@ impl Machine {
     fn last_call(&self) -> Option<Duration> {
         self.operating().next()?;
         let phase = &self.books.phases[self.books.phase];
-        let (began, duration, timeout) = (phase.began?, phase.plan.extent.duration()?, phase.plan.limits.timeout?);
+        let (began, duration, timeout) = (phase.began?, phase.plan.extent().duration()?, phase.plan.limits().timeout?);
         Some(began.saturating_add(duration).saturating_add(timeout).saturating_add(PATIENCE))
     }
 
@@ -267,7 +267,7 @@ impl Machine {
     fn beginning(&self) -> Happened {
         if self.books.is_under_way() {
             let plan = self.books.plan();
-            Happened::Began { extent: plan.extent, shape: plan.shape }
+            Happened::Began { extent: plan.extent(), shape: plan.shape() }
         } else {
             Happened::WarmingUp
         }
@@ -276,7 +276,7 @@ impl Machine {
 
 /// After how long a worker that says nothing is killed.
 fn patience_with_silence(plan: &RunPlan) -> Duration {
-    let timeout = plan.limits.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = plan.limits().timeout.unwrap_or(DEFAULT_TIMEOUT);
     SILENCE.saturating_mul(2).saturating_add(timeout)
 }
 

@@ -30,13 +30,13 @@ pub struct Pacer {
 impl Pacer {
     /// The pace of instance `place`, counted over all processes of the run.
     pub fn new(plan: &RunPlan, closed: &Closed, place: u64) -> Self {
-        let instances = u64::from(plan.shape.processes) * plan.instances_per_process();
+        let instances = u64::from(plan.shape().processes) * plan.instances_per_process();
         // A generator of its own for each instance: what one draws must not depend on when another does.
-        let mut chance = fastrand::Rng::with_seed(plan.seed.wrapping_add(place));
-        let jitter_ns = chance.u64(0..=nanos(plan.start_jitter));
+        let mut chance = fastrand::Rng::with_seed(plan.seed().wrapping_add(place));
+        let jitter_ns = chance.u64(0..=nanos(plan.start_jitter()));
         // The one in the place of one that died has its predecessor's place, so that none lies beyond the last.
         let ramp_ns = (u128::from(nanos(closed.ramp)) * u128::from(place) / u128::from(instances)) as u64;
-        let end_ns = plan.extent.duration().map_or(u64::MAX, nanos);
+        let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
         Self { earliest_ns: ramp_ns + jitter_ns, end_ns, pause: closed.pause, chance }
     }
 
@@ -98,18 +98,18 @@ enum Reaches {
 impl Slots {
     /// The slots of process `process`, counted from 0.
     pub fn new(plan: &RunPlan, open: &Open, process: u32) -> Self {
-        let (process, processes) = (u64::from(process), u64::from(plan.shape.processes));
-        let slots = plan.extent.operations().unwrap_or(u64::MAX);
+        let (process, processes) = (u64::from(process), u64::from(plan.shape().processes));
+        let slots = plan.extent().operations().unwrap_or(u64::MAX);
         let mut all = Self {
             next: 0,
             head: None,
             arrivals: match open.arrivals {
                 Arrivals::Constant => Reaches::Constant,
-                Arrivals::Poisson => Reaches::Poisson(Steps::new(plan.seed)),
+                Arrivals::Poisson => Reaches::Poisson(Steps::new(plan.seed())),
             },
             integral: Integral::new(open),
             count: slots.saturating_sub(process).div_ceil(processes),
-            end_ns: plan.extent.duration().map_or(u64::MAX, nanos),
+            end_ns: plan.extent().duration().map_or(u64::MAX, nanos),
             process,
             processes,
         };

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::plan::{
-    DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, Extent, Grants, HttpPlan, Limits, LoadModel, Rate, RunPlan, Shape,
+    DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, Extent, Grants, HttpPlan, Limits, LoadModel, Rate, RunPlan, RunSpec, Shape,
 };
 
 pub(crate) fn plan(extent: Extent, processes: u32, load_model: LoadModel) -> RunPlan {
-    RunPlan {
+    let spec = RunSpec {
         operation: DEFAULT_OPERATION.into(),
         shape: Shape { processes, threads: 2 },
         concurrency: NonZeroU32::MIN,
@@ -23,7 +23,8 @@ pub(crate) fn plan(extent: Extent, processes: u32, load_model: LoadModel) -> Run
         grants: Grants::default(),
         http: HttpPlan::default(),
         data: None,
-    }
+    };
+    spec.try_into().unwrap()
 }
 
 fn rate(per_second: f64) -> Rate {

@@ -178,6 +178,18 @@ impl LoadModel {
             Self::Open(open) => Some(open),
         }
     }
+
+    /// What is wrong with it, if anything is.
+    pub(super) fn check(&self) -> Result<(), PlanError> {
+        match self {
+            Self::Closed(Closed { pause: Pause { least, most }, ramp: _ }) if least > most => {
+                let text = |time| humantime::format_duration(time);
+                Err(PlanError::Pause(format!("{}..{}", text(*least), text(*most))))
+            }
+            Self::Closed(_) => Ok(()),
+            Self::Open(open) => open.check(),
+        }
+    }
 }
 
 impl Open {
@@ -186,10 +198,10 @@ impl Open {
         self.stages.last().is_some_and(|stage| stage.to.get() == 0.0)
     }
 
-    /// A schedule that has slots.
-    pub fn checked(self) -> Result<Self, PlanError> {
+    /// Whether a schedule has slots.
+    fn check(&self) -> Result<(), PlanError> {
         let rises = self.from.get() > 0.0 || self.stages.iter().any(|stage| stage.to.get() > 0.0);
-        if rises { Ok(self) } else { Err(PlanError::NoRate) }
+        if rises { Ok(()) } else { Err(PlanError::NoRate) }
     }
 
     /// The same load without its changes: at its first rate, or at what that rises to from nothing.
@@ -202,6 +214,7 @@ impl Open {
 
 /// When a run stops handing out numbers: after so many operations, after so long, or at whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ExtentParts", into = "ExtentParts")]
 pub struct Extent {
     operations: Option<NonZeroU64>,
     duration: Option<Duration>,
@@ -226,6 +239,26 @@ impl Extent {
     /// For how long, where that is planned.
     pub fn duration(self) -> Option<Duration> {
         self.duration
+    }
+}
+
+/// An extent as it is written in frames.
+type ExtentParts = (Option<u64>, Option<Duration>);
+
+impl TryFrom<ExtentParts> for Extent {
+    type Error = PlanError;
+
+    fn try_from((operations, duration): ExtentParts) -> Result<Self, PlanError> {
+        match (operations, duration) {
+            (None, None) => Err(PlanError::NoOperations),
+            _ => Self::new(operations, duration),
+        }
+    }
+}
+
+impl From<Extent> for ExtentParts {
+    fn from(extent: Extent) -> Self {
+        (extent.operations(), extent.duration())
     }
 }
 
@@ -288,8 +321,8 @@ mod tests {
             let stages = vec![Stage { duration: Duration::from_secs(1), to: Rate(to) }];
             Open { arrivals: Arrivals::Constant, from: Rate(from), stages, max_in_flight: None }
         };
-        assert_eq!(open(0.0, 0.0).checked(), Err(PlanError::NoRate));
-        assert!(open(0.0, 1.0).checked().is_ok() && open(1.0, 0.0).checked().is_ok());
+        assert_eq!(open(0.0, 0.0).check(), Err(PlanError::NoRate));
+        assert!(open(0.0, 1.0).check().is_ok() && open(1.0, 0.0).check().is_ok());
         assert_eq!(open(0.0, 7.0).level().from, Rate(7.0));
         assert_eq!(open(3.0, 7.0).level().from, Rate(3.0));
     }

@@ -7,7 +7,7 @@ mod load;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;
 
 /// How many processes, and threads in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Shape {
     /// Worker processes.
     pub processes: u32,
@@ -60,6 +61,20 @@ impl Shape {
             return Err(PlanError::Threads(threads));
         }
         Ok(Self { processes, threads })
+    }
+}
+
+impl TryFrom<(u32, u32)> for Shape {
+    type Error = PlanError;
+
+    fn try_from((processes, threads): (u32, u32)) -> Result<Self, PlanError> {
+        Self::new(processes, threads)
+    }
+}
+
+impl From<Shape> for (u32, u32) {
+    fn from(shape: Shape) -> Self {
+        (shape.processes, shape.threads)
     }
 }
 
@@ -249,14 +264,14 @@ impl From<Expect> for String {
     }
 }
 
-/// One run of one task.
+/// One run of one task, as somebody wants it: plain data, which may be wrong. A [`RunPlan`] is made of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunPlan {
+pub struct RunSpec {
     /// The name of the task's exported operation.
     pub operation: String,
     /// Processes and threads.
     pub shape: Shape,
-    /// Operations in flight per thread, each with an instance of its own; more than one in the I/O lane only.
+    /// Operations in flight per thread, each with an instance; more than one in the I/O lane only.
     pub concurrency: NonZeroU32,
     /// When the run stops.
     pub extent: Extent,
@@ -264,7 +279,7 @@ pub struct RunPlan {
     pub first: u64,
     /// When operations start.
     pub load_model: LoadModel,
-    /// Operations that run before the others, on the same load, and are not counted; for how many, or how long.
+    /// Operations that run before the others, on the same load, and are not counted; how many, or for how long.
     pub warmup: Option<Extent>,
     /// Each thread begins up to this much later than the run, by chance, so that they do not march in step.
     pub start_jitter: Duration,
@@ -282,56 +297,155 @@ pub struct RunPlan {
     pub data: Option<PathBuf>,
 }
 
-impl RunPlan {
-    /// Checks what the parts cannot check each by itself.
-    pub fn checked(self) -> Result<Self, PlanError> {
-        if self.instances_per_process() > u64::from(MAX_THREADS) {
-            return Err(PlanError::InFlight(self.instances_per_process()));
+/// One run of one task, as it can be run. Its parts are those of its [`RunSpec`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RunSpec", into = "RunSpec")]
+pub struct RunPlan(RunSpec);
+
+impl TryFrom<RunSpec> for RunPlan {
+    type Error = PlanError;
+
+    fn try_from(spec: RunSpec) -> Result<Self, PlanError> {
+        let RunSpec { shape, extent, first, load_model, warmup, limits, .. } = &spec;
+        Shape::new(shape.processes, shape.threads)?;
+        if limits.max_memory == 0 {
+            return Err(PlanError::NoMemory);
         }
-        let instances = self.instances_per_process() * u64::from(self.shape.processes);
+        load_model.check()?;
+        // Numbers that are not counted are those of a warm-up, which has none before it.
+        let end = first.checked_add(extent.operations().unwrap_or(1));
+        let are_apart = |end| end <= FIRST_UNCOUNTED || (*first == FIRST_UNCOUNTED && warmup.is_none());
+        if !end.is_some_and(are_apart) {
+            return Err(PlanError::Numbers { first: *first });
+        }
+        let plan = Self(spec);
+        let in_process = plan.instances_per_process();
+        if in_process > u64::from(MAX_THREADS) {
+            return Err(PlanError::InFlight(in_process));
+        }
+        let instances = in_process * u64::from(plan.shape().processes);
         if instances > MAX_INSTANCES {
             return Err(PlanError::Instances(instances));
         }
-        if let Some(open) = self.load_model.open()
-            && self.most_in_flight(open, self.shape.processes - 1) == 0
-        {
-            return Err(PlanError::MaxInFlight { processes: self.shape.processes });
+        let processes = plan.shape().processes;
+        let is_shared = |open| plan.most_in_flight(open, processes - 1) > 0;
+        if plan.load_model().open().is_some_and(|open| !is_shared(open)) {
+            return Err(PlanError::MaxInFlight { processes });
         }
-        let last = self.first.checked_add(self.extent.operations().unwrap_or(1));
-        match last {
-            Some(last) if last <= FIRST_UNCOUNTED => Ok(self),
-            _ => Err(PlanError::Numbers { first: self.first }),
-        }
+        Ok(plan)
+    }
+}
+
+impl From<RunPlan> for RunSpec {
+    fn from(plan: RunPlan) -> Self {
+        plan.0
+    }
+}
+
+impl RunPlan {
+    /// All its parts.
+    pub fn spec(&self) -> &RunSpec {
+        &self.0
+    }
+
+    /// The name of the task's exported operation.
+    pub fn operation(&self) -> &str {
+        &self.0.operation
+    }
+
+    /// Processes and threads.
+    pub fn shape(&self) -> Shape {
+        self.0.shape
+    }
+
+    /// Operations in flight per thread.
+    pub fn concurrency(&self) -> NonZeroU32 {
+        self.0.concurrency
+    }
+
+    /// When the run stops.
+    pub fn extent(&self) -> Extent {
+        self.0.extent
+    }
+
+    /// The number of the first operation.
+    pub fn first(&self) -> u64 {
+        self.0.first
+    }
+
+    /// When operations start.
+    pub fn load_model(&self) -> &LoadModel {
+        &self.0.load_model
+    }
+
+    /// What runs before, and is not counted.
+    pub fn warmup(&self) -> Option<Extent> {
+        self.0.warmup
+    }
+
+    /// How much later than the run a thread begins, at most.
+    pub fn start_jitter(&self) -> Duration {
+        self.0.start_jitter
+    }
+
+    /// From which chance is drawn.
+    pub fn seed(&self) -> u64 {
+        self.0.seed
+    }
+
+    /// What an operation may use.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// What a result must match.
+    pub fn expect(&self) -> Option<&Expect> {
+        self.0.expect.as_ref()
+    }
+
+    /// What the task is given.
+    pub fn grants(&self) -> &Grants {
+        &self.0.grants
+    }
+
+    /// How its HTTP is spoken.
+    pub fn http(&self) -> &HttpPlan {
+        &self.0.http
+    }
+
+    /// A CSV file of rows for the task.
+    pub fn data(&self) -> Option<&Path> {
+        self.0.data.as_deref()
     }
 
     /// Instances in each process: operations that it may have in flight.
     pub fn instances_per_process(&self) -> u64 {
-        u64::from(self.shape.threads) * u64::from(self.concurrency.get())
+        u64::from(self.0.shape.threads) * u64::from(self.0.concurrency.get())
     }
 
     /// The numbers to hand out: all that the run may use where only its duration is planned.
     pub fn numbers(&self) -> Range<u64> {
-        let last = if self.first < FIRST_UNCOUNTED { FIRST_UNCOUNTED } else { u64::MAX };
-        match self.extent.operations() {
-            Some(operations) => self.first..self.first + operations,
-            None => self.first..last,
+        let last = if self.0.first < FIRST_UNCOUNTED { FIRST_UNCOUNTED } else { u64::MAX };
+        match self.0.extent.operations() {
+            Some(operations) => self.0.first..self.0.first + operations,
+            None => self.0.first..last,
         }
     }
 
     /// The run that warms this one up: the same load without its changes, with numbers that are not counted.
     pub fn warming(&self) -> Option<Self> {
-        let extent = self.warmup?;
-        let load_model = match &self.load_model {
+        let extent = self.0.warmup?;
+        let load_model = match &self.0.load_model {
             LoadModel::Closed(closed) => LoadModel::Closed(Closed { ramp: Duration::ZERO, ..*closed }),
             LoadModel::Open(open) => LoadModel::Open(open.level()),
         };
-        Some(Self { extent, load_model, warmup: None, first: FIRST_UNCOUNTED, ..self.clone() })
+        Some(Self(RunSpec { extent, load_model, warmup: None, first: FIRST_UNCOUNTED, ..self.0.clone() }))
     }
 
     /// Operations of process `process`, counted from 0, that may be due and not yet ended: its part of what the run may
     /// have, of which the first processes have the larger ones.
     pub fn most_in_flight(&self, open: &Open, process: u32) -> u64 {
-        let processes = u64::from(self.shape.processes);
+        let processes = u64::from(self.0.shape.processes);
         open.max_in_flight
             .map_or(u64::MAX, |most| most.get() / processes + u64::from(u64::from(process) < most.get() % processes))
     }
@@ -354,6 +468,9 @@ pub enum PlanError {
         "cannot have `{0}` operations in flight (processes x threads x concurrency): `{MAX_INSTANCES}` is the most"
     )]
     Instances(u64),
+    /// No memory.
+    #[error("cannot run an instance in `0` bytes of memory: give a size such as `64MiB`")]
+    NoMemory,
     /// Not `PxT`.
     #[error("`{0}` is not a shape: write processes x threads, such as `2x4`")]
     Shape(String),
@@ -449,10 +566,46 @@ mod tests {
         let of = |processes, threads, concurrency| {
             let plan = crate::pace::tests::plan(Extent::new(None, None).unwrap(), processes, LoadModel::default());
             let concurrency = NonZeroU32::new(concurrency).unwrap();
-            RunPlan { shape: Shape::new(processes, threads).unwrap(), concurrency, ..plan }.checked().err()
+            let spec = RunSpec { shape: Shape { processes, threads }, concurrency, ..plan.into() };
+            RunPlan::try_from(spec).err()
         };
         assert_eq!(of(1_000, 10, 100), None);
         assert_eq!(of(1_000, 10, 101), Some(PlanError::Instances(1_010_000)));
         assert_eq!(of(1, 10_000, 2), Some(PlanError::InFlight(20_000)));
+    }
+
+    /// What is made of `spec` as it comes out of a frame.
+    fn from_frame(spec: &RunSpec) -> Option<RunPlan> {
+        postcard::from_bytes(&postcard::to_allocvec(spec).unwrap()).ok()
+    }
+
+    #[test]
+    fn a_plan_from_a_frame_is_checked_too() {
+        let plan = |load_model| crate::pace::tests::plan(Extent::new(Some(5), None).unwrap(), 2, load_model);
+        let good = RunSpec { warmup: Some(Extent::new(Some(3), None).unwrap()), ..plan(LoadModel::default()).into() };
+        let (taken, second) = (from_frame(&good).unwrap(), Duration::from_secs(1));
+        assert_eq!(taken.spec(), &good);
+        let warming = taken.warming().unwrap();
+        assert_eq!((warming.first(), from_frame(warming.spec())), (FIRST_UNCOUNTED, Some(warming.clone())));
+        let backwards = Closed { pause: Pause { least: second, most: Duration::ZERO }, ramp: Duration::ZERO };
+        let still = crate::pace::tests::open(Arrivals::Constant, 0.0, &[]);
+        let narrow =
+            Open { max_in_flight: NonZeroU64::new(1), ..crate::pace::tests::open(Arrivals::Constant, 1.0, &[]) };
+        let limits = Limits { max_memory: 0, ..good.limits };
+        for (wrong, error) in [
+            (RunSpec { shape: Shape { processes: 0, threads: 1 }, ..good.clone() }, PlanError::Processes(0)),
+            (RunSpec { first: FIRST_UNCOUNTED, ..good.clone() }, PlanError::Numbers { first: FIRST_UNCOUNTED }),
+            (RunSpec { first: u64::MAX, ..good.clone() }, PlanError::Numbers { first: u64::MAX }),
+            (RunSpec { load_model: LoadModel::Closed(backwards), ..good.clone() }, PlanError::Pause("1s..0s".into())),
+            (RunSpec { load_model: LoadModel::Open(still), ..good.clone() }, PlanError::NoRate),
+            (RunSpec { load_model: LoadModel::Open(narrow), ..good.clone() }, PlanError::MaxInFlight { processes: 2 }),
+            (RunSpec { limits, ..good.clone() }, PlanError::NoMemory),
+        ] {
+            assert_eq!(from_frame(&wrong), None, "{error}");
+            assert_eq!(RunPlan::try_from(wrong), Err(error));
+        }
+        assert!(postcard::from_bytes::<Rate>(&postcard::to_allocvec(&1e9_f64).unwrap()).is_err());
+        let nothing: (Option<NonZeroU64>, Option<Duration>) = (None, None);
+        assert!(postcard::from_bytes::<Extent>(&postcard::to_allocvec(&nothing).unwrap()).is_err());
     }
 }

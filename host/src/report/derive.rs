@@ -23,7 +23,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let RunRecord { metrics, plan, .. } = record;
     let elapsed_ns = elapsed_ns(metrics);
     let latency = summary(&metrics.latency());
-    let is_open = plan.load_model.open().is_some();
+    let is_open = plan.load_model().open().is_some();
     RunReport {
         name: None,
         task: record.task.clone(),
@@ -38,7 +38,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
             instantiate: nanos(record.startup.instantiate),
             setup: record.startup.setup.map(nanos),
         },
-        drain_ns: plan.extent.duration().map(|duration| elapsed_ns.saturating_sub(nanos(duration))),
+        drain_ns: plan.extent().duration().map(|duration| elapsed_ns.saturating_sub(nanos(duration))),
         warmup: record.warmup,
         operations: counts(record),
         cut: cut(record),
@@ -84,7 +84,7 @@ fn counts(record: &RunRecord) -> Counts {
     };
     let completed = record.metrics.completed();
     Counts {
-        planned: record.plan.extent.operations(),
+        planned: record.plan.extent().operations(),
         offered: record.offered,
         completed,
         ok: of(Outcome::Ok),
@@ -184,7 +184,7 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
 
 fn timeline(record: &RunRecord, elapsed_ns: u64) -> TimelineReport {
     let metrics = &record.metrics;
-    let lag = |ns: u64| record.plan.load_model.open().map(|_| ns);
+    let lag = |ns: u64| record.plan.load_model().open().map(|_| ns);
     let interval_ns = metrics.timeline().interval_ns();
     let first_ns = metrics.timeline().buckets().next().map_or(0, |(start_ns, _)| start_ns);
     let empty = (0..first_ns / interval_ns).map(|i| BucketReport {

@@ -36,7 +36,7 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
 ///
 /// A closed run of a task that computes keeps its processors busy, as it should: there the machine is what is measured.
 pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
-    let is_open = record.plan.load_model.open().is_some();
+    let is_open = record.plan.load_model().open().is_some();
     let scheduled = &record.metrics.scheduled;
     let started = scheduled.lag.count().max(1) as f64;
     let mut generator = Generator::default();
@@ -56,7 +56,7 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     }
     if scheduled.waited as f64 > NOTABLE_SHARE * started {
         let plan = &record.plan;
-        let instances = u64::from(plan.shape.processes) * plan.instances_per_process();
+        let instances = u64::from(plan.shape().processes) * plan.instances_per_process();
         let more = if record.task.lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
         generator.reasons.push(format!(
             "{} waited for an instance, as all {instances} were busy: the target is slower than the rate, or needs more \

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::derive::nanos;
-use crate::plan::{Arrivals, Extent, HttpPlan, LoadModel, RunPlan, Stage};
+use crate::plan::{Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape, Stage};
 
 /// A plan as the report names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,41 +117,55 @@ impl From<Extent> for WarmupPlan {
 
 impl From<&RunPlan> for PlanReport {
     fn from(plan: &RunPlan) -> Self {
-        let (open, closed) = match &plan.load_model {
-            LoadModel::Closed(closed) => (None, Some(closed)),
-            LoadModel::Open(open) => (Some(open), None),
+        // Each part by its name, so that a new one is not forgotten.
+        let RunSpec {
+            operation: _, // It is among the facts of the task.
+            shape: Shape { processes, threads },
+            concurrency,
+            extent,
+            first,
+            load_model,
+            warmup,
+            start_jitter,
+            seed,
+            limits: Limits { timeout, max_memory, recycle },
+            expect,
+            grants: Grants { args, env, dirs, network },
+            http,
+            data,
+        } = plan.spec();
+        let (name, open, closed) = match load_model {
+            LoadModel::Closed(closed) => (ModelName::Closed, None, *closed),
+            LoadModel::Open(open) => (ModelName::Open, Some(open), Closed::default()),
         };
-        let pause = closed.map(|closed| closed.pause);
+        let Closed { pause, ramp } = closed;
         Self {
-            operations: plan.extent.operations(),
-            duration_ns: plan.extent.duration().map(nanos),
-            processes: plan.shape.processes,
-            threads: plan.shape.threads,
-            concurrency: plan.concurrency.get(),
-            load_model: match &plan.load_model {
-                LoadModel::Closed(_) => ModelName::Closed,
-                LoadModel::Open(_) => ModelName::Open,
-            },
+            operations: extent.operations(),
+            duration_ns: extent.duration().map(nanos),
+            processes: *processes,
+            threads: *threads,
+            concurrency: concurrency.get(),
+            load_model: name,
             rate: open.map(|open| open.from.get()),
             arrivals: open.map(|open| open.arrivals),
             stages: open.iter().flat_map(|open| &open.stages).map(StageReport::from).collect(),
             max_in_flight: open.and_then(|open| open.max_in_flight).map(u64::from),
-            pause_ns: pause.map(|pause| (nanos(pause.least), nanos(pause.most))).filter(|&(_, most)| most > 0),
-            ramp_ns: closed.map_or(0, |closed| nanos(closed.ramp)),
-            warmup: plan.warmup.map(WarmupPlan::from),
-            first: plan.first,
-            start_jitter_ns: nanos(plan.start_jitter),
-            seed: plan.seed,
-            timeout_ns: plan.limits.timeout.map(nanos),
-            max_memory_bytes: plan.limits.max_memory,
-            recycle: plan.limits.recycle.map(u64::from),
-            expect: plan.expect.as_ref().map(|expect| expect.as_str().to_owned()),
-            args: plan.grants.args.clone(),
-            env: plan.grants.env.iter().map(|(name, _)| name.clone()).collect(),
-            dirs: plan.grants.dirs.iter().map(ToString::to_string).collect(),
-            allow: plan.grants.network.0.iter().map(ToString::to_string).collect(),
-            http: plan.http.clone(),
-            data: plan.data.as_ref().map(|path| path.display().to_string()),
+            pause_ns: (!pause.most.is_zero()).then(|| (nanos(pause.least), nanos(pause.most))),
+            ramp_ns: nanos(ramp),
+            warmup: warmup.map(WarmupPlan::from),
+            first: *first,
+            start_jitter_ns: nanos(*start_jitter),
+            seed: *seed,
+            timeout_ns: timeout.map(nanos),
+            max_memory_bytes: *max_memory,
+            recycle: recycle.map(u64::from),
+            expect: expect.as_ref().map(|expect| expect.as_str().to_owned()),
+            args: args.clone(),
+            env: env.iter().map(|(name, _)| name.clone()).collect(),
+            dirs: dirs.iter().map(ToString::to_string).collect(),
+            allow: network.0.iter().map(ToString::to_string).collect(),
+            http: http.clone(),
+            data: data.as_ref().map(|path| path.display().to_string()),
         }
     }
 }

@@ -7,7 +7,9 @@ use super::*;
 use crate::fault::{Fault, FaultKind};
 use crate::lane::Lane;
 use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
-use crate::plan::{Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
+use crate::plan::{
+    Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
+};
 use crate::record::{Startup, TaskFacts, Warmup, WorkerRecord};
 
 pub(crate) fn environment() -> Environment {
@@ -24,7 +26,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
             operation: "operation".into(),
             lane: Lane::Compute,
         },
-        plan: RunPlan {
+        plan: RunPlan::try_from(RunSpec {
             operation: "operation".into(),
             shape: Shape { processes: 2, threads },
             concurrency: NonZeroU32::MIN,
@@ -39,7 +41,8 @@ pub(crate) fn record(threads: u32) -> RunRecord {
             expect: Some("a+".parse::<Expect>().unwrap()),
             grants: Grants { env: vec![("TOKEN".into(), "secret".into())], ..Grants::default() },
             data: None,
-        },
+        })
+        .unwrap(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
         stopped: false,
         startup: Startup {
@@ -80,8 +83,8 @@ pub(crate) fn open_record() -> RunRecord {
     let stages = vec![Stage { duration: Duration::from_millis(400), to: Rate::per_second(6_000.0).unwrap() }];
     let from = Rate::per_second(4_000.0).unwrap();
     let open = Open { arrivals: Arrivals::Poisson, from, stages, max_in_flight: NonZeroU64::new(100) };
-    record.plan.load_model = LoadModel::Open(open);
-    record.plan.warmup = Some(Extent::new(Some(50), None).unwrap());
+    let (load_model, warmup) = (LoadModel::Open(open), Some(Extent::new(Some(50), None).unwrap()));
+    record.plan = RunPlan::try_from(RunSpec { load_model, warmup, ..record.plan.into() }).unwrap();
     record.warmup = Some(Warmup { operations: 50, elapsed_ns: 12_000_000 });
     record.metrics = metrics(ModelName::Open);
     record.metrics.drop_slots(300_000_000, 40);

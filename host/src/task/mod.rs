@@ -172,12 +172,12 @@ impl Task {
     }
 
     fn link(engine: &Engine, component: &Component, plan: &RunPlan) -> Result<Self, TaskError> {
-        let interface = Interface::of(engine, component, &plan.operation)?;
-        let lane = interface::lane(interface::waits(engine, component, &plan.grants).as_deref());
+        let interface = Interface::of(engine, component, plan.operation())?;
+        let lane = interface::lane(interface::waits(engine, component, plan.grants()).as_deref());
         let pre = linker(engine, lane)
             .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;
-        Ok(Self { pre, lane, interface, limits: plan.limits, grants: plan.grants.clone() })
+        Ok(Self { pre, lane, interface, limits: plan.limits(), grants: plan.grants().clone() })
     }
 
     /// Its lane.
@@ -187,9 +187,9 @@ impl Task {
 
     /// Why it cannot be run by `plan`; `None` where it can.
     pub fn refuses(&self, plan: &RunPlan) -> Option<String> {
-        (self.lane == Lane::Compute && plan.concurrency.get() > 1).then(|| {
+        (self.lane == Lane::Compute && plan.concurrency().get() > 1).then(|| {
             let why = "the task never waits, so one operation at a time keeps its thread busy: use -t for more";
-            format!("cannot have {} operations in flight per thread: {why}", plan.concurrency)
+            format!("cannot have {} operations in flight per thread: {why}", plan.concurrency())
         })
     }
 

@@ -88,7 +88,7 @@ impl Stint {
     fn new(plan: RunPlan, order: Order, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
         // One that takes the place of another has a part in the last phase alone.
         let first_slot = if order == Order::Last { worker.first_slot } else { 0 };
-        let source = match &plan.load_model {
+        let source = match plan.load_model() {
             LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
             LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot))),
         };
@@ -243,7 +243,7 @@ impl Worker {
         let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
         let load = || Task::load(&engine, &plan.machine_code, plan.run());
         let task = meanwhile(load)?.map_err(|error| error.to_string())?;
-        task::start_ticking(&engine, task::tick(plan.run().limits.timeout)).map_err(|error| error.to_string())?;
+        task::start_ticking(&engine, task::tick(plan.run().limits().timeout)).map_err(|error| error.to_string())?;
         let (lines, printed) = unbounded();
         let worker = Self { plan, task, clock: Clock::new(), output: Output::new(lines), printed };
         say(&Message::Loaded { took: begin.elapsed() });
@@ -265,9 +265,9 @@ impl Worker {
 
     fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
         let run = self.plan.run();
-        let data = run.data.as_deref().map(Data::read).transpose().map_err(|error| error.to_string())?;
+        let data = run.data().map(Data::read).transpose().map_err(|error| error.to_string())?;
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
-        let network = Network::new(run.grants.network.clone(), run.http.clone(), self.plan.addresses.clone());
+        let network = Network::new(run.grants().network.clone(), run.http().clone(), self.plan.addresses.clone());
         let halt = Halt::default();
         Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, network, halt })
     }
@@ -307,7 +307,7 @@ impl Worker {
             Stint::new(plan.clone(), order, &self.plan, &events_in)
         });
         let stints: Vec<_> = phases.collect();
-        let threads = self.plan.run().shape.threads;
+        let threads = self.plan.run().shape().threads;
         // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
         let (start, starts) = bounded(0);
         let (printed, ticks) = (&self.printed, tick(DELTA_INTERVAL));
@@ -359,7 +359,7 @@ impl Worker {
     fn await_instances(&self, desk: &mut Desk<'_>) {
         let mut slowest = (Duration::ZERO, None);
         let mut ready = 0;
-        while ready < self.plan.run().shape.threads {
+        while ready < self.plan.run().shape().threads {
             match desk.next() {
                 Arrival::Event(Event::Ready { instantiate, setup }) => {
                     slowest = (slowest.0.max(instantiate), slowest.1.max(setup));
@@ -379,7 +379,7 @@ impl Worker {
     /// Passes on what the threads say, and to them what the controller says, until the last of them rests; how many have
     /// not ended by then.
     fn supervise(&self, stint: &Stint, clock: &Clock, desk: &mut Desk<'_>, halt: &Halt) -> u32 {
-        let threads = stint.plan.shape.threads;
+        let threads = stint.plan.shape().threads;
         let (mut running, mut left) = (threads, threads);
         let mut delta = Delta::default();
         while running > 0 {

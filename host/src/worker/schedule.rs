@@ -65,8 +65,8 @@ impl Schedule {
         let mut slots = Slots::new(plan, open, place);
         slots.skip_to(first);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let end_ns = plan.extent.duration().map_or(u64::MAX, nanos);
-        let patience_ns = end_ns.saturating_add(plan.limits.timeout.map_or(u64::MAX, nanos));
+        let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
+        let patience_ns = end_ns.saturating_add(plan.limits().timeout.map_or(u64::MAX, nanos));
         let state = State {
             behind: slots.clone(),
             slots,
@@ -78,8 +78,8 @@ impl Schedule {
             patience_ns,
             told: Delta::default(),
         };
-        let step = u64::from(plan.shape.processes);
-        Self { state: Mutex::new(state), first: plan.first + u64::from(place), step }
+        let step = u64::from(plan.shape().processes);
+        Self { state: Mutex::new(state), first: plan.first() + u64::from(place), step }
     }
 
     /// The index of the slot with this number.
@@ -225,13 +225,13 @@ mod tests {
 
     use super::*;
     use crate::pace::tests::{lasting, of, open, plan};
-    use crate::plan::{Arrivals, Extent, LoadModel};
+    use crate::plan::{Arrivals, Extent, LoadModel, RunSpec};
 
     /// A slot every millisecond.
     fn schedule(extent: Extent, most: Option<u64>) -> Schedule {
         let open = Open { max_in_flight: most.and_then(NonZeroU64::new), ..open(Arrivals::Constant, 1_000.0, &[]) };
-        let mut plan = plan(extent, 1, LoadModel::Open(open.clone()));
-        plan.first = 100;
+        let plan = plan(extent, 1, LoadModel::Open(open.clone()));
+        let plan = RunPlan::try_from(RunSpec { first: 100, ..plan.into() }).unwrap();
         Schedule::new(&plan, &open, 0, 0)
     }
 

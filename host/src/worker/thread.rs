@@ -82,7 +82,7 @@ impl Thread<'_> {
     }
 
     async fn first_instances(&self) -> Result<Vec<Instance>, TaskError> {
-        let instances = (0..self.run.concurrency.get()).map(|_| self.first_instance());
+        let instances = (0..self.run.concurrency().get()).map(|_| self.first_instance());
         let made = try_join_all(instances).await?;
         let instantiate = made.iter().map(|(_, instantiate, _)| *instantiate).max().unwrap_or_default();
         let setup = made.iter().filter_map(|(_, _, setup)| *setup).max();
@@ -102,14 +102,14 @@ impl Thread<'_> {
     /// Runs a phase; returns the instances that have come through it.
     async fn operate_all(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
         let tally = Tally::default();
-        let turn = match self.run.load_model.open().map(|_| self.alarm()).transpose() {
+        let turn = match self.run.load_model().open().map(|_| self.alarm()).transpose() {
             Ok(turn) => turn,
             Err(error) => {
                 self.fault(FaultKind::Setup, format!("a thread ended, as it has no timer: {error}{}", remedy(&error)));
                 return Vec::new();
             }
         };
-        let concurrency = u64::from(self.run.concurrency.get());
+        let concurrency = u64::from(self.run.concurrency().get());
         let operating = (self.place * concurrency..).zip(instances).map(|(place, instance)| {
             let feed = self.feed(start, turn.as_ref(), place);
             self.operate(instance, feed, start, &tally)
@@ -146,14 +146,14 @@ impl Thread<'_> {
 
     /// The instances of the thread take turns in waiting for it.
     fn alarm(&self) -> std::io::Result<Mutex<Alarm>> {
-        let company = if self.run.concurrency.get() == 1 { Company::Alone } else { Company::Others };
+        let company = if self.run.concurrency().get() == 1 { Company::Alone } else { Company::Others };
         Alarm::new(self.task.lane(), company).map(Mutex::new)
     }
 
     /// Where instance `place` of the process gets its operations from; nowhere, where the plan has no use for it.
     fn feed<'f>(&'f self, start: &'f Start<'_>, turn: Option<&'f Mutex<Alarm>>, place: u64) -> Option<Feed<'f>> {
         let (halt, clock, plan) = (&self.surroundings.halt, &start.clock, &start.stint.plan);
-        match (&start.stint.source, &plan.load_model) {
+        match (&start.stint.source, plan.load_model()) {
             (Source::Lease(lease), LoadModel::Closed(closed)) => {
                 let before_process = u64::from(self.process) * plan.instances_per_process();
                 let pacer = Pacer::new(plan, closed, before_process + place);
@@ -179,7 +179,7 @@ impl Thread<'_> {
         let mut now_ns = clock.elapsed_ns();
         if let Some(mut feed) = feed {
             loop {
-                let is_worn = self.run.limits.recycle.is_some_and(|calls| instance.calls() >= calls.get());
+                let is_worn = self.run.limits().recycle.is_some_and(|calls| instance.calls() >= calls.get());
                 let is_fit = instance.is_usable() && !is_worn;
                 let ticket = if is_fit && let Some(ticket) = feed.at_once(now_ns) {
                     ticket
@@ -255,13 +255,13 @@ impl Thread<'_> {
 
     /// Whether the run's duration, where one was planned, was over at `ns`.
     fn is_over(&self, ns: u64) -> bool {
-        self.run.extent.duration().is_some_and(|duration| u128::from(ns) > duration.as_nanos())
+        self.run.extent().duration().is_some_and(|duration| u128::from(ns) > duration.as_nanos())
     }
 
     /// Why a result that the task calls ok is a failure all the same.
     #[inline]
     fn unexpected(&self, sample: &Sample<'_>) -> Option<String> {
-        self.run.expect.as_ref().filter(|_| sample.outcome == Outcome::Ok)?.unmet(sample.result)
+        self.run.expect().filter(|_| sample.outcome == Outcome::Ok)?.unmet(sample.result)
     }
 
     /// A new instance in place of one that is worn or cannot be called any more. Apart from the loop, as it is rare and

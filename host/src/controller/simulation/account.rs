@@ -68,7 +68,7 @@ impl Account {
     }
 
     fn is_open(&self) -> bool {
-        self.phases[self.phase].1.load_model.open().is_some()
+        self.phases[self.phase].1.load_model().open().is_some()
     }
 
     fn key(&self, worker: u32, index: u64) -> (usize, u32, u64) {
@@ -172,7 +172,7 @@ impl Account {
         }
         let (Some(began), true) = (self.began[self.phase], self.operating.contains(&worker)) else { return };
         let plan = self.phases[self.phase].1.clone();
-        let Some(open) = plan.load_model.open() else { return };
+        let Some(open) = plan.load_model().open() else { return };
         let until = at.min(self.stopped.unwrap_or(at)).saturating_sub(began).as_nanos();
         let first = if self.phase + 1 == self.phases.len() { self.first_slots[&worker] } else { 0 };
         let place = self.places[&worker];
@@ -223,7 +223,7 @@ impl Account {
         if let Some(fault) = record.faults.iter().find(|fault| fault.kind == crate::fault::FaultKind::Miscounted) {
             return Err(fault.message.clone());
         }
-        let deaths = record.workers.len() as u32 - record.plan.shape.processes.min(record.workers.len() as u32);
+        let deaths = record.workers.len() as u32 - record.plan.shape().processes.min(record.workers.len() as u32);
         if deaths > super::super::books::MAX_REPLACEMENTS {
             return Err(format!("{deaths} workers were replaced"));
         }
@@ -241,9 +241,9 @@ impl Account {
             return Ok(());
         }
         // A schedule may fall to nothing before all have had their turn.
-        let runs_dry = record.plan.load_model.open().is_some_and(crate::plan::Open::runs_dry);
-        let is_whole = record.plan.extent.duration().is_none() && !runs_dry;
-        match record.plan.extent.operations() {
+        let runs_dry = record.plan.load_model().open().is_some_and(crate::plan::Open::runs_dry);
+        let is_whole = record.plan.extent().duration().is_none() && !runs_dry;
+        match record.plan.extent().operations() {
             Some(planned) if is_whole && record.offered != planned => {
                 Err(format!("nothing went wrong, but of {planned} operations {} were offered", record.offered))
             }

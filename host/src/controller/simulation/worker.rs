@@ -110,7 +110,7 @@ impl Worker {
                 (self.phase, self.began) = (*phase as usize, *beginning);
                 (self.is_closed, self.has_asked) = (false, true);
                 self.lease.clear();
-                if let Some(open) = self.plan().load_model.open() {
+                if let Some(open) = self.plan().load_model().open() {
                     let first = if self.phase + 1 == self.phases.len() { self.first_slot } else { 0 };
                     let mut slots = Slots::new(self.plan(), open, self.place).peekable();
                     while slots.next_if(|slot| slot.index < first).is_some() {}
@@ -166,7 +166,7 @@ impl Worker {
     }
 
     fn operate(&mut self, now: Duration, chance: &mut Rng, said: &mut Vec<Message>) {
-        let over = self.plan().extent.duration().map(|duration| self.began + duration);
+        let over = self.plan().extent().duration().map(|duration| self.began + duration);
         let is_over = over.is_some_and(|over| now >= over) || self.is_stopped.is_some() || self.is_cut;
         self.finish(now);
         if self.is_cut && !self.is_deaf {
@@ -211,9 +211,9 @@ impl Worker {
     }
 
     fn start(&mut self, now: Duration, chance: &mut Rng, said: &mut Vec<Message>) {
-        let threads = self.plan().shape.threads as usize;
+        let threads = self.plan().shape().threads as usize;
         let elapsed_ns = now.saturating_sub(self.began).as_nanos() as u64;
-        let (processes, first) = (u64::from(self.plan().shape.processes), self.plan().first);
+        let (processes, first) = (u64::from(self.plan().shape().processes), self.plan().first());
         if let Some(slots) = &mut self.slots {
             while let Some(slot) = slots.next_if(|slot| now >= self.began && slot.due_ns <= elapsed_ns) {
                 self.waiting.push_back(slot);
@@ -275,7 +275,7 @@ impl Worker {
     fn flush(&mut self, said: &mut Vec<Message>) {
         let mut recorder = Recorder::default();
         let spans = Spans::default();
-        let is_open = self.plan().load_model.open().is_some();
+        let is_open = self.plan().load_model().open().is_some();
         for (key, number, of) in std::mem::take(&mut self.counted) {
             let start_ns = of.since.saturating_sub(self.began).as_nanos() as u64;
             let end_ns = start_ns + of.until.saturating_sub(of.since).as_nanos() as u64;
@@ -301,9 +301,9 @@ impl Worker {
 
 /// How the numbers of `plan` are shared, for what the account has to look up.
 pub(super) fn shares(plan: &RunPlan) -> Shares {
-    if plan.load_model.open().is_some() {
-        Shares::dealt(plan.numbers(), plan.shape.processes)
+    if plan.load_model().open().is_some() {
+        Shares::dealt(plan.numbers(), plan.shape().processes)
     } else {
-        Shares::common(plan.numbers(), plan.shape.processes)
+        Shares::common(plan.numbers(), plan.shape().processes)
     }
 }

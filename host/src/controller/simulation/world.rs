@@ -12,7 +12,9 @@ use super::worker::{State, Worker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::journal::{Entry, What};
 use crate::lane::Lane;
-use crate::plan::{Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, Shape, Stage};
+use crate::plan::{
+    Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
+};
 use crate::record::{Startup, TaskFacts};
 use crate::wire::{Command, Message};
 
@@ -101,7 +103,7 @@ impl World {
         });
         let hangs: Vec<_> = hangs.collect();
         // Operations that never end are ended by the end of a phase or by a stop alone.
-        let has_end = job.phases().iter().all(|(_, plan)| plan.extent.duration().is_some()) || !stops.is_empty();
+        let has_end = job.phases().iter().all(|(_, plan)| plan.extent().duration().is_some()) || !stops.is_empty();
         let deafness = (has_end && chance.u8(0..6) == 0).then(|| moment(&mut chance));
         let trouble = Trouble {
             stopped: !stops.is_empty(),
@@ -464,7 +466,7 @@ fn job(chance: &mut Rng) -> Job {
         true => Extent::new(Some(chance.u64(1..40)), None).expect("it has an end"),
         false => Extent::new(None, Some(Duration::from_millis(200))).expect("it has an end"),
     });
-    let plan = RunPlan {
+    let spec = RunSpec {
         operation: "operation".into(),
         shape,
         concurrency: NonZeroU32::MIN,
@@ -480,6 +482,7 @@ fn job(chance: &mut Rng) -> Job {
         http: HttpPlan::default(),
         data: None,
     };
+    let plan = RunPlan::try_from(spec).expect("it is a plan");
     let task = TaskFacts {
         path: "task.wasm".into(),
         sha256: String::new(),

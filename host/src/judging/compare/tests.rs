@@ -7,11 +7,18 @@ use fastrand::Rng;
 use super::*;
 use crate::lane::Lane;
 use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
-use crate::plan::{Extent, Shape};
+use crate::plan::{Extent, RunSpec, Shape};
 use crate::record::{RunRecord, WorkerRecord};
 use crate::report::tests::{environment, record};
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
+
+/// Changes the plan of a record.
+fn replan(record: &mut RunRecord, change: impl FnOnce(&mut RunSpec)) {
+    let mut spec = RunSpec::from(record.plan.clone());
+    change(&mut spec);
+    record.plan = spec.try_into().unwrap();
+}
 
 /// How a made-up run varies; durations are lognormal.
 #[derive(Clone, Copy)]
@@ -81,7 +88,7 @@ fn normal(rng: &mut Rng) -> f64 {
 
 fn of(metrics: Metrics) -> RunRecord {
     let mut record = record(1);
-    record.plan.extent = Extent::new(None, Some(Duration::from_secs(15))).unwrap();
+    replan(&mut record, |plan| plan.extent = Extent::new(None, Some(Duration::from_secs(15))).unwrap());
     (record.lost, record.offered, record.faults) = (0, metrics.completed(), Vec::new());
     record.metrics = metrics;
     record
@@ -264,9 +271,11 @@ fn several_comparisons_hold_together() {
 fn plans_that_differ_are_refused_by_name_unless_they_may() {
     let a = input("a.json", &[steady(1_000_000, 20)]);
     let mut other = steady(1_000_000, 20);
-    other.plan.shape = Shape::new(2, 8).unwrap();
-    other.plan.limits.timeout = None;
-    other.plan.seed = 99;
+    replan(&mut other, |plan| {
+        plan.shape = Shape::new(2, 8).unwrap();
+        plan.limits.timeout = None;
+        plan.seed = 99;
+    });
     let b = || input("b.json", std::slice::from_ref(&other));
     let error = refused(&a, b());
     assert_eq!(
@@ -286,7 +295,7 @@ fn what_cannot_be_compared_says_why() {
     let mut broken = input("b.json", &[steady(1_000_000, 20)]);
     broken.reports[0].1.runs[0].timeline.buckets[3].latency_ns.hdr = Some("no".into());
     let mut more = steady(1_000_000, 20);
-    more.plan.shape.threads = 9;
+    replan(&mut more, |plan| plan.shape.threads = 9);
     for (b, problem) in [
         (partial, "`b.json` is partial"),
         (broken, "`b.json`, run 1: the histogram of an interval cannot be read"),

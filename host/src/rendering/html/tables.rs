@@ -4,8 +4,10 @@ use maud::{Markup, html};
 
 use super::palette::{Palette, swatch};
 use crate::metrics::Outcome;
-use crate::report::units::{bytes, count, duration, percent, rate};
+use crate::plan::{HttpPlan, HttpVersion, KeepAlive, Trust};
+use crate::report::units::{bytes, count, counted, duration, percent, rate};
 use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
+use crate::report::{PlanReport, StageReport, WarmupPlan};
 
 /// A guest's text within a page: what changes a terminal or a line's direction stays within it.
 pub(super) fn name(text: &str) -> Markup {
@@ -161,31 +163,98 @@ pub(super) fn facts(facts: &[(&str, Option<String>)]) -> Markup {
     } } } }
 }
 
-/// What was run, in full.
+/// What was run, in full: each part of the plan by its name, so that a new one is not forgotten.
 pub(super) fn plan(run: &RunReport) -> Markup {
-    let (task, plan) = (&run.task, &run.plan);
+    let task = &run.task;
+    let PlanReport {
+        operations,
+        duration_ns,
+        processes: _, // The shape has these three.
+        threads: _,
+        concurrency: _,
+        load_model: _, // The model's words have these four, and the pause and the ramp.
+        rate: _,
+        arrivals: _,
+        stages,
+        max_in_flight,
+        pause_ns: _,
+        ramp_ns: _,
+        warmup,
+        first,
+        start_jitter_ns,
+        seed,
+        timeout_ns,
+        max_memory_bytes,
+        recycle,
+        expect,
+        args,
+        env,
+        dirs,
+        allow,
+        http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
+        data,
+    } = &run.plan;
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+    let stage = |stage: &StageReport| format!("{} to {}/s", duration(stage.duration_ns), rate(stage.rate));
+    let stages: Vec<String> = stages.iter().map(stage).collect();
+    let warmup = warmup.map(|WarmupPlan { operations, duration_ns }| {
+        let parts = [operations.map(|n| counted(n, "operation")), duration_ns.map(duration)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    });
     facts(&[
         ("Task", Some(task.path.clone())),
         ("SHA-256", Some(task.sha256.clone())),
         ("Size", Some(bytes(task.bytes))),
         ("Export", Some(task.operation.clone())),
         ("Processes x threads", Some(curves::shape(run))),
-        ("Operations", plan.operations.map(count)),
-        ("Duration", plan.duration_ns.map(duration)),
-        ("First number", Some(plan.first.to_string())),
-        ("Seed", Some(plan.seed.to_string())),
-        ("Time-out", Some(plan.timeout_ns.map_or_else(|| "none".into(), duration))),
-        ("Memory per instance", Some(bytes(plan.max_memory_bytes))),
-        ("Operations per instance", plan.recycle.map(count)),
-        ("Load model", Some(words::model(plan))),
-        ("Start jitter", (plan.start_jitter_ns > 0).then(|| duration(plan.start_jitter_ns))),
-        ("Expected results", plan.expect.clone()),
-        ("Arguments", list(&plan.args)),
-        ("Environment", list(&plan.env)),
-        ("Directories", list(&plan.dirs)),
-        ("Allowed", list(&plan.allow)),
-        ("Data", plan.data.clone()),
+        ("Operations", operations.map(count)),
+        ("Duration", duration_ns.map(duration)),
+        ("First number", Some(first.to_string())),
+        ("Seed", Some(seed.to_string())),
+        ("Time-out", Some(timeout_ns.map_or_else(|| "none".into(), duration))),
+        ("Memory per instance", Some(bytes(*max_memory_bytes))),
+        ("Operations per instance", recycle.map(count)),
+        ("Load model", Some(words::model(&run.plan))),
+        ("Stages", list(&stages)),
+        ("Most in flight", max_in_flight.map(count)),
+        ("Warm-up", warmup),
+        ("Start jitter", (*start_jitter_ns > 0).then(|| duration(*start_jitter_ns))),
+        ("Expected results", expect.clone()),
+        ("Arguments", list(args)),
+        ("Environment", list(env)),
+        ("Directories", list(dirs)),
+        ("Allowed", list(allow)),
+        (
+            "Certificates",
+            Some(match trust {
+                Trust::Roots => "the usual roots".into(),
+                Trust::RootsAnd(path) => format!("the usual roots and {}", path.display()),
+                Trust::Anyone => "any".into(),
+            }),
+        ),
+        (
+            "Connections",
+            Some(match keep_alive {
+                KeepAlive::Kept => "kept alive".into(),
+                KeepAlive::PerRequest => "one per request".into(),
+            }),
+        ),
+        (
+            "HTTP",
+            Some(match version {
+                HttpVersion::Negotiated => "negotiated".into(),
+                HttpVersion::Http2 => "HTTP/2".into(),
+            }),
+        ),
+        (
+            "Names",
+            Some(match dns_ttl_ns {
+                None => "looked up once per run".into(),
+                Some(0) => "looked up for each connection".into(),
+                Some(ttl) => format!("looked up again after {}", duration(*ttl)),
+            }),
+        ),
+        ("Data", data.clone()),
         ("Started", Some(run.started_at.clone())),
     ])
 }
