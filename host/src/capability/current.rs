@@ -2,9 +2,9 @@
 
 use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
 
+use crate::capability::guest::Guest;
 use crate::clock::Clock;
 use crate::metrics::{MAX_RESULT_BYTES, Spans};
-use crate::task::Guest;
 
 /// Spans that an instance may have open at once; one that never ends them must not eat the memory.
 const MAX_OPEN_SPANS: usize = 1_000;

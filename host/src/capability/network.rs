@@ -3,9 +3,8 @@
 //! One for all instances of a process. What it refuses it says with the flag that would grant it. HTTP goes through
 //! `http/`; here are the sockets of a task's own, under the same policy.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker, Resource};
@@ -16,36 +15,70 @@ use wasmtime_wasi::p2::{DynPollable, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 use super::resolve::{Addresses, Resolver};
+use crate::capability::guest::Guest;
 use crate::metrics::NetworkCounts;
 use crate::network::{Destination, Host, Policy, Protocol};
 use crate::plan::HttpPlan;
-use crate::task::Guest;
 
-/// What instances reach the network through.
+/// What the instances of one thread reach the network through, and what they have counted.
 #[derive(Debug)]
 pub struct Network {
     /// What is granted.
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     /// What names stand for.
-    pub(super) resolver: Resolver,
+    pub(super) resolver: Arc<Resolver>,
     /// How HTTP is spoken.
-    pub(super) http: HttpPlan,
+    pub(super) http: Arc<HttpPlan>,
     /// Made when the first TLS connection is.
-    pub(super) tls: OnceLock<Result<Arc<rustls::ClientConfig>, String>>,
+    pub(super) tls: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
+    /// What was counted and not yet taken. A lock, as wasmtime and tokio want what can be sent; only one thread takes it.
+    counts: Mutex<NetworkCounts>,
 }
 
 impl Network {
     /// A network of `policy`, where names have `addresses` from the start.
     pub fn new(policy: Policy, http: HttpPlan, addresses: Addresses) -> Arc<Self> {
         let resolver = Resolver::new(addresses, http.dns_ttl_ns.map(Duration::from_nanos));
-        Arc::new(Self { policy, http, resolver, tls: OnceLock::new() })
+        Arc::new(Self {
+            policy: Arc::new(policy),
+            resolver: Arc::new(resolver),
+            http: Arc::new(http),
+            tls: Arc::default(),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// The same network for another thread: what is granted and known is shared, what is counted is not.
+    pub fn for_another_thread(&self) -> Arc<Self> {
+        let Self { policy, resolver, http, tls, counts: _ } = self;
+        Arc::new(Self {
+            policy: policy.clone(),
+            resolver: resolver.clone(),
+            http: http.clone(),
+            tls: tls.clone(),
+            counts: Mutex::default(),
+        })
+    }
+
+    /// What was counted since this was last asked.
+    pub fn take_counts(&self) -> NetworkCounts {
+        std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts something.
+    pub(super) fn count(&self, count: impl FnOnce(&mut NetworkCounts)) {
+        count(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn refuse(&self, destination: &str) {
+        self.count(|counts| counts.refuse(destination));
     }
 
     /// Whether `wanted` may be reached; a refusal is counted.
     pub(super) fn permits(&self, wanted: &Destination) -> bool {
         let permitted = self.policy.permits(wanted);
         if !permitted {
-            refuse(wanted.to_string());
+            self.refuse(&wanted.to_string());
         }
         permitted
     }
@@ -70,29 +103,10 @@ impl Network {
         let addresses_of = |name: &str| addresses.get(name).cloned().unwrap_or_default();
         let permitted = self.policy.permits_address(protocol, ip, port, addresses_of);
         if !permitted {
-            refuse(Destination { protocol, host: Host::Address(ip.to_canonical()), port }.to_string());
+            self.refuse(&Destination { protocol, host: Host::Address(ip.to_canonical()), port }.to_string());
         }
         permitted
     }
-}
-
-thread_local! {
-    /// What this thread has counted and not yet handed on. Connections never leave their thread, so nothing is shared.
-    static COUNTS: RefCell<NetworkCounts> = RefCell::default();
-}
-
-/// Counts something.
-pub(super) fn count(count: impl FnOnce(&mut NetworkCounts)) {
-    COUNTS.with_borrow_mut(count);
-}
-
-/// What this thread has counted since this was last asked.
-pub fn take_counts() -> NetworkCounts {
-    COUNTS.take()
-}
-
-fn refuse(destination: String) {
-    count(|counts| counts.refuse(&destination));
 }
 
 /// Gives an instance its sockets.
@@ -131,7 +145,7 @@ impl ip_name_lookup::Host for Lookup<'_> {
         name: String,
     ) -> Result<Resource<ip_name_lookup::ResolveAddressStream>, SocketError> {
         if !self.network.policy.permits_lookup(&name) {
-            refuse(format!("tcp://{}:PORT", Host::new(&name)));
+            self.network.refuse(&format!("tcp://{}:PORT", Host::new(&name)));
             return Err(ErrorCode::AccessDenied.into());
         }
         ip_name_lookup::Host::resolve_addresses(&mut self.sockets, handle, name)

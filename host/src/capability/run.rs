@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
-use crate::task::Guest;
+use crate::capability::guest::Guest;
 
 /// The rows of a CSV file.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 use super::http;
 use super::network::{self, Network};
 use super::output::Output;
+use crate::capability::guest::Guest;
 use crate::lane::Lane;
 use crate::plan::{Access, Grants};
-use crate::task::Guest;
 
 /// Links WASI for a lane: a single async host function would make every sync call of the compute lane fail.
 pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {

@@ -12,7 +12,8 @@ use clap::Args;
 use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::ignore_closed;
 use super::{Exit, values};
-use crate::capability::network::{Network, take_counts};
+use crate::capability::guest::Surroundings;
+use crate::capability::network::Network;
 use crate::capability::output::Output;
 use crate::capability::resolve;
 use crate::capability::run::{Data, Given};
@@ -23,7 +24,7 @@ use crate::lane::{Executor, Lane};
 use crate::metrics::{Outcome, Sample};
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::report::units::{count, counted, duration};
-use crate::task::{self, Compiler, Instance, Purpose, Surroundings, Task, TaskError, Ticket};
+use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
@@ -104,9 +105,11 @@ impl Session<'_> {
     async fn work_through(self) -> anyhow::Result<Exit> {
         let mut prepared = String::new();
         if self.task.has(Hook::Prepare) {
-            let mut instance = self.task.instantiate_bare(&self.surroundings("")?).await?;
+            let surroundings = self.surroundings("")?;
+            let mut instance = self.task.instantiate_bare(&surroundings).await?;
             let begin = Instant::now();
-            let returned = instance.prepare(self.task).await;
+            let returned = instance.prepare().await;
+            show_refused(&surroundings.network)?;
             prepared = self.show_hook(Hook::Prepare, begin, returned, &instance)?;
         }
         let surroundings = self.surroundings(&prepared)?;
@@ -114,7 +117,8 @@ impl Session<'_> {
         if self.task.has(Hook::Cleanup) {
             let mut instance = self.task.instantiate_bare(&surroundings).await?;
             let begin = Instant::now();
-            let returned = instance.cleanup(self.task, prepared).await;
+            let returned = instance.cleanup(prepared).await;
+            show_refused(&surroundings.network)?;
             self.show_hook(Hook::Cleanup, begin, returned, &instance)?;
         }
         tested
@@ -159,13 +163,11 @@ impl Session<'_> {
             };
             shown?;
             show_backtrace(&instance)?;
-            for destination in take_counts().refused.keys() {
-                print(format_args!("{BAD}  refused: --allow {destination} would grant it{BAD:#}"))?;
-            }
+            show_refused(&surroundings.network)?;
         }
         if self.task.has(Hook::Teardown) && instance.is_usable() {
             let begin = Instant::now();
-            let returned = instance.teardown(self.task).await;
+            let returned = instance.teardown().await;
             self.show_hook(Hook::Teardown, begin, returned, &instance)?;
         }
         if ok + not_ok > 1 {
@@ -178,7 +180,7 @@ impl Session<'_> {
         let mut instance = self.task.instantiate_bare(surroundings).await?;
         if self.task.has(Hook::Setup) {
             let begin = Instant::now();
-            let returned = instance.setup(self.task).await;
+            let returned = instance.setup().await;
             self.show_hook(Hook::Setup, begin, returned, &instance)?;
         }
         Ok(instance)
@@ -217,6 +219,14 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
         let times =
             if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
         print(format_args!("{DIM}  {}  {}{times}{DIM:#}", span.name, duration(span.latency.sum())))?;
+    }
+    Ok(())
+}
+
+/// Shows what was refused since this was last called.
+fn show_refused(network: &Network) -> anyhow::Result<()> {
+    for destination in network.take_counts().refused.keys() {
+        print(format_args!("{BAD}  refused: --allow {destination} would grant it{BAD:#}"))?;
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 
 use super::interface::{self, Interface};
-use super::{Compiled, TaskError, compile, linker};
+use super::{Compiled, TaskError, compile};
+use crate::capability::linker;
 use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::plan::Grants;

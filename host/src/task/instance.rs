@@ -4,32 +4,28 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTable, TypedFunc};
-use wasmtime::{ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, TypedFunc};
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use super::backtrace::{Frame, frames};
-use super::interface::OperationType;
+use super::interface::{Interface, OperationType};
 use super::timed::{Timed, Woken};
-use super::{Guest, Surroundings, Task, TaskError, describe};
-use crate::capability;
-use crate::capability::current::Current;
-use crate::capability::http::Http;
+use super::{Task, TaskError, describe};
+use crate::capability::guest::{Guest, Surroundings};
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::metrics::{Cut, Outcome, Sample, TimeSplit, shorten};
-use crate::plan::{HOOK_TIMEOUT, Limits};
-
-/// Elements that a table of an instance may have: function pointers, of which real programs have some thousands.
-const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+use crate::plan::HOOK_TIMEOUT;
 
 /// One instance of a task, in a store of its own.
 pub struct Instance {
     store: Store<Guest>,
     exports: Exports,
     operation: Operation,
+    interface: Arc<Interface>,
     lane: Lane,
     timeout: Option<Duration>,
     calls: u64,
@@ -56,26 +52,15 @@ impl Task {
     /// Makes an instance and calls its `setup`.
     pub async fn instantiate(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
         let mut instance = self.instantiate_bare(surroundings).await?;
-        instance.setup(self).await?;
+        instance.setup().await?;
         Ok(instance)
     }
 
     /// Makes an instance, without calling its `setup`.
     pub async fn instantiate_bare(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
         let failed = |error: wasmtime::Error| TaskError::Instantiate(describe(&error));
-        let guest = Guest {
-            wasi: capability::wasi::context(&self.grants, &surroundings.output, &surroundings.network)
-                .map_err(failed)?,
-            table: ResourceTable::new(),
-            current: Current::new(surroundings.clock.clone()),
-            given: surroundings.given.clone(),
-            network: surroundings.network.clone(),
-            http: Http::default(),
-            memory: MemoryLimit { most: self.limits.max_memory, used: 0, refused: false },
-            called: None,
-            allowed: of_hooks(&self.limits),
-            halt: surroundings.halt.clone(),
-        };
+        let hook_timeout = of_hooks(self.limits.timeout);
+        let guest = Guest::new(&self.grants, &self.limits, hook_timeout, surroundings).map_err(failed)?;
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| &mut guest.memory);
         store.epoch_deadline_callback(tick_by);
@@ -83,11 +68,11 @@ impl Task {
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => {
-                let begun = until(of_hooks(&self.limits), &surroundings.halt, self.pre.instantiate_async(&mut store));
+                let begun = until(hook_timeout, &surroundings.halt, self.pre.instantiate_async(&mut store));
                 begun.await.map_err(|_| TaskError::Instantiate("it waited for something that did not come".into()))?
             }
         };
-        let exports = exports.map_err(|error| match store.data().memory.refused {
+        let exports = exports.map_err(|error| match store.data().memory.has_refused() {
             true => TaskError::Instantiate(format!(
                 "it needs more memory to begin with than --max-memory {} allows",
                 bytesize::ByteSize(self.limits.max_memory)
@@ -103,6 +88,7 @@ impl Task {
             operation: operation.map_err(failed)?,
             store,
             exports,
+            interface: self.interface.clone(),
             lane: self.lane,
             timeout: self.limits.timeout,
             calls: 0,
@@ -185,7 +171,7 @@ impl Instance {
         let timeout = self.timeout;
         let guest = self.store.data_mut();
         guest.current.clear();
-        guest.memory.refused = false;
+        guest.memory.clear();
         // Without reading the clock: its first tick, at most a hundredth of the time late, does.
         guest.called = None;
         guest.allowed = timeout;
@@ -238,36 +224,36 @@ impl Instance {
     }
 
     /// Calls `setup`, where the task has one.
-    pub async fn setup(&mut self, task: &Task) -> Result<(), TaskError> {
-        self.call_hook::<_, ()>(task, Hook::Setup, ()).await.map(Option::unwrap_or_default)
+    pub async fn setup(&mut self) -> Result<(), TaskError> {
+        self.call_hook::<_, ()>(Hook::Setup, ()).await.map(Option::unwrap_or_default)
     }
 
     /// Calls `teardown`, where the task has one.
-    pub async fn teardown(&mut self, task: &Task) -> Result<(), TaskError> {
-        self.call_hook::<_, ()>(task, Hook::Teardown, ()).await.map(Option::unwrap_or_default)
+    pub async fn teardown(&mut self) -> Result<(), TaskError> {
+        self.call_hook::<_, ()>(Hook::Teardown, ()).await.map(Option::unwrap_or_default)
     }
 
     /// Calls `prepare`; empty where the task has none.
-    pub async fn prepare(&mut self, task: &Task) -> Result<String, TaskError> {
-        self.call_hook(task, Hook::Prepare, ()).await.map(Option::unwrap_or_default)
+    pub async fn prepare(&mut self) -> Result<String, TaskError> {
+        self.call_hook(Hook::Prepare, ()).await.map(Option::unwrap_or_default)
     }
 
     /// Calls `cleanup`, where the task has one.
-    pub async fn cleanup(&mut self, task: &Task, prepared: String) -> Result<(), TaskError> {
-        self.call_hook::<_, ()>(task, Hook::Cleanup, (prepared,)).await.map(Option::unwrap_or_default)
+    pub async fn cleanup(&mut self, prepared: String) -> Result<(), TaskError> {
+        self.call_hook::<_, ()>(Hook::Cleanup, (prepared,)).await.map(Option::unwrap_or_default)
     }
 
-    async fn call_hook<P, R>(&mut self, task: &Task, hook: Hook, params: P) -> Result<Option<R>, TaskError>
+    async fn call_hook<P, R>(&mut self, hook: Hook, params: P) -> Result<Option<R>, TaskError>
     where
         P: ComponentNamedList + Lower + Send + Sync + 'static,
         R: Send + Sync + 'static,
         (Result<R, String>,): ComponentNamedList + Lift,
     {
-        let Some(index) = task.interface.hook(hook) else { return Ok(None) };
+        let Some(index) = self.interface.hook(hook) else { return Ok(None) };
         let failed = |reason: String| TaskError::Hook { hook, reason: shorten(&reason).to_owned() };
         let function = self.exports.get_typed_func::<P, (Result<R, String>,)>(&mut self.store, index);
         let function = function.map_err(|error| failed(error.to_string()))?;
-        let timeout = of_hooks(&task.limits);
+        let timeout = of_hooks(self.timeout);
         let guest = self.store.data_mut();
         (guest.called, guest.allowed) = (Some(Instant::now()), timeout);
         let returned = match self.lane {
@@ -315,9 +301,10 @@ impl Instance {
         let memory = &self.store.data().memory;
         let (name, reason) = match error.downcast_ref::<Trap>() {
             // A guest that is refused memory gives up by `unreachable`; the cause is the better name.
-            Some(Trap::UnreachableCodeReached) if memory.refused => {
-                ("out of memory".into(), Some(format!("it asked for more than {}", bytesize::ByteSize(memory.most))))
-            }
+            Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
+                "out of memory".into(),
+                Some(format!("it asked for more than {}", bytesize::ByteSize(memory.max_bytes()))),
+            ),
             Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
             Some(Trap::StackOverflow) => ("stack overflow".into(), None),
             Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
@@ -415,30 +402,6 @@ fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
 }
 
 /// The time of a hook.
-fn of_hooks(limits: &Limits) -> Option<Duration> {
-    limits.timeout.map(|timeout| timeout.max(HOOK_TIMEOUT))
-}
-
-/// Bounds the linear memory of one instance, all its memories together.
-pub(super) struct MemoryLimit {
-    most: u64,
-    used: u64,
-    /// Whether growth was refused since the instance was made.
-    refused: bool,
-}
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used + (desired - current) as u64;
-        let granted = used <= self.most;
-        if granted {
-            self.used = used;
-        }
-        self.refused |= !granted;
-        Ok(granted)
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
-    }
+fn of_hooks(timeout: Option<Duration>) -> Option<Duration> {
+    timeout.map(|timeout| timeout.max(HOOK_TIMEOUT))
 }

@@ -12,21 +12,14 @@ mod timed;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
+use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::capability;
-use crate::capability::current::Current;
-use crate::capability::http::Http;
-use crate::capability::network::Network;
-use crate::capability::output::Output;
-use crate::capability::run::Given;
-use crate::clock::Clock;
+use crate::capability::guest::Guest;
+use crate::capability::linker;
 use crate::fault::remedy;
-use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::plan::{Grants, Limits, RunPlan};
@@ -34,7 +27,6 @@ use crate::plan::{Grants, Limits, RunPlan};
 pub use backtrace::Frame;
 pub use compile::{Compiled, Compiler};
 pub use inspect::{Import, Inspection, Need, inspect};
-use instance::MemoryLimit;
 pub use instance::{Instance, Ticket};
 use interface::Interface;
 
@@ -118,50 +110,13 @@ fn describe(error: &wasmtime::Error) -> String {
     format!("{text}{advice}")
 }
 
-/// The state behind one instance's imports.
-pub struct Guest {
-    pub(crate) wasi: WasiCtx,
-    pub(crate) table: ResourceTable,
-    pub(crate) current: Current,
-    pub(crate) given: Arc<Given>,
-    pub(crate) network: Arc<Network>,
-    pub(crate) http: Http,
-    memory: MemoryLimit,
-    /// When the running call began, as far as anybody has looked.
-    called: Option<Instant>,
-    /// How long it may take.
-    allowed: Option<Duration>,
-    halt: Halt,
-}
-
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
 /// A task that is ready to be instantiated.
 pub struct Task {
     pre: InstancePre<Guest>,
     lane: Lane,
-    interface: Interface,
+    interface: Arc<Interface>,
     limits: Limits,
     grants: Grants,
-}
-
-/// What all instances of a process share, besides the task.
-#[derive(Clone)]
-pub struct Surroundings {
-    /// From which spans are timed.
-    pub clock: Clock,
-    /// Where guests print to.
-    pub output: Output,
-    /// What the run gives its operations.
-    pub given: Arc<Given>,
-    /// What they reach.
-    pub network: Arc<Network>,
-    /// By which their calls are ended.
-    pub halt: Halt,
 }
 
 impl Task {
@@ -172,7 +127,7 @@ impl Task {
     }
 
     fn link(engine: &Engine, component: &Component, plan: &RunPlan) -> Result<Self, TaskError> {
-        let interface = Interface::of(engine, component, plan.operation())?;
+        let interface = Arc::new(Interface::of(engine, component, plan.operation())?);
         let lane = interface::lane(interface::waits(engine, component, plan.grants()).as_deref());
         let pre = linker(engine, lane)
             .and_then(|linker| linker.instantiate_pre(component))
@@ -202,15 +157,6 @@ impl Task {
     pub fn has(&self, hook: Hook) -> bool {
         self.interface.hook(hook).is_some()
     }
-}
-
-/// Everything that a task may import, as its lane needs it.
-fn linker(engine: &Engine, lane: Lane) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    capability::wasi::link(&mut linker, lane)?;
-    capability::current::link(&mut linker)?;
-    capability::run::link(&mut linker)?;
-    Ok(linker)
 }
 
 /// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths.

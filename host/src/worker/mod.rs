@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
 use nix::sys::resource::{UsageWho, getrusage};
 
-use crate::capability::network::{Network, take_counts};
+use crate::capability::guest::Surroundings;
+use crate::capability::network::Network;
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
@@ -25,7 +26,7 @@ use crate::halt::Halt;
 use crate::lane::Executor;
 use crate::metrics::{Health, NetworkCounts};
 use crate::plan::{LoadModel, RunPlan};
-use crate::task::{self, Purpose, Surroundings, Task};
+use crate::task::{self, Purpose, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
 use lease::Lease;
 use schedule::Schedule;
@@ -274,13 +275,14 @@ impl Worker {
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
     fn hook(self, commands: &Receiver<Command>, prepared: Option<String>) {
-        let called = self.surroundings(prepared.clone().unwrap_or_default()).and_then(|surroundings| {
-            let executor = Executor::new(self.task.lane()).map_err(|error| error.to_string())?;
+        let surroundings = self.surroundings(prepared.clone().unwrap_or_default());
+        let surroundings = surroundings.unwrap_or_else(|reason| refuse(reason));
+        let called = Executor::new(self.task.lane()).map_err(|error| error.to_string()).and_then(|executor| {
             let called = executor.run(async {
                 let mut instance = self.task.instantiate_bare(&surroundings).await?;
                 match prepared {
-                    None => instance.prepare(&self.task).await,
-                    Some(prepared) => instance.cleanup(&self.task, prepared).await.map(|()| String::new()),
+                    None => instance.prepare().await,
+                    Some(prepared) => instance.cleanup(prepared).await.map(|()| String::new()),
                 }
             });
             called.map_err(|error| error.to_string())
@@ -289,7 +291,7 @@ impl Worker {
             say(&Message::Output(line));
         }
         // What it sent and received is not the run's; what it was refused is for its user to know.
-        let refused = NetworkCounts { refused: take_counts().refused, ..NetworkCounts::default() };
+        let refused = NetworkCounts { refused: surroundings.network.take_counts().refused, ..NetworkCounts::default() };
         if !refused.is_empty() {
             say(&Message::HookRefused(Box::new(refused)));
         }
@@ -319,7 +321,7 @@ impl Worker {
                     run: self.plan.run(),
                     process: self.plan.place,
                     place: u64::from(i),
-                    surroundings,
+                    surroundings: surroundings.for_another_thread(),
                     events: events_in.clone(),
                     starts: starts.clone(),
                 };

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::alarm::{Alarm, Company};
 use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
 use super::{Event, Order, Source, Stint};
-use crate::capability::network::take_counts;
+use crate::capability::guest::Surroundings;
 use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::hook::Hook;
@@ -24,7 +24,7 @@ use crate::lane::{Executor, Lane};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::Pacer;
 use crate::plan::{LoadModel, RunPlan};
-use crate::task::{Instance, Surroundings, Task, TaskError};
+use crate::task::{Instance, Task, TaskError};
 use crate::wire::Delta;
 
 /// How often a thread hands on what it has counted.
@@ -41,7 +41,7 @@ pub(super) struct Thread<'a> {
     /// Its process's place among those of the run, and its own among the threads of that.
     pub(super) process: u32,
     pub(super) place: u64,
-    pub(super) surroundings: &'a Surroundings,
+    pub(super) surroundings: Surroundings,
     pub(super) events: Sender<Event>,
     pub(super) starts: Receiver<Start<'a>>,
 }
@@ -92,9 +92,9 @@ impl Thread<'_> {
 
     async fn first_instance(&self) -> Result<(Instance, Duration, Option<Duration>), TaskError> {
         let begin = Instant::now();
-        let mut instance = self.task.instantiate_bare(self.surroundings).await?;
+        let mut instance = self.task.instantiate_bare(&self.surroundings).await?;
         let instantiate = begin.elapsed();
-        instance.setup(self.task).await?;
+        instance.setup().await?;
         let setup = self.task.has(Hook::Setup).then(|| begin.elapsed() - instantiate);
         Ok((instance, instantiate, setup))
     }
@@ -138,7 +138,7 @@ impl Thread<'_> {
         let torn: FuturesUnordered<_> = instances.iter_mut().map(|instance| self.tear_down(instance)).collect();
         torn.collect::<()>().await;
         let mut last = Delta::default();
-        last.metrics.network = take_counts();
+        last.metrics.network = self.surroundings.network.take_counts();
         if !last.is_empty() {
             self.tell(Event::Delta(Box::new(last)));
         }
@@ -271,13 +271,13 @@ impl Thread<'_> {
         Box::pin(async move {
             self.tear_down(&mut instance).await;
             drop(instance);
-            self.task.instantiate(self.surroundings).await
+            self.task.instantiate(&self.surroundings).await
         })
     }
 
     async fn tear_down(&self, instance: &mut Instance) {
         if instance.is_usable()
-            && let Err(error) = instance.teardown(self.task).await
+            && let Err(error) = instance.teardown().await
         {
             self.fault(FaultKind::Teardown, error.to_string());
         }
@@ -298,7 +298,7 @@ impl Thread<'_> {
         let counted = &mut *tally.counted.borrow_mut();
         if !counted.delta.is_empty() {
             let mut metrics = counted.recorder.take();
-            metrics.network = take_counts();
+            metrics.network = self.surroundings.network.take_counts();
             self.tell(Event::Delta(Box::new(Delta { metrics, ..std::mem::take(&mut counted.delta) })));
         }
     }

@@ -24,7 +24,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::connect::Connection;
 use super::replay::Replay;
 use super::{pool, within};
-use crate::capability::network::{Network, count};
+use crate::capability::network::Network;
 use crate::network::Destination;
 use crate::plan::KeepAlive;
 
@@ -69,7 +69,7 @@ pub(super) fn send(
             let exchanged = within(options.first_byte_timeout, exchanged).await;
             match exchanged.ok_or(Error::ConnectionReadTimeout)? {
                 Ok(response) => {
-                    count(|counts| {
+                    network.count(|counts| {
                         counts.requests += 1;
                         counts.reused += u64::from(!is_new);
                         counts.first_byte.record(begin.elapsed().as_nanos() as u64);

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::capability::network::{Network, count};
+use crate::capability::network::Network;
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::{HttpPlan, HttpVersion, Trust};
 
@@ -49,11 +49,11 @@ impl Connection {
 }
 
 /// Connects, and drives the connection by a task of its own from then on.
-pub(super) async fn connect(network: &Network, to: &Destination) -> Result<Connection, Error> {
+pub(super) async fn connect(network: &Arc<Network>, to: &Destination) -> Result<Connection, Error> {
     let stream = reach(network, to).await?;
     // Requests are written whole; waiting for more to write would only add to their time.
     stream.set_nodelay(true).map_err(Error::Connect)?;
-    let stream = Counted(stream);
+    let stream = Counted { stream, network: network.clone() };
     match to.protocol {
         Protocol::Https => {
             let config = network.tls.get_or_init(|| tls(&network.http)).clone();
@@ -204,8 +204,20 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// A TCP stream whose bytes are counted.
-struct Counted(TcpStream);
+/// A TCP stream whose bytes are counted for the thread that opened it.
+struct Counted {
+    stream: TcpStream,
+    network: Arc<Network>,
+}
+
+impl Counted {
+    fn sent(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.network.count(|counts| counts.bytes_out += bytes as u64);
+        }
+        polled
+    }
+}
 
 impl AsyncRead for Counted {
     fn poll_read(
@@ -214,15 +226,19 @@ impl AsyncRead for Counted {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.0).poll_read(context, buffer);
-        count(|counts| counts.bytes_in += (buffer.filled().len() - before) as u64);
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let bytes = (buffer.filled().len() - before) as u64;
+        if bytes > 0 {
+            self.network.count(|counts| counts.bytes_in += bytes);
+        }
         polled
     }
 }
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        sent(Pin::new(&mut self.0).poll_write(context, bytes))
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.sent(polled)
     }
 
     fn poll_write_vectored(
@@ -230,25 +246,19 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        sent(Pin::new(&mut self.0).poll_write_vectored(context, bytes))
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.sent(polled)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-fn sent(polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-    if let Poll::Ready(Ok(bytes)) = polled {
-        count(|counts| counts.bytes_out += bytes as u64);
-    }
-    polled
 }

@@ -18,7 +18,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
 
 use super::client;
-use crate::task::Guest;
+use crate::capability::guest::Guest;
 
 type Sent = Result<Response<WasiBody>, Error>;
 

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{
     WasiHttpHooks, WasiHttpView,
 };
 
-use crate::task::Guest;
+use crate::capability::guest::Guest;
 
 /// The state of one instance.
 pub struct Http {

@@ -12,7 +12,7 @@ use wasmtime_wasi_http::Error;
 
 use super::connect::{Connection, connect};
 use super::within;
-use crate::capability::network::{Network, count};
+use crate::capability::network::Network;
 use crate::network::{Destination, Protocol};
 use crate::plan::{HttpVersion, KeepAlive};
 
@@ -63,11 +63,11 @@ pub(super) async fn obtain(
     Ok((connection, true))
 }
 
-async fn open(network: &Network, to: &Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
+async fn open(network: &Arc<Network>, to: &Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
     let begin = Instant::now();
     let connection = pin!(connect(network, to));
     let connection = within(timeout, connection).await.ok_or(Error::ConnectionTimeout)??;
-    count(|counts| {
+    network.count(|counts| {
         counts.opened += 1;
         counts.connect.record(begin.elapsed().as_nanos() as u64);
     });

@@ -1,0 +1,86 @@
+//! The state behind one instance's imports, and the surroundings that instances share. Does not know how an instance is
+//! made or called.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::current::Current;
+use super::http::Http;
+use super::limits::MemoryLimit;
+use super::network::Network;
+use super::output::Output;
+use super::run::Given;
+use super::wasi;
+use crate::clock::Clock;
+use crate::halt::Halt;
+use crate::plan::{Grants, Limits};
+
+/// What instances have around them, besides the task.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The clock that times spans.
+    pub clock: Clock,
+    /// Where guests print to.
+    pub output: Output,
+    /// What the run gives its operations.
+    pub given: Arc<Given>,
+    /// What they reach, and the counts of one thread's instances.
+    pub network: Arc<Network>,
+    /// What ends their calls.
+    pub halt: Halt,
+}
+
+impl Surroundings {
+    /// The same for another thread, whose instances count for themselves.
+    pub fn for_another_thread(&self) -> Self {
+        Self { network: self.network.for_another_thread(), ..self.clone() }
+    }
+}
+
+/// The state behind one instance's imports.
+pub struct Guest {
+    pub(crate) current: Current,
+    pub(crate) memory: MemoryLimit,
+    /// When the running call began, as far as anybody has looked.
+    pub(crate) called: Option<Instant>,
+    /// How long it may take.
+    pub(crate) allowed: Option<Duration>,
+    pub(crate) halt: Halt,
+    pub(super) wasi: WasiCtx,
+    pub(super) table: ResourceTable,
+    pub(super) given: Arc<Given>,
+    pub(super) network: Arc<Network>,
+    pub(super) http: Http,
+}
+
+impl Guest {
+    /// The state of a new instance, whose first call may take as long as `allowed`.
+    pub fn new(
+        grants: &Grants,
+        limits: &Limits,
+        allowed: Option<Duration>,
+        surroundings: &Surroundings,
+    ) -> wasmtime::Result<Self> {
+        Ok(Self {
+            wasi: wasi::context(grants, &surroundings.output, &surroundings.network)?,
+            table: ResourceTable::new(),
+            current: Current::new(surroundings.clock.clone()),
+            given: surroundings.given.clone(),
+            network: surroundings.network.clone(),
+            http: Http::default(),
+            memory: MemoryLimit::new(limits.max_memory),
+            called: None,
+            allowed,
+            halt: surroundings.halt.clone(),
+        })
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
