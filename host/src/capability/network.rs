@@ -1,6 +1,7 @@
 //! The network as a task sees it: what is granted, and what names stand for.
 //!
-//! One for all instances of a process. What it refuses it says with the flag that would grant it. HTTP goes through
+//! What is granted and known is one for all instances of a process; what is counted belongs to a thread's instances and
+//! their connections. A refusal names the flag that would grant what was refused. HTTP goes through
 //! `http/`; here are the sockets of a task's own, under the same policy.
 
 use std::net::SocketAddr;
