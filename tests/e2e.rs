@@ -1,7 +1,6 @@
 //! End-to-end tests: the real binary, real worker processes, real guests.
 
-// Everything here is a test, helpers included: what fails there is to fail the test.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "helpers belong to the tests, and a failure in one fails its test")]
 
 mod browser;
 mod cli;

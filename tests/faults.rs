@@ -67,7 +67,7 @@ fn no_worker_outlives_its_controller() {
         !orphans.iter().any(|&orphan| lives(orphan))
     });
     for (begun, used) in begun.into_iter().zip(used) {
-        let more = used.unwrap_or_default() - begun.unwrap_or_default();
+        let more = used.unwrap_or_default().saturating_sub(begun.unwrap_or_default());
         assert!(more < Duration::from_secs(1), "a worker computed for {more:?} after its controller was gone");
     }
 }

@@ -105,12 +105,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         for path in std::fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-            match path.is_dir() {
-                true => folders.push(path),
-                false => {
-                    let name = path.strip_prefix(folder).unwrap().to_owned();
-                    files.insert(name, std::fs::read_to_string(path).unwrap());
-                }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_owned();
+                files.insert(name, std::fs::read_to_string(path).unwrap());
             }
         }
     }

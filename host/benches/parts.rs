@@ -46,12 +46,12 @@ fn parts(c: &mut Criterion) {
         b.iter(|| {
             let (number, ns) = ns.next().unwrap_or_default();
             recorder.record(&sample(number as u64, ns, &spans));
-        })
+        });
     });
 
     let delta = counted(1_000_000);
     c.bench_function("metrics: add a delta of a million operations", |b| {
-        b.iter_batched_ref(|| delta.clone(), |whole| *whole += &delta, BatchSize::SmallInput)
+        b.iter_batched_ref(|| delta.clone(), |whole| *whole += &delta, BatchSize::SmallInput);
     });
     c.bench_function("wire: write that delta", |b| b.iter(|| postcard::to_stdvec(black_box(&delta))));
 
@@ -63,7 +63,7 @@ fn parts(c: &mut Criterion) {
                 ledger.confirm(1, leased)
             },
             BatchSize::SmallInput,
-        )
+        );
     });
 }
 

@@ -131,7 +131,7 @@ fn everything_has_a_name_for_who_cannot_see_it() {
     assert_eq!(browser.eval(unseen), serde_json::json!([]));
     let levels = "[...document.querySelectorAll('h1, h2, h3')].map(h => Number(h.tagName[1]))";
     let levels = browser.eval(levels);
-    let levels: Vec<u64> = levels.as_array().unwrap().iter().filter_map(|level| level.as_u64()).collect();
+    let levels: Vec<u64> = levels.as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).collect();
     assert!(levels[0] == 1 && levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{levels:?}");
     assert_clean(&browser);
 }
@@ -162,7 +162,7 @@ fn every_chart_is_drawn_and_nothing_is_fetched() {
     for (name, report) in runs_of_every_size() {
         open(&mut browser, &page(name, &report));
         let ink = browser.eval(INK);
-        let ink: Vec<_> = ink.as_array().unwrap().iter().filter_map(|colours| colours.as_u64()).collect();
+        let ink: Vec<_> = ink.as_array().unwrap().iter().filter_map(serde_json::Value::as_u64).collect();
         assert_eq!(ink.is_empty(), name == "nothing", "{name}");
         assert!(ink.iter().all(|&colours| colours > 4), "{name}: a chart is empty: {ink:?}");
         for width in [1280, 390] {
@@ -265,13 +265,13 @@ fn hostile_names_are_text() {
     let Some(mut browser) = Chromium::start() else { return };
     let mut report = report(&[record(&format!("{}.wasm", hostile[0]), 2.0, 2_000.0, 2, &results)]);
     // What counts results cuts them; a report's file can say anything.
-    report.runs[0].results.iter_mut().chain(&mut report.total.results).for_each(|result| {
+    for result in report.runs[0].results.iter_mut().chain(&mut report.total.results) {
         if result.result.starts_with("www") {
-            result.result = long.clone()
+            result.result = long.clone();
         }
         result.reasons.insert(hostile[1].into(), 3);
         result.reproduce = Some(format!("gorgon test '{}'", hostile[0]));
-    });
+    }
     let title = html_title(&report);
     for width in [1280, 390] {
         open(&mut browser, &page("hostile", &report));

@@ -25,6 +25,7 @@ pub(crate) const SERVICE: [Returned<'_>; 5] = [
 ];
 
 /// A run of `seconds` at `per_second`, with a stall at three fifths of it.
+#[expect(clippy::too_many_lines, reason = "one record, field by field")]
 pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, returned: &[Returned<'_>]) -> RunRecord {
     let operations = (seconds * per_second).max(1.0) as u64;
     let mut chance = fastrand::Rng::with_seed(7);

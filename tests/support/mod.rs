@@ -178,6 +178,14 @@ impl Watched {
     }
 }
 
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // A test that failed leaves no process behind; one that has ended cannot be killed again.
+        let _ = self.gorgon.kill();
+        let _ = self.gorgon.wait();
+    }
+}
+
 /// A gorgon that runs, with its output for us.
 pub(crate) fn spawn(task: &Path, args: &[&str]) -> Child {
     let mut command = gorgon();

@@ -147,7 +147,7 @@ impl Contender {
         let output = Command::new("taskset").args(["-c", "0"]).args(&self.command).output()?;
         ensure!(output.status.success(), "{:?}: {}", self.command, String::from_utf8_lossy(&output.stderr));
         let wall = begin.elapsed().as_secs_f64();
-        let cpu = (children_cpu()? - cpu).as_secs_f64();
+        let cpu = children_cpu()?.saturating_sub(cpu).as_secs_f64();
         let requests = (nginx.requests()? - before) as f64;
         self.figures.push((requests / wall, requests / cpu));
         Ok(())

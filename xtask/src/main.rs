@@ -51,8 +51,9 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     if let ["guests", "--lang", language] = arguments[..] {
-        let built = examples(Language::named(language)?)?;
-        built.iter().for_each(|task| println!("{}", task.display()));
+        for task in examples(Language::named(language)?)? {
+            println!("{}", task.display());
+        }
         return Ok(());
     }
     match arguments.first().copied() {

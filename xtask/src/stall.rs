@@ -109,7 +109,8 @@ impl Bench {
         let (report, freeze) = self.gorgon("http", &open, || server.freeze())?;
         let drain = drained(&report, freeze.to)?.unwrap_or(closed);
         let expected = expected(&report, Some(&freeze), drain)?;
-        print_ours(&format!("gorgon, HTTP, {in_flight} in flight"), &report, &expected)
+        print_ours(&format!("gorgon, HTTP, {in_flight} in flight"), &report, &expected);
+        Ok(())
     }
 
     /// A task that stalls by itself: operation 4,000 of 7,000 sleeps for four seconds.
@@ -121,7 +122,8 @@ impl Bench {
         let freeze = Freeze { from: begun, to: begun + seconds(&report, "/service_ns/max") };
         let started = Freeze { from: freeze.from + wall(&report)?, to: freeze.to + wall(&report)? };
         let drain = 1.0 / seconds(&report, "/service_ns/p50");
-        print_ours("gorgon, a task that stalls", &report, &expected(&report, Some(&started), drain)?)
+        print_ours("gorgon, a task that stalls", &report, &expected(&report, Some(&started), drain)?);
+        Ok(())
     }
 
     /// The closed model: as many are slow as are in flight, and nothing is invented.
@@ -321,13 +323,12 @@ fn figures(report: &Value) -> Vec<Option<f64>> {
     names.map(|name| Some(seconds(report, &format!("/latency_ns/{name}"))).filter(|s| s.is_finite())).collect()
 }
 
-fn print_ours(name: &str, report: &Value, expected: &[f64]) -> anyhow::Result<()> {
+fn print_ours(name: &str, report: &Value, expected: &[f64]) {
     let figures = figures(report);
     print_row(name, &figures, &error_of(&figures, expected));
     let arithmetic: Vec<_> =
         std::iter::once(0.5).chain(SHOWN.iter().map(|(_, q)| *q)).map(|q| Some(quantile(expected, q))).collect();
     print_row("    by arithmetic", &arithmetic, "");
-    Ok(())
 }
 
 /// The largest error above the kink.

@@ -40,10 +40,7 @@ impl Inspect {
         let compiler = Compiler::new(&engine)?;
         let compiled = Source::File(self.task).compile(&compiler, self.json)?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
-        let text = match self.json {
-            true => serde_json::to_string_pretty(&inspection)? + "\n",
-            false => text(&inspection),
-        };
+        let text = if self.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { text(&inspection) };
         ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;
         Ok(match inspection.problem {
             None => Exit::Done,

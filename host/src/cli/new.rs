@@ -141,14 +141,14 @@ impl std::str::FromStr for Name {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_word =
             |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        match text.starts_with(|first: char| first.is_ascii_lowercase()) && text.split('-').all(is_word) {
-            true => Ok(Self(text.to_owned())),
-            false => {
-                Err("a name is words of lowercase letters and digits, with hyphens between and a letter first, such \
-                          as my-task"
-                    .into())
-            }
+        if !text.starts_with(|first: char| first.is_ascii_lowercase()) || !text.split('-').all(is_word) {
+            return Err(
+                "a name is words of lowercase letters and digits, with hyphens between and a letter first, such \
+                        as my-task"
+                    .into(),
+            );
         }
+        Ok(Self(text.to_owned()))
     }
 }
 

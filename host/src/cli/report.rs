@@ -66,13 +66,25 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> String {
     if *max_memory != DEFAULT_MAX_MEMORY {
         flag("--max-memory", max_memory.to_string());
     }
-    expect.iter().for_each(|expect| flag("--expect", expect.as_str().to_owned()));
-    data.iter().for_each(|data| flag("--data", data.display().to_string()));
-    dirs.iter().for_each(|dir| flag("--dir", dir.to_string()));
-    network.0.iter().for_each(|allow| flag("--allow", allow.to_string()));
+    if let Some(expect) = expect {
+        flag("--expect", expect.as_str().to_owned());
+    }
+    if let Some(data) = data {
+        flag("--data", data.display().to_string());
+    }
+    for dir in dirs {
+        flag("--dir", dir.to_string());
+    }
+    for allow in &network.0 {
+        flag("--allow", allow.to_string());
+    }
     // By name alone it is taken from the environment of whoever runs the command: its value may be a secret.
-    env.iter().for_each(|(name, _)| flag("--env", name.clone()));
-    dns_ttl_ns.iter().for_each(|&ttl| flag("--dns-ttl", time(Duration::from_nanos(ttl))));
+    for (name, _) in env {
+        flag("--env", name.clone());
+    }
+    if let Some(ttl) = *dns_ttl_ns {
+        flag("--dns-ttl", time(Duration::from_nanos(ttl)));
+    }
     if let Trust::RootsAnd(path) = trust {
         flag("--ca-cert", path.display().to_string());
     }

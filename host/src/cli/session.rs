@@ -142,7 +142,9 @@ impl Session {
         let aborted = broken.try_recv().ok();
         report.verdicts.extend(aborted.clone());
         // Viewers first: who reads stdout may be slow.
-        board.iter().for_each(|board| board.end(&report));
+        if let Some(board) = &board {
+            board.end(&report);
+        }
         let written = outputs.write_report(&report);
         if let Some(error) = wrong {
             return Err(error);

@@ -76,7 +76,9 @@ impl Snapshots {
                 for error in files.iter().filter_map(|file| file.write(&report).err()) {
                     anstream::eprintln!("warning: {error:#}");
                 }
-                shown.iter().for_each(|board| board.show(&report));
+                if let Some(board) = &shown {
+                    board.show(&report);
+                }
                 idle.store(true, Ordering::Release);
             }
         })?;

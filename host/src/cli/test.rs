@@ -70,7 +70,7 @@ impl Test {
         self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = Source::File(self.path.clone()).compile(&compiler, false)?;
+        let compiled = Source::File(self.path).compile(&compiler, false)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
         let session = Session { task: &task, plan: &plan, clock: Clock::new() };

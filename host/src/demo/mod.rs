@@ -82,10 +82,13 @@ async fn answer(request: Request<Incoming>, objects: &Objects) -> Response<Full<
             tokio::time::sleep(Duration::from_secs_f64(ms / 1_000.0)).await;
             text(StatusCode::OK, "at last\n")
         }
-        (&Method::GET, "/flaky", _) => match fastrand::f64() < argument("p").unwrap_or(0.1) {
-            true => text(StatusCode::INTERNAL_SERVER_ERROR, "out of luck\n"),
-            false => text(StatusCode::OK, "lucky\n"),
-        },
+        (&Method::GET, "/flaky", _) => {
+            if fastrand::f64() < argument("p").unwrap_or(0.1) {
+                text(StatusCode::INTERNAL_SERVER_ERROR, "out of luck\n")
+            } else {
+                text(StatusCode::OK, "lucky\n")
+            }
+        }
         (&Method::GET, "/bytes", _) => {
             let n = argument("n").unwrap_or(1_000.0).clamp(0.0, MOST_BYTES as f64) as usize;
             text(StatusCode::OK, vec![b'x'; n])
@@ -98,10 +101,13 @@ async fn answer(request: Request<Incoming>, objects: &Objects) -> Response<Full<
             Err(_) => text(StatusCode::PAYLOAD_TOO_LARGE, "too much\n"),
         },
         (&Method::GET, _, Some(id)) => objects.read(id).map_or_else(not_found, |body| text(StatusCode::OK, body)),
-        (&Method::DELETE, _, Some(id)) => match objects.forget(id) {
-            true => text(StatusCode::NO_CONTENT, ""),
-            false => not_found(),
-        },
+        (&Method::DELETE, _, Some(id)) => {
+            if objects.forget(id) {
+                text(StatusCode::NO_CONTENT, "")
+            } else {
+                not_found()
+            }
+        }
         _ => not_found(),
     }
 }

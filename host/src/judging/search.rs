@@ -142,7 +142,7 @@ mod tests {
                 probed.push(rate);
                 // The first probe of a rate, now and then.
                 let lies = !again && i % 4 == wrong;
-                if (rate <= limit) != lies { Finding::Kept } else { Finding::Broken }
+                if (rate <= limit) == lies { Finding::Broken } else { Finding::Kept }
             });
             let (kept, broken) = (answer.kept.unwrap(), answer.broken.unwrap());
             prop_assert!(kept <= limit && limit < broken && broken / kept <= 1.03, "{kept} {limit} {broken}");

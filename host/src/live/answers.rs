@@ -30,7 +30,7 @@ pub(super) struct Site {
 }
 
 /// Answers a viewer.
-pub(super) async fn page(site: Arc<Site>, request: Request<Incoming>) -> Answer {
+pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Answer {
     // A page elsewhere can have its name lead to loopback, but not send our name.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let ours = [format!("127.0.0.1:{}", site.port), format!("localhost:{}", site.port)];
@@ -45,7 +45,10 @@ pub(super) async fn page(site: Arc<Site>, request: Request<Incoming>) -> Answer 
         (&Method::POST, Some("/stop")) => {
             // Where it has ended there is nothing to stop.
             let ended = site.board.latest().is_some_and(|shown| shown.is_final);
-            let _ = (!ended).then(|| site.stop.send(()));
+            if !ended {
+                // Nobody listens any more if it has just ended.
+                let _ = site.stop.send(());
+            }
             text(StatusCode::ACCEPTED, "stopping\n")
         }
         _ => text(StatusCode::NOT_FOUND, "there is nothing here\n"),

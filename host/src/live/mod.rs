@@ -5,6 +5,7 @@
 
 mod answers;
 
+use std::future::ready;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,7 +92,7 @@ pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
     let site = Arc::new(answers::Site { board, port, token, stop });
     std::thread::Builder::new()
         .name("web".into())
-        .spawn(move || serve(listener, move |request| answers::page(site.clone(), request)))?;
+        .spawn(move || serve(listener, move |request| ready(answers::page(&site, &request))))?;
     Ok(address)
 }
 

@@ -252,7 +252,9 @@ mod tests {
 
     fn of(values: &[u64]) -> Histogram {
         let mut histogram = Histogram::default();
-        values.iter().for_each(|&ns| histogram.record(ns));
+        for &ns in values {
+            histogram.record(ns);
+        }
         histogram
     }
 
@@ -287,7 +289,9 @@ mod tests {
             let mut hdr = hdrhistogram::Histogram::<u64>::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS).unwrap();
             // What is longer than an hour hdrhistogram counts in one more bucket, and we as overflow of the last.
             let values: Vec<_> = values.into_iter().map(|ns| ns.min(HIGHEST_NS)).collect();
-            values.iter().for_each(|&ns| hdr.saturating_record(ns));
+            for &ns in &values {
+                hdr.saturating_record(ns);
+            }
             let ours = of(&values).to_hdr();
             prop_assert!(ours.iter_recorded().eq(hdr.iter_recorded()));
         }

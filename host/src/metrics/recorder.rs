@@ -65,9 +65,10 @@ impl Recorder {
                 self.keep_to_schedule(start_ns - due_ns, end_ns - start_ns);
             }
         }
-        match start_ns >= self.now_begins_ns {
-            true => self.started += 1,
-            false => self.metrics.timeline.start(start_ns, 1),
+        if start_ns >= self.now_begins_ns {
+            self.started += 1;
+        } else {
+            self.metrics.timeline.start(start_ns, 1);
         }
         if sample.reason.is_some() || sample.split.is_some() || !sample.spans.is_empty() {
             self.tell_more(id, sample);

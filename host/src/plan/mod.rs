@@ -599,7 +599,7 @@ mod tests {
             (RunSpec { load_model: LoadModel::Closed(backwards), ..good.clone() }, PlanError::Pause("1s..0s".into())),
             (RunSpec { load_model: LoadModel::Open(still), ..good.clone() }, PlanError::NoRate),
             (RunSpec { load_model: LoadModel::Open(narrow), ..good.clone() }, PlanError::MaxInFlight { processes: 2 }),
-            (RunSpec { limits, ..good.clone() }, PlanError::NoMemory),
+            (RunSpec { limits, ..good }, PlanError::NoMemory),
         ] {
             assert_eq!(from_frame(&wrong), None, "{error}");
             assert_eq!(RunPlan::try_from(wrong), Err(error));

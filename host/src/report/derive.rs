@@ -262,7 +262,7 @@ fn elapsed_ns(metrics: &Metrics) -> u64 {
 }
 
 fn window_ns(metrics: &Metrics) -> u64 {
-    metrics.window().map_or(0, |window| window.length_ns())
+    metrics.window().map_or(0, crate::metrics::Window::length_ns)
 }
 
 /// Operations per second; none where there was no time.

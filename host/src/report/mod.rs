@@ -105,7 +105,7 @@ impl Report {
 
     /// Whether a run lost operations, a worker, or did not come to its plan's end.
     pub fn is_incomplete(&self) -> bool {
-        self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(|fault| fault.is_incomplete()))
+        self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(crate::fault::Fault::is_incomplete))
     }
 }
 

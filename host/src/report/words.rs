@@ -103,9 +103,12 @@ pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
 pub(crate) fn model(plan: &PlanReport) -> String {
     match plan.load_model {
         ModelName::Closed => {
-            let pause = plan.pause_ns.map(|(least, most)| match least == most {
-                true => format!(", pause {}", duration(least)),
-                false => format!(", pause {} to {}", duration(least), duration(most)),
+            let pause = plan.pause_ns.map(|(least, most)| {
+                if least == most {
+                    format!(", pause {}", duration(least))
+                } else {
+                    format!(", pause {} to {}", duration(least), duration(most))
+                }
             });
             let ramp = (plan.ramp_ns > 0).then(|| format!(", ramp {}", duration(plan.ramp_ns)));
             format!("closed model{}{}", pause.unwrap_or_default(), ramp.unwrap_or_default())

@@ -122,7 +122,7 @@ impl Compiler {
 }
 
 /// Maps machine code that [`Compiler`] has written.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "wasmtime cannot check machine code; the comment below says why it is trusted")]
 pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, TaskError> {
     let unusable = |problem| TaskError::Unusable { path: machine_code.display().to_string(), problem };
     match machine_code.parent().map(is_private) {
@@ -142,13 +142,13 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
 /// Why a component does not compile; with a remedy where it wants what is left out here.
 fn why(error: &wasmtime::Error) -> String {
     let text = describe(error);
-    match text.contains("component model async") {
-        false => text,
-        // Built into wasmtime it costs every task, even switched off: docs/src/languages.md has the figures.
-        true => "it needs component-model-async, which gorgon leaves out because it slows every other task: build it \
-                 for WASI 0.2 without async functions (with jco, without `--backend qjs`)"
-            .into(),
+    if !text.contains("component model async") {
+        return text;
     }
+    // Built into wasmtime it costs every task, even switched off: docs/src/languages.md has the figures.
+    "it needs component-model-async, which gorgon leaves out because it slows every other task: build it for WASI 0.2 \
+     without async functions (with jco, without `--backend qjs`)"
+        .into()
 }
 
 /// Reads a component's file, and says what else it is where it is none.

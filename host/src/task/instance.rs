@@ -72,12 +72,13 @@ impl Task {
                 begun.await.map_err(|_| TaskError::Instantiate("it waited for something that did not come".into()))?
             }
         };
-        let exports = exports.map_err(|error| match store.data().memory.has_refused() {
-            true => TaskError::Instantiate(format!(
-                "it needs more memory to begin with than --max-memory {} allows",
-                bytesize::ByteSize(self.limits.max_memory)
-            )),
-            false => failed(error),
+        let exports = exports.map_err(|error| {
+            if store.data().memory.has_refused() {
+                let most = bytesize::ByteSize(self.limits.max_memory);
+                TaskError::Instantiate(format!("it needs more memory to begin with than --max-memory {most} allows"))
+            } else {
+                failed(error)
+            }
         })?;
         let operation = &self.interface.operation;
         let operation = match self.interface.operation_type {
@@ -393,6 +394,7 @@ async fn until<R>(
 
 /// What the engine's tick means to a guest that is computing. It is called at every tick, and arms the next, so that a
 /// call need not arm anything.
+#[expect(clippy::unnecessary_wraps, reason = "wasmtime calls it, and a callback can fail")]
 fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
     // By the clock, and not by counting ticks: a thread that had to wait for a processor has seen one where many passed.

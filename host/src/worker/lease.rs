@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
@@ -68,8 +69,8 @@ impl Lease {
                 let mut state = self.lock();
                 loop {
                     match self.try_draw(&mut state, most) {
-                        Some(drawn) => return drawn,
-                        None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                        Poll::Ready(drawn) => return drawn,
+                        Poll::Pending => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                     }
                     state.waiting -= 1;
                 }
@@ -77,7 +78,7 @@ impl Lease {
             Lane::Io => loop {
                 // Listens before it looks, or it could miss the change between the two.
                 let added = self.added.notified();
-                if let Some(drawn) = self.try_draw(&mut self.lock(), most) {
+                if let Poll::Ready(drawn) = self.try_draw(&mut self.lock(), most) {
                     return drawn;
                 }
                 added.await;
@@ -86,20 +87,20 @@ impl Lease {
         }
     }
 
-    /// Numbers, or the word that there will be none; nothing yet where the caller has to wait, which is counted.
-    fn try_draw(&self, state: &mut State, most: u64) -> Option<Option<Range<u64>>> {
+    /// Numbers, or `None` if there will be no more. A caller that has to wait is counted.
+    fn try_draw(&self, state: &mut State, most: u64) -> Poll<Option<Range<u64>>> {
         if let Some(range) = state.take(most, self.threads) {
             if state.left <= state.low {
                 self.ask(state);
             }
-            return Some(Some(range));
+            return Poll::Ready(Some(range));
         }
         if state.closed {
-            return Some(None);
+            return Poll::Ready(None);
         }
         state.waiting += 1;
         self.ask(state);
-        None
+        Poll::Pending
     }
 
     /// Adds numbers that the controller has leased.

@@ -95,7 +95,7 @@ impl Thread<'_> {
         let mut instance = self.task.instantiate_bare(&self.surroundings).await?;
         let instantiate = begin.elapsed();
         instance.setup().await?;
-        let setup = self.task.has(Hook::Setup).then(|| begin.elapsed() - instantiate);
+        let setup = self.task.has(Hook::Setup).then(|| begin.elapsed().saturating_sub(instantiate));
         Ok((instance, instantiate, setup))
     }
 

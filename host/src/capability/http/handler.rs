@@ -124,7 +124,7 @@ fn get(guest: &mut Guest, promised: &Resource<Promised>) -> wasmtime::Result<Got
     let sent = match std::mem::replace(promised, Promised::Taken) {
         Promised::Here(sent) => sent,
         Promised::Taken => return Ok(Some(Err(()))),
-        on_its_way => {
+        on_its_way @ Promised::OnItsWay(_) => {
             *promised = on_its_way;
             return Ok(None);
         }

@@ -177,7 +177,9 @@ impl World {
         for (id, worker) in &self.workers {
             consider(worker.next.max(worker.hangs_until));
             let told = self.told.get(id).and_then(VecDeque::front);
-            told.into_iter().for_each(|(at, _)| consider((*at).max(worker.hangs_until)));
+            if let Some((at, _)) = told {
+                consider((*at).max(worker.hangs_until));
+            }
         }
         for link in self.links.values() {
             let frame = link.frames.get(link.handed).map(|(at, ..)| *at);
@@ -462,9 +464,10 @@ fn job(chance: &mut Rng) -> Job {
         1 => Extent::new(Some(operations), Some(duration)),
         _ => Extent::new(Some(operations), None),
     };
-    let warmup = (chance.u8(0..3) == 0).then(|| match chance.bool() {
-        true => Extent::new(Some(chance.u64(1..40)), None).expect("it has an end"),
-        false => Extent::new(None, Some(Duration::from_millis(200))).expect("it has an end"),
+    let warmup = (chance.u8(0..3) == 0).then(|| {
+        let (most, time) =
+            if chance.bool() { (Some(chance.u64(1..40)), None) } else { (None, Some(Duration::from_millis(200))) };
+        Extent::new(most, time).expect("it has an end")
     });
     let spec = RunSpec {
         operation: "operation".into(),

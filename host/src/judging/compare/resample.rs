@@ -283,9 +283,10 @@ pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.l
 /// The error of the difference of two figures, each given by its variance and the units that has come from.
 fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
     let sum = a + b;
-    let freedom = match sum > 0.0 {
-        true => sum * sum / (a * a / (units_a - 1.0) + b * b / (units_b - 1.0)),
-        false => units_a.min(units_b) - 1.0,
+    let freedom = if sum > 0.0 {
+        sum * sum / (a * a / (units_a - 1.0) + b * b / (units_b - 1.0))
+    } else {
+        units_a.min(units_b) - 1.0
     };
     Error { standard: sum.sqrt(), freedom, systematic: 0.0 }
 }

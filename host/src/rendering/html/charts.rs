@@ -131,12 +131,11 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
         id: format!("{id}-failures"),
         chart: "failures",
         title: "Failures",
-        how: match has_dropped {
-            false => "Operations per second that were not ok, on a scale of their own; each line is a result.",
-            true => {
-                "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what \
-                 was due and never started."
-            }
+        how: if has_dropped {
+            "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what \
+             was due and never started."
+        } else {
+            "Operations per second that were not ok, on a scale of their own; each line is a result."
         },
         says: format!(
             "Failures over time: {} in all, {} per second at most.",
@@ -174,7 +173,9 @@ fn latency(run: &RunReport, id: &str) -> Markup {
         }
     }
     let mut data = json!({ "at_s": numbers_exact(&edges) });
-    lines.iter().for_each(|(name, line)| data[format!("{name}_ns")] = json!(line));
+    for (name, line) in &lines {
+        data[format!("{name}_ns")] = json!(line);
+    }
     let figure = Figure {
         id: format!("{id}-latency"),
         chart: "latency",
@@ -214,7 +215,9 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
     let y = Axis::durations(points.map(|&(_, ns)| ns));
     let mut plot = Plot::new(Axis::nines(all.last().map_or(1.0, |&(nines, _)| nines)), y, 240.0);
     let place = |&(nines, ns): &(f64, u64)| (nines, ns as f64);
-    results.iter().for_each(|(drawn, curve)| plot.line(&drawn.classes(), curve.iter().map(place)));
+    for (drawn, curve) in &results {
+        plot.line(&drawn.classes(), curve.iter().map(place));
+    }
     plot.line("all", all.iter().map(place));
     let curve = |curve: &[(f64, u64)]| -> Value {
         json!({ "nines": curve.iter().map(|&(nines, _)| number(nines)).collect::<Value>(),

@@ -83,9 +83,10 @@ impl Axis {
 
     /// Where a value lies, from 0 to 1.
     fn place(&self, value: f64) -> f64 {
-        let place = match self.is_log {
-            true => (value.max(f64::MIN_POSITIVE) / self.from).ln() / (self.to / self.from).ln(),
-            false => (value - self.from) / (self.to - self.from),
+        let place = if self.is_log {
+            (value.max(f64::MIN_POSITIVE) / self.from).ln() / (self.to / self.from).ln()
+        } else {
+            (value - self.from) / (self.to - self.from)
         };
         place.clamp(0.0, 1.0)
     }

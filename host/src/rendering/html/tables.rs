@@ -164,6 +164,7 @@ pub(super) fn facts(facts: &[(&str, Option<String>)]) -> Markup {
 }
 
 /// What was run, in full: each part of the plan by its name, so that a new one is not forgotten.
+#[expect(clippy::too_many_lines, reason = "one entry per part of the plan, and no part is left out")]
 pub(super) fn plan(run: &RunReport) -> Markup {
     let task = &run.task;
     let PlanReport {
