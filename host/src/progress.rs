@@ -11,7 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::controller::{Books, Happened, PATIENCE, RunEvent};
-use crate::metrics::{Histogram, Outcome};
+use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::Extent;
 use crate::report::units::{count, counted, duration, rate};
 
@@ -108,8 +108,8 @@ impl Progress {
             }
             Happened::Counted(metrics) if wants_progress && self.keeps_up() => {
                 let not_ok = metrics.results().iter().filter(|result| result.outcome != Outcome::Ok);
-                let failed = not_ok.map(|result| result.latency.count()).sum();
-                self.tell(Shown::Counted { latency: metrics.latency(), failed });
+                let failed = not_ok.map(|result| result.measured.operations()).sum();
+                self.tell(Shown::Counted { latency: metrics.measured(Measure::Latency), failed });
             }
             Happened::Tick if wants_progress && self.keeps_up() => {
                 let (elapsed, completed) = (books.elapsed(event.at), books.completed());

@@ -218,7 +218,11 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
     for span in sample.spans.iter() {
         let times =
             if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
-        print(format_args!("{DIM}  {}  {}{times}{DIM:#}", span.name, duration(span.latency.sum())))?;
+        print(format_args!(
+            "{DIM}  {}  {}{times}{DIM:#}",
+            span.name,
+            duration(u64::try_from(span.latency.sum()).unwrap_or(u64::MAX))
+        ))?;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ pub struct Histogram {
     used: usize,
     count: u64,
     overflow: u64,
-    sum: u64,
+    sum: u128,
     min: u64,
     max: u64,
 }
@@ -50,7 +50,7 @@ impl Histogram {
     pub fn record(&mut self, ns: u64) {
         self.min = self.min.min(ns);
         self.max = self.max.max(ns);
-        self.sum = self.sum.saturating_add(ns);
+        self.sum += u128::from(ns);
         self.count += 1;
         self.overflow += u64::from(ns > HIGHEST_NS);
         self.add(index_of(ns.min(HIGHEST_NS)), 1);
@@ -67,7 +67,7 @@ impl Histogram {
     }
 
     /// The sum of all durations, exact.
-    pub fn sum(&self) -> u64 {
+    pub fn sum(&self) -> u128 {
         self.sum
     }
 
@@ -151,7 +151,7 @@ impl AddAssign<&Histogram> for Histogram {
         }
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
-        self.sum = self.sum.saturating_add(other.sum);
+        self.sum += other.sum;
         self.count += other.count;
         self.overflow += other.overflow;
         for &slot in other.slots.iter().filter(|&&slot| slot != 0) {
@@ -187,7 +187,7 @@ impl fmt::Debug for Histogram {
 
 /// The exact figures, then the buckets as gaps between indices and counts: small numbers, which the wire's variable
 /// length integers write in one or two bytes.
-type Encoded = (u64, u64, u64, u64, Vec<(u16, u64)>);
+type Encoded = (u64, u128, u64, u64, Vec<(u16, u64)>);
 
 impl Serialize for Histogram {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

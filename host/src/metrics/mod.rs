@@ -6,6 +6,7 @@
 
 mod health;
 mod histogram;
+mod measure;
 mod network;
 mod recorder;
 mod scheduled;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use health::{Health, HealthLog};
 pub use histogram::{HIGHEST_NS, Histogram};
+pub use measure::{Measure, Measured};
 pub use network::NetworkCounts;
 pub use recorder::Recorder;
 pub use scheduled::Scheduled;
@@ -118,8 +120,8 @@ pub struct ResultMetrics {
     pub first_number: u64,
     /// Why they failed: how often each reason was given.
     pub reasons: BTreeMap<String, u64>,
-    /// How long they took, from when they were due.
-    pub latency: Histogram,
+    /// What was measured of them.
+    pub measured: Measured,
     /// How long their parts took.
     pub spans: Spans,
     /// Where their time went; nothing in the compute lane.
@@ -182,7 +184,7 @@ impl Metrics {
 
     /// How many operations were counted.
     pub fn completed(&self) -> u64 {
-        self.results.iter().map(|of_result| of_result.latency.count()).sum()
+        self.results.iter().map(|of_result| of_result.measured.operations()).sum()
     }
 
     /// How many of them are counted under [`OTHER`], because their result was one too many.
@@ -196,10 +198,10 @@ impl Metrics {
         self.timeline.drop_slots(due_ns, slots);
     }
 
-    /// The durations of all operations, from when they were due.
-    pub fn latency(&self) -> Histogram {
+    /// One measure of all operations.
+    pub fn measured(&self, measure: Measure) -> Histogram {
         let mut all = Histogram::default();
-        self.results.iter().for_each(|of_result| all += &of_result.latency);
+        self.results.iter().for_each(|of_result| all += &of_result.measured[measure]);
         all
     }
 
@@ -237,7 +239,7 @@ impl Metrics {
             outcome,
             first_number: u64::MAX,
             reasons: BTreeMap::new(),
-            latency: Histogram::default(),
+            measured: Measured::default(),
             spans: Spans::default(),
             split: TimeSplit::default(),
         });
@@ -256,10 +258,10 @@ impl AddAssign<&Metrics> for Metrics {
             .results
             .iter()
             .map(|theirs| {
-                let id = self.intern(theirs.outcome, &theirs.result, theirs.latency.count());
+                let id = self.intern(theirs.outcome, &theirs.result, theirs.measured.operations());
                 let ours = &mut self.results[id];
                 ours.first_number = ours.first_number.min(theirs.first_number);
-                ours.latency += &theirs.latency;
+                ours.measured += &theirs.measured;
                 ours.spans += &theirs.spans;
                 ours.split += theirs.split;
                 for (reason, &times) in &theirs.reasons {

@@ -1,6 +1,6 @@
 //! Counting one operation after the other: the hot end of [`Metrics`].
 
-use super::{BASE_INTERVAL_NS, Histogram, Metrics, Sample, Window, count_reason, shorten};
+use super::{BASE_INTERVAL_NS, Measure, Measured, Metrics, Sample, Window, count_reason, shorten};
 
 /// Counts operations, and gives what it counted as [`Metrics`].
 ///
@@ -26,12 +26,12 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Ended {
     first_number: u64,
-    latency: Histogram,
+    measured: Measured,
 }
 
 impl Default for Ended {
     fn default() -> Self {
-        Self { first_number: u64::MAX, latency: Histogram::default() }
+        Self { first_number: u64::MAX, measured: Measured::default() }
     }
 }
 
@@ -59,10 +59,13 @@ impl Recorder {
         let ended = &mut self.now[id];
         ended.first_number = ended.first_number.min(number);
         match sample.due_ns {
-            None => ended.latency.record(end_ns - start_ns),
+            None => ended.measured[Measure::Latency].record(end_ns - start_ns),
             Some(due_ns) => {
-                ended.latency.record(end_ns - due_ns);
-                self.keep_to_schedule(start_ns - due_ns, end_ns - start_ns);
+                let lag_ns = start_ns - due_ns;
+                ended.measured[Measure::Latency].record(end_ns - due_ns);
+                ended.measured[Measure::Service].record(end_ns - start_ns);
+                ended.measured[Measure::Lag].record(lag_ns);
+                self.worst_lag_ns = self.worst_lag_ns.max(lag_ns);
             }
         }
         if start_ns >= self.now_begins_ns {
@@ -89,12 +92,6 @@ impl Recorder {
         }
     }
 
-    fn keep_to_schedule(&mut self, lag_ns: u64, service_ns: u64) {
-        self.metrics.scheduled.lag.record(lag_ns);
-        self.metrics.scheduled.service.record(service_ns);
-        self.worst_lag_ns = self.worst_lag_ns.max(lag_ns);
-    }
-
     /// What was counted since this was last asked.
     pub fn take(&mut self) -> Metrics {
         self.add_up();
@@ -111,12 +108,12 @@ impl Recorder {
     }
 
     fn add_up(&mut self) {
-        for (id, ended) in self.now.iter_mut().enumerate().filter(|(_, ended)| ended.latency.count() > 0) {
-            let Ended { first_number, latency } = std::mem::take(ended);
-            self.metrics.timeline.end(self.now_begins_ns, id, &latency);
+        for (id, ended) in self.now.iter_mut().enumerate().filter(|(_, ended)| ended.measured.operations() > 0) {
+            let Ended { first_number, measured } = std::mem::take(ended);
+            self.metrics.timeline.end(self.now_begins_ns, id, &measured[Measure::Latency]);
             let of_result = &mut self.metrics.results[id];
             of_result.first_number = of_result.first_number.min(first_number);
-            of_result.latency += latency;
+            of_result.measured += measured;
         }
         let window = std::mem::replace(&mut self.window, NO_WINDOW);
         if window.first_start_ns <= window.last_end_ns {

@@ -62,7 +62,7 @@ fn facts(metrics: &Metrics) -> impl PartialEq + std::fmt::Debug + use<> {
         .map(|r| {
             let mut spans: Vec<_> = r.spans.iter().cloned().collect();
             spans.sort_by(|a, b| a.name.cmp(&b.name));
-            ((r.result.clone(), r.outcome), (r.first_number, r.reasons.clone(), r.latency.clone(), spans))
+            ((r.result.clone(), r.outcome), (r.first_number, r.reasons.clone(), r.measured.clone(), spans))
         })
         .collect();
     results.sort_by(|a, b| a.0.cmp(&b.0));
@@ -105,7 +105,7 @@ proptest! {
         let metrics = count(&operations);
         let n = operations.len() as u64;
         prop_assert_eq!(metrics.completed(), n);
-        prop_assert_eq!(metrics.latency().count(), n);
+        prop_assert_eq!(metrics.measured(Measure::Latency).count(), n);
         let buckets: Vec<_> = metrics.timeline().buckets().map(|(_, bucket)| bucket).collect();
         prop_assert!(buckets.len() <= MAX_BUCKETS);
         prop_assert_eq!(buckets.iter().map(|b| b.started).sum::<u64>(), n);
@@ -142,7 +142,7 @@ fn a_new_result_each_time_is_folded_and_said() {
     assert_eq!(metrics.results().len(), MAX_RESULTS + 1);
     assert_eq!(metrics.completed(), 5_000);
     assert_eq!(metrics.folded(), 4_000);
-    assert_eq!(metrics.results().last().map(|r| (r.result.as_str(), r.latency.count())), Some((OTHER, 4_000)));
+    assert_eq!(metrics.results().last().map(|r| (r.result.as_str(), r.measured.operations())), Some((OTHER, 4_000)));
 
     let mut twice = metrics.clone();
     twice += &metrics;

@@ -57,8 +57,7 @@ fn histogram(to: &mut String, summary: &Summary) -> fmt::Result {
     }
     writeln!(to, "gorgon_latency_seconds_bucket{{le=\"+Inf\"}} {}", summary.count)?;
     writeln!(to, "gorgon_latency_seconds_count {}", summary.count)?;
-    let sum = summary.mean.unwrap_or_default() as f64 * summary.count as f64 / 1e9;
-    writeln!(to, "gorgon_latency_seconds_sum {sum}")
+    writeln!(to, "gorgon_latency_seconds_sum {}", summary.sum() as f64 / 1e9)
 }
 
 fn seconds(ns: u64) -> f64 {

@@ -12,7 +12,7 @@ use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
     Summary, TimelineReport, Total, health,
 };
-use crate::metrics::{Cut, Histogram, Metrics, OTHER, Outcome, TimeSplit};
+use crate::metrics::{Cut, Histogram, Measure, Metrics, OTHER, Outcome, TimeSplit};
 use crate::record::RunRecord;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
@@ -22,7 +22,8 @@ const SAMPLES_FOR_P99_9: u64 = 1_000;
 pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let RunRecord { metrics, plan, .. } = record;
     let elapsed_ns = elapsed_ns(metrics);
-    let latency = summary(&metrics.latency());
+    let measured = |measure| summary(&metrics.measured(measure));
+    let latency = measured(Measure::Latency);
     let is_open = plan.load_model().open().is_some();
     RunReport {
         name: None,
@@ -44,9 +45,9 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         cut: cut(record),
         folded: metrics.folded(),
         throughput: rate(metrics.completed(), window_ns(metrics)),
-        service_ns: if is_open { summary(&metrics.scheduled.service) } else { latency.clone() },
+        service_ns: if is_open { measured(Measure::Service) } else { latency.clone() },
         latency_ns: latency,
-        schedule_lag_ns: is_open.then(|| summary(&metrics.scheduled.lag)),
+        schedule_lag_ns: is_open.then(|| measured(Measure::Lag)),
         time: time(metrics),
         results: results(metrics, window_ns(metrics)),
         network: network(metrics),
@@ -72,7 +73,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
         operations,
         elapsed_ns: elapsed,
         throughput: rate(metrics.completed(), window),
-        latency_ns: summary(&metrics.latency()),
+        latency_ns: summary(&metrics.measured(Measure::Latency)),
         results: results(&metrics, window),
     }
 }
@@ -80,7 +81,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
 fn counts(record: &RunRecord) -> Counts {
     let of = |outcome| -> u64 {
         let results = record.metrics.results().iter().filter(|result| result.outcome == outcome);
-        results.map(|result| result.latency.count()).sum()
+        results.map(|result| result.measured.operations()).sum()
     };
     let completed = record.metrics.completed();
     Counts {
@@ -127,12 +128,12 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
         .map(|result| ResultReport {
             result: result.result.clone(),
             outcome: result.outcome,
-            operations: result.latency.count(),
+            operations: result.measured.operations(),
             first_number: result.first_number,
             reasons: result.reasons.clone(),
             reproduce: None,
-            throughput: rate(result.latency.count(), window_ns),
-            latency_ns: summary(&result.latency),
+            throughput: rate(result.measured.operations(), window_ns),
+            latency_ns: summary(&result.measured[Measure::Latency]),
             time: split(result.split),
             spans: result
                 .spans
@@ -228,7 +229,8 @@ fn summary(histogram: &Histogram) -> Summary {
     Summary {
         count,
         min,
-        mean: histogram.sum().checked_div(count),
+        sum: Some(histogram.sum()),
+        mean: histogram.sum().checked_div(u128::from(count)).and_then(|mean| u64::try_from(mean).ok()),
         stdev: some(hdr.stdev().round() as u64),
         p50: percentile(0.5),
         p90: percentile(0.9),

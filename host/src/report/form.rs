@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::derive;
 use super::plan::PlanReport;
 use crate::fault::Fault;
-use crate::metrics::{Cut, Outcome, TimeSplit};
+use crate::metrics::{Cut, Measure, Outcome, TimeSplit};
 use crate::record::{TaskFacts, Warmup};
 
 /// One run.
@@ -66,6 +66,17 @@ pub struct RunReport {
     pub generator: Generator,
     /// What went wrong besides operations.
     pub faults: Vec<Fault>,
+}
+
+impl RunReport {
+    /// What was measured of its operations; none where it is not measured in such a run.
+    pub fn measured(&self, measure: Measure) -> Option<&Summary> {
+        match measure {
+            Measure::Latency => Some(&self.latency_ns),
+            Measure::Service => Some(&self.service_ns),
+            Measure::Lag => self.schedule_lag_ns.as_ref(),
+        }
+    }
 }
 
 /// Where the time before a run went, in nanoseconds.
@@ -132,6 +143,9 @@ impl Counts {
 pub struct Summary {
     /// How many.
     pub count: u64,
+    /// Their sum, exact; may pass 2^53. Null in a report that was written before there was one.
+    #[serde(default)]
+    pub sum: Option<u128>,
     /// The shortest, exact.
     pub min: Option<u64>,
     /// Their mean, exact to the nanosecond.
@@ -161,6 +175,11 @@ impl Summary {
     /// are added up to that of the whole, which percentiles are not.
     pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
         derive::decode(self.hdr.as_deref())
+    }
+
+    /// The sum of the durations; where a report has none, as near as its mean knows it.
+    pub fn sum(&self) -> u128 {
+        self.sum.unwrap_or_else(|| u128::from(self.mean.unwrap_or_default()) * u128::from(self.count))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::units::{counted, duration};
 use super::{Generator, HealthReport, WorkerReport};
 use crate::lane::Lane;
-use crate::metrics::Health;
+use crate::metrics::{Health, Measure};
 use crate::record::{RunRecord, WorkerRecord};
 
 /// With a larger part of the processors busy, what waits for one waits noticeably.
@@ -38,7 +38,8 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
 pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let is_open = record.plan.load_model().open().is_some();
     let scheduled = &record.metrics.scheduled;
-    let started = scheduled.lag.count().max(1) as f64;
+    let lag = record.metrics.measured(Measure::Lag);
+    let started = lag.count().max(1) as f64;
     let mut generator = Generator::default();
     let busy = busiest(record);
     if (is_open || record.task.lane == Lane::Io) && busy > BUSY_SHARE * cpus as f64 {
@@ -47,7 +48,7 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     }
     if scheduled.late as f64 > NOTABLE_SHARE * started {
         generator.limited = true;
-        let worst = scheduled.lag.max().map(duration).unwrap_or_default();
+        let worst = lag.max().map(duration).unwrap_or_default();
         generator.reasons.push(format!(
             "{} started more than 1 ms late though an instance was waiting for them (at worst {worst}): the threads \
              were not woken in time",

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::fault::{Fault, FaultKind, remedy};
 use crate::halt::Halt;
 use crate::lane::Executor;
-use crate::metrics::{Health, NetworkCounts};
+use crate::metrics::{Health, Measure, NetworkCounts};
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Purpose, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
@@ -387,7 +387,7 @@ impl Worker {
         while running > 0 {
             match desk.next() {
                 Arrival::Event(Event::Delta(part)) => {
-                    let worst_lag_ns = part.metrics.scheduled.lag.max().unwrap_or_default();
+                    let worst_lag_ns = part.metrics.measured(Measure::Lag).max().unwrap_or_default();
                     desk.worst_lag_ns = desk.worst_lag_ns.max(worst_lag_ns);
                     delta += *part;
                 }

@@ -308,7 +308,7 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>
 struct Times {
     hdr: hdrhistogram::Histogram<u64>,
     count: u64,
-    sum: f64,
+    sum: u128,
     min: u64,
     max: u64,
 }
@@ -316,11 +316,11 @@ struct Times {
 impl Times {
     /// `None` where a histogram cannot be read.
     fn sum<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> Option<Self> {
-        let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0.0, min: u64::MAX, max: 0 };
+        let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0, min: u64::MAX, max: 0 };
         for summary in summaries.into_iter().filter(|summary| summary.count > 0) {
             sum.hdr.add_assign(summary.histogram()?);
             sum.count += summary.count;
-            sum.sum += summary.count as f64 * summary.mean? as f64;
+            sum.sum += summary.sum();
             sum.min = sum.min.min(summary.min?);
             sum.max = sum.max.max(summary.max?);
         }
@@ -339,7 +339,7 @@ impl Times {
             _ if self.count == 0 => None,
             Time::Min => Some(self.min as f64),
             Time::Max => Some(self.max as f64),
-            Time::Mean => Some(self.sum / self.count as f64),
+            Time::Mean => Some(self.sum as f64 / self.count as f64),
             Time::Quantile(quantile) => is_shown(quantile).then(|| percentile(quantile) as f64),
         }
     }
