@@ -190,6 +190,39 @@ print(families['gorgon_latency_seconds'].type, sum(s.value for s in families['go
     assert_eq!(parsed.trim(), "histogram True");
 }
 
+#[test]
+fn a_histograms_sum_and_counts_never_fall_over_a_run() {
+    let mut run = gorgon();
+    // Results whose durations differ, so that a mean that is rounded moves up and down.
+    run.arg("run").arg(guest("results")).args(["-d", "60s", "-p", "2", "--no-progress", "--metrics", "127.0.0.1:0"]);
+    let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let address =
+        line.trim().strip_prefix("metrics are at http://").unwrap().strip_suffix("/metrics").unwrap().to_owned();
+    let series = |scraped: &str| -> std::collections::BTreeMap<String, f64> {
+        let samples = scraped.lines().filter_map(|line| line.rsplit_once(' '));
+        let of_histograms =
+            samples.filter(|(name, _)| ["_sum", "_count", "_bucket{"].iter().any(|end| name.contains(end)));
+        of_histograms.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+    };
+    // A scrape waits for figures that are new: each adds operations to those of the one before.
+    let (mut before, mut risen) = (std::collections::BTreeMap::new(), 0);
+    wait_until("a sum that has risen eight times", || {
+        let now = series(&get(&address, "/metrics"));
+        for (name, value) in &before {
+            assert!(now.get(name).is_some_and(|now| now >= value), "{name} fell from {value} to {:?}", now.get(name));
+        }
+        let sum = |of: &std::collections::BTreeMap<String, f64>| of.get("gorgon_latency_seconds_sum").copied();
+        risen += u32::from(sum(&now) > sum(&before));
+        before = now;
+        risen >= 8
+    });
+    crate::support::signal("INT", gorgon.id());
+    assert_eq!(gorgon.wait().unwrap().code(), Some(130));
+}
+
 /// What is answered to a GET, its head included.
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();

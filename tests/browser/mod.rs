@@ -185,7 +185,7 @@ fn a_real_open_run_shows_its_schedule() {
     let ink = browser.eval(INK);
     assert!(ink.as_array().unwrap().iter().all(|colours| colours.as_u64() > Some(4)), "{ink}");
     let text = browser.eval("document.body.textContent");
-    for said in ["open model, 200/s", "were due and never started", "service: from when it started"] {
+    for said in ["open model, 200/s", "were due and never started", "service: from start to end"] {
         assert!(text.as_str().unwrap().contains(said), "{said}");
     }
     assert_clean(&browser);

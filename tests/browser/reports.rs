@@ -189,7 +189,7 @@ pub(crate) fn hour() -> Report {
 pub(crate) fn found() -> FindReport {
     let slo: Vec<Expression> = ["p99<500ms", "failed<1%"].iter().map(|text| text.parse().unwrap()).collect();
     let mut report =
-        FindReport::new(std::path::Path::new("checkout.wasm"), slo.iter().map(ToString::to_string).collect());
+        FindReport::new(std::path::Path::new("checkout.wasm"), slo.iter().map(Expression::promise).collect());
     for rate in [100.0, 200.0, 400.0, 800.0, 566.0, 476.0, 519.0, 542.0, 530.0_f64] {
         for again in 0..2 {
             let queued = 1.0 / (1.0 - rate / 560.0).max(0.02);

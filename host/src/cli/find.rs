@@ -128,7 +128,7 @@ impl Find {
             return Ok(Exit::wrong_usage(why));
         }
         let mut search = Search::new(from.get(), to.get(), precision);
-        let mut report = FindReport::new(&self.task, self.slo.iter().map(ToString::to_string).collect());
+        let mut report = FindReport::new(&self.task, self.slo.iter().map(Expression::promise).collect());
         let stopped = loop {
             match search.next() {
                 Next::Found(answer) => {

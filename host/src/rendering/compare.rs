@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::judging::compare::{Comparison, Difference, Figure, Finding, Pair, Runs};
-use crate::report::units::{counted, duration, rate};
+use crate::report::units::{change, counted, duration, percent, rate};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -92,28 +92,13 @@ fn cells(of: &Difference) -> [String; 6] {
         (Some(per_second), Figure::Throughput) => format!("{}/s", rate(per_second)),
         (Some(ns), _) => duration(ns.round() as u64),
     };
-    let difference = of.change.map(|change| signed(change.measured)).unwrap_or_default();
-    let interval = of.change.map(|change| format!("{} to {}", signed(change.low), signed(change.high)));
+    let difference = of.change.map(|of| change(of.measured)).unwrap_or_default();
+    let interval = of.change.map(|of| format!("{} to {}", change(of.low), change(of.high)));
     // A share's difference is a difference of shares.
     let points = if of.figure == Figure::Failed { " points" } else { "" };
     let name = format!("{}{points}", of.figure.name());
     let level = format!("{} %", trimmed(of.level * 100.0));
     [name, value(of.a), value(of.b), difference, interval.unwrap_or_default(), level]
-}
-
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    // A share of failures is often small, and is not to be shown as none.
-    match percent.abs() {
-        ..0.0005 => "0.0 %".to_owned(),
-        ..0.1 => format!("{percent:.3} %"),
-        ..1.0 => format!("{percent:.2} %"),
-        _ => format!("{percent:.1} %"),
-    }
-}
-
-fn signed(share: f64) -> String {
-    if share >= 0.000005 { format!("+{}", percent(share)) } else { percent(share) }
 }
 
 fn trimmed(figure: f64) -> String {

@@ -3,19 +3,19 @@
 use std::io::{self, Write};
 
 use crate::report::find::{FindReport, Probe, came_to, sentence};
-use crate::report::units::{count, duration, rate as per_second};
+use crate::report::units::{count, duration, or_dash, percent, rate as per_second};
 
 /// One probe in a line.
 pub fn line(probe: &Probe) -> String {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
+    let time = |ns: Option<u64>| or_dash(ns, duration);
     format!(
         "{:>12}  {:>10}  {:>12}  {:>9}  {:>9}  {:>8}  {}",
         format!("{}/s", per_second(probe.rate)),
         count(probe.offered),
-        probe.throughput.map_or_else(|| "-".to_owned(), |of| format!("{}/s", per_second(of))),
+        or_dash(probe.throughput, |of| format!("{}/s", per_second(of))),
         time(probe.latency_ns.p50),
         time(probe.latency_ns.p99),
-        format!("{:.2} %", probe.failed * 100.0),
+        percent(probe.failed),
         came_to(probe)
     )
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::judging::verdict;
 use crate::report::{Report, SCHEMA};
 
 /// Why some bytes are no report.
@@ -27,7 +28,11 @@ pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
         schema: String,
     }
     match serde_json::from_slice(bytes) {
-        Ok(Head { schema }) if schema == SCHEMA => serde_json::from_slice(bytes).map_err(ReadError::Broken),
+        Ok(Head { schema }) if schema == SCHEMA => {
+            let mut report: Report = serde_json::from_slice(bytes).map_err(ReadError::Broken)?;
+            verdict::complete(&mut report.verdicts);
+            Ok(report)
+        }
         Ok(Head { schema }) if schema.starts_with("gorgon.report/") => Err(ReadError::Schema(schema)),
         // What begins as a report does, and ends too early.
         Err(error) if error.is_eof() && bytes.starts_with(b"{") => Err(ReadError::Broken(error)),

@@ -2,8 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::metrics::Outcome;
-use crate::report::{Report, Summary, curves};
+use crate::report::{Report, Summary, curves, words};
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,7 +22,7 @@ fn all(report: &Report, to: &mut String) -> fmt::Result {
     let counts = &report.total.operations;
     family(to, "gorgon_operations", "counter", "Operations that ended, by result and outcome.")?;
     for result in &report.total.results {
-        let (name, outcome) = (escape(&result.result), outcome(result.outcome));
+        let (name, outcome) = (escape(&result.result), words::outcome(result.outcome).replace(' ', "_"));
         writeln!(to, "gorgon_operations_total{{result=\"{name}\",outcome=\"{outcome}\"}} {}", result.operations)?;
     }
     family(to, "gorgon_offered", "counter", "Operations that were due.")?;
@@ -62,15 +61,6 @@ fn histogram(to: &mut String, summary: &Summary) -> fmt::Result {
 
 fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
-}
-
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ok => "ok",
-        Outcome::Failed => "failed",
-        Outcome::Trapped => "trapped",
-        Outcome::TimedOut => "timed_out",
-    }
 }
 
 /// A label's value: three characters are written in another way.

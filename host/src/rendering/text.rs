@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::metrics::{Outcome, TimeSplit};
-use crate::report::units::{bytes, count, counted, duration, rate};
+use crate::metrics::{Measure, Outcome, TimeSplit};
+use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone, Word};
-use crate::report::{Moment, NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use crate::report::{ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -74,7 +74,7 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     }
     if let Some(TimeSplit { running_ns, waiting_ns, queued_ns }) = run.time {
         let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
-        let share = |ns: u64| format!("{:.1} %", ns as f64 * 100.0 / all);
+        let share = |ns: u64| percent(ns as f64 / all);
         let (running, waiting, queued) = (share(running_ns), share(waiting_ns), share(queued_ns));
         writeln!(
             to,
@@ -89,13 +89,18 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
 
 /// How an open run kept to its schedule.
 fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
-    let Some(lag) = &run.schedule_lag_ns else { return Ok(()) };
-    let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), duration);
-    let mut line = |name: &str, of: &Summary, what: &str| {
-        writeln!(to, "{name:<10}  p50 {}, p99 {}, max {}, {what}", time(of.p50), time(of.p99), time(of.max))
-    };
-    line("service", &run.service_ns, "from start to end; the table counts from when operations were due")?;
-    line("lag", lag, "from due to start")
+    if run.plan.load_model == ModelName::Closed {
+        return Ok(());
+    }
+    let time = |ns: Option<u64>| or_dash(ns, duration);
+    // The table has the latencies.
+    for measure in Measure::ALL.into_iter().filter(|&measure| measure != Measure::Latency) {
+        let Some(of) = run.measured(measure) else { continue };
+        let (name, span) = words::measure(measure);
+        let note = if measure == Measure::Service { "; the table counts from when operations were due" } else { "" };
+        writeln!(to, "{name:<10}  p50 {}, p99 {}, max {}, {span}{note}", time(of.p50), time(of.p99), time(of.max))?;
+    }
+    Ok(())
 }
 
 fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
@@ -104,7 +109,7 @@ fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
         return Ok(());
     }
     let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
-    let median = |summary: &Summary| summary.p50.map_or_else(|| "-".to_owned(), duration);
+    let median = |summary: &Summary| or_dash(summary.p50, duration);
     writeln!(
         to,
         "http        {}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
@@ -134,10 +139,8 @@ fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &
     let mut rows = vec![Row::new("all".into(), throughput, all, Style::new())];
     for result in results.iter().take(MOST_RESULTS) {
         let mark = match result.outcome {
-            Outcome::Ok => "",
-            Outcome::Failed => "  failed",
-            Outcome::Trapped => "  trapped",
-            Outcome::TimedOut => "  timed out",
+            Outcome::Ok => String::new(),
+            outcome => format!("  {}", words::outcome(outcome)),
         };
         let style = if result.outcome == Outcome::Ok { Style::new() } else { BAD };
         let name = format!("{}{mark}", shown(&result.result));

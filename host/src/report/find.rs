@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::units::rate as per_second;
-use super::{Generator, Summary};
+use super::{Generator, Summary, Unit};
 
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
@@ -22,10 +22,38 @@ pub struct FindReport {
     pub task: String,
     /// What was promised.
     pub slo: Vec<String>,
+    /// The same promises, each with its unit and its bound.
+    #[serde(default)]
+    pub promises: Vec<Promise>,
     /// The probes, in the order in which they were run.
     pub probes: Vec<Probe>,
     /// The answer; null where the search was stopped before.
     pub answer: Option<Answer>,
+}
+
+/// A promise that the target is to keep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Promise {
+    /// As it was written.
+    pub expression: String,
+    /// The figure that it bounds; null where that is not drawn over rates.
+    pub drawn: Option<Drawn>,
+    /// What its bound is counted in.
+    pub unit: Unit,
+    /// What its figure is compared with.
+    pub bound: f64,
+}
+
+/// A figure that is drawn over rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Drawn {
+    /// The durations of all operations.
+    Latency,
+    /// The share of operations that were not ok.
+    Failed,
 }
 
 /// What came of one rate, once.
@@ -73,12 +101,13 @@ pub struct Answer {
 
 impl FindReport {
     /// A search that begins.
-    pub fn new(task: &Path, slo: Vec<String>) -> Self {
+    pub fn new(task: &Path, promises: Vec<Promise>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
             task: task.display().to_string(),
-            slo,
+            slo: promises.iter().map(|promise| promise.expression.clone()).collect(),
+            promises,
             probes: Vec::new(),
             answer: None,
         }

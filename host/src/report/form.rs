@@ -351,4 +351,25 @@ pub struct Verdict {
     /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null where it does not
     /// exist.
     pub value: Option<f64>,
+    /// What the figure and its bound are counted in; null in a report that was written before it was said.
+    #[serde(default)]
+    pub unit: Option<Unit>,
+    /// What the figure is compared with; null in a report that was written before it was said.
+    #[serde(default)]
+    pub bound: Option<f64>,
+}
+
+/// What a figure is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds.
+    Nanoseconds,
+    /// A share between 0 and 1.
+    Share,
+    /// Operations.
+    Operations,
+    /// Operations per second.
+    PerSecond,
 }

@@ -1,6 +1,6 @@
 //! How the generator was: its workers over time, and whether the machine, not the target, was the limit.
 
-use super::units::{counted, duration};
+use super::words::Reason;
 use super::{Generator, HealthReport, WorkerReport};
 use crate::lane::Lane;
 use crate::metrics::{Health, Measure};
@@ -40,32 +40,22 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let scheduled = &record.metrics.scheduled;
     let lag = record.metrics.measured(Measure::Lag);
     let started = lag.count().max(1) as f64;
-    let mut generator = Generator::default();
     let busy = busiest(record);
+    let mut reasons = Vec::new();
     if (is_open || record.task.lane == Lane::Io) && busy > BUSY_SHARE * cpus as f64 {
-        generator.limited = true;
-        generator.reasons.push(format!("the workers kept {busy:.1} of {cpus} processors busy"));
+        reasons.push(Reason::Busy { processors: busy, of: cpus });
     }
     if scheduled.late as f64 > NOTABLE_SHARE * started {
-        generator.limited = true;
-        let worst = lag.max().map(duration).unwrap_or_default();
-        generator.reasons.push(format!(
-            "{} started more than 1 ms late though an instance was waiting for them (at worst {worst}): the threads \
-             were not woken in time",
-            counted(scheduled.late, "operation")
-        ));
+        reasons.push(Reason::Late { operations: scheduled.late, worst_ns: lag.max().unwrap_or_default() });
     }
     if scheduled.waited as f64 > NOTABLE_SHARE * started {
-        let plan = &record.plan;
-        let instances = u64::from(plan.shape().processes) * plan.instances_per_process();
-        let more = if record.task.lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
-        generator.reasons.push(format!(
-            "{} waited for an instance, as all {instances} were busy: the target is slower than the rate, or needs more \
-             of them ({more})",
-            counted(scheduled.waited, "operation"),
-        ));
+        let instances = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
+        reasons.push(Reason::Waited { operations: scheduled.waited, instances, lane: record.task.lane });
     }
-    generator
+    Generator {
+        limited: reasons.iter().any(|reason| reason.is_limit()),
+        reasons: reasons.into_iter().map(Reason::text).collect(),
+    }
 }
 
 /// The most processors that all workers together kept busy, from look to look.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use form::{
     BucketReport, Counts, Generator, HealthReport, NetworkReport, Refusal, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Verdict, WorkerReport,
+    StartupReport, Summary, TimelineReport, Unit, Verdict, WorkerReport,
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
 

@@ -1,4 +1,6 @@
-//! Figures as people read them.
+//! Figures as people read them: each kind is printed here and nowhere else.
+
+use super::Unit;
 
 /// A duration in the unit that fits it, to three significant digits: `163 ns`, `1.23 ms`, `2 m 05 s`.
 pub fn duration(ns: u64) -> String {
@@ -50,6 +52,39 @@ pub fn percent(share: f64) -> String {
         percent if percent >= 99.95 => ">99.9 %".into(),
         percent => format!("{percent:.1} %"),
     }
+}
+
+/// By how much a figure differs, as a signed share, in percent; what is not nothing never reads as 0.
+pub fn change(share: f64) -> String {
+    let sign = if share < 0.0 { "-" } else { "+" };
+    match share.abs() * 100.0 {
+        percent if percent <= 0.0 => "0 %".into(),
+        percent if percent < 0.001 => format!("{sign}<0.001 %"),
+        percent if percent < 0.1 => format!("{sign}{percent:.3} %"),
+        percent if percent < 1.0 => format!("{sign}{percent:.2} %"),
+        percent => format!("{sign}{percent:.1} %"),
+    }
+}
+
+/// The same without its sign, where words say the direction.
+pub fn difference(share: f64) -> String {
+    change(share.abs()).trim_start_matches('+').to_owned()
+}
+
+/// A figure in its unit; one whose unit is not known as it is.
+pub fn figure(value: f64, unit: Option<Unit>) -> String {
+    match unit {
+        Some(Unit::Nanoseconds) => duration(value as u64),
+        Some(Unit::Share) => percent(value),
+        Some(Unit::Operations) => count(value as u64),
+        Some(Unit::PerSecond) => format!("{}/s", rate(value)),
+        None => value.to_string(),
+    }
+}
+
+/// A figure that may not exist.
+pub fn or_dash<T>(figure: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    figure.map_or_else(|| "–".to_owned(), show)
 }
 
 /// A count of bytes: `45 kB`.
@@ -107,6 +142,21 @@ mod tests {
         ] {
             assert_eq!(super::percent(share), text, "{share}");
         }
+    }
+
+    #[test]
+    fn changes() {
+        for (share, text) in [
+            (0.0, "0 %"),
+            (0.000_001, "+<0.001 %"),
+            (-0.000_5, "-0.050 %"),
+            (0.005, "+0.50 %"),
+            (-0.1, "-10.0 %"),
+            (1.5, "+150.0 %"),
+        ] {
+            assert_eq!(super::change(share), text, "{share}");
+        }
+        assert_eq!(super::difference(-0.000_001), "<0.001 %");
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! A sentence begins in lower case and has no full stop; who shows it as prose adds both.
 
-use super::units::{count, counted, duration, percent, rate};
+use super::units::{count, counted, duration, figure, percent, rate};
 use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, curves};
 use crate::fault::Fault;
+use crate::lane::Lane;
+use crate::metrics::{Measure, Outcome};
 use crate::plan::Arrivals;
 
 /// Ages of operations that were cut, and ranges of numbers; the JSON report has them all.
@@ -99,6 +101,67 @@ pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
     }
 }
 
+/// How an operation ended.
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed => "failed",
+        Outcome::Trapped => "trapped",
+        Outcome::TimedOut => "timed out",
+    }
+}
+
+/// What is measured of an operation: its name, and from when to when.
+pub(crate) fn measure(measure: Measure) -> (&'static str, &'static str) {
+    match measure {
+        Measure::Latency => ("response", "from due to end"),
+        Measure::Service => ("service", "from start to end"),
+        Measure::Lag => ("lag", "from due to start"),
+    }
+}
+
+/// What kept operations waiting on the side that makes the load.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reason {
+    /// The workers kept so many of the processors busy.
+    Busy { processors: f64, of: usize },
+    /// Operations started late though an instance was waiting for them.
+    Late { operations: u64, worst_ns: u64 },
+    /// Operations waited for an instance.
+    Waited { operations: u64, instances: u64, lane: Lane },
+}
+
+impl Reason {
+    /// Whether the machine was the limit.
+    pub(super) fn is_limit(self) -> bool {
+        match self {
+            Self::Busy { .. } | Self::Late { .. } => true,
+            Self::Waited { .. } => false,
+        }
+    }
+
+    /// The reason in words.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Busy { processors, of } => format!("the workers kept {processors:.1} of {of} processors busy"),
+            Self::Late { operations, worst_ns } => format!(
+                "{} started more than 1 ms late though an instance was waiting for them (at worst {}): the threads were \
+                 not woken in time",
+                counted(operations, "operation"),
+                duration(worst_ns)
+            ),
+            Self::Waited { operations, instances, lane } => {
+                let more = if lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
+                format!(
+                    "{} waited for an instance, as all {instances} were busy: the target is slower than the rate, or needs \
+                     more of them ({more})",
+                    counted(operations, "operation")
+                )
+            }
+        }
+    }
+}
+
 /// What decides when operations start.
 pub(crate) fn model(plan: &PlanReport) -> String {
     match plan.load_model {
@@ -143,7 +206,7 @@ pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
 /// A verdict on one of so many runs.
 pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
-    let (tone, begins, ends) = match (verdict.shown_value(), verdict.held) {
+    let (tone, begins, ends) = match (verdict.value.map(|value| figure(value, verdict.unit)), verdict.held) {
         (None, _) => {
             (Tone::Warning, "unknown: ", format!("{of_run}: there is no such figure, or too few operations for it"))
         }

@@ -2,6 +2,7 @@
 
 use super::plans::{Group, unlike};
 use super::{Change, Difference, Figure, Finding, machine};
+use crate::report::units::difference;
 
 /// What the figures show, the first of them the primary one.
 pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> String {
@@ -11,17 +12,16 @@ pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> 
     let Some((primary, change)) = figures.first().and_then(|primary| Some((primary, primary.change?))) else {
         return "nothing can be said: there is no median to compare".to_owned();
     };
-    let percent = |share: f64| format!("{:.1} %", share.abs() * 100.0);
     let Change { measured, low, high, detectable } = change;
     let between = |near: f64, far: f64| {
-        format!("by {}, somewhere between {} and {}", percent(measured), percent(near), percent(far))
+        format!("by {}, somewhere between {} and {}", difference(measured), difference(near), difference(far))
     };
     let mut sentence = match primary.finding {
         Finding::Slower => format!("{b} is slower: its median is longer {}", between(low, high)),
         Finding::Faster => format!("{b} is faster: its median is shorter {}", between(high, low)),
         _ => format!(
             "no difference that this data can show: a median that differs by {} would be found nine times in ten",
-            percent(detectable)
+            difference(detectable)
         ),
     };
     for (finding, words) in [(Finding::Slower, "slower"), (Finding::Faster, "faster")] {

@@ -10,7 +10,8 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::metrics::{Histogram, Outcome};
-use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Verdict, units};
+use crate::report::find::{Drawn, Promise};
+use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Unit, Verdict};
 pub use parse::ExpressionError;
 
 /// Of fewer operations than these a figure of a run that goes on says nothing yet.
@@ -32,7 +33,7 @@ pub struct Expression {
 #[derive(Clone, Debug, PartialEq)]
 struct Figure {
     of: Scope,
-    measure: Measure,
+    quantity: Quantity,
     /// Of each interval of this length the worst one.
     window_ns: Option<u64>,
 }
@@ -48,9 +49,9 @@ enum Scope {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Measure {
+enum Quantity {
     Time(Time),
-    Counted(Count, Unit),
+    Counted(Count, CountedAs),
     Throughput,
 }
 
@@ -76,8 +77,8 @@ enum Count {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    Operations,
+enum CountedAs {
+    Number,
     /// Of all operations that were due; of those that ended where an interval is looked at; of a span's own.
     Share,
 }
@@ -111,42 +112,38 @@ impl Expression {
             Comparison::Below => value < self.value,
             Comparison::AtMost => value <= self.value,
         });
-        Verdict { expression: self.text.clone(), run, held, value }
+        let (unit, bound) = (Some(self.unit()), Some(self.value));
+        Verdict { expression: self.text.clone(), run, held, value, unit, bound }
     }
 }
 
-/// What of a run an expression draws the line through, where it is one that is drawn.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bound {
-    /// All operations' durations, in nanoseconds.
-    Latency(f64),
-    /// The share of operations that were not ok.
-    Failed(f64),
-    /// Something else.
-    Other,
-}
-
 impl Expression {
-    /// Where the line is.
-    pub fn bound(&self) -> Bound {
-        match (&self.figure.of, self.figure.measure, self.figure.window_ns) {
-            (Scope::Run, Measure::Time(_), None) => Bound::Latency(self.value),
-            (Scope::Run, Measure::Counted(Count::Failed, Unit::Share), None) => Bound::Failed(self.value),
-            _ => Bound::Other,
+    /// What it says as a promise: its figure, where it is one that is drawn, and the line through it.
+    pub fn promise(&self) -> Promise {
+        let drawn = match (&self.figure.of, self.figure.quantity, self.figure.window_ns) {
+            (Scope::Run, Quantity::Time(_), None) => Some(Drawn::Latency),
+            (Scope::Run, Quantity::Counted(Count::Failed, CountedAs::Share), None) => Some(Drawn::Failed),
+            _ => None,
+        };
+        Promise { expression: self.text.clone(), drawn, unit: self.unit(), bound: self.value }
+    }
+
+    fn unit(&self) -> Unit {
+        match self.figure.quantity {
+            Quantity::Time(_) => Unit::Nanoseconds,
+            Quantity::Counted(_, CountedAs::Share) => Unit::Share,
+            Quantity::Counted(_, CountedAs::Number) => Unit::Operations,
+            Quantity::Throughput => Unit::PerSecond,
         }
     }
 }
 
-impl Verdict {
-    /// The figure as people read it; none where it does not exist.
-    pub fn shown_value(&self) -> Option<String> {
-        let expression: Expression = self.expression.parse().ok()?;
-        self.value.map(|value| match expression.figure.measure {
-            Measure::Time(_) => units::duration(value as u64),
-            Measure::Counted(_, Unit::Share) => units::percent(value),
-            Measure::Counted(_, Unit::Operations) => units::count(value as u64),
-            Measure::Throughput => format!("{}/s", units::rate(value)),
-        })
+/// Says the units and bounds in verdicts of a report that was written before they were said.
+pub fn complete(verdicts: &mut [Verdict]) {
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.unit.is_none()) {
+        if let Ok(expression) = verdict.expression.parse::<Expression>() {
+            (verdict.unit, verdict.bound) = (Some(expression.unit()), Some(expression.value));
+        }
     }
 }
 
@@ -180,27 +177,27 @@ impl Figure {
     /// Whether what is known while the run goes on can be relied upon.
     fn is_settled(&self, report: &RunReport, comparison: Comparison) -> bool {
         let completed = report.operations.completed;
-        match self.measure {
-            Measure::Throughput => report.elapsed_ns >= EARLY_NS,
-            Measure::Time(Time::Max) | Measure::Counted(_, Unit::Operations) => comparison.is_upward(),
-            Measure::Time(Time::Min) => !comparison.is_upward(),
-            Measure::Time(_) if self.window_ns.is_none() => self.times(report).is_some_and(|times| times.is_many()),
-            Measure::Counted(_, Unit::Share) if self.window_ns.is_none() => match &self.of {
+        match self.quantity {
+            Quantity::Throughput => report.elapsed_ns >= EARLY_NS,
+            Quantity::Time(Time::Max) | Quantity::Counted(_, CountedAs::Number) => comparison.is_upward(),
+            Quantity::Time(Time::Min) => !comparison.is_upward(),
+            Quantity::Time(_) if self.window_ns.is_none() => self.times(report).is_some_and(|times| times.is_many()),
+            Quantity::Counted(_, CountedAs::Share) if self.window_ns.is_none() => match &self.of {
                 Scope::Span(name) => span(report, name).map(|(_, times)| times.count).sum::<u64>() >= EARLY_OPERATIONS,
                 _ => completed >= EARLY_OPERATIONS,
             },
-            Measure::Time(_) | Measure::Counted(_, Unit::Share) => completed >= EARLY_OPERATIONS,
+            Quantity::Time(_) | Quantity::Counted(_, CountedAs::Share) => completed >= EARLY_OPERATIONS,
         }
     }
 
     fn of_run(&self, report: &RunReport) -> Option<f64> {
-        match self.measure {
-            Measure::Time(time) => self.times(report)?.get(time),
-            Measure::Counted(count, unit) => {
+        match self.quantity {
+            Quantity::Time(time) => self.times(report)?.get(time),
+            Quantity::Counted(count, unit) => {
                 let (counted, all) = self.count(report, count);
                 share(counted, all, unit)
             }
-            Measure::Throughput => match &self.of {
+            Quantity::Throughput => match &self.of {
                 Scope::Result(name) => results(report, name).map(|result| result.throughput).sum(),
                 _ => report.throughput,
             },
@@ -243,24 +240,24 @@ impl Figure {
     fn of_window(&self, window: &Window<'_>) -> Option<f64> {
         let sum = |of: fn(&BucketReport) -> u64| window.buckets.iter().map(of).sum::<u64>();
         let completed = sum(|bucket| bucket.completed);
-        match (self.measure, &self.of) {
-            (Measure::Time(time), _) => Times::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time),
-            (Measure::Counted(_, unit), Scope::Result(name)) => {
+        match (self.quantity, &self.of) {
+            (Quantity::Time(time), _) => Times::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time),
+            (Quantity::Counted(_, unit), Scope::Result(name)) => {
                 let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name)).sum();
                 share(of_result, completed, unit)
             }
-            (Measure::Counted(_, unit), _) => share(sum(|bucket| bucket.failed), completed, unit),
-            (Measure::Throughput, _) => {
+            (Quantity::Counted(_, unit), _) => share(sum(|bucket| bucket.failed), completed, unit),
+            (Quantity::Throughput, _) => {
                 (window.length_ns > 0).then(|| completed as f64 * 1e9 / window.length_ns as f64)
             }
         }
     }
 }
 
-fn share(counted: u64, all: u64, unit: Unit) -> Option<f64> {
+fn share(counted: u64, all: u64, unit: CountedAs) -> Option<f64> {
     match unit {
-        Unit::Operations => Some(counted as f64),
-        Unit::Share => (all > 0).then(|| counted as f64 / all as f64),
+        CountedAs::Number => Some(counted as f64),
+        CountedAs::Share => (all > 0).then(|| counted as f64 / all as f64),
     }
 }
 

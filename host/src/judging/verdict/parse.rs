@@ -9,7 +9,7 @@
 
 use std::str::FromStr;
 
-use super::{Comparison, Count, Expression, Figure, Measure, Scope, Time, Unit};
+use super::{Comparison, Count, CountedAs, Expression, Figure, Quantity, Scope, Time};
 
 /// What is wrong with an expression.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -51,8 +51,8 @@ fn parse(text: &str) -> Result<Expression, String> {
     let (of, named, window_ns) = rest.figure()?;
     let name = begin[..begin.len() - rest.0.len()].trim();
     let comparison = rest.comparison()?;
-    let (measure, value) = value(named, rest.0.trim())?;
-    let figure = Figure { of, measure, window_ns };
+    let (quantity, value) = value(named, rest.0.trim())?;
+    let figure = Figure { of, quantity, window_ns };
     figure.check(name)?;
     Ok(Expression { text: text.to_owned(), figure, comparison, value })
 }
@@ -181,26 +181,28 @@ fn measure(word: &str) -> Result<Named, String> {
 }
 
 /// The measure and the value that it is compared with.
-fn value(named: Named, text: &str) -> Result<(Measure, f64), String> {
+fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
     match named {
         Named::Time(time) => {
             // What no operation falls short of.
             let parsed = if text == "0" { Ok(std::time::Duration::ZERO) } else { humantime::parse_duration(text) };
             let parsed = parsed.map_err(|_| format!("`{text}` is not a duration: write `250ms` or `1s`"))?;
-            Ok((Measure::Time(time), parsed.as_nanos() as f64))
+            Ok((Quantity::Time(time), parsed.as_nanos() as f64))
         }
         Named::Count(count) => {
             let parsed = match text.strip_suffix('%') {
-                Some(percent) => number(percent).map(|percent| (Measure::Counted(count, Unit::Share), percent / 100.0)),
-                None => number(text).map(|operations| (Measure::Counted(count, Unit::Operations), operations)),
+                Some(percent) => {
+                    number(percent).map(|percent| (Quantity::Counted(count, CountedAs::Share), percent / 100.0))
+                }
+                None => number(text).map(|operations| (Quantity::Counted(count, CountedAs::Number), operations)),
             };
             parsed.ok_or_else(|| format!("`{text}` is neither a share nor a number: write `0.1%` or `5`"))
         }
         Named::Throughput => {
             let parsed = number(text.strip_suffix("/s").unwrap_or(text));
             let parsed = parsed.ok_or_else(|| format!("`{text}` is not a rate: write `500` or `500/s`"))?;
-            Ok((Measure::Throughput, parsed))
+            Ok((Quantity::Throughput, parsed))
         }
     }
 }
@@ -208,12 +210,12 @@ fn value(named: Named, text: &str) -> Result<(Measure, f64), String> {
 impl Figure {
     /// Says what of a figure that can be written, as `name`, cannot be had.
     fn check(&self, name: &str) -> Result<(), String> {
-        let Self { of, measure, window_ns } = self;
-        let is_time = matches!(measure, Measure::Time(_));
+        let Self { of, quantity, window_ns } = self;
+        let is_time = matches!(quantity, Quantity::Time(_));
         let can_be_had = match of {
             Scope::Run => true,
-            Scope::Result(_) => is_time || matches!(measure, Measure::Throughput | Measure::Counted(Count::All, _)),
-            Scope::Span(_) => is_time || matches!(measure, Measure::Counted(Count::Failed, _)),
+            Scope::Result(_) => is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::All, _)),
+            Scope::Span(_) => is_time || matches!(quantity, Quantity::Counted(Count::Failed, _)),
             Scope::Service | Scope::Lag => is_time,
         };
         if !can_be_had {
@@ -225,8 +227,8 @@ impl Figure {
             return Err(format!("`{name}` does not exist: there are {there_are}"));
         }
         let in_windows = match of {
-            Scope::Run => is_time || matches!(measure, Measure::Throughput | Measure::Counted(Count::Failed, _)),
-            Scope::Result(_) => matches!(measure, Measure::Counted(..)),
+            Scope::Run => is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::Failed, _)),
+            Scope::Result(_) => matches!(quantity, Quantity::Counted(..)),
             Scope::Span(_) | Scope::Service | Scope::Lag => false,
         };
         match window_ns {

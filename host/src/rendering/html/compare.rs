@@ -4,11 +4,11 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::figure::{Figure, number};
-use super::plot::{Axis, Plot};
+use super::plot::{Axis, Plot, Scale};
 use super::{Reach, charts, document, prose, tables};
 use crate::report::curves;
-use crate::report::units::{count, duration, percent, rate};
-use crate::report::{BucketReport, Report, RunReport, Summary, words};
+use crate::report::units::{count, duration, or_dash, percent, rate};
+use crate::report::{BucketReport, Report, RunReport, Summary, units, words};
 
 /// The looks of the reports that are compared; more than these are told apart by their names alone.
 const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
@@ -50,8 +50,8 @@ fn legend(reports: &[(&str, &Report)]) -> Markup {
 
 fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
     let id = format!("run-{}", i + 1);
-    let over_time = |name: &str, title: &'static str, how: &'static str, unit, figure: &Figures<'_>| {
-        lines(format!("{id}-{name}"), title, how, unit, runs, figure)
+    let over_time = |name: &str, title: &'static str, how: &'static str, scale, figure: &Figures<'_>| {
+        lines(format!("{id}-{name}"), title, how, scale, runs, figure)
     };
     let latency = |of: fn(&Summary) -> Option<u64>| {
         move |_: &RunReport, bucket: &BucketReport, _: f64| of(&bucket.latency_ns).map(|ns| ns as f64)
@@ -62,11 +62,11 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
             (figures(runs))
             div .charts {
                 (over_time("throughput", "Throughput", "Operations that ended per second, from each run's own beginning.",
-                           "per_s", &|_, _, rate| Some(rate)))
+                           Scale::PerSecond, &|_, _, rate| Some(rate)))
                 (percentiles(&format!("{id}-percentiles"), runs))
-                (over_time("p50", "Median over time", "Half of the operations of an interval took less.", "ns",
+                (over_time("p50", "Median over time", "Half of the operations of an interval took less.", Scale::Durations,
                            &latency(|s| s.p50)))
-                (over_time("p99", "p99 over time", "One in a hundred operations of an interval took longer.", "ns",
+                (over_time("p99", "p99 over time", "One in a hundred operations of an interval took longer.", Scale::Durations,
                            &latency(|s| s.p99)))
             }
         }
@@ -95,7 +95,7 @@ fn figures(runs: &[Compared<'_>]) -> Markup {
                 @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
                 tr {
                     th scope="row" { (label) }
-                    @for value in &values { td { (value.map_or_else(|| "–".into(), show)) } }
+                    @for value in &values { td { (or_dash(*value, show)) } }
                     td { (change(&values)) }
                 }
             } }
@@ -107,15 +107,14 @@ fn change(values: &[Option<f64>]) -> String {
     let ends = values.first().copied().flatten().zip(values.last().copied().flatten());
     match ends.and_then(|(from, to)| curves::change(from, to)) {
         Some(0.0) => "none".into(),
-        Some(change) => format!("{}{}", if change < 0.0 { "−" } else { "+" }, percent(change.abs())),
-        None => "–".into(),
+        of => or_dash(of, units::change),
     }
 }
 
 /// What is drawn of an interval: by its run, itself, and its rate.
 type Figures<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
 
-fn lines(id: String, title: &str, how: &str, unit: &str, runs: &[Compared<'_>], figure: &Figures<'_>) -> Markup {
+fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>], figure: &Figures<'_>) -> Markup {
     let of_run = |run: &RunReport| -> (Vec<f64>, Vec<Option<f64>>) {
         let rates = curves::rates(run, &[]).completed;
         let values = run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| figure(run, bucket, rate)).collect();
@@ -133,17 +132,14 @@ fn lines(id: String, title: &str, how: &str, unit: &str, runs: &[Compared<'_>], 
     };
     let held: Vec<_> = drawn.iter().map(held).collect();
     let values = || held.iter().flatten().flatten().copied();
-    let y = match unit {
-        "ns" => Axis::durations(values().map(|ns| ns as u64)),
-        _ => Axis::amounts(values().fold(0.0, f64::max)),
-    };
+    let y = scale.axis(values());
     let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 220.0);
     held.iter().enumerate().for_each(|(i, values)| plot.steps(look(i).0, &edges, values));
     let of_line = |(i, (name, _)): (usize, &Compared<'_>)| {
         let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
         json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
     };
-    let data = json!({ "unit": unit, "by": "time", "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
+    let data = json!({ "unit": scale.unit(), "by": "time", "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
                        "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
     Figure { id, chart: "lines", title, how, says: format!("{title} of {} runs.", runs.len()), data, svg: plot.svg() }
         .markup()

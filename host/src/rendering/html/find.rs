@@ -4,19 +4,44 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::figure::{Figure, number};
-use super::plot::{Axis, Plot};
+use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, prose, tables};
-use crate::judging::verdict::{Bound, Expression};
-use crate::report::find::{Answer, FindReport, Finding, Probe, came_to, sentence};
-use crate::report::units::{count, counted, duration, percent, rate};
+use crate::report::find::{Answer, Drawn, FindReport, Finding, Probe, came_to, sentence};
+use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
 
-/// A line over rates: its name, its look, and its values, one per probe.
+/// A line over rates: its name, and its values, one per probe.
 struct Line {
     name: String,
-    look: &'static str,
+    kind: Kind,
     values: Vec<Option<f64>>,
+}
+
+/// What a line shows, and so how it is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What the probes measured, with a point for each, in this look.
+    Measured(&'static str),
+    /// What was offered or promised, dashed.
+    Bound,
+}
+
+impl Line {
+    fn measured(name: &str, look: &'static str, values: Vec<Option<f64>>) -> Self {
+        Self { name: name.to_owned(), kind: Kind::Measured(look), values }
+    }
+
+    fn bound(name: String, values: Vec<Option<f64>>) -> Self {
+        Self { name, kind: Kind::Bound, values }
+    }
+
+    fn look(&self) -> &'static str {
+        match self.kind {
+            Kind::Measured(look) => look,
+            Kind::Bound => "ideal",
+        }
+    }
 }
 
 /// A page that shows a search.
@@ -57,94 +82,76 @@ fn state(answer: Option<Answer>) -> (Tone, &'static str) {
 }
 
 fn tiles(report: &FindReport, probes: &[&Probe]) -> Markup {
-    let of = |rate_of: Option<f64>| rate_of.map_or_else(|| "–".into(), |of| format!("{}/s", rate(of)));
+    let of = |rate_of: Option<f64>| or_dash(rate_of, |of| format!("{}/s", rate(of)));
     let (kept, below) = report.answer.map_or((None, None), |answer| (answer.rate, answer.below));
     html! { div .tiles {
         (tile("Highest rate", &of(kept), "that keeps the promise", ""))
         (tile("Broken at", &of(below), "the lowest rate above it", ""))
-        (tile("p99 there", &report.p99().map_or_else(|| "–".into(), duration), "at the highest rate, at worst", ""))
+        (tile("p99 there", &or_dash(report.p99(), duration), "at the highest rate, at worst", ""))
         (tile("Probes", &count(probes.len() as u64), "two of a rate must agree", ""))
     } }
 }
 
 fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
-    let line = |name: &str, look, of: fn(&Probe) -> Option<u64>| Line {
-        name: name.to_owned(),
-        look,
-        values: probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect(),
+    let line = |name: &str, look, of: fn(&Probe) -> Option<u64>| {
+        Line::measured(name, look, probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect())
     };
     let mut lines =
         vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
-    lines.extend(promises(report, probes, |bound| match bound {
-        Bound::Latency(ns) => Some(ns),
-        _ => None,
-    }));
+    lines.extend(promises(report, probes, Drawn::Latency));
     let how = "Each point is a probe: how long operations took, from when they were due, at that rate. Where the curve turns \
                upwards operations queue. The limit lies in the shaded gap; the dashed line is what was promised.";
-    chart(report, probes, ("latency", "Latency by rate", how, "ns"), &lines)
+    chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), &lines)
 }
 
 fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
     let lines = [
-        Line {
-            name: "as offered".into(),
-            look: "ideal",
-            values: probes.iter().map(|probe| Some(probe.rate)).collect(),
-        },
-        Line { name: "completed".into(), look: "all", values: probes.iter().map(|probe| probe.throughput).collect() },
+        Line::bound("as offered".into(), probes.iter().map(|probe| Some(probe.rate)).collect()),
+        Line::measured("completed", "all", probes.iter().map(|probe| probe.throughput).collect()),
     ];
     let how = "Operations that ended per second, by how many were offered. On the dashed line all of them ended; what lies \
                beneath it fell behind.";
-    chart(report, probes, ("completed", "Completed by rate", how, "per_s"), &lines)
+    chart(report, probes, ("completed", "Completed by rate", how, Scale::PerSecond), &lines)
 }
 
 fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
     let failed = |probe: &&Probe| Some(probe.failed);
-    let mut lines = vec![Line { name: "not ok".into(), look: "bad-0", values: probes.iter().map(failed).collect() }];
-    lines.extend(promises(report, probes, |bound| match bound {
-        Bound::Failed(share) => Some(share),
-        _ => None,
-    }));
+    let mut lines = vec![Line::measured("not ok", "bad-0", probes.iter().map(failed).collect())];
+    lines.extend(promises(report, probes, Drawn::Failed));
     let how = "The share of operations that were not ok, by rate.";
-    chart(report, probes, ("failures", "Failures by rate", how, "share"), &lines)
+    chart(report, probes, ("failures", "Failures by rate", how, Scale::Shares), &lines)
 }
 
 /// What was promised, as lines across all rates.
-fn promises(report: &FindReport, probes: &[&Probe], of: fn(Bound) -> Option<f64>) -> Vec<Line> {
-    let bound = |slo: &String| of(slo.parse::<Expression>().ok()?.bound()).map(|value| (slo.clone(), value));
-    let line = |(name, value): (String, f64)| Line { name, look: "ideal", values: vec![Some(value); probes.len()] };
-    report.slo.iter().filter_map(bound).map(line).collect()
+fn promises(report: &FindReport, probes: &[&Probe], drawn: Drawn) -> Vec<Line> {
+    let of_figure = report.promises.iter().filter(|promise| promise.drawn == Some(drawn));
+    of_figure.map(|promise| Line::bound(promise.expression.clone(), vec![Some(promise.bound); probes.len()])).collect()
 }
 
 fn chart(
     report: &FindReport,
     probes: &[&Probe],
-    (id, title, how, unit): (&str, &str, &str, &str),
+    (id, title, how, scale): (&str, &str, &str, Scale),
     lines: &[Line],
 ) -> Markup {
     let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
-    let y = match unit {
-        "ns" => Axis::durations(values().map(|ns| ns as u64)),
-        "share" => Axis::shares(values().fold(0.0, f64::max)),
-        _ => Axis::amounts(values().fold(0.0, f64::max)),
-    };
-    let mut plot = Plot::new(Axis::amounts(probes.last().map_or(1.0, |probe| probe.rate)), y, 240.0);
+    let mut plot = Plot::new(Axis::amounts(probes.last().map_or(1.0, |probe| probe.rate)), scale.axis(values()), 240.0);
     let between = report.answer.and_then(|answer| answer.rate.zip(answer.below));
     if let Some((kept, below)) = between {
         plot.between("gap", kept, below);
     }
     for line in lines {
         let points = || probes.iter().zip(&line.values).filter_map(|(probe, value)| Some((probe.rate, (*value)?)));
-        plot.line(line.look, points());
-        if line.look != "ideal" {
-            plot.points(line.look, points());
+        plot.line(line.look(), points());
+        if line.kind != Kind::Bound {
+            plot.points(line.look(), points());
         }
     }
     let of_line = |line: &Line| {
         let y: Value = line.values.iter().map(|value| value.map_or(Value::Null, number)).collect();
-        let is_promise = line.look == "ideal";
-        json!({ "name": line.name, "colour": if is_promise { "faint" } else { line.look }, "dashed": is_promise,
-                "points": !is_promise, "y": y })
+        let is_bound = line.kind == Kind::Bound;
+        json!({ "name": line.name, "colour": if is_bound { "faint" } else { line.look() }, "dashed": is_bound,
+                "points": !is_bound, "y": y })
     };
     let figure = Figure {
         id: format!("find-{id}"),
@@ -152,16 +159,16 @@ fn chart(
         title,
         how,
         says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report.answer)),
-        data: json!({ "unit": unit, "by": "rate", "between": between,
+        data: json!({ "unit": scale.unit(), "by": "rate", "between": between,
                       "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
                       "lines": lines.iter().map(of_line).collect::<Value>() }),
-        svg: html! { (plot.svg()) (charts::legend(lines.iter().map(|line| (line.look, line.name.as_str())))) },
+        svg: html! { (plot.svg()) (charts::legend(lines.iter().map(|line| (line.look(), line.name.as_str())))) },
     };
     figure.markup()
 }
 
 fn table(probes: &[&Probe]) -> Markup {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
+    let time = |ns: Option<u64>| or_dash(ns, duration);
     html! {
         div .scroll tabindex="0" role="region" aria-label="Probes" { table .probes {
             thead { tr {
@@ -172,7 +179,7 @@ fn table(probes: &[&Probe]) -> Markup {
             tbody { @for probe in probes { tr class=(tone(probe).0) {
                 th scope="row" { (rate(probe.rate)) }
                 td { (count(probe.offered)) }
-                td { (probe.throughput.map_or_else(|| "–".into(), rate)) }
+                td { (or_dash(probe.throughput, rate)) }
                 td { (time(probe.latency_ns.p50)) } td { (time(probe.latency_ns.p99)) } td { (time(probe.latency_ns.max)) }
                 td { (percent(probe.failed)) }
                 td { span .sign aria-hidden="true" { (tone(probe).1) } " " (tables::name(&came_to(probe))) }

@@ -13,6 +13,41 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 26.0;
 
+/// What the values of a chart are, and so how their axis is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// Nanoseconds, on a logarithmic axis.
+    Durations,
+    /// Shares of a whole.
+    Shares,
+    /// Operations per second.
+    PerSecond,
+    /// Plain amounts.
+    Amounts,
+}
+
+impl Scale {
+    /// Its unit, as the page's scripts know it.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Durations => "ns",
+            Self::Shares => "share",
+            Self::PerSecond => "per_s",
+            Self::Amounts => "",
+        }
+    }
+
+    /// The axis that holds these values.
+    pub(super) fn axis(self, values: impl IntoIterator<Item = f64>) -> Axis {
+        let values = values.into_iter();
+        match self {
+            Self::Durations => Axis::durations(values.map(|ns| ns as u64)),
+            Self::Shares => Axis::shares(values.fold(0.0, f64::max)),
+            Self::PerSecond | Self::Amounts => Axis::amounts(values.fold(0.0, f64::max)),
+        }
+    }
+}
+
 /// How values become places, and which of them are named.
 pub(super) struct Axis {
     from: f64,

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::palette::Palette;
 use super::{charts, health, prose, tables};
 use crate::metrics::TimeSplit;
-use crate::report::units::{bytes, count, counted, duration, percent, rate};
+use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Word};
 use crate::report::{NetworkReport, RunReport, curves};
 
@@ -38,11 +38,8 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
 
 fn tiles(run: &RunReport) -> Markup {
     let (operations, latency) = (&run.operations, &run.latency_ns);
-    let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
-    let not_ok = match operations.share_not_ok() {
-        None => "–".into(),
-        Some(share) => percent(share),
-    };
+    let time = |ns: Option<u64>| or_dash(ns, duration);
+    let not_ok = or_dash(operations.share_not_ok(), percent);
     let planned = match (operations.planned, run.plan.duration_ns) {
         (Some(n), _) => format!("of {} planned", count(n)),
         (None, Some(ns)) => format!("within {}", duration(ns)),
@@ -51,7 +48,7 @@ fn tiles(run: &RunReport) -> Markup {
     let all = latency.count;
     html! {
         div .tiles {
-            (tile("Throughput", &run.throughput.map_or_else(|| "–".into(), rate), "operations per second", ""))
+            (tile("Throughput", &or_dash(run.throughput, rate), "operations per second", ""))
             (tile("Operations", &count(operations.completed), &planned, ""))
             (tile("Not ok", &not_ok, &counted(operations.not_ok(), "operation"),
                   if operations.not_ok() > 0 { "bad" } else { "" }))

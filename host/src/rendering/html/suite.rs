@@ -8,7 +8,7 @@ use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use super::tables;
 use crate::report::curves::{self, Scaling};
-use crate::report::units::{count, counted, duration, percent, rate};
+use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::{Report, RunReport, words};
 
 /// The overview of several runs.
@@ -30,13 +30,13 @@ pub(super) fn section(report: &Report, palette: &Palette<'_>) -> Markup {
 }
 
 fn runs(report: &Report) -> Markup {
-    let time = |ns: Option<u64>| ns.map_or_else(|| "–".into(), duration);
+    let time = |ns: Option<u64>| or_dash(ns, duration);
     let row = |i: usize, run: &RunReport| {
         html! { tr {
             th scope="row" { a href=(format!("#run-{}", i + 1)) { (i + 1) " " (tables::name(&words::short(run))) } }
             td { (count(run.operations.completed)) }
-            td { (run.throughput.map_or_else(|| "–".into(), rate)) }
-            td { (run.operations.share_not_ok().map_or_else(|| "–".into(), percent)) }
+            td { (or_dash(run.throughput, rate)) }
+            td { (or_dash(run.operations.share_not_ok(), percent)) }
             td { (time(run.latency_ns.p50)) } td { (time(run.latency_ns.p99)) } td { (time(run.latency_ns.max)) }
             td { (duration(run.elapsed_ns)) }
         } }
@@ -101,7 +101,7 @@ fn table(scaling: &Scaling<'_>) -> Markup {
                 th scope="row" { (point.shape) @if point.runs > 1 { " (" (point.runs) " runs)" } }
                 td { (count(point.in_flight)) } td { (rate(point.throughput)) } td { (rate(point.ideal)) }
                 td { (percent(point.efficiency)) }
-                td { (point.p99.map_or_else(|| "–".into(), duration)) }
+                td { (or_dash(point.p99, duration)) }
             } } }
         } }
     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::palette::{Palette, swatch};
 use crate::metrics::Outcome;
 use crate::plan::{HttpPlan, HttpVersion, KeepAlive, Trust};
-use crate::report::units::{bytes, count, counted, duration, percent, rate};
+use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 use crate::report::{PlanReport, StageReport, WarmupPlan};
 
@@ -19,7 +19,7 @@ pub(super) fn name(text: &str) -> Markup {
 }
 
 fn time(ns: Option<u64>) -> String {
-    ns.map_or_else(|| "–".into(), duration)
+    or_dash(ns, duration)
 }
 
 /// The figures of durations, in the order of [`TIMES`].
@@ -48,7 +48,7 @@ pub(super) fn results(
                 tbody { tr .all {
                     th scope="row" { span .swatch.all aria-hidden="true" {} "all" }
                     td { (count(all.count)) } td { "100 %" }
-                    td { (throughput.map_or_else(|| "–".into(), rate)) }
+                    td { (or_dash(throughput, rate)) }
                     (times(all))
                 } }
                 @for result in results { (result_rows(result, all.count, palette)) }
@@ -60,12 +60,6 @@ pub(super) fn results(
 fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup {
     let drawn = palette.of(&result.result);
     let is_bad = result.outcome != Outcome::Ok;
-    let outcome = match result.outcome {
-        Outcome::Ok => "",
-        Outcome::Failed => "failed",
-        Outcome::Trapped => "trapped",
-        Outcome::TimedOut => "timed out",
-    };
     let share = curves::share(result.operations, all).unwrap_or_default();
     html! {
         tbody data-result=[drawn.map(|drawn| drawn.slot)] {
@@ -74,12 +68,12 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
                     span .name {
                         @match drawn { Some(drawn) => (drawn.swatch()), None => (swatch("others", is_bad)) }
                         span .text { (name(&result.result)) }
-                        @if is_bad { span .outcome { (outcome) } }
+                        @if is_bad { span .outcome { (words::outcome(result.outcome)) } }
                     }
                 }
                 td { (count(result.operations)) }
                 td .share { (bar(result.operations, all)) (percent(share)) }
-                td { (result.throughput.map_or_else(|| "–".into(), rate)) }
+                td { (or_dash(result.throughput, rate)) }
                 (times(&result.latency_ns))
             }
             @for span in &result.spans { (span_row(span)) }
