@@ -162,7 +162,10 @@ impl Load {
                     stages: stages.clone(),
                     max_in_flight: *max_in_flight,
                 };
-                Ok(LoadModel::Open(open))
+                let model = LoadModel::Open(open);
+                // Before the extent is looked at: a rate of nothing has no end either.
+                model.check()?;
+                Ok(model)
             }
         }
     }

@@ -180,7 +180,7 @@ impl LoadModel {
     }
 
     /// What is wrong with it, if anything is.
-    pub(super) fn check(&self) -> Result<(), PlanError> {
+    pub fn check(&self) -> Result<(), PlanError> {
         match self {
             Self::Closed(Closed { pause: Pause { least, most }, ramp: _ }) if least > most => {
                 let text = |time| humantime::format_duration(time);
