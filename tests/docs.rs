@@ -1,8 +1,8 @@
 //! The documentation: what it says to type works, and its reference is that of this gorgon.
 //!
 //! A page is followed as a reader would: the block after `<!-- file: NAME -->` is written to that file, the block after
-//! `<!-- run -->` is run, all in one shell, and the one after `<!-- set-up -->` is what the test has its own way for. The
-//! server of `gorgon demo --serve` is there. Reference pages are written anew by
+//! `<!-- run -->` is run, all in one shell, and the one after `<!-- set-up -->` is what the test has its own way for.
+//! The server of `gorgon demo --serve` is there. Reference pages are written anew by
 //! `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e docs`.
 
 use std::fmt::Write;

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::support::{gorgon, guest, validate};
 
-/// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is asked.
+/// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is
+/// asked.
 fn limited(k: usize, service: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -1,4 +1,5 @@
-//! Input that cannot be used: one line that says what is wrong and what to do, the right exit code, nothing left behind.
+//! Input that cannot be used: one line that says what is wrong and what to do, the right exit code, nothing left
+//! behind.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -6,7 +7,8 @@ use std::process::Stdio;
 
 use crate::support::{gorgon, guest, limited, operation, wat};
 
-/// Runs gorgon in an empty directory; asserts its exit code, that it says `words` in one line, and that nothing is left.
+/// Runs gorgon in an empty directory; asserts its exit code, that it says `words` in one line, and that nothing is
+/// left.
 fn assert_refused(args: &[&str], code: i32, words: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let output = gorgon().current_dir(directory.path()).args(args).output().unwrap();

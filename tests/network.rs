@@ -160,8 +160,9 @@ fn calls_are_played_from_a_file() {
     assert!(stderr.contains("wrong.txt:3:1: `nowhere` is no URL"), "{stderr}");
 }
 
-/// A server over TLS, with a certificate of an authority of its own for `localhost`, that speaks HTTP/1.1 and HTTP/2 and
-/// answers with the version it was spoken to in; the authority's certificate in a file, and where the server listens.
+/// A server over TLS, with a certificate of an authority of its own for `localhost`, that speaks HTTP/1.1 and HTTP/2
+/// and answers with the version it was spoken to in; the authority's certificate in a file, and where the server
+/// listens.
 fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
     use hyper::service::service_fn;
     use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -415,7 +416,8 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
             results.iter().all(|(result, out, _)| result.contains(words) && out == outcome),
             "{words}: {results:?}"
         );
-        // Without the limits the servers would hold an operation for an hour; nothing in the test is as slow as a minute.
+        // Without the limits the servers would hold an operation for an hour; nothing in the test is as slow as a
+        // minute.
         assert!(ran.figure("/latency_ns/max") < 60_000_000_000, "{words}");
     }
     let ran = get("http://no-such-host.invalid/", &["--allow", "http://no-such-host.invalid"]);
@@ -525,13 +527,14 @@ fn a_frozen_server_makes_as_many_operations_slow_as_were_in_flight() {
     let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, hdr).unwrap();
     let histogram: hdrhistogram::Histogram<u64> =
         hdrhistogram::serialization::Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
-    // Those in flight waited for the whole freeze. Nothing was invented in between: a correction for coordinated omission
-    // adds as many between a half of it and the whole as below that. A busy machine slows no other operation so much.
+    // Those in flight waited for the whole freeze. Nothing was invented in between: a correction for coordinated
+    // omission adds as many between a half of it and the whole as below that. A busy machine slows no other operation
+    // so much.
     let slow = histogram.count_between(FREEZE.as_nanos() as u64 / 2, u64::MAX);
     assert!((1..=8).contains(&slow), "{slow} operations were slow, of {}", histogram.len());
     let longest = ran.figure("/latency_ns/max") as f64;
-    // It began before the freeze and ended after it, so it is no shorter, but for the histogram's three digits. How much
-    // longer it is depends on the machine; a figure that counted the freeze twice would be twice as long.
+    // It began before the freeze and ended after it, so it is no shorter, but for the histogram's three digits. How
+    // much longer it is depends on the machine; a figure that counted the freeze twice would be twice as long.
     let ratio = longest / frozen.as_nanos() as f64;
     assert!((0.99..1.9).contains(&ratio), "the longest took {longest} ns of a freeze of {frozen:?}");
 }

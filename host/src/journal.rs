@@ -70,8 +70,8 @@ pub enum What {
     Decided(Decision),
 }
 
-/// What a controller can decide. A decision does not say what follows from it: its effect is computed at its place in the
-/// order of entries. If its condition no longer holds there, it is void.
+/// What a controller can decide. A decision does not say what follows from it: its effect is computed at its place in
+/// the order of entries. If its condition no longer holds there, it is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// Start a worker process.

@@ -1,5 +1,5 @@
-//! What is known of a run when it has ended, before any figure is derived. The controller writes it, the report reads it;
-//! knows neither.
+//! What is known of a run when it has ended, before any figure is derived. The controller writes it, the report reads
+//! it; knows neither.
 
 use std::time::{Duration, SystemTime};
 

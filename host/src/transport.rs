@@ -15,8 +15,8 @@ use crate::wire::{self, Command, Message};
 /// The subcommand behind which a worker's loop lies.
 pub const WORKER_SUBCOMMAND: &str = "worker";
 
-/// How long the system may take to end a process that was killed. One that is stuck in the kernel may take for ever, and is
-/// left to it.
+/// How long the system may take to end a process that was killed. One that is stuck in the kernel may take for ever,
+/// and is left to it.
 const REAPING: Duration = Duration::from_secs(1);
 
 /// What comes from a worker.

@@ -1,8 +1,8 @@
 //! Plays HTTP calls that were read from a file: one per operation, or all of them as a flow.
 //!
-//! The calls are the rows of `--data`: `name`, `method`, `url`, `headers`, `body`, `capture`; headers as a JSON array of
-//! names and values, captures as a JSON object. `CALLS=flow` plays all of them in each operation, `CALLS=random` one by chance from `SEED`. Values that
-//! were captured from a response take the place of `{{name}}` in the requests after it.
+//! The calls are the rows of `--data`: `name`, `method`, `url`, `headers` (a JSON array of names and values), `body`,
+//! `capture` (a JSON object). With `CALLS=flow` each operation plays all of them, with `CALLS=random` one, by `SEED`.
+//! What is captured from a response replaces `{{name}}` in later requests.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The cookies of an instance.
 //!
-//! As much of RFC 6265 as a flow needs: name, value, domain, path, `Secure`, and deletion by `Max-Age` or by a date long
-//! gone by. Any other cookie lasts as long as the instance.
+//! As much of RFC 6265 as a flow needs: name, value, domain, path, `Secure`, and deletion by `Max-Age` or by a date in
+//! the past. Any other cookie lasts as long as the instance.
 
 use std::cell::RefCell;
 
@@ -45,7 +45,7 @@ pub(super) fn of(url: &Url) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The one `Cookie` header of a request to `url`: what the request brings itself, then what is kept and it does not name.
+/// The one `Cookie` header of a request to `url`: the cookies that it brings, then kept ones that it does not name.
 pub(super) fn merged(own: Option<&str>, url: &Url) -> Option<String> {
     let kept = of(url);
     let Some(own) = own else { return kept };

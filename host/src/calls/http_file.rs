@@ -1,7 +1,7 @@
 //! A `.http` file, as REST clients of editors read it.
 //!
-//! Requests are set apart by lines that begin with `###`. `@name = value` defines a variable for the file. `# @name NAME`
-//! names a request, `# @capture NAME = HOW` takes a value from its response.
+//! Requests are set apart by lines that begin with `###`. `@name = value` defines a variable for the file. `# @name
+//! NAME` names a request, `# @capture NAME = HOW` takes a value from its response.
 
 use std::collections::BTreeMap;
 

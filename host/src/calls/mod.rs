@@ -1,7 +1,7 @@
 //! HTTP calls read from a file: a list of URLs, JSON lines, a `.http` file or a HAR.
 //!
-//! Pure: text in, calls out; what is malformed is named by file, line and column. The calls go to the task `calls` as rows
-//! of data; how they are played is its business.
+//! Pure: text in, calls out; what is malformed is named by file, line and column. The calls go to the task `calls` as
+//! rows of data; how they are played is its business.
 
 mod har;
 mod http_file;
@@ -31,8 +31,8 @@ pub struct Call {
     /// The body.
     #[serde(default)]
     pub body: String,
-    /// What is taken from the response, by name: a JSON pointer (`/id`), `header NAME`, or `regex PATTERN`, of which the
-    /// first group counts.
+    /// What is taken from the response, by name: a JSON pointer (`/id`), `header NAME`, or `regex PATTERN`, of which
+    /// the first group counts.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
 }

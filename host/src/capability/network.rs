@@ -32,7 +32,8 @@ pub struct Network {
     pub(super) http: Arc<HttpPlan>,
     /// Made when the first TLS connection is.
     pub(super) tls: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
-    /// What was counted and not yet taken. A lock, as wasmtime and tokio want what can be sent; only one thread takes it.
+    /// What was counted and not yet taken. A lock, as wasmtime and tokio want what can be sent; only one thread takes
+    /// it.
     counts: Mutex<NetworkCounts>,
 }
 

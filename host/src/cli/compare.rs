@@ -15,8 +15,8 @@ use crate::rendering::{self, html, json};
 /// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
 ///
 /// Each figure's difference stands beside the interval in which the true one lies, from how much the runs vary within
-/// themselves, or among each other where there are several of one plan. The median decides; the others are corrected for
-/// their number.
+/// themselves, or among each other where there are several of one plan. The median decides; the others are corrected
+/// for their number.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -10,8 +10,9 @@ use crate::component::{self, Returns};
 
 /// Make a component of a core module, for compilers that stop there
 ///
-/// That is so with C, Go, Zig and others. The module is built for wasm32-wasip1 as a reactor, and exports `operation` as the canonical ABI has it. What it
-/// imports of gorgon:task and WASI, and which hooks it exports, is read off the module.
+/// That is so with C, Go, Zig and others. The module is built for wasm32-wasip1 as a reactor, and exports `operation`
+/// as the canonical ABI has it. What it imports of gorgon:task and WASI, and which hooks it exports, is read off the
+/// module.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

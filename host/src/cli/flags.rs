@@ -129,8 +129,8 @@ impl TaskFlags {
         self.given.data.is_some()
     }
 
-    /// The plan that runs this task on `load`. This is the one place where flags become a plan, so a flag, or a part of a
-    /// plan, that is forgotten here does not compile.
+    /// The plan that runs this task on `load`. This is the one place where flags become a plan, so a flag, or a part of
+    /// a plan, that is forgotten here does not compile.
     pub(super) fn plan(&self, expect: &ExpectFlag, load: LoadSpec) -> Result<RunPlan, PlanError> {
         let Self { args, limits, given, network } = self;
         let LimitFlags { timeout, max_memory } = limits;

@@ -17,8 +17,8 @@ const CALLS: Source =
 /// Multiply HTTP calls that are read from a file; nothing has to be built
 ///
 /// A file is a list of URLs, JSON lines, a .http file of an editor's REST client, or a HAR that a browser has saved.
-/// Operation n plays call n modulo their number, --random one by chance, --flow all of them, where what was captured from
-/// one response is used in the requests after it. The status is the result.
+/// Operation n plays call n modulo their number, --random one by chance, --flow all of them, where what was captured
+/// from one response is used in the requests after it. The status is the result.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -66,8 +66,8 @@ struct OpenFlags {
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
 
-    /// Rates that are reached evenly, one after the other, each within its time; the run ends with the last one, or stays
-    /// at its rate until -n or -d
+    /// Rates that are reached evenly, one after the other, each within its time; the run ends with the last one, or
+    /// stays at its rate until -n or -d
     #[arg(long, value_name = "TIME:RATE,…", value_delimiter = ',')]
     stages: Vec<Stage>,
 

@@ -13,8 +13,8 @@ use crate::component::{TASK_WIT, WASI_WIT};
 
 /// Start a task project: an operation, its unit test, and what builds it
 ///
-/// Its README has the three commands that matter. The operation hashes and returns SUCCESS or FAIL; with --http it is a flow of three requests against the server of
-/// `gorgon demo --serve`. Put yours in its place.
+/// Its README has the three commands that matter. The operation hashes and returns SUCCESS or FAIL; with --http it is a
+/// flow of three requests against the server of `gorgon demo --serve`. Put yours in its place.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,5 @@
-//! A command's runs, one after the other: each task compiled once, files and viewers kept up to date, one report at the end.
+//! A command's runs, one after the other: each task compiled once, files and viewers kept up to date, one report at the
+//! end.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ pub(super) struct OutputFlags {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     snapshot: Option<Duration>,
 
-    /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any port that is free]
+    /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any port that is
+    /// free]
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
     web: Option<u16>,
 
@@ -163,8 +165,8 @@ impl Session {
         })
     }
 
-    /// Runs one after the other, until the last or a stop. Returns what is wrong with the command line, where that shows
-    /// only now.
+    /// Runs one after the other, until the last or a stop. Returns what is wrong with the command line, where that
+    /// shows only now.
     fn work_through(
         &self,
         quiet: bool,

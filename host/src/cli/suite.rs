@@ -1,7 +1,7 @@
 //! `gorgon suite`: several runs from a file, one report.
 //!
-//! A run in the file is a table whose keys are the flags of `gorgon run`: it is turned into a command line and parsed as
-//! one, so that a flag is known here as soon as it is known there.
+//! A run in the file is a table whose keys are the flags of `gorgon run`: it is turned into a command line and parsed
+//! as one, so that a flag is known here as soon as it is known there.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

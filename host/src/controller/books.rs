@@ -1,8 +1,8 @@
 //! The books of a run: the fold of its entries.
 //!
-//! Pure. [`Books::apply`] reads no clock and does no I/O; it iterates ordered maps only, so that equal entries make books
-//! of equal bytes. What has to be done because of an entry comes back as [`Effect`]s: a live controller sees to them, one
-//! that is rebuilt from entries leaves them. Knows neither how an entry was heard nor why it was decided.
+//! Pure. [`Books::apply`] reads no clock and does no I/O; it iterates ordered maps only, so that equal entries make
+//! books of equal bytes. What has to be done because of an entry comes back as [`Effect`]s: a live controller sees to
+//! them, one that is rebuilt from entries leaves them. Knows neither how an entry was heard nor why it was decided.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -16,8 +16,8 @@ use crate::wire::{Command, Message, WorkerPlan};
 /// A hook ends by its own time-out, which its worker watches. A worker that has said nothing this long after it cannot.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Calls the hook that `command` names; what it returned. What it was refused is added to `refused`, and what it prints is
-/// handed to `print`.
+/// Calls the hook that `command` names; what it returned. What it was refused is added to `refused`, and what it prints
+/// is handed to `print`.
 pub(super) fn call(
     job: &Job,
     command: Command,

@@ -1,8 +1,8 @@
 //! The controller as a pure machine: what was heard and what time it is go in, what is to be done comes out.
 //!
-//! It knows no clock, no process and no name look-up; `shell.rs` has those. An entry that the machine puts out comes back as
-//! [`Input::Recorded`] when it has its place in the order of entries, and only then has an effect: a local run hands it
-//! back at once, a journal does so later.
+//! It knows no clock, no process and no name look-up; `shell.rs` has those. An entry that the machine puts out comes
+//! back as [`Input::Recorded`] when it has its place in the order of entries, and only then has an effect: a local run
+//! hands it back at once, a journal does so later.
 //!
 //! Decisions follow from the books and the time alone, never from the input that happens to be there. So a machine that
 //! is rebuilt from entries decides what the one before it had still to decide.
@@ -23,8 +23,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// nothing reaches them, is killed.
 pub(super) const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A worker says once a second how it is. One that has said nothing for so long is named, and is killed when it has said
-/// nothing for as long again and an operation's time-out besides.
+/// A worker says once a second how it is. One that has said nothing for so long is named, and is killed when it has
+/// said nothing for as long again and an operation's time-out besides.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
 /// A schedule begins this long after its workers are told, so that all of them have heard it by then.
@@ -229,8 +229,8 @@ impl Machine {
         books.living().filter_map(decide).collect()
     }
 
-    /// When a phase that ends by its duration is over, whatever has stopped: after that, an operation's time-out and the
-    /// patience of a stop. None once all its operations have ended, as a teardown has a time of its own.
+    /// When a phase that ends by its duration is over, whatever has stopped: after that, an operation's time-out and
+    /// the patience of a stop. None once all its operations have ended, as a teardown has a time of its own.
     fn last_call(&self) -> Option<Duration> {
         self.operating().next()?;
         let phase = &self.books.phases[self.books.phase];
@@ -249,8 +249,8 @@ impl Machine {
         self.books.workers.iter().filter(move |(_, of)| operates(of.state)).map(|(&worker, _)| worker)
     }
 
-    /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. One that comes
-    /// after the end is for the runs that would follow.
+    /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. One that
+    /// comes after the end is for the runs that would follow.
     fn on_stop(&self) -> Option<Decision> {
         match self.books.stage {
             Stage::Running | Stage::Ended { .. } => Some(Decision::Stop),

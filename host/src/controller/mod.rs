@@ -1,9 +1,9 @@
 //! One run, from the first worker's launch to the last one's end.
 //!
 //! `machine.rs` decides, and is pure: it hears what workers say and what time it is, and says what is to be done. What
-//! happens and what it decides are entries (`journal.rs`); the books (`books.rs`) are their fold. `shell.rs` surrounds the
-//! machine with clocks and processes. What goes on meanwhile is said in [`RunEvent`]s to observers; nothing here prints.
-//! Returns a [`RunRecord`], from which `report/` derives every figure.
+//! happens and what it decides are entries (`journal.rs`); the books (`books.rs`) are their fold. `shell.rs` surrounds
+//! the machine with clocks and processes. What goes on meanwhile is said in [`RunEvent`]s to observers; nothing here
+//! prints. Returns a [`RunRecord`], from which `report/` derives every figure.
 
 mod books;
 mod events;

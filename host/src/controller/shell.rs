@@ -50,8 +50,8 @@ impl<'a, 'o> Shell<'a, 'o> {
         Self { machine, job, prepared, opened, stops, observers, frames_in, frames, crew, leaving, launch: None }
     }
 
-    /// Calls a hook of the whole run, if the task exports it, and books what came of it. A stop while it goes on is one of
-    /// the run.
+    /// Calls a hook of the whole run, if the task exports it, and books what came of it. A stop while it goes on is one
+    /// of the run.
     pub(super) fn call(&mut self, hook: Hook, command: Command) -> Result<Option<String>, RunError> {
         if !self.job.has(hook) {
             return Ok(None);
@@ -121,8 +121,8 @@ impl<'a, 'o> Shell<'a, 'o> {
         system_monotonic().saturating_sub(self.opened)
     }
 
-    /// Gives the machine an input, and does what it wants until it wants nothing more. This is a run of one machine, so an
-    /// entry has its place as soon as it is put out.
+    /// Gives the machine an input, and does what it wants until it wants nothing more. This is a run of one machine, so
+    /// an entry has its place as soon as it is put out.
     fn feed(&mut self, input: Input) {
         let mut outputs = VecDeque::from(self.machine.step(input, self.now()));
         while let Some(output) = outputs.pop_front() {

@@ -1,7 +1,7 @@
 //! A run that goes on, for others to look at: the report as a page that follows it, and its figures for Prometheus.
 //!
-//! Reports come in by a [`Board`]; where nobody looks, none need be made. The page is on loopback alone, behind a token in
-//! its address, and can ask for a stop. Knows neither how reports are made nor how a run is stopped.
+//! Reports come in by a [`Board`]; where nobody looks, none need be made. The page is on loopback alone, behind a token
+//! in its address, and can ask for a stop. Knows neither how reports are made nor how a run is stopped.
 
 mod answers;
 
@@ -80,8 +80,8 @@ impl Shown {
     }
 }
 
-/// Serves the page of `board` on loopback, on a thread of its own; a message on `stop` is a viewer's wish to stop the run.
-/// Returns the page's address.
+/// Serves the page of `board` on loopback, on a thread of its own; a message on `stop` is a viewer's wish to stop the
+/// run. Returns the page's address.
 pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
     let listener = listen((Ipv4Addr::LOCALHOST, port))?;
     let port = listener.local_addr()?.port();

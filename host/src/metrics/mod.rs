@@ -1,8 +1,9 @@
 //! What a run counts: operations by result, their durations, their spans, and the same over time.
 //!
-//! Pure: no clock, no I/O, no thread. [`Metrics`] is the one type that a thread, a worker, the wire and a whole run use;
-//! parts merge with `+=`, in any order, to what one observer of everything would have counted. The exception is said
-//! in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the order.
+//! Pure: no clock, no I/O, no thread. [`Metrics`] is the one type that a thread, a worker, the wire and a whole run
+//! use; parts merge with `+=`, in any order, to what one observer of everything would have counted. The exception is
+//! said in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the
+//! order.
 
 mod health;
 mod histogram;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Scheduled {
     /// Operations that were due while every instance of their process was busy, and waited for one.
     pub waited: u64,
-    /// Operations that an instance was waiting for, and that were started late all the same: their thread was not woken,
-    /// or was kept busy.
+    /// Operations that an instance was waiting for, and that were started late all the same: their thread was not
+    /// woken, or was kept busy.
     pub late: u64,
     /// Slots that were due and never started.
     pub dropped: u64,

@@ -69,11 +69,11 @@ pub struct Slot {
 ///
 /// Slot i of the run goes to process i modulo their number. Slot i is due when the integral of the rate reaches i, for
 /// [constant](Arrivals::Constant) arrivals; or i independent steps of mean 1 that are exponentially distributed, for
-/// [Poisson](Arrivals::Poisson) ones. Every process derives the schedule of the run from the same seed and keeps its own
-/// slots, so that they share one schedule without a word between them.
+/// [Poisson](Arrivals::Poisson) ones. Every process derives the schedule of the run from the same seed and keeps its
+/// own slots, so that they share one schedule without a word between them.
 ///
-/// A position in the schedule that only moves forward. To move it over many slots, or to count them, takes no look at each:
-/// see [`Slots::due_by`].
+/// A position in the schedule that only moves forward. To move it over many slots, or to count them, takes no look at
+/// each: see [`Slots::due_by`].
 #[derive(Clone, Debug)]
 pub struct Slots {
     /// The index of the next slot.
@@ -123,8 +123,8 @@ impl Slots {
     }
 
     /// The number of slots of the process, from its first one on, that are due by `until_ns`; no fewer than are already
-    /// behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are drawn
-    /// in [blocks](Steps), so this takes one draw for each thousand slots.
+    /// behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are
+    /// drawn in [blocks](Steps), so this takes one draw for each thousand slots.
     pub fn due_by(&self, until_ns: u64) -> u64 {
         let is_due = |slot: Option<Slot>| slot.is_some_and(|slot| slot.due_ns <= until_ns);
         if !is_due(self.head) {
@@ -171,7 +171,8 @@ impl Slots {
         (due_ns < self.end_ns).then_some(Slot { index, due_ns })
     }
 
-    /// The first index beyond the block of steps that the next slot lies in; all of them are one block if none are drawn.
+    /// The first index beyond the block of steps that the next slot lies in; all of them are one block if none are
+    /// drawn.
     fn block_end(&self) -> u64 {
         match &self.arrivals {
             Reaches::Constant => self.count,
@@ -211,8 +212,8 @@ const BLOCK: u64 = 1_024;
 /// The sums of independent steps of mean 1 that are exponentially distributed.
 ///
 /// Drawn in blocks, so that a sum far ahead needs no draw for each step before it: the length of a block has the gamma
-/// distribution, and within it steps are drawn and stretched to that length. As the shares of exponential steps in their sum
-/// are independent of the sum, these are independent exponential steps again.
+/// distribution, and within it steps are drawn and stretched to that length. As the shares of exponential steps in
+/// their sum are independent of the sum, these are independent exponential steps again.
 #[derive(Clone, Debug)]
 struct Steps {
     /// Draws the blocks.

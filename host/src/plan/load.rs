@@ -69,7 +69,8 @@ pub struct Stage {
     pub to: Rate,
 }
 
-/// The highest rate, in operations per second: a slot each ten nanoseconds, where the shortest operation takes a hundred.
+/// The highest rate, in operations per second: a slot each ten nanoseconds, where the shortest operation takes a
+/// hundred.
 pub const MAX_RATE: f64 = 1e8;
 
 /// Operations per second; not negative, and at most [`MAX_RATE`].

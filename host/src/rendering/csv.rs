@@ -33,8 +33,8 @@ struct Row<'a> {
     max_ns: Option<u64>,
 }
 
-/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, and a row `interval` for
-/// each interval.
+/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, and a row `interval`
+/// for each interval.
 pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     let mut rows = csv::Writer::from_writer(to);
     for (i, run) in report.runs.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! The report as JUnit XML, for what shows tests: a test suite per run, and in it a test per verdict, and one that the run
-//! was complete.
+//! The report as JUnit XML, for what shows tests: a test suite per run, and in it a test per verdict, and one that the
+//! run was complete.
 //!
 //! What is written is the part of JUnit's many dialects that Jenkins' schema allows.
 

@@ -26,7 +26,8 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
     let buckets = &run.timeline.buckets;
     let rates = |of: &dyn Fn(&BucketReport) -> u64| -> Vec<f64> {
         let rate = |i: usize| {
-            // What the end cuts to less than half an interval is too short for a rate of its own: it has its neighbour's.
+            // What the end cuts to less than half an interval is too short for a rate of its own: it has its
+            // neighbour's.
             let is_short = i > 0 && covered_ns(run, &buckets[i]) < run.timeline.interval_ns / 2;
             let span = &buckets[i - usize::from(is_short)..=i];
             let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
@@ -112,8 +113,8 @@ pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
     bins.into_iter().collect()
 }
 
-/// The bin of a duration: bins 0 to 99 hold a nanosecond each, and from there on each factor of ten has 90, one for every
-/// pair of leading digits.
+/// The bin of a duration: bins 0 to 99 hold a nanosecond each, and from there on each factor of ten has 90, one for
+/// every pair of leading digits.
 fn bin_of(ns: u64) -> u16 {
     let shift = ns.checked_ilog10().unwrap_or(0).saturating_sub(1);
     (90 * u64::from(shift) + ns / 10_u64.pow(shift)) as u16

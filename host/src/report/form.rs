@@ -33,12 +33,12 @@ pub struct RunReport {
     pub warmup: Option<Warmup>,
     /// What became of the operations.
     pub operations: Counts,
-    /// Operations that were ended because the run ended, the oldest first: at a stop (counted as in flight), or at their
-    /// deadline after the planned duration was over (counted as timed out).
+    /// Operations that were ended because the run ended, the oldest first: at a stop (counted as in flight), or at
+    /// their deadline after the planned duration was over (counted as timed out).
     #[serde(default)]
     pub cut: Vec<Cut>,
-    /// Operations whose result was one too many distinct ones: they are counted as `(other)`, and figures per result are
-    /// lower bounds.
+    /// Operations whose result was one too many distinct ones: they are counted as `(other)`, and figures per result
+    /// are lower bounds.
     #[serde(default)]
     pub folded: u64,
     /// Completed operations per second, from the first start to the last end.

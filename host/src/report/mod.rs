@@ -1,8 +1,8 @@
 //! From what was counted to what is shown: the figures of a report, each derived once.
 //!
-//! [`Report`] is the JSON report, field by field: here what it says of all runs, in `form.rs` of each, in `plan.rs` of its
-//! plan. `derive.rs` computes it, `curves.rs` what of it is drawn, `words.rs` says it in sentences. Knows neither controller
-//! nor worker, and none of the formats.
+//! [`Report`] is the JSON report, field by field: here what it says of all runs, in `form.rs` of each, in `plan.rs` of
+//! its plan. `derive.rs` computes it, `curves.rs` what of it is drawn, `words.rs` says it in sentences. Knows neither
+//! controller nor worker, and none of the formats.
 
 pub mod curves;
 mod derive;

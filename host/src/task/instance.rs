@@ -397,7 +397,8 @@ async fn until<R>(
 #[expect(clippy::unnecessary_wraps, reason = "wasmtime calls it, and a callback can fail")]
 fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
-    // By the clock, and not by counting ticks: a thread that had to wait for a processor has seen one where many passed.
+    // By the clock, and not by counting ticks: a thread that had to wait for a processor has seen one where many
+    // passed.
     let since = *guest.called.get_or_insert_with(Instant::now);
     let is_late = guest.allowed.is_some_and(|allowed| since.elapsed() >= allowed);
     Ok(if is_late || guest.halt.is_cut() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })

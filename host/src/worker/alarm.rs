@@ -11,8 +11,8 @@ use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
 
-/// A sleeping thread is on its processor again this long after its time, as a rule; one that has nothing else to do wakes
-/// so much earlier, and watches the clock for the rest.
+/// A sleeping thread is on its processor again this long after its time, as a rule; one that has nothing else to do
+/// wakes so much earlier, and watches the clock for the rest.
 const SPIN_NS: u64 = 80_000;
 
 /// A thread's alarm.

@@ -129,8 +129,8 @@ fn refuse(reason: String) -> ! {
     std::process::exit(0);
 }
 
-/// Says `message` to the controller. A worker that cannot speak is of no use to anybody: it ends at once, its threads with
-/// it, so that its controller sees it gone instead of waiting for it.
+/// Says `message` to the controller. A worker that cannot speak is of no use to anybody: it ends at once, its threads
+/// with it, so that its controller sees it gone instead of waiting for it.
 fn say(message: &Message) {
     if let Err(error) = wire::write(io::stdout(), message) {
         if error.kind() != io::ErrorKind::BrokenPipe {
@@ -378,8 +378,8 @@ impl Worker {
         say(&Message::Ready { instantiate, setup });
     }
 
-    /// Passes on what the threads say, and to them what the controller says, until the last of them rests; how many have
-    /// not ended by then.
+    /// Passes on what the threads say, and to them what the controller says, until the last of them rests; how many
+    /// have not ended by then.
     fn supervise(&self, stint: &Stint, clock: &Clock, desk: &mut Desk<'_>, halt: &Halt) -> u32 {
         let threads = stint.plan.shape().threads;
         let (mut running, mut left) = (threads, threads);

@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn what_is_beyond_the_bound_when_it_is_due_is_dropped() {
         let schedule = schedule(of(10), Some(3));
-        // Two instances; both busy from the first two slots on, until 5.5 ms: by then 2 waits, and 3, 4 and 5 had no room.
+        // Two instances; both busy from the first two slots on, until 5.5 ms: by then 2 waits, and 3, 4 and 5 had no
+        // room.
         assert!(schedule.take(0, 0).is_some() && schedule.take(0, 0).is_some());
         schedule.ended(5 * MS + MS / 2);
         let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();

@@ -28,8 +28,8 @@ use crate::capability::network::Network;
 use crate::network::Destination;
 use crate::plan::KeepAlive;
 
-/// How long a kept connection may take to finish with the response before: its end is there already. One that takes longer
-/// waits for a request that somebody has not written to its end, and is of no use to others.
+/// How long a kept connection may take to finish with the response before: its end is there already. One that takes
+/// longer waits for a request that somebody has not written to its end, and is of no use to others.
 const FINISHING: Duration = Duration::from_millis(20);
 
 /// A server that refuses one request this often does not want it.

@@ -1,6 +1,7 @@
 //! The connections that a thread keeps, by destination.
 //!
-//! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses threads.
+//! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses
+//! threads.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -52,8 +53,8 @@ pub(super) async fn obtain(
             }
         }
     }
-    // On a task of its own, and made there, as it is rare and large: its stack would be the instance's, and its state a part
-    // of every request's future.
+    // On a task of its own, and made there, as it is rare and large: its stack would be the instance's, and its state a
+    // part of every request's future.
     let (network, of) = (network.clone(), to.clone());
     let connection = wasmtime_wasi::runtime::spawn(async move { Box::pin(open(&network, &of, timeout)).await }).await?;
     if is_kept {

@@ -1,7 +1,7 @@
 //! A request that can be sent again, where HTTP/2 says that it was not worked on.
 //!
-//! A server ends a connection when it likes, such as after a thousand requests, and refuses what was on its way by then;
-//! that it is safe to send such a request again is a promise of RFC 9113 (6.8 and 8.7).
+//! A server ends a connection when it likes, such as after a thousand requests, and refuses what was on its way by
+//! then; that it is safe to send such a request again is a promise of RFC 9113 (6.8 and 8.7).
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

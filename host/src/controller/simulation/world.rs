@@ -317,8 +317,8 @@ impl World {
         link.ends = Some(last.max(self.now) + Duration::from_millis(1));
     }
 
-    /// The controller dies, and another one is rebuilt from the entries. What was handed to the first and has no place is
-    /// handed on again.
+    /// The controller dies, and another one is rebuilt from the entries. What was handed to the first and has no place
+    /// is handed on again.
     fn crash(&mut self) {
         self.tell(|| "the controller dies, another is rebuilt".into());
         let mut books = Books::open(&self.job, self.opened);

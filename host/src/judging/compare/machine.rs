@@ -1,8 +1,9 @@
 //! What the machine took from runs that compute.
 //!
-//! The threads of a closed run whose task never waits compute all the time, but for what other programs, or other machines
-//! on the same hardware, take of their processors. Of that each run tells by itself. Where it took more of one run than of
-//! the other, so much of a difference is the machine's: it is not by chance, and no more blocks make it smaller.
+//! The threads of a closed run whose task never waits compute all the time, but for what other programs, or other
+//! machines on the same hardware, take of their processors. Of that each run tells by itself. Where it took more of one
+//! run than of the other, so much of a difference is the machine's: it is not by chance, and no more blocks make it
+//! smaller.
 
 use super::plans::Group;
 use crate::lane::Lane;
@@ -12,7 +13,8 @@ use crate::report::{ModelName, RunReport};
 /// A difference of this share is worth a note.
 const NOTABLE: f64 = 0.005;
 
-/// The part of its threads' time in which a run computed; `None` where it was not to compute all the time, or is not known.
+/// The part of its threads' time in which a run computed; `None` where it was not to compute all the time, or is not
+/// known.
 fn share(run: &RunReport) -> Option<f64> {
     let plan = &run.plan;
     if run.task.lane != Lane::Compute || plan.load_model != ModelName::Closed || plan.pause_ns.is_some() {

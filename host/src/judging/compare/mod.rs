@@ -1,7 +1,8 @@
 //! Whether one task is slower than another, and whether that is more than noise: `gorgon compare`.
 //!
-//! [`Comparison`] is what comes of it, field by field; `rendering/compare.rs` renders it. The statistics are in `resample.rs`, what may
-//! be compared with what in `plans.rs`, what a machine adds of its own in `machine.rs`. Pure: reports in, a comparison out, the same one for the same seed.
+//! [`Comparison`] is what comes of it, field by field; `rendering/compare.rs` renders it. The statistics are in
+//! `resample.rs`, what may be compared with what in `plans.rs`, what a machine adds of its own in `machine.rs`. Pure:
+//! reports in, a comparison out, the same one for the same seed.
 
 mod machine;
 mod plans;
@@ -123,8 +124,8 @@ pub struct Place {
 pub struct Difference {
     /// Which.
     pub figure: Figure,
-    /// On the first side: nanoseconds, operations per second, or a share. Percentiles are interpolated, and can be apart
-    /// from the report's by its third digit. Null where there are not enough operations.
+    /// On the first side: nanoseconds, operations per second, or a share. Percentiles are interpolated, and can be
+    /// apart from the report's by its third digit. Null where there are not enough operations.
     pub a: Option<f64>,
     /// On the other one.
     pub b: Option<f64>,

@@ -2,8 +2,9 @@
 //!
 //! Pure, and drawn from a given seed. Knows durations and counts, no plans and no words.
 //!
-//! What is drawn is a [`Unit`]: a tenth of a run, all its intervals in a row, or a whole run where a plan was run several
-//! times. Operations near each other in time are alike, so that drawing them one by one would promise far too much.
+//! What is drawn is a [`Unit`]: a tenth of a run, all its intervals in a row, or a whole run where a plan was run
+//! several times. Operations near each other in time are alike, so that drawing them one by one would promise far too
+//! much.
 
 use fastrand::Rng;
 
@@ -165,8 +166,8 @@ impl Side {
         ]
     }
 
-    /// Percentiles by the mid-distribution, interpolated: a duration stands in the middle of those that are equal to it.
-    /// So a clock that counts in steps, or the histogram, makes no jumps where nothing has jumped.
+    /// Percentiles by the mid-distribution, interpolated: a duration stands in the middle of those that are equal to
+    /// it. So a clock that counts in steps, or the histogram, makes no jumps where nothing has jumped.
     fn percentiles<const N: usize>(&self, counts: &[u64], operations: f64, quantiles: [f64; N]) -> [f64; N] {
         let mut percentiles = [self.durations[0]; N];
         let mut wanted = 0;

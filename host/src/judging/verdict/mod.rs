@@ -98,9 +98,9 @@ impl Expression {
     }
 
     /// Holds it against a run that still goes on. Unknown are figures of fewer than a hundred operations, rates of less
-    /// than a second, and what may be undone by the operations to come: `failed<5`, `max<1s`. A count, or a maximum, that
-    /// is above its value is so at once. A rate counts until the last operation that has ended, and so does not see that
-    /// none ends any more.
+    /// than a second, and what may be undone by the operations to come: `failed<5`, `max<1s`. A count, or a maximum,
+    /// that is above its value is so at once. A rate counts until the last operation that has ended, and so does not
+    /// see that none ends any more.
     pub fn judge_early(&self, run: usize, report: &RunReport) -> Verdict {
         self.verdict(run, self.figure.value(report, self.comparison, Moment::Running))
     }
@@ -283,8 +283,8 @@ struct Window<'a> {
     length_ns: u64,
 }
 
-/// The run in windows of this length, or the next longer one that whole intervals make, from its beginning. One that the
-/// run's end cuts short is left out, unless there is no other and none can come.
+/// The run in windows of this length, or the next longer one that whole intervals make, from its beginning. One that
+/// the run's end cuts short is left out, unless there is no other and none can come.
 fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>> {
     let interval_ns = report.timeline.interval_ns;
     let per_window = window_ns.div_ceil(interval_ns).max(1);

@@ -8,8 +8,8 @@ fn expression(text: &str) -> Expression {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// 2,000 operations in 500 ms, of which 20 of each failed, trapped and timed out; every other one has a span `login`. An
-/// operation of number n takes 100 µs and 10 n ns.
+/// 2,000 operations in 500 ms, of which 20 of each failed, trapped and timed out; every other one has a span `login`.
+/// An operation of number n takes 100 µs and 10 n ns.
 fn run() -> RunReport {
     Report::new(environment(), &[record(1)]).runs.remove(0)
 }

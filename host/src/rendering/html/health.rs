@@ -1,4 +1,5 @@
-//! How well the machine that made the load did: what it was over time, and, in an open run, how it kept to its schedule.
+//! How well the machine that made the load did: what it was over time, and, in an open run, how it kept to its
+//! schedule.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The HTML report: one file that opens offline and can be mailed.
 //!
-//! Everything is in it: styles, script, data. It reads without JavaScript (drawings are SVG, data stands in tables); the
-//! script draws the same data again, to be hovered, zoomed and filtered. Markup is made by `maud`, which escapes every
-//! text, and the page's policy lets only its own script run and nothing be fetched.
+//! Everything is in it: styles, script, data. It reads without JavaScript (drawings are SVG, data stands in tables);
+//! the script draws the same data again, to be hovered, zoomed and filtered. Markup is made by `maud`, which escapes
+//! every text, and the page's policy lets only its own script run and nothing be fetched.
 
 mod charts;
 mod compare;

@@ -1,7 +1,7 @@
 //! Which colour a result has: the same one in every chart, run and table of a page.
 //!
-//! Results that are ok take cool colours, others warm ones; besides its colour each failure has a cross and hatching, so
-//! that it is told apart without colours. What the colours are is the style sheet's business.
+//! Results that are ok take cool colours, others warm ones; besides its colour each failure has a cross and hatching,
+//! so that it is told apart without colours. What the colours are is the style sheet's business.
 
 use std::cmp::Reverse;
 
