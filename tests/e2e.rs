@@ -21,5 +21,6 @@ mod open;
 mod outcomes;
 mod outputs;
 mod stop;
+mod stopped;
 mod support;
 mod terminal;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{gorgon, guest, validate};
+use crate::support::{gorgon, guest, validate, wait_until, workers};
 
 /// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is
 /// asked.
@@ -71,4 +71,52 @@ fn a_promise_that_no_rate_keeps_is_said() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(10), "{text}");
     assert!(text.contains("no rate keeps the promise"), "{text}");
+}
+
+/// A search among rates that all keep their promise, some of whose workers are killed: those for which `is_killed` says so,
+/// by how many there were before.
+fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Option<i32>, Value, String) {
+    let mut find = gorgon();
+    find.arg("find").arg(guest("hello")).args(["--slo", "p99<10s", "--probe", "1s", "--json", "-"]).args(args);
+    find.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut find = find.spawn().expect("gorgon starts");
+    let mut seen: Vec<u32> = Vec::new();
+    wait_until("it ends", || {
+        for worker in workers(&find) {
+            let comm = std::fs::read_to_string(format!("/proc/{worker}/comm")).unwrap_or_default();
+            if comm.trim() == "gorgon running" && !seen.contains(&worker) {
+                if is_killed(seen.len()) {
+                    // It may be gone by now.
+                    let kill = std::process::Command::new("kill").args(["-9", &worker.to_string()]).output();
+                    kill.expect("kill starts");
+                }
+                seen.push(worker);
+            }
+        }
+        find.try_wait().expect("it can be waited for").is_some()
+    });
+    let output = find.wait_with_output().expect("it has ended");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    validate(&found);
+    (output.status.code(), found, stderr)
+}
+
+#[test]
+fn a_probe_in_which_a_worker_died_is_void_and_run_again() {
+    let (code, found, stderr) =
+        with_killed_workers(&["--from", "20/s", "--to", "20/s", "-p", "2"], |before| before == 0);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(found["answer"]["rate"], 20.0);
+    assert_eq!((found["probes"].as_array().map(Vec::len), found["void"].as_array().map(Vec::len)), (Some(2), Some(1)));
+    assert_eq!(found["void"][0]["faults"][0]["kind"], "worker_died");
+    assert!(stderr.contains("void, to be run again: worker process"), "{stderr}");
+}
+
+#[test]
+fn a_search_whose_workers_die_over_and_over_is_given_up() {
+    let (code, found, stderr) = with_killed_workers(&["--from", "20/s", "--to", "20/s", "-p", "2"], |_| true);
+    assert_eq!(code, Some(11), "{stderr}");
+    assert_eq!((&found["answer"], &found["is_given_up"]), (&Value::Null, &Value::Bool(true)));
+    assert!(found["probes"].as_array().is_some_and(Vec::is_empty), "{found:#}");
 }

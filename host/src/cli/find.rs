@@ -5,23 +5,20 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use crossbeam::channel::Receiver;
 
 use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::{self, Outputs};
+use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
-use crate::controller::{self, RunError};
 use crate::judging::search::{Next, Search};
 use crate::judging::verdict::Expression;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
+use crate::progress::Show;
 use crate::record::Environment;
 use crate::rendering::{find, html, json};
 use crate::report::Report;
-use crate::report::find::{Answer, FindReport, Probe};
-use crate::signals;
-use crate::task::{self, Compiled, Compiler, Purpose, Task};
+use crate::report::find::{Answer, FindReport, Probe, VoidProbe};
 
 /// Find the highest rate that keeps a promise
 ///
@@ -34,7 +31,8 @@ Examples:
   gorgon find task.wasm --slo 'p99<50ms' -c 100 --allow http://127.0.0.1:8080
   gorgon find task.wasm --slo 'p99<50ms' --slo 'failed<0.1%' --from 100/s --probe 10s --html found.html
 
-Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate keeps the promise, 130 stopped")]
+Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate keeps the promise, 11 workers died in too many
+probes, 130 stopped")]
 pub(super) struct Find {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
@@ -64,7 +62,22 @@ pub(super) struct Find {
     /// Do not show the probes as they come
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
+
+    /// Do not show how far a probe has come
+    #[arg(long, help_heading = "Output")]
+    no_progress: bool,
 }
+
+/// How a search has ended.
+enum End {
+    Answered,
+    Stopped,
+    /// Too many probes were void.
+    Incomplete,
+}
+
+/// Probes that may be void before a search is given up: as many as workers that a run replaces.
+const MOST_VOID: usize = 3;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
@@ -112,67 +125,75 @@ struct FindLoad {
 
 impl Find {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let FindLoad { from, to, precision, .. } = self.load;
+        let FindLoad { from, to, .. } = self.load;
         // What is wrong at the lowest of all rates is wrong at each.
-        let first = match self.plan(if to < from { to } else { from }) {
-            Ok(plan) => plan,
-            Err(error) => return Ok(Exit::wrong_usage(error)),
-        };
+        if let Err(error) = self.plan(if to < from { to } else { from }) {
+            return Ok(Exit::wrong_usage(error));
+        }
         let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], false)?;
         self.flags.check()?;
-        let (_, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
-        let engine = task::engine(Purpose::Multiply)?;
-        let compiled = Source::File(self.task.clone()).compile(&Compiler::new(&engine)?, self.quiet)?;
-        let task = Task::load(&engine, &compiled.machine_code, &first)?;
-        if let Some(why) = task.refuses(&first) {
-            return Ok(Exit::wrong_usage(why));
-        }
-        let mut search = Search::new(from.get(), to.get(), precision);
+        let mut runner = Runner::new(match (self.quiet, self.no_progress) {
+            (true, _) => Show::Nothing,
+            (_, true) => Show::Messages,
+            _ => Show::Progress,
+        })?;
         let mut report = FindReport::new(&self.task, self.slo.iter().map(Expression::promise).collect());
-        let stopped = loop {
-            match search.next() {
-                Next::Found(answer) => {
-                    report.answer = Some(Answer::from(answer));
-                    break false;
-                }
-                Next::Probe(rate) => match self.probe(rate, &task, &compiled, &stops)? {
-                    None => break true,
-                    Some(probe) => {
-                        if !self.quiet {
-                            anstream::eprintln!("{}", find::line(&probe));
-                        }
-                        search.tell(rate, probe.finding());
-                        report.probes.push(probe);
-                    }
-                },
-            }
+        let searched = self.search(&mut runner, &mut report);
+        runner.end_progress()?;
+        let end = match searched {
+            Ok(end) => end,
+            Err(error) => return Ok(error.say()),
         };
         outputs.write(&report, || find::write(&report, anstream::stdout().lock()))?;
-        Ok(match report.answer {
-            _ if stopped => Exit::Stopped,
-            Some(answer) if answer.rate.is_none() => Exit::Failed,
-            _ => Exit::Done,
+        Ok(match end {
+            End::Stopped => Exit::Stopped,
+            End::Incomplete => Exit::Incomplete,
+            End::Answered if report.answer.is_none_or(|answer| answer.rate.is_none()) => Exit::Failed,
+            End::Answered => Exit::Done,
         })
     }
 
-    /// Runs at `rate`; nothing where it was stopped.
-    fn probe(
-        &self,
-        rate: f64,
-        task: &Task,
-        compiled: &Compiled,
-        stops: &Receiver<()>,
-    ) -> anyhow::Result<Option<Probe>> {
-        let plan = self.plan(Rate::per_second(rate)?)?;
-        let record = match controller::run(&super::session::job(task, compiled, &plan), stops, &mut []) {
-            Err(RunError::Stopped) => return Ok(None),
-            record => record.with_context(|| format!("cannot run `{}`", self.task.display()))?,
-        };
-        if record.stopped {
-            return Ok(None);
+    /// Probes one rate after the other, until there is an answer.
+    fn search(&self, runner: &mut Runner, report: &mut FindReport) -> Result<End, CannotRun> {
+        let FindLoad { from, to, precision, .. } = self.load;
+        let mut search = Search::new(from.get(), to.get(), precision);
+        let source = Source::File(self.task.clone());
+        loop {
+            let rate = match search.next() {
+                Next::Found(answer) => {
+                    report.answer = Some(Answer::from(answer));
+                    return Ok(End::Answered);
+                }
+                Next::Probe(rate) => rate,
+            };
+            let plan = self.plan(Rate::per_second(rate)?)?;
+            let Some(record) = runner.run(&source, &plan, None)?.filter(|record| !record.stopped) else {
+                return Ok(End::Stopped);
+            };
+            let run_report = Report::new(Environment::here(), &[record]);
+            let Some(run) = run_report.runs.first() else { return Ok(End::Stopped) };
+            if run_report.is_incomplete() {
+                // It says nothing of the target: a part of the load was missing.
+                let void = VoidProbe::new(rate, run);
+                self.say(&find::void_line(&void));
+                report.void.push(void);
+                if report.void.len() > MOST_VOID {
+                    report.is_given_up = true;
+                    return Ok(End::Incomplete);
+                }
+                continue;
+            }
+            let probe = Probe::new(rate, self.load.probe, run, &self.slo);
+            self.say(&find::line(&probe));
+            search.tell(rate, probe.finding());
+            report.probes.push(probe);
         }
-        let report = Report::new(Environment::here(), &[record]);
-        Ok(report.runs.first().map(|run| Probe::new(rate, self.load.probe, run, &self.slo)))
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{line}");
+        }
     }
 
     fn plan(&self, rate: Rate) -> Result<RunPlan, PlanError> {

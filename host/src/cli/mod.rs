@@ -13,6 +13,7 @@ mod output;
 mod render;
 mod report;
 mod run;
+mod runner;
 mod session;
 mod shell;
 mod snapshots;

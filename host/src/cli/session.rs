@@ -1,29 +1,24 @@
-//! A command's runs, one after the other: each task compiled once, files and viewers kept up to date, one report at the
-//! end.
+//! A command's runs, one after the other, files and viewers kept up to date meanwhile, one report at the end.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use crossbeam::channel::{Receiver, Sender, bounded, select};
+use crossbeam::channel::{Sender, bounded};
 
 use super::flags::Source;
 use super::output::FileFlags;
 use super::report::report;
+use super::runner::{CannotRun, Runner};
 use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
-use crate::capability::resolve;
-use crate::controller::{self, Books, Happened, Job, RunEvent};
+use crate::controller::{Books, Happened, RunEvent};
 use crate::judging::verdict::Expression;
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
-use crate::progress::{Progress, Show};
-use crate::record::{Environment, RunRecord, Startup, TaskFacts};
+use crate::progress::Show;
+use crate::record::{Environment, RunRecord};
 use crate::report::{Report, SuiteReport, Verdict};
-use crate::signals;
-use crate::task::{self, Compiled, Compiler, Purpose, Task};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -101,10 +96,15 @@ impl Session {
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
         let outputs = flags.files.open(flags.quiet)?;
         check()?;
-        let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
-        let board = flags.board(stop.clone())?;
+        let mut runner = Runner::new(match (flags.quiet, flags.no_progress) {
+            (true, _) => Show::Nothing,
+            (_, true) => Show::Messages,
+            _ => Show::Progress,
+        })?;
+        let board = flags.board(runner.stop())?;
         let caption = self.caption();
-        let watch = Watch { abort_if: self.turns.iter().map(|turn| turn.abort_if.clone()).collect(), stop };
+        let watch =
+            Watch { abort_if: self.turns.iter().map(|turn| turn.abort_if.clone()).collect(), stop: runner.stop() };
         let (broke, broken) = bounded(1);
         let wanted = Wanted {
             files: outputs.replaceable(),
@@ -124,21 +124,16 @@ impl Session {
             Ok(snapshots) => snapshots,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        let progress = Progress::new(match (flags.quiet, flags.no_progress) {
-            (true, _) => Show::Nothing,
-            (_, true) => Show::Messages,
-            _ => Show::Progress,
-        })?;
         let mut records = Vec::new();
-        let worked = self.work_through(flags.quiet, &mut records, &stops, &mut snapshots, &progress);
+        let worked = self.work_through(&mut records, &mut runner, &mut snapshots);
         // The last word is the report's.
-        drop((snapshots, progress));
-        let wrong = match worked {
-            Ok(Some(wrong)) if records.is_empty() => return Ok(Exit::wrong_usage(wrong)),
-            Err(error) if records.is_empty() => return Err(error),
-            Ok(wrong) => wrong.map(anyhow::Error::msg),
-            Err(error) => Some(error),
-        };
+        drop(snapshots);
+        runner.end_progress()?;
+        if let Err(error) = &worked
+            && records.is_empty()
+        {
+            return Ok(error.say());
+        }
         // What was run before is reported all the same.
         let mut report = self.judged(&records);
         let aborted = broken.try_recv().ok();
@@ -148,70 +143,50 @@ impl Session {
             board.end(&report);
         }
         let written = outputs.write_report(&report);
-        if let Some(error) = wrong {
-            return Err(error);
+        if let Err(error) = worked {
+            return Ok(error.say());
         }
         if flags.web.is_some() {
             anstream::eprintln!("the page stays as it is until Ctrl-C");
-            // Its sender lives as long as the page.
-            let _ = stops.recv();
+            runner.wait_for_stop();
         }
         written?;
-        Ok(match &report {
-            report if report.partial && aborted.is_none() => Exit::Stopped,
-            report if report.is_incomplete() => Exit::Incomplete,
-            report if report.verdicts.iter().any(|verdict| verdict.held) => Exit::Failed,
-            _ => Exit::Done,
+        let is_failed = report.verdicts.iter().any(|verdict| verdict.held);
+        Ok(if report.partial && aborted.is_none() {
+            Exit::Stopped
+        } else if report.is_incomplete() {
+            Exit::Incomplete
+        } else if is_failed {
+            Exit::Failed
+        } else {
+            Exit::Done
         })
     }
 
-    /// Runs one after the other, until the last or a stop. Returns what is wrong with the command line, where that
-    /// shows only now.
+    /// Runs one after the other, until the last or a stop.
     fn work_through(
         &self,
-        quiet: bool,
         records: &mut Vec<RunRecord>,
-        stops: &Receiver<()>,
+        runner: &mut Runner,
         snapshots: &mut Snapshots,
-        progress: &Progress,
-    ) -> anyhow::Result<Option<String>> {
-        let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine)?;
-        let mut compiled: HashMap<PathBuf, Compiled> = HashMap::new();
+    ) -> Result<(), CannotRun> {
         for (i, Turn { source, plan, .. }) in self.turns.iter().enumerate() {
-            let key = source.path().to_owned();
-            if !compiled.contains_key(&key) {
-                let Some(made) = compile_until_stopped(source, &compiler, stops, quiet)? else { break };
-                compiled.insert(key.clone(), made);
-            }
-            let Some(compiled) = compiled.get(&key) else { break };
-            let is_pause_over = i == 0 || self.pause.is_zero() || stops.recv_timeout(self.pause).is_err();
-            if !is_pause_over {
+            if i > 0 && runner.is_stopped_within(self.pause) {
                 break;
             }
-            let task = Task::load(&engine, &compiled.machine_code, plan)?;
-            if let Some(why) = task.refuses(plan) {
-                return Ok(Some(why));
-            }
-            let job = job(&task, compiled, plan);
-            let record = controller::run(
-                &job,
-                stops,
-                &mut [
-                    Box::new(|event: &RunEvent, books: &Books| {
-                        if let Happened::Tick = event.what {
-                            snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
-                        }
-                    }),
-                    Box::new(|event: &RunEvent, books: &Books| progress.on(event, books)),
-                ],
-            );
-            records.push(record.with_context(|| format!("cannot run `{}`", source.path().display()))?);
-            if records.iter().any(|record| record.stopped) {
+            let observer = |event: &RunEvent, books: &Books| {
+                if let Happened::Tick = event.what {
+                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
+                }
+            };
+            let Some(record) = runner.run(source, plan, Some(Box::new(observer)))? else { break };
+            let is_stopped = record.stopped;
+            records.push(record);
+            if is_stopped {
                 break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn judged(&self, records: &[RunRecord]) -> Report {
@@ -225,24 +200,6 @@ impl Session {
 
     fn caption(&self) -> Caption {
         Caption { suite: self.suite.clone(), names: self.turns.iter().map(|turn| turn.name.clone()).collect() }
-    }
-}
-
-/// What the controller is to run.
-pub(super) fn job(task: &Task, compiled: &Compiled, plan: &RunPlan) -> Job {
-    Job {
-        task: TaskFacts {
-            path: compiled.path.display().to_string(),
-            sha256: compiled.sha256.clone(),
-            bytes: compiled.bytes,
-            operation: plan.operation().to_owned(),
-            lane: task.lane(),
-        },
-        hooks: task.hooks(),
-        machine_code: compiled.machine_code.clone(),
-        addresses: resolve::ask(plan.grants().network.names()),
-        startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
-        plan: plan.clone(),
     }
 }
 
@@ -279,24 +236,5 @@ impl Caption {
         report.suite.clone_from(&self.suite);
         report.runs.iter_mut().zip(&self.names).for_each(|(run, name)| run.name.clone_from(name));
         report
-    }
-}
-
-/// Compiles a task on a thread of its own, so that a stop need not wait for it; nothing where one came.
-fn compile_until_stopped(
-    source: &Source,
-    compiler: &Compiler,
-    stops: &Receiver<()>,
-    quiet: bool,
-) -> anyhow::Result<Option<Compiled>> {
-    let (compiler, source) = (compiler.clone(), source.clone());
-    let (done, compiled) = bounded(1);
-    std::thread::Builder::new().name("compile".into()).spawn(move || {
-        // Where a stop came first nobody waits for it.
-        let _ = done.send(source.compile(&compiler, quiet));
-    })?;
-    select! {
-        recv(compiled) -> compiled => Ok(Some(compiled.context("the compiler has panicked")??)),
-        recv(stops) -> _ => Ok(None),
     }
 }

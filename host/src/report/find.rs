@@ -5,7 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::units::rate as per_second;
-use super::{Generator, Summary, Unit};
+use super::{Generator, RunReport, Summary, Unit};
+use crate::fault::Fault;
 
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
@@ -27,7 +28,13 @@ pub struct FindReport {
     pub promises: Vec<Promise>,
     /// The probes, in the order in which they were run.
     pub probes: Vec<Probe>,
-    /// The answer; null where the search was stopped before.
+    /// Probes that say nothing of the target, as workers died in them; each was run again.
+    #[serde(default)]
+    pub void: Vec<VoidProbe>,
+    /// Whether the search was given up, as too many probes were void.
+    #[serde(default)]
+    pub is_given_up: bool,
+    /// The answer; null if the search was stopped before, or was given up.
     pub answer: Option<Answer>,
 }
 
@@ -54,6 +61,27 @@ pub enum Drawn {
     Latency,
     /// The share of operations that were not ok.
     Failed,
+}
+
+/// A probe that says nothing of the target.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct VoidProbe {
+    /// Operations per second that were due.
+    pub rate: f64,
+    /// How many were due.
+    pub offered: u64,
+    /// How many died with their workers.
+    pub lost: u64,
+    /// What went wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl VoidProbe {
+    /// What `run`, at `rate`, came to.
+    pub fn new(rate: f64, run: &RunReport) -> Self {
+        Self { rate, offered: run.operations.offered, lost: run.operations.lost, faults: run.faults.clone() }
+    }
 }
 
 /// What came of one rate, once.
@@ -109,6 +137,8 @@ impl FindReport {
             slo: promises.iter().map(|promise| promise.expression.clone()).collect(),
             promises,
             probes: Vec::new(),
+            void: Vec::new(),
+            is_given_up: false,
             answer: None,
         }
     }
@@ -149,9 +179,10 @@ pub fn came_to(probe: &Probe) -> String {
 }
 
 /// The answer in words.
-pub fn sentence(answer: Option<Answer>) -> String {
+pub fn sentence(report: &FindReport) -> String {
     let of = |rate: f64| format!("{}/s", per_second(rate));
-    match answer {
+    match report.answer {
+        None if report.is_given_up => "given up: workers died in too many probes".to_owned(),
         None => "stopped before it was found".to_owned(),
         Some(Answer { rate: Some(rate), below: None, .. }) => {
             format!("{} keeps the promise, and is the highest rate that was asked for", of(rate))

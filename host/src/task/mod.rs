@@ -14,8 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
-use wasmtime::{Config, Engine, Strategy, WasmBacktraceDetails};
+use wasmtime::{Config, Strategy, WasmBacktraceDetails};
 
 use crate::capability::guest::Guest;
 use crate::capability::linker;

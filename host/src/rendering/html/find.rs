@@ -48,13 +48,13 @@ impl Line {
 pub fn find(report: &FindReport) -> String {
     let title = format!("{}: the highest rate", words::file_name(&report.task));
     let probes = report.by_rate();
-    let (tone, state) = state(report.answer);
+    let (tone, state) = state(report);
     let body = html! {
         main #report {
             header {
                 h1 { (tables::name(&title)) span class=(format!("state {}", prose::look(tone).0)) { (state) } }
                 p .meta { span { "The promise: " @for slo in &report.slo { code { (tables::name(slo)) } " " } } }
-                p .headline { (prose::capital(&sentence(report.answer))) "." }
+                p .headline { (prose::capital(&sentence(report))) "." }
             }
             (tiles(report, &probes))
             h2 .visually-hidden { "By rate" }
@@ -66,14 +66,24 @@ pub fn find(report: &FindReport) -> String {
                 }
             } }
             section { h3 { "Probes" } (table(&probes)) }
+            @if !report.void.is_empty() {
+                section {
+                    h3 { "Void probes" }
+                    p { "Workers died in these, so they say nothing of the target. Each was run again." }
+                    ul { @for void in &report.void {
+                        li { (rate(void.rate)) "/s: " @for fault in &void.faults { (fault.message) " " } }
+                    } }
+                }
+            }
             footer { "gorgon " (report.gorgon) " · " (report.schema) " · charts by uPlot (MIT)" }
         }
     };
     document(&title, &body, Reach::Nothing).into_string()
 }
 
-fn state(answer: Option<Answer>) -> (Tone, &'static str) {
-    match answer {
+fn state(report: &FindReport) -> (Tone, &'static str) {
+    match report.answer {
+        None if report.is_given_up => (Tone::Bad, "given up"),
         None => (Tone::Warning, "stopped early"),
         Some(Answer { rate: None, .. }) => (Tone::Bad, "not kept"),
         Some(Answer { generator_limited: true, .. }) => (Tone::Warning, "generator-limited"),
@@ -158,7 +168,7 @@ fn chart(
         chart: "lines",
         title,
         how,
-        says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report.answer)),
+        says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report)),
         data: json!({ "unit": scale.unit(), "by": "rate", "between": between,
                       "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
                       "lines": lines.iter().map(of_line).collect::<Value>() }),

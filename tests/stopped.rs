@@ -1,0 +1,104 @@
+//! Worker processes that are stopped (SIGSTOP): they neither end nor answer, and nobody may wait for them for ever.
+
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+
+use crate::support::{Ran, gorgon, guest, lives, ran, signal, spawn, wait_until, workers};
+
+/// A run of two workers, one of which is stopped as soon as both operate; who that is.
+fn with_one_stopped(args: &[&str]) -> (Child, u32) {
+    let sleeps = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=20"];
+    let gorgon = spawn(&guest("sleeper"), &[&["-p", "2", "-t", "2", "--quiet"], args, &sleeps].concat());
+    let operate = |worker: &u32| {
+        std::fs::read_to_string(format!("/proc/{worker}/comm")).is_ok_and(|name| name.trim() == "gorgon running")
+    };
+    wait_until("both operate", || workers(&gorgon).iter().filter(|worker| operate(worker)).count() == 2);
+    let stopped = workers(&gorgon)[0];
+    signal("STOP", stopped);
+    (gorgon, stopped)
+}
+
+/// What is left of a run whose stopped worker was ended, and with it what it held.
+fn finish(gorgon: Child, stopped: u32, code: i32) -> Ran {
+    let ran = ran(gorgon.wait_with_output().unwrap());
+    assert_eq!(ran.adds_up().code, Some(code), "{}", ran.stderr);
+    assert!(!lives(stopped), "nothing is left behind");
+    assert!(ran.figure("/operations/lost") > 0, "{}", ran.stderr);
+    ran
+}
+
+fn faults(ran: &Ran) -> Vec<(&str, &str)> {
+    let faults = ran.report["runs"][0]["faults"].as_array().unwrap();
+    faults.iter().map(|fault| (fault["kind"].as_str().unwrap(), fault["message"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn a_duration_ends_whatever_has_stopped() {
+    let (gorgon, stopped) = with_one_stopped(&["-d", "1s", "--timeout", "1s"]);
+    let ran = finish(gorgon, stopped, 11);
+    let faults = faults(&ran);
+    assert!(faults.iter().any(|(kind, _)| *kind == "worker_died"), "{faults:?}");
+    // It is not the user who has stopped it.
+    assert_eq!(ran.report["partial"], Value::Bool(false));
+}
+
+#[test]
+fn two_requests_end_a_run_whose_worker_has_stopped() {
+    let (gorgon, stopped) = with_one_stopped(&["-n", "1000000"]);
+    signal("INT", gorgon.id());
+    wait_until("it ends", || {
+        // One that comes while another waits to be seen is one with it.
+        if lives(gorgon.id()) {
+            let _ = std::process::Command::new("kill")
+                .args(["-INT", &gorgon.id().to_string()])
+                .stderr(Stdio::null())
+                .status();
+        }
+        !lives(gorgon.id())
+    });
+    finish(gorgon, stopped, 130);
+}
+
+#[test]
+fn one_that_says_nothing_is_named_then_killed_and_replaced() {
+    let (gorgon, stopped) = with_one_stopped(&["-n", "3000", "--timeout", "1s"]);
+    let ran = finish(gorgon, stopped, 11);
+    let faults = faults(&ran);
+    let named = format!("worker process {stopped} said nothing for 10 s");
+    assert!(faults.iter().any(|(kind, message)| *kind == "silent" && message.starts_with(&named)), "{faults:?}");
+    let died = faults.iter().find(|(kind, _)| *kind == "worker_died").unwrap_or_else(|| panic!("{faults:?}"));
+    assert!(died.1.contains("it had said nothing for 21 s"), "{}", died.1);
+    assert_eq!(ran.figure("/operations/lost") + ran.figure("/operations/completed"), 3_000);
+}
+
+#[test]
+fn a_hook_that_is_stopped_does_not_keep_a_stop_waiting() {
+    let prepares = crate::support::wat(
+        r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "prepare") (result i32) (loop (br 0)) unreachable)
+                (func (export "operation") (param i64) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func (export "prepare") (result (result string (error string)))
+                (canon lift (core func $i "prepare") (memory (core memory $i "memory"))))
+            (func (export "operation") (param "n" u64) (result string)
+                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#,
+    );
+    let gorgon = gorgon()
+        .arg("run")
+        .arg(prepares.path())
+        .args(["--json", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("prepare runs", || !workers(&gorgon).is_empty());
+    let worker = workers(&gorgon)[0];
+    signal("STOP", worker);
+    signal("INT", gorgon.id());
+    let ran = ran(gorgon.wait_with_output().unwrap());
+    assert_eq!((ran.code, ran.figure("/operations/offered")), (Some(130), 0));
+    assert!(!lives(worker));
+}
