@@ -73,8 +73,8 @@ fn a_promise_that_no_rate_keeps_is_said() {
     assert!(text.contains("no rate keeps the promise"), "{text}");
 }
 
-/// A search among rates that all keep their promise, some of whose workers are killed: those for which `is_killed` says so,
-/// by how many there were before.
+/// A search among rates that all keep their promise, some of whose workers are killed: those for which `is_killed` says
+/// so, by how many there were before.
 fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Option<i32>, Value, String) {
     let mut find = gorgon();
     find.arg("find").arg(guest("hello")).args(["--slo", "p99<10s", "--probe", "1s", "--json", "-"]).args(args);

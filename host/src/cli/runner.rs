@@ -95,8 +95,8 @@ impl Runner {
         let _ = self.stops.recv();
     }
 
-    /// Runs `plan` on the task from `source`; `observer` is told of its events, besides progress. None if it was stopped
-    /// before there was anything to record.
+    /// Runs `plan` on the task from `source`; `observer` is told of its events, besides progress. None if it was
+    /// stopped before there was anything to record.
     pub(super) fn run(
         &mut self,
         source: &Source,
