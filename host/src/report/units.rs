@@ -2,6 +2,9 @@
 
 use super::Unit;
 
+/// Changes below this are the last bits of a float: what two equal figures differ by after a logarithm and back.
+const NO_CHANGE: f64 = 1e-12;
+
 /// A duration in the unit that fits it, to three significant digits: `163 ns`, `1.23 ms`, `2 m 05 s`.
 pub fn duration(ns: u64) -> String {
     match ns {
@@ -58,7 +61,7 @@ pub fn percent(share: f64) -> String {
 pub fn change(share: f64) -> String {
     let sign = if share < 0.0 { "-" } else { "+" };
     match share.abs() * 100.0 {
-        percent if percent <= 0.0 => "0 %".into(),
+        _ if share.abs() < NO_CHANGE => "0 %".into(),
         percent if percent < 0.001 => format!("{sign}<0.001 %"),
         percent if percent < 0.1 => format!("{sign}{percent:.3} %"),
         percent if percent < 1.0 => format!("{sign}{percent:.2} %"),
@@ -148,6 +151,7 @@ mod tests {
     fn changes() {
         for (share, text) in [
             (0.0, "0 %"),
+            (-1e-16, "0 %"),
             (0.000_001, "+<0.001 %"),
             (-0.000_5, "-0.050 %"),
             (0.005, "+0.50 %"),
