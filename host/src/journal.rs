@@ -15,7 +15,7 @@ use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, and so with
 /// [`PROTOCOL`](crate::wire::PROTOCOL) too, as entries hold frames.
-pub const JOURNAL: u32 = 1;
+pub const JOURNAL: u32 = 2;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]

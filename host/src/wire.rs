@@ -17,7 +17,7 @@ use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::plan::RunPlan;
 
 /// Changes whenever a frame changes; a test holds the bytes of every frame.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// No frame of ours comes near this; one that does is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
