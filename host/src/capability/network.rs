@@ -17,9 +17,13 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView}
 
 use super::resolve::{Addresses, Resolver};
 use crate::capability::guest::Guest;
+use crate::guest_text::cut;
 use crate::metrics::NetworkCounts;
 use crate::network::{Destination, Host, Policy, Protocol};
 use crate::plan::HttpPlan;
+
+/// A name of the domain name system has no more bytes (RFC 1035).
+const MOST_NAME_BYTES: usize = 255;
 
 /// What the instances of one thread reach the network through, and what they have counted.
 #[derive(Debug)]
@@ -146,8 +150,9 @@ impl ip_name_lookup::Host for Lookup<'_> {
         handle: Resource<Handle>,
         name: String,
     ) -> Result<Resource<ip_name_lookup::ResolveAddressStream>, SocketError> {
-        if !self.network.policy.permits_lookup(&name) {
-            self.network.refuse(&format!("tcp://{}:PORT", Host::new(&name)));
+        // No name is longer; of one that is, nothing more is copied.
+        if name.len() > MOST_NAME_BYTES || !self.network.policy.permits_lookup(&name) {
+            self.network.refuse(&format!("tcp://{}:PORT", Host::new(cut(&name))));
             return Err(ErrorCode::AccessDenied.into());
         }
         ip_name_lookup::Host::resolve_addresses(&mut self.sockets, handle, name)

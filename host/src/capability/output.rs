@@ -12,6 +12,8 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::guest_text;
+
 /// Bytes that all guests of a process may print in a run; what is more is counted and dropped.
 pub const MAX_BYTES: u64 = 1 << 20;
 
@@ -75,8 +77,12 @@ struct Lines {
 impl Lines {
     fn take(&mut self, bytes: &[u8]) {
         if self.output.lines.is_none() {
-            // Where stderr is closed nobody watches.
-            let _ = std::io::stderr().lock().write_all(bytes);
+            self.unfinished.extend_from_slice(bytes);
+            let whole = whole(&self.unfinished);
+            let shown = guest_text::output(&self.unfinished[..whole]);
+            self.unfinished.drain(..whole);
+            // If stderr is closed, nobody watches.
+            let _ = anstream::stderr().lock().write_all(shown.as_bytes());
             return;
         }
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -91,10 +97,34 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if !self.unfinished.is_empty() {
-            self.unfinished.push(b'\n');
-            self.output.pass_on(&self.unfinished);
+        if self.unfinished.is_empty() {
+            return;
         }
+        if self.output.lines.is_none() {
+            let shown = guest_text::output(&self.unfinished);
+            let _ = anstream::stderr().lock().write_all(shown.as_bytes());
+            return;
+        }
+        self.unfinished.push(b'\n');
+        self.output.pass_on(&self.unfinished);
+    }
+}
+
+/// How much of `bytes` can be shown: all but a character, or an escape sequence, that may go on with what is printed next.
+fn whole(bytes: &[u8]) -> usize {
+    /// A sequence that sets colours is not longer.
+    const LONGEST: usize = 32;
+    let tail = bytes.len().saturating_sub(LONGEST);
+    if let Some(at) = bytes[tail..].iter().rposition(|&byte| byte == 0x1b) {
+        let sequence = &bytes[tail + at + 1..];
+        let goes_on = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b';' | b':');
+        if sequence.is_empty() || (sequence[0] == b'[' && sequence[1..].iter().all(goes_on)) {
+            return tail + at;
+        }
+    }
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => bytes.len(),
     }
 }
 
@@ -137,6 +167,22 @@ impl AsyncWrite for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_go_on_waits_for_its_rest() {
+        for (bytes, shown) in [
+            (&b"plain"[..], 5),
+            ("é".as_bytes(), 2),
+            (&"é".as_bytes()[..1], 0),
+            (b"a\x1b", 1),
+            (b"a\x1b[3", 1),
+            (b"a\x1b[31m", 6),
+            (b"a\x1b]0;t", 6),
+            (b"\xff\xff", 2),
+        ] {
+            assert_eq!(whole(bytes), shown, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn lines_are_whole_and_bounded() {

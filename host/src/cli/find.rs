@@ -11,6 +11,7 @@ use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::{self, Outputs};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
+use crate::guest_text;
 use crate::judging::search::{Next, Search};
 use crate::judging::verdict::Expression;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
@@ -192,7 +193,7 @@ impl Find {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            anstream::eprintln!("{line}");
+            anstream::eprintln!("{}", guest_text::line(line));
         }
     }
 

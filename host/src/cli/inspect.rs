@@ -8,6 +8,7 @@ use clap::Args;
 use super::Exit;
 use super::flags::Source;
 use super::output::ignore_closed;
+use crate::guest_text::line;
 use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
 use crate::task::{self, Compiler, Inspection, Purpose};
@@ -45,7 +46,7 @@ impl Inspect {
         Ok(match inspection.problem {
             None => Exit::Done,
             Some(problem) => {
-                anstream::eprintln!("gorgon: {problem}");
+                super::say(&problem);
                 Exit::CouldNotRun
             }
         })
@@ -76,5 +77,5 @@ fn text(task: &Inspection) -> String {
     lines
         .push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
     lines.extend(task.grants.iter().map(|need| format!("  {:<26}  for {}", need.flag, need.import)));
-    lines.join("\n") + "\n"
+    lines.iter().map(|text| line(text) + "\n").collect()
 }

@@ -26,6 +26,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::guest_text::line;
+
 /// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
 /// operation, and reports.
 #[derive(Debug, Parser)]
@@ -75,7 +77,7 @@ pub enum Exit {
 impl Exit {
     /// Says what is wrong with the command line.
     fn wrong_usage(error: impl std::fmt::Display) -> Self {
-        anstream::eprintln!("gorgon: {error}");
+        say(&error.to_string());
         Self::Usage
     }
 }
@@ -93,6 +95,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Says what went wrong, in one line. A part of it may be a guest's, or of a file of somebody else's.
+pub fn say(problem: &str) {
+    anstream::eprintln!("gorgon: {}", line(problem));
+}
+
 /// Answers a command line that is no command: with the help it asks for, or with a line that says what is wrong.
 pub fn answer(error: &clap::Error) -> Exit {
     // Where stderr or stdout is closed there is nobody to tell.
@@ -102,7 +109,7 @@ pub fn answer(error: &clap::Error) -> Exit {
             return Exit::Done;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
-        _ => anstream::eprintln!("gorgon: {}; --help tells more", problem(error)),
+        _ => say(&format!("{}; --help tells more", problem(error))),
     }
     Exit::Usage
 }

@@ -169,7 +169,7 @@ impl<F: Format> Outputs<F> {
         for output in &self.files {
             match (output.write(what), &result) {
                 (Err(error), Ok(())) => result = Err(error),
-                (Err(error), Err(_)) => anstream::eprintln!("gorgon: {error:#}"),
+                (Err(error), Err(_)) => super::say(&format!("{error:#}")),
                 (Ok(()), _) => {}
             }
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::guest_text::command;
 use crate::metrics::Outcome;
 use crate::plan::{
     DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, RunPlan,
@@ -21,14 +22,15 @@ pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report 
     let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| !run.task.path.starts_with(EMBEDDED));
     for (run, record) in of_files {
         for result in run.results.iter_mut().filter(|result| result.outcome != Outcome::Ok) {
-            result.reproduce = Some(reproduce(&record.plan, &record.task.path, result.first_number));
+            result.reproduce = reproduce(&record.plan, &record.task.path, result.first_number);
         }
     }
     report
 }
 
-/// The command that runs operation `number` of a task again by itself, with all that bears on it.
-fn reproduce(plan: &RunPlan, task: &str, number: u64) -> String {
+/// The command that runs operation `number` of a task again by itself, with all that bears on it; `None` if a shell has no
+/// way to write it.
+fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     let RunSpec {
         operation,
         limits: Limits { timeout, max_memory, recycle: _ },
@@ -101,7 +103,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> String {
         words.push("--".into());
         words.extend(args.iter().cloned());
     }
-    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+    command(words.iter().map(String::as_str))
 }
 
 #[cfg(test)]
@@ -160,7 +162,7 @@ mod tests {
             // Those of a run: none of them is the task's.
             let (seed, limits) = (9, Limits { recycle: NonZeroU64::new(5), ..plan.limits() });
             let run = RunPlan::try_from(RunSpec { seed, limits, ..plan.clone().into() }).unwrap();
-            let again = parsed(&shlex::split(&reproduce(&run, "a task.wasm", number)).unwrap());
+            let again = parsed(&shlex::split(&reproduce(&run, "a task.wasm", number).unwrap()).unwrap());
             let expected = RunSpec { first: number, ..plan.into() };
             prop_assert_eq!(again.spec(), &expected);
         }

@@ -44,7 +44,7 @@ pub(super) enum CannotRun {
 impl CannotRun {
     /// Says so; what the command exits with.
     pub(super) fn say(&self) -> Exit {
-        anstream::eprintln!("gorgon: {self}");
+        super::say(&self.to_string());
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Failed(_) => Exit::CouldNotRun,

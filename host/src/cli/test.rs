@@ -18,10 +18,12 @@ use crate::capability::output::Output;
 use crate::capability::resolve;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
+use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::{Executor, Lane};
 use crate::metrics::{Outcome, Sample};
+use crate::network::suggestion;
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::report::units::{count, counted, duration};
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
@@ -211,8 +213,8 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
         Outcome::Trapped => (BAD, "  trapped"),
         Outcome::TimedOut => (BAD, "  timed out"),
     };
-    let result = if sample.result.is_empty() { "(empty)" } else { sample.result };
-    let reason = sample.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let result = if sample.result.is_empty() { "(empty)".into() } else { line(cut(sample.result)) };
+    let reason = sample.reason.map(|reason| format!(": {}", line(cut(reason)))).unwrap_or_default();
     let took = duration(sample.end_ns - sample.start_ns);
     print(format_args!("{style}{}  {result}{mark}  {took}{reason}{style:#}", sample.number))?;
     for span in sample.spans.iter() {
@@ -220,7 +222,7 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
             if span.latency.count() > 1 { format!("  {} times", count(span.latency.count())) } else { String::new() };
         print(format_args!(
             "{DIM}  {}  {}{times}{DIM:#}",
-            span.name,
+            span.name.on_line(),
             duration(u64::try_from(span.latency.sum()).unwrap_or(u64::MAX))
         ))?;
     }
@@ -230,7 +232,10 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
 /// Shows what was refused since this was last called.
 fn show_refused(network: &Network) -> anyhow::Result<()> {
     for destination in network.take_counts().refused.keys() {
-        print(format_args!("{BAD}  refused: --allow {destination} would grant it{BAD:#}"))?;
+        match suggestion(destination.raw()) {
+            Some(flag) => print(format_args!("{BAD}  refused: {flag} would grant it{BAD:#}"))?,
+            None => print(format_args!("{BAD}  refused: {}{BAD:#}", destination.on_line()))?,
+        }
     }
     Ok(())
 }
@@ -240,9 +245,9 @@ fn show_backtrace(instance: &Instance) -> anyhow::Result<()> {
     // What Rust does between a panic and the trap that ends it is of no use to anybody.
     let panic = frames.iter().rposition(|frame| frame.function.starts_with("core::panicking::"));
     for (depth, frame) in frames.iter().skip(panic.map_or(0, |at| at + 1)).enumerate() {
-        print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", frame.function))?;
+        print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", line(&frame.function)))?;
         if let Some(place) = &frame.place {
-            print(format_args!("{DIM}      at {place}{DIM:#}"))?;
+            print(format_args!("{DIM}      at {}{DIM:#}", line(place)))?;
         }
     }
     Ok(())

@@ -21,6 +21,8 @@ use std::ops::AddAssign;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
+use crate::guest_text::GuestText;
+
 pub use health::{Health, HealthLog};
 pub use histogram::{HIGHEST_NS, Histogram};
 pub use measure::{Measure, Measured};
@@ -32,9 +34,6 @@ pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
 /// Distinct results that are counted by themselves; a task that returns a new string each time must not eat the memory.
 pub const MAX_RESULTS: usize = 1_000;
-
-/// A result is a key, not a document: longer ones are cut to this many bytes.
-pub const MAX_RESULT_BYTES: usize = 256;
 
 /// Distinct reasons kept for one result.
 pub const MAX_REASONS: usize = 20;
@@ -113,14 +112,14 @@ pub struct Cut {
 /// The operations that ended with one result and one outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultMetrics {
-    /// The result, at most [`MAX_RESULT_BYTES`] long.
-    pub result: String,
+    /// The result.
+    pub result: GuestText,
     /// The outcome they share.
     pub outcome: Outcome,
     /// The smallest of their numbers.
     pub first_number: u64,
     /// Why they failed: how often each reason was given.
-    pub reasons: BTreeMap<String, u64>,
+    pub reasons: BTreeMap<GuestText, u64>,
     /// What was measured of them.
     pub measured: Measured,
     /// How long their parts took.
@@ -236,7 +235,7 @@ impl Metrics {
             return id;
         }
         self.results.push(ResultMetrics {
-            result: name.to_owned(),
+            result: name.into(),
             outcome,
             first_number: u64::MAX,
             reasons: BTreeMap::new(),
@@ -259,14 +258,14 @@ impl AddAssign<&Metrics> for Metrics {
             .results
             .iter()
             .map(|theirs| {
-                let id = self.intern(theirs.outcome, &theirs.result, theirs.measured.operations());
+                let id = self.intern(theirs.outcome, theirs.result.raw(), theirs.measured.operations());
                 let ours = &mut self.results[id];
                 ours.first_number = ours.first_number.min(theirs.first_number);
                 ours.measured += &theirs.measured;
                 ours.spans += &theirs.spans;
                 ours.split += theirs.split;
                 for (reason, &times) in &theirs.reasons {
-                    count_reason(&mut ours.reasons, reason, times);
+                    count_reason(&mut ours.reasons, reason.raw(), times);
                 }
                 id
             })
@@ -293,7 +292,7 @@ impl Index {
         // Nothing is never compared with nothing: an empty string's address is a dangling one, and the masked load by
         // which memcmp reads no bytes from there costs 80 ns of the processor's time.
         let same = |known: &str| known.len() == result.len() && (result.is_empty() || known == result);
-        let is_it = |&id: &usize| results[id].outcome == outcome && same(&results[id].result);
+        let is_it = |&id: &usize| results[id].outcome == outcome && same(results[id].result.raw());
         if self.last < results.len() && is_it(&self.last) {
             return Some(self.last);
         }
@@ -307,20 +306,14 @@ impl Index {
     }
 
     fn insert(&mut self, results: &[ResultMetrics], id: usize) {
-        let hash = |&id: &usize| self.hasher.hash_one((results[id].outcome, results[id].result.as_str()));
+        let hash = |&id: &usize| self.hasher.hash_one((results[id].outcome, results[id].result.raw()));
         self.places.insert_unique(hash(&id), id, hash);
     }
 }
 
-fn count_reason(reasons: &mut BTreeMap<String, u64>, reason: &str, times: u64) {
+fn count_reason(reasons: &mut BTreeMap<GuestText, u64>, reason: &str, times: u64) {
     let known = reasons.contains_key(reason) || reasons.len() < MAX_REASONS;
-    *reasons.entry(if known { reason } else { OTHER }.to_owned()).or_default() += times;
-}
-
-/// `text`, cut to [`MAX_RESULT_BYTES`] at a character's boundary.
-#[inline]
-pub fn shorten(text: &str) -> &str {
-    if text.len() <= MAX_RESULT_BYTES { text } else { &text[..text.floor_char_boundary(MAX_RESULT_BYTES)] }
+    *reasons.entry(if known { reason } else { OTHER }.into()).or_default() += times;
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use super::{Histogram, OTHER};
+use crate::guest_text::{GuestText, cut};
 
 /// Distinct destinations of which refusals are kept; a task that makes up names must not eat the memory.
 const MAX_REFUSED: usize = 100;
@@ -28,7 +29,7 @@ pub struct NetworkCounts {
     /// How long it took from a request's sending to the first byte of its response.
     pub first_byte: Histogram,
     /// What was not granted, and how often it was wanted.
-    pub refused: BTreeMap<String, u64>,
+    pub refused: BTreeMap<GuestText, u64>,
 }
 
 impl NetworkCounts {
@@ -43,8 +44,9 @@ impl NetworkCounts {
     }
 
     fn refuse_times(&mut self, destination: &str, times: u64) {
+        let destination = cut(destination);
         let known = self.refused.contains_key(destination) || self.refused.len() < MAX_REFUSED;
-        *self.refused.entry(if known { destination } else { OTHER }.to_owned()).or_default() += times;
+        *self.refused.entry(if known { destination } else { OTHER }.into()).or_default() += times;
     }
 }
 
@@ -57,6 +59,6 @@ impl AddAssign<&NetworkCounts> for NetworkCounts {
         self.bytes_out += other.bytes_out;
         self.connect += &other.connect;
         self.first_byte += &other.first_byte;
-        other.refused.iter().for_each(|(destination, &times)| self.refuse_times(destination, times));
+        other.refused.iter().for_each(|(destination, &times)| self.refuse_times(destination.raw(), times));
     }
 }

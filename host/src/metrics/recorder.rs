@@ -1,6 +1,7 @@
 //! Counting one operation after the other: the hot end of [`Metrics`].
 
-use super::{BASE_INTERVAL_NS, Measure, Measured, Metrics, Sample, Window, count_reason, shorten};
+use super::{BASE_INTERVAL_NS, Measure, Measured, Metrics, Sample, Window, count_reason};
+use crate::guest_text::cut;
 
 /// Counts operations, and gives what it counted as [`Metrics`].
 ///
@@ -52,7 +53,7 @@ impl Recorder {
         if end_ns.wrapping_sub(self.now_begins_ns) >= self.now_length_ns {
             self.turn_to(end_ns);
         }
-        let id = self.metrics.intern(sample.outcome, shorten(sample.result), 1);
+        let id = self.metrics.intern(sample.outcome, cut(sample.result), 1);
         if self.now.len() <= id {
             self.now.resize_with(id + 1, Ended::default);
         }
@@ -84,7 +85,7 @@ impl Recorder {
     fn tell_more(&mut self, id: usize, sample: &Sample<'_>) {
         let of_result = &mut self.metrics.results[id];
         if let Some(reason) = sample.reason {
-            count_reason(&mut of_result.reasons, shorten(reason), 1);
+            count_reason(&mut of_result.reasons, cut(reason), 1);
         }
         of_result.spans += sample.spans;
         if let Some(split) = sample.split {

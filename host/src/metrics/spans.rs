@@ -4,7 +4,8 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Histogram, OTHER, shorten};
+use super::{Histogram, OTHER};
+use crate::guest_text::{GuestText, cut};
 
 /// Distinct span names kept for one result; a task that makes up names must not eat the memory.
 const MAX_NAMES: usize = 100;
@@ -13,7 +14,7 @@ const MAX_NAMES: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// The name the task gave.
-    pub name: String,
+    pub name: GuestText,
     /// How long they took.
     pub latency: Histogram,
 }
@@ -25,7 +26,7 @@ pub struct Spans(Vec<Span>);
 impl Spans {
     /// Counts one span of `ns` nanoseconds.
     pub fn record(&mut self, name: &str, ns: u64) {
-        self.named(shorten(name)).record(ns);
+        self.named(cut(name)).record(ns);
     }
 
     /// Whether there is none.
@@ -44,10 +45,10 @@ impl Spans {
     }
 
     fn named(&mut self, name: &str) -> &mut Histogram {
-        let known = |spans: &[Span], name: &str| spans.iter().position(|span| span.name == name);
+        let known = |spans: &[Span], name: &str| spans.iter().position(|span| span.name == *name);
         let name = if known(&self.0, name).is_some() || self.0.len() < MAX_NAMES { name } else { OTHER };
         let at = known(&self.0, name).unwrap_or_else(|| {
-            self.0.push(Span { name: name.to_owned(), latency: Histogram::default() });
+            self.0.push(Span { name: name.into(), latency: Histogram::default() });
             self.0.len() - 1
         });
         &mut self.0[at].latency
@@ -57,7 +58,7 @@ impl Spans {
 impl AddAssign<&Spans> for Spans {
     fn add_assign(&mut self, other: &Spans) {
         for span in &other.0 {
-            *self.named(&span.name) += &span.latency;
+            *self.named(span.name.raw()) += &span.latency;
         }
     }
 }

@@ -142,7 +142,7 @@ fn a_new_result_each_time_is_folded_and_said() {
     assert_eq!(metrics.results().len(), MAX_RESULTS + 1);
     assert_eq!(metrics.completed(), 5_000);
     assert_eq!(metrics.folded(), 4_000);
-    assert_eq!(metrics.results().last().map(|r| (r.result.as_str(), r.measured.operations())), Some((OTHER, 4_000)));
+    assert_eq!(metrics.results().last().map(|r| (r.result.raw(), r.measured.operations())), Some((OTHER, 4_000)));
 
     let mut twice = metrics.clone();
     twice += &metrics;
@@ -152,7 +152,7 @@ fn a_new_result_each_time_is_folded_and_said() {
 #[test]
 fn a_long_result_is_cut_at_a_character() {
     let metrics = count(&[returning(0, "é".repeat(5_000_000)), returning(1, format!("x{}", "é".repeat(200)))]);
-    let lengths: Vec<_> = metrics.results().iter().map(|r| r.result.len()).collect();
+    let lengths: Vec<_> = metrics.results().iter().map(|r| r.result.raw().len()).collect();
     assert_eq!(lengths, [256, 255]);
 }
 

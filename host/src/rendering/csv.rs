@@ -1,9 +1,12 @@
-//! The report as one table of comma-separated values: results, spans and intervals, told apart by the column `row`.
+//! The report as one table of comma-separated values: results, spans and intervals, told apart by the column `row`. A
+//! guest's text that a spreadsheet would take for a formula begins with an apostrophe.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::guest_text::cell;
 use crate::metrics::Outcome;
 use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 
@@ -11,12 +14,12 @@ use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 #[derive(Default, Serialize)]
 struct Row<'a> {
     run: usize,
-    task: &'a str,
+    task: Cow<'a, str>,
     /// `all`, `result`, `span` or `interval`.
     row: &'static str,
-    result: Option<&'a str>,
+    result: Option<Cow<'a, str>>,
     outcome: Option<Outcome>,
-    span: Option<&'a str>,
+    span: Option<Cow<'a, str>>,
     start_ns: Option<u64>,
     started: Option<u64>,
     dropped: Option<u64>,
@@ -46,7 +49,7 @@ pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
 fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
     let row = |row, s: &Summary| Row {
         run: number,
-        task: &run.task.path,
+        task: cell(&run.task.path),
         row,
         operations: s.count,
         mean_ns: s.mean,
@@ -68,10 +71,15 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
         ..row("all", &run.latency_ns)
     }];
     for of in &run.results {
-        let (result, outcome) = (Some(of.result.as_str()), Some(of.outcome));
-        rows.push(Row { result, outcome, per_second: of.throughput, ..row("result", &of.latency_ns) });
+        let (result, outcome) = (Some(of.result.in_cell()), Some(of.outcome));
+        rows.push(Row { result: result.clone(), outcome, per_second: of.throughput, ..row("result", &of.latency_ns) });
         let span = |span: &'_ SpanReport| row("span", &span.latency_ns);
-        rows.extend(of.spans.iter().map(|of| Row { result, outcome, span: Some(&of.name), ..span(of) }));
+        rows.extend(of.spans.iter().map(|of| Row {
+            result: result.clone(),
+            outcome,
+            span: Some(of.name.in_cell()),
+            ..span(of)
+        }));
     }
     let rates = curves::rates(run, &[]).completed;
     rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| Row {

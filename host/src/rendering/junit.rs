@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use maud::{Markup, PreEscaped, html};
 
+use crate::guest_text::xml;
 use crate::report::{Report, RunReport, Verdict, words};
 
 /// A test, and what came of it.
@@ -41,18 +42,18 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 fn suite(i: usize, run: &RunReport, tests: &[Test]) -> Markup {
     let skipped = tests.iter().filter(|test| matches!(test.status, Status::Skipped(_))).count();
-    let (path, time) = (text(&run.task.path), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
+    let (path, time) = (xml(&run.task.path), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
     html! {
         "\n  "
         testsuite name=(format!("run {}: {path}", i + 1)) tests=(tests.len()) failures=(failures(tests))
             errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(run.started_at.trim_end_matches('Z')) {
             @for test in tests {
                 "\n    "
-                testcase name=(text(&test.name)) classname=(path) time=(time) { @match &test.status {
+                testcase name=(xml(&test.name)) classname=(path) time=(time) { @match &test.status {
                     Status::Passed => {}
-                    Status::Failed(why) => failure message=(text(why)) {},
-                    Status::Error(why) => error message=(text(why)) {},
-                    Status::Skipped(why) => skipped { (text(why)) },
+                    Status::Failed(why) => failure message=(xml(why)) {},
+                    Status::Error(why) => error message=(xml(why)) {},
+                    Status::Skipped(why) => skipped { (xml(why)) },
                 } }
             }
             "\n  "
@@ -91,9 +92,4 @@ fn judged(verdict: &Verdict) -> Test {
         (None, _) => Status::Skipped(says),
     };
     Test { name: format!("not {}", verdict.expression), status }
-}
-
-/// Text without the characters that no XML can have.
-fn text(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
 }

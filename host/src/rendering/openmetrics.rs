@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::guest_text::visible;
 use crate::report::{Report, Summary, curves, words};
 
 /// The media type of the text.
@@ -22,7 +23,7 @@ fn all(report: &Report, to: &mut String) -> fmt::Result {
     let counts = &report.total.operations;
     family(to, "gorgon_operations", "counter", "Operations that ended, by result and outcome.")?;
     for result in &report.total.results {
-        let (name, outcome) = (escape(&result.result), words::outcome(result.outcome).replace(' ', "_"));
+        let (name, outcome) = (escape(result.result.raw()), words::outcome(result.outcome).replace(' ', "_"));
         writeln!(to, "gorgon_operations_total{{result=\"{name}\",outcome=\"{outcome}\"}} {}", result.operations)?;
     }
     family(to, "gorgon_offered", "counter", "Operations that were due.")?;
@@ -65,5 +66,5 @@ fn seconds(ns: u64) -> f64 {
 
 /// A label's value: three characters are written in another way.
 fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    visible(text).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::guest_text;
 use crate::metrics::{Measure, Outcome, TimeSplit};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone, Word};
@@ -39,7 +40,7 @@ fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
             Tone::Plain => DIM,
             Tone::Warning | Tone::Good => Style::new(),
         };
-        writeln!(to, "{style}{}{style:#}", word.text(safe))?;
+        writeln!(to, "{style}{}{style:#}", word.text(guest_text::line))?;
     }
     Ok(())
 }
@@ -53,7 +54,7 @@ fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
 
 fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     let name = run.name.as_ref().map(|name| format!("{}: ", shown(name))).unwrap_or_default();
-    let (task, shape, model) = (safe(&run.task.path), words::shape(run), words::model(&run.plan));
+    let (task, shape, model) = (guest_text::line(&run.task.path), words::shape(run), words::model(&run.plan));
     writeln!(to, "{BOLD}{name}{task}{BOLD:#}  {shape}, {model}")?;
     writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
     if let Some(warmup) = run.warmup {
@@ -65,12 +66,12 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     table(run.throughput, &run.latency_ns, &run.results, to)?;
     let reasons = run.results.iter().flat_map(|result| result.reasons.iter().map(move |reason| (result, reason)));
     for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
-        writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(&result.result), shown(reason))?;
+        writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(result.result.raw()), shown(reason.raw()))?;
     }
     for (result, command) in
         run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS)
     {
-        writeln!(to, "{DIM}{} again: {command}{DIM:#}", shown(&result.result))?;
+        writeln!(to, "{DIM}{} again: {}{DIM:#}", shown(result.result.raw()), guest_text::line(command))?;
     }
     if let Some(TimeSplit { running_ns, waiting_ns, queued_ns }) = run.time {
         let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
@@ -143,10 +144,10 @@ fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &
             outcome => format!("  {}", words::outcome(outcome)),
         };
         let style = if result.outcome == Outcome::Ok { Style::new() } else { BAD };
-        let name = format!("{}{mark}", shown(&result.result));
+        let name = format!("{}{mark}", shown(result.result.raw()));
         rows.push(Row::new(name, result.throughput, &result.latency_ns, style));
         for span in &result.spans {
-            rows.push(Row::new(format!("  {}", shown(&span.name)), None, &span.latency_ns, DIM));
+            rows.push(Row::new(format!("  {}", shown(span.name.raw())), None, &span.latency_ns, DIM));
         }
     }
     let head = ["", "operations", "ops/sec", "avg", "min", "p50", "p95", "p99", "max"].map(str::to_owned);
@@ -198,23 +199,12 @@ fn line(cells: &[String; 9], widths: &[usize; 9], style: Style, to: &mut impl Wr
     writeln!(to, "{style}{}{style:#}", text.trim_end())
 }
 
-/// A guest's text, made safe for a terminal: it moves no cursor, breaks no line, and turns no text around.
-fn safe(text: &str) -> String {
-    let one = |c: char| match c {
-        _ if c.is_whitespace() => ' ',
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        _ if c.is_control() => '\u{fffd}',
-        _ => c,
-    };
-    text.chars().map(one).collect()
-}
-
-/// The same, short enough for a line.
+/// A guest's text, safe and short enough for a line.
 fn shown(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".into();
     }
-    let mut shown: String = safe(text).chars().take(WIDEST_NAME).collect();
+    let mut shown: String = guest_text::line(text).chars().take(WIDEST_NAME).collect();
     if text.chars().nth(WIDEST_NAME).is_some() {
         shown.push('…');
     }
@@ -250,11 +240,6 @@ mod tests {
     #[test]
     fn an_open_run_that_could_not_keep_to_its_schedule() {
         insta::assert_snapshot!(plain(&Report::new(environment(), &[open_record()])));
-    }
-
-    #[test]
-    fn what_a_guest_says_stays_within_its_line() {
-        assert_eq!(super::safe("a\nb\u{1b}[31m\u{202e}c"), "a b\u{fffd}[31m\u{fffd}c");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
     Summary, TimelineReport, Total, health,
 };
-use crate::metrics::{Cut, Histogram, Measure, Metrics, OTHER, Outcome, TimeSplit};
+use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, TimeSplit};
+use crate::network::suggestion;
 use crate::record::RunRecord;
 
 /// Below this many durations the 99.9th percentile would be the maximum by another name.
@@ -168,7 +169,7 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
     let refused = counts.refused.iter().map(|(destination, &count)| Refusal {
         destination: destination.clone(),
         count,
-        flag: (destination != OTHER).then(|| format!("--allow {destination}")),
+        flag: suggestion(destination.raw()),
     });
     (!counts.is_empty()).then(|| NetworkReport {
         requests: counts.requests,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::derive;
 use super::plan::PlanReport;
 use crate::fault::Fault;
+use crate::guest_text::GuestText;
 use crate::metrics::{Cut, Measure, Outcome, TimeSplit};
 use crate::record::{TaskFacts, Warmup};
 
@@ -188,7 +189,7 @@ impl Summary {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ResultReport {
     /// The result.
-    pub result: String,
+    pub result: GuestText,
     /// Their outcome.
     pub outcome: Outcome,
     /// How many.
@@ -196,7 +197,7 @@ pub struct ResultReport {
     /// The smallest of their numbers.
     pub first_number: u64,
     /// Why they failed.
-    pub reasons: BTreeMap<String, u64>,
+    pub reasons: BTreeMap<GuestText, u64>,
     /// The command that runs the first of them again, by itself; null where they are ok.
     #[serde(default)]
     pub reproduce: Option<String>,
@@ -216,7 +217,7 @@ pub struct ResultReport {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SpanReport {
     /// Their name.
-    pub name: String,
+    pub name: GuestText,
     /// How many.
     pub count: u64,
     /// Their durations.
@@ -252,7 +253,7 @@ pub struct NetworkReport {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Refusal {
     /// The destination.
-    pub destination: String,
+    pub destination: GuestText,
     /// How often it was wanted.
     pub count: u64,
     /// The flag that would grant it; null for all those that are too many to be named.
@@ -292,7 +293,7 @@ pub struct BucketReport {
     /// The durations of those that ended in it.
     pub latency_ns: Summary,
     /// How many ended in it, by result.
-    pub results: BTreeMap<String, u64>,
+    pub results: BTreeMap<GuestText, u64>,
 }
 
 /// What one worker process did and used.

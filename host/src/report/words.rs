@@ -6,6 +6,7 @@ use super::units::{count, counted, duration, figure, percent, rate};
 use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, curves};
 use crate::fault::Fault;
 use crate::lane::Lane;
+use crate::metrics::OTHER;
 use crate::metrics::{Measure, Outcome};
 use crate::plan::Arrivals;
 
@@ -264,8 +265,10 @@ fn refused(run: &RunReport) -> impl Iterator<Item = Word> {
     run.network.iter().flat_map(|network| &network.refused).map(|refusal| {
         let refused = Word::new(Tone::Bad, format!("refused {}: ", counted(refusal.count, "time")));
         match &refusal.flag {
-            Some(flag) => refused.foreign(&refusal.destination).plain("; ").code(flag).plain(" would grant it"),
-            None => refused.plain("other destinations"),
+            Some(flag) => refused.foreign(refusal.destination.raw()).plain("; ").code(flag).plain(" would grant it"),
+            None if refusal.destination == OTHER => refused.plain("other destinations"),
+            // It is no destination that could be granted.
+            None => refused.foreign(refusal.destination.raw()),
         }
     })
 }

@@ -14,10 +14,11 @@ use super::timed::{Timed, Woken};
 use super::{Task, TaskError, describe};
 use crate::capability::guest::{Guest, Surroundings};
 use crate::clock::Clock;
+use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::Lane;
-use crate::metrics::{Cut, Outcome, Sample, TimeSplit, shorten};
+use crate::metrics::{Cut, Outcome, Sample, TimeSplit};
 use crate::plan::HOOK_TIMEOUT;
 
 /// One instance of a task, in a store of its own.
@@ -251,7 +252,7 @@ impl Instance {
         (Result<R, String>,): ComponentNamedList + Lift,
     {
         let Some(index) = self.interface.hook(hook) else { return Ok(None) };
-        let failed = |reason: String| TaskError::Hook { hook, reason: shorten(&reason).to_owned() };
+        let failed = |reason: String| TaskError::Hook { hook, reason: line(cut(&reason)) };
         let function = self.exports.get_typed_func::<P, (Result<R, String>,)>(&mut self.store, index);
         let function = function.map_err(|error| failed(error.to_string()))?;
         let timeout = of_hooks(self.timeout);

@@ -243,7 +243,7 @@ impl Figure {
         match (self.quantity, &self.of) {
             (Quantity::Time(time), _) => Times::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time),
             (Quantity::Counted(_, unit), Scope::Result(name)) => {
-                let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name)).sum();
+                let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name.as_str())).sum();
                 share(of_result, completed, unit)
             }
             (Quantity::Counted(_, unit), _) => share(sum(|bucket| bucket.failed), completed, unit),

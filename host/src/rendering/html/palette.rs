@@ -45,13 +45,13 @@ impl<'a> Palette<'a> {
         let mut drawn: Vec<(Drawn<'a>, u64)> = Vec::new();
         let mut rest = (0, 0);
         for result in results {
-            if let Some((known, first)) = drawn.iter_mut().find(|(known, _)| known.name == result.result) {
+            if let Some((known, first)) = drawn.iter_mut().find(|(known, _)| known.name == result.result.raw()) {
                 known.operations += result.operations;
                 *first = result.first_number.min(*first);
             } else if drawn.len() < MOST_DRAWN {
                 let is_bad = result.outcome != Outcome::Ok;
                 let colour = String::new();
-                let (name, operations) = (result.result.as_str(), result.operations);
+                let (name, operations) = (result.result.raw(), result.operations);
                 let new = Drawn { name, slot: drawn.len(), colour, is_bad, is_dashed: false, operations };
                 drawn.push((new, result.first_number));
             } else {

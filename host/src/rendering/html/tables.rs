@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::palette::{Palette, swatch};
+use crate::guest_text::line;
 use crate::metrics::Outcome;
 use crate::plan::{HttpPlan, HttpVersion, KeepAlive, Trust};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
@@ -14,8 +15,7 @@ pub(super) fn name(text: &str) -> Markup {
     if text.is_empty() {
         return html! { bdi .empty { "(empty)" } };
     }
-    let safe: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    html! { bdi { (safe) } }
+    html! { bdi { (line(text)) } }
 }
 
 fn time(ns: Option<u64>) -> String {
@@ -58,7 +58,7 @@ pub(super) fn results(
 }
 
 fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup {
-    let drawn = palette.of(&result.result);
+    let drawn = palette.of(result.result.raw());
     let is_bad = result.outcome != Outcome::Ok;
     let share = curves::share(result.operations, all).unwrap_or_default();
     html! {
@@ -67,7 +67,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
                 th scope="row" {
                     span .name {
                         @match drawn { Some(drawn) => (drawn.swatch()), None => (swatch("others", is_bad)) }
-                        span .text { (name(&result.result)) }
+                        span .text { (name(result.result.raw())) }
                         @if is_bad { span .outcome { (words::outcome(result.outcome)) } }
                     }
                 }
@@ -79,7 +79,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
             @for span in &result.spans { (span_row(span)) }
             @if !result.reasons.is_empty() || result.reproduce.is_some() {
                 tr .more { td colspan="12" {
-                    @for (reason, times) in &result.reasons { div { (count(*times)) " × " (name(reason)) } }
+                    @for (reason, times) in &result.reasons { div { (count(*times)) " × " (name(reason.raw())) } }
                     @if let Some(command) = &result.reproduce { div { "Again: " code { (name(command)) } } }
                 } }
             }
@@ -89,7 +89,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
 
 fn span_row(span: &SpanReport) -> Markup {
     html! { tr .span {
-        th scope="row" { span .name { span .text { (name(&span.name)) } } }
+        th scope="row" { span .name { span .text { (name(span.name.raw())) } } }
         td { (count(span.count)) } td {} td {}
         (times(&span.latency_ns))
     } }

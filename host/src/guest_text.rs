@@ -1,0 +1,262 @@
+//! Text that comes from a guest, or that a guest has chosen: results, reasons, names of spans, destinations.
+//!
+//! It is cut where it enters, and escaped where it leaves. [`GuestText`] cannot be printed by accident: it has no
+//! `Display`, and is shown through the escaping of a medium alone. Knows nothing of what the text is about.
+
+use std::borrow::{Borrow, Cow};
+
+use serde::{Deserialize, Serialize};
+
+/// A result is a key, not a document: longer text is cut to this many bytes.
+pub const MAX_BYTES: usize = 256;
+
+/// Text of a guest, at most [`MAX_BYTES`] long; what is longer is cut at a character's boundary.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(with = "String"))]
+pub struct GuestText(Box<str>);
+
+impl GuestText {
+    /// The text, cut.
+    pub fn new(text: &str) -> Self {
+        Self(cut(text).into())
+    }
+
+    /// The text as it is: to be compared, and to be written as JSON, which has an escaping. For people it is shown by
+    /// [`on_line`](Self::on_line) and its like.
+    pub fn raw(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text for a line of a terminal, a page or a log: see [`line`].
+    pub fn on_line(&self) -> String {
+        line(&self.0)
+    }
+
+    /// The text for a cell of a table that a spreadsheet may open: see [`cell`].
+    pub fn in_cell(&self) -> Cow<'_, str> {
+        cell(&self.0)
+    }
+}
+
+impl From<String> for GuestText {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+impl From<&str> for GuestText {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<GuestText> for String {
+    fn from(text: GuestText) -> Self {
+        text.0.into()
+    }
+}
+
+impl Borrow<str> for GuestText {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for GuestText {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for GuestText {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+/// `text`, cut to [`MAX_BYTES`] at a character's boundary.
+#[inline]
+pub fn cut(text: &str) -> &str {
+    if text.len() <= MAX_BYTES { text } else { &text[..text.floor_char_boundary(MAX_BYTES)] }
+}
+
+/// `text` in one line that is what it seems: white space is a space, and what moves the cursor, turns text around or is
+/// not seen at all is U+FFFD.
+pub fn line(text: &str) -> String {
+    let one = |c: char| match c {
+        _ if c.is_whitespace() => ' ',
+        _ if is_unsafe(c) => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    };
+    text.chars().map(one).collect()
+}
+
+/// `text` for XML 1.0, which has no way to write most controls.
+pub fn xml(text: &str) -> String {
+    let one = |c: char| if is_unsafe(c) && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(one).collect()
+}
+
+/// `text` with an escape in place of what is not seen, so that different texts stay different: for a label.
+pub fn visible(text: &str) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) && c != '\n' { visible.extend(c.escape_unicode()) } else { visible.push(c) }
+    }
+    visible
+}
+
+/// `text` for a cell of a table: one that a spreadsheet would take for a formula begins with an apostrophe, as OWASP
+/// advises (CSV Injection).
+pub fn cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// What a guest prints, for a terminal: text, newlines, tabs and colours pass, nothing else. An escape sequence that is
+/// no colour loses its first character, and so its meaning. What is not UTF-8 is U+FFFD.
+pub fn output(bytes: &[u8]) -> String {
+    const RESET: &str = "\u{1b}[0m";
+    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    let mut is_coloured = false;
+    while let Some(c) = rest.chars().next() {
+        if let Some(colour) = colour(rest) {
+            shown.push_str(colour);
+            is_coloured = true;
+            rest = &rest[colour.len()..];
+            continue;
+        }
+        let passes = matches!(c, '\n' | '\t') || !is_unsafe(c);
+        shown.push(if passes { c } else { char::REPLACEMENT_CHARACTER });
+        rest = &rest[c.len_utf8()..];
+    }
+    if is_coloured {
+        // What comes after it is not the guest's.
+        let at = shown.trim_end_matches('\n').len();
+        shown.insert_str(at, RESET);
+    }
+    shown
+}
+
+/// The sequence that sets colours (SGR) with which `text` begins, if it does.
+fn colour(text: &str) -> Option<&str> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    (parameters[length..].starts_with('m')).then(|| &text[..2 + length + 1])
+}
+
+/// Whether a character does something else than stand for itself: controls (C0, DEL, C1), those that turn text around or
+/// are not seen, line separators, what is no character.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `words` as a command that a POSIX shell takes apart again into them, and that is safe to look at. None if a word
+/// cannot be written so: a control in it would not be seen.
+pub fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let words: Vec<&str> = words.into_iter().collect();
+    let is_seen = words.iter().all(|word| !word.chars().any(is_unsafe));
+    if is_seen { shlex::try_join(words).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        assert_eq!(GuestText::new(&"é".repeat(200)).raw().len(), 256);
+        assert_eq!(GuestText::new(&format!("x{}", "é".repeat(200))).raw().len(), 255);
+        let from_json: GuestText = serde_json::from_str(&format!("\"{}\"", "x".repeat(1_000))).unwrap();
+        assert_eq!(from_json.raw().len(), MAX_BYTES);
+    }
+
+    #[test]
+    fn a_line_is_what_it_seems() {
+        for (text, shown) in [
+            ("a\nb\u{1b}[31m\u{202e}c", "a b\u{fffd}[31m\u{fffd}c"),
+            ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
+            ("\u{9b}31m", "\u{fffd}31m"),
+            ("a\0b\u{7f}", "a\u{fffd}b\u{fffd}"),
+            ("zero\u{200b}width\u{feff}", "zero\u{fffd}width\u{fffd}"),
+            ("tag\u{e0041}", "tag\u{fffd}"),
+            ("ünïcödé 名前 🎉", "ünïcödé 名前 🎉"),
+        ] {
+            assert_eq!(line(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn colours_pass_and_nothing_else() {
+        for (printed, shown) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("\u{1b}[31mred\u{1b}[0m\n", "\u{1b}[31mred\u{1b}[0m\u{1b}[0m\n"),
+            ("\u{1b}[38:5:9mx", "\u{1b}[38:5:9mx\u{1b}[0m"),
+            ("\u{1b}[2Jcleared", "\u{fffd}[2Jcleared"),
+            ("\u{1b}]52;c;ZXZpbA==\u{7}", "\u{fffd}]52;c;ZXZpbA==\u{fffd}"),
+            ("\u{1b}Pq\u{1b}\\", "\u{fffd}Pq\u{fffd}\\"),
+            ("\u{1b}[31", "\u{fffd}[31"),
+            ("windows\r\nmac\rover", "windows\nmac\u{fffd}over"),
+            ("\u{9d}0;t\u{9c}", "\u{fffd}0;t\u{fffd}"),
+        ] {
+            assert_eq!(output(printed.as_bytes()), shown, "{printed:?}");
+        }
+        assert_eq!(output(b"\xff\x9b31m"), "\u{fffd}\u{fffd}31m");
+    }
+
+    #[test]
+    fn a_formula_is_text() {
+        for (text, shown) in [("=1+1", "'=1+1"), ("@x", "'@x"), ("-1", "'-1"), ("ok", "ok"), ("", "")] {
+            assert_eq!(cell(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_command_is_taken_apart_into_its_words() {
+        let words = ["gorgon", "a b", "$(id)", "x;id", "it's"];
+        assert_eq!(shlex::split(&command(words).unwrap()).unwrap(), words);
+        assert_eq!(command(["a\nb"]), None);
+        assert_eq!(command(["a\u{1b}[2J"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_leaves(text in any::<String>()) {
+            let shown = line(&text);
+            prop_assert!(!shown.chars().any(|c| is_unsafe(c) || c == '\n' || c == '\t'));
+            let shown = xml(&text);
+            prop_assert!(shown.chars().all(|c| !is_unsafe(c) || matches!(c, '\n' | '\t')));
+        }
+
+        #[test]
+        fn no_escape_but_colours_leaves(bytes in prop::collection::vec(prop_oneof![
+            Just(0x1b_u8), Just(b'['), Just(b'm'), Just(b';'), Just(0x9b), any::<u8>()], 0..60)) {
+            let shown = output(&bytes);
+            let mut rest = shown.as_str();
+            while let Some(at) = rest.find('\u{1b}') {
+                let sequence = colour(&rest[at..]);
+                prop_assert!(sequence.is_some(), "{:?}", shown);
+                rest = &rest[at + sequence.map_or(1, str::len)..];
+            }
+            let passes = |c: char| !is_unsafe(c) || matches!(c, '\n' | '\t' | '\u{1b}');
+            prop_assert!(shown.chars().all(passes));
+        }
+    }
+}
