@@ -114,6 +114,21 @@ pub fn visible(text: &str) -> String {
     visible
 }
 
+/// JSON in which what is not seen is written as an escape. It is within strings alone, so that the JSON says the same.
+pub fn json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unsafe(c) && !matches!(c, '\n' | '\t') {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units);
+            units.iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 /// `text` for a cell of a table: one that a spreadsheet would take for a formula begins with an apostrophe, as OWASP
 /// advises (CSV Injection).
 pub fn cell(text: &str) -> Cow<'_, str> {
@@ -220,6 +235,14 @@ mod tests {
             assert_eq!(output(printed.as_bytes()), shown, "{printed:?}");
         }
         assert_eq!(output(b"\xff\x9b31m"), "\u{fffd}\u{fffd}31m");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let text = "a\u{9b}31m\u{202e}\u{e0041}é\n";
+        let written = json(&serde_json::to_string(text).unwrap());
+        assert_eq!(written, "\"a\\u009b31m\\u202e\\udb40\\udc41é\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest_text;
 use crate::judging::verdict;
 use crate::report::{Report, SCHEMA};
 
@@ -42,7 +43,7 @@ pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
 
 /// Writes a report, or what was made of reports, as JSON, indented, with a newline at the end.
 pub fn write(what: &impl Serialize, mut to: impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut to, what)?;
-    writeln!(to)?;
+    let json = serde_json::to_string_pretty(what)?;
+    writeln!(to, "{}", guest_text::json(&json))?;
     to.flush()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Figure, number};
 use super::plot::{Axis, Plot, Scale};
-use super::{Reach, charts, document, prose, tables};
+use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::curves;
 use crate::report::units::{count, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, Report, RunReport, Summary, units, words};
@@ -29,7 +29,7 @@ pub fn compare(reports: &[(&str, &Report)], sentences: &[&str]) -> String {
             footer { "gorgon " (env!("CARGO_PKG_VERSION")) " · charts by uPlot (MIT)" }
         }
     };
-    document(&title, &body, Reach::Nothing).into_string()
+    finished(document(&title, &body, Reach::Nothing))
 }
 
 type Compared<'a> = (&'a str, &'a RunReport);

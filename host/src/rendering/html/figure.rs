@@ -6,6 +6,8 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
+use crate::guest_text;
+
 /// A chart of the page.
 pub(super) struct Figure<'a> {
     /// Its name in the page, by which it is linked to.
@@ -44,7 +46,8 @@ impl Figure<'_> {
 
 /// Data within a page: no text in it can end its element, or begin another.
 pub(super) fn json(id: &str, data: &Value) -> Markup {
-    let escaped = data.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let escaped =
+        guest_text::json(&data.to_string()).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     let escaped = escaped.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     html! { script type="application/json" id=(id) { (PreEscaped(escaped)) } }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::figure::{Figure, number};
 use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
-use super::{Reach, charts, document, prose, tables};
+use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::find::{Answer, Drawn, FindReport, Finding, Probe, came_to, sentence};
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
@@ -78,7 +78,7 @@ pub fn find(report: &FindReport) -> String {
             footer { "gorgon " (report.gorgon) " · " (report.schema) " · charts by uPlot (MIT)" }
         }
     };
-    document(&title, &body, Reach::Nothing).into_string()
+    finished(document(&title, &body, Reach::Nothing))
 }
 
 fn state(report: &FindReport) -> (Tone, &'static str) {

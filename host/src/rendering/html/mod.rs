@@ -23,6 +23,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::guest_text;
 use crate::report::units::{count, counted};
 use crate::report::{Moment, Report, words};
 pub use compare::compare;
@@ -49,12 +50,12 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 /// `report` as a page.
 pub fn page(report: &Report) -> String {
-    document(&title(report), &main(report, Moment::Ended), Reach::Nothing).into_string()
+    finished(document(&title(report), &main(report, Moment::Ended), Reach::Nothing))
 }
 
 /// The part of a page that is about `report`: what a page that follows a run takes the place of its own part by.
 pub fn part(report: &Report, moment: Moment) -> String {
-    main(report, moment).into_string()
+    finished(main(report, moment))
 }
 
 /// A page that follows a run; nothing is known of it where there is no report yet. Relative to its own address are
@@ -70,7 +71,7 @@ pub fn following(report: Option<&Report>) -> String {
             None => main #report { h1 { "Not begun yet" } p .nothing { "The first figures are on their way." } },
         }
     };
-    document(&report.map_or_else(|| "A run".into(), title), &body, Reach::Run).into_string()
+    finished(document(&report.map_or_else(|| "A run".into(), title), &body, Reach::Run))
 }
 
 /// What a page is called.
@@ -84,6 +85,11 @@ fn title(report: &Report) -> String {
         1 => tasks.join(", "),
         runs => format!("{}: {runs} runs", tasks.join(", ")),
     }
+}
+
+/// A page, or a part of one, as text in which nothing of a guest's is what it does not seem.
+fn finished(markup: Markup) -> String {
+    guest_text::xml(&markup.into_string())
 }
 
 /// What a page's script may speak to.
