@@ -35,12 +35,12 @@ impl GuestText {
         self.0.is_empty()
     }
 
-    /// The text for a line of a terminal, a page or a log: see [`line`].
+    /// The text for a line of a terminal, a page or a log: see [`line()`].
     pub fn on_line(&self) -> String {
         line(&self.0)
     }
 
-    /// The text for a cell of a table that a spreadsheet may open: see [`cell`].
+    /// The text for a cell of a table that a spreadsheet may open: see [`cell()`].
     pub fn in_cell(&self) -> Cow<'_, str> {
         cell(&self.0)
     }
@@ -121,7 +121,9 @@ pub fn json(json: &str) -> String {
         if is_unsafe(c) && !matches!(c, '\n' | '\t') {
             let mut units = [0; 2];
             let units = c.encode_utf16(&mut units);
-            units.iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+            for unit in units {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
         } else {
             escaped.push(c);
         }

@@ -124,7 +124,7 @@ impl Slots {
 
     /// The number of slots of the process, from its first one on, that are due by `until_ns`; no fewer than are already
     /// behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are
-    /// drawn in [blocks](Steps), so this takes one draw for each thousand slots.
+    /// drawn in blocks, so this takes one draw for each thousand slots.
     pub fn due_by(&self, until_ns: u64) -> u64 {
         let is_due = |slot: Option<Slot>| slot.is_some_and(|slot| slot.due_ns <= until_ns);
         if !is_due(self.head) {
