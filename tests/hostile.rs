@@ -8,8 +8,8 @@ use crate::terminal::on_a_terminal;
 /// A window's title, the clipboard, a cleared screen, C1 controls, text turned around, a formula and a command.
 const TEXT: &str = "=evil\u{1b}]0;title\u{7}\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}[2J\u{9b}31m\u{202e}more\u{1b}[31mred;$(id)";
 
-/// What of `written` is an escape sequence or a control, but for colours, what gorgon's own progress draws with, newlines
-/// and tabs.
+/// What of `written` is an escape sequence or a control, but for colours, what gorgon's own progress draws with,
+/// newlines and tabs.
 fn unsafe_parts(written: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = written;

@@ -175,8 +175,8 @@ fn colour(text: &str) -> Option<&str> {
     (parameters[length..].starts_with('m')).then(|| &text[..2 + length + 1])
 }
 
-/// Whether a character does something else than stand for itself: controls (C0, DEL, C1), those that turn text around or
-/// are not seen, line separators, what is no character.
+/// Whether a character does something else than stand for itself: controls (C0, DEL, C1), those that turn text around
+/// or are not seen, line separators, what is no character.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -175,7 +175,8 @@ impl FromStr for Allow {
     }
 }
 
-/// The flag that would grant `refused`, ready to be pasted; `None` if it is no destination, as a guest may ask for anything.
+/// The flag that would grant `refused`, ready to be pasted; `None` if it is no destination, as a guest may ask for
+/// anything.
 pub fn suggestion(refused: &str) -> Option<String> {
     // The port of a name that was only looked up is for the user to fill in.
     let example = refused.strip_suffix(":PORT").map(|host| format!("{host}:1"));

@@ -110,7 +110,8 @@ impl Drop for Lines {
     }
 }
 
-/// How much of `bytes` can be shown: all but a character, or an escape sequence, that may go on with what is printed next.
+/// How much of `bytes` can be shown: all but a character, or an escape sequence, that may go on with what is printed
+/// next.
 fn whole(bytes: &[u8]) -> usize {
     /// A sequence that sets colours is not longer.
     const LONGEST: usize = 32;

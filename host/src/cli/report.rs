@@ -28,8 +28,8 @@ pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report 
     report
 }
 
-/// The command that runs operation `number` of a task again by itself, with all that bears on it; `None` if a shell has no
-/// way to write it.
+/// The command that runs operation `number` of a task again by itself, with all that bears on it; `None` if a shell has
+/// no way to write it.
 fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     let RunSpec {
         operation,
