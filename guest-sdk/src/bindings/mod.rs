@@ -4,7 +4,17 @@
 //! regenerates and compares them. Only how an operation is exported is written by hand (`kept.rs`). One module per world,
 //! so that a task exports and imports only what it uses. All the `unsafe` of this crate is here.
 
-#![allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, reason = "generated code")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::mem_forget,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    reason = "generated code"
+)]
 
 #[rustfmt::skip]
 pub mod fallible_task;

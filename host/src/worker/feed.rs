@@ -191,3 +191,72 @@ impl OpenFeed<'_> {
         Ok(Some(Ticket { number: taken.number, due_ns: Some(taken.due_ns) }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam::channel::unbounded;
+
+    use super::*;
+    use crate::lane::Executor;
+    use crate::pace::tests::{of, plan};
+    use crate::plan::{Closed, Extent, LoadModel};
+
+    /// What an instance of the compute lane is given, each operation taking no time; at most so many operations.
+    fn given(lease: &Lease, halt: &Halt, extent: Extent, most: usize) -> Vec<u64> {
+        let clock = Clock::new();
+        let plan = plan(extent, 1, LoadModel::default());
+        let pacer = Pacer::new(&plan, &Closed::default(), 0);
+        let lane = Lane::Compute;
+        let mut feed =
+            Feed::Closed(ClosedFeed { pacer, batch: Batch::default(), lease, lane, halt, clock: &clock, look_ns: 0 });
+        let mut numbers = Vec::new();
+        let mut now_ns = clock.elapsed_ns();
+        Executor::new(lane).unwrap().run(async {
+            while numbers.len() < most {
+                let ticket = match feed.at_once(now_ns) {
+                    Some(ticket) => Some(ticket),
+                    None if feed.has_more(&mut now_ns).await => feed.next(&mut now_ns).await.unwrap(),
+                    None => None,
+                };
+                let Some(ticket) = ticket else { break };
+                assert_eq!(ticket.due_ns, None, "in a closed run an operation is due when it starts");
+                numbers.push(ticket.number);
+                now_ns = clock.elapsed_ns();
+                feed.ended(now_ns);
+            }
+        });
+        feed.give_up();
+        numbers
+    }
+
+    fn leased(numbers: Range<u64>) -> Lease {
+        let (events, _) = unbounded();
+        let lease = Lease::new(1, events);
+        lease.add(numbers);
+        lease.close();
+        lease
+    }
+
+    #[test]
+    fn every_number_of_a_lease_is_given_once_and_in_order() {
+        let numbers = given(&leased(5..10_005), &Halt::default(), of(20_000), usize::MAX);
+        assert_eq!(numbers, (5..10_005).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_drawn_and_not_run_goes_to_another_instance() {
+        let lease = leased(0..1_000);
+        let halt = Halt::default();
+        let mut numbers = given(&lease, &halt, of(1_000), 700);
+        numbers.extend(given(&lease, &halt, of(1_000), usize::MAX));
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nothing_is_given_after_a_stop() {
+        let halt = Halt::default();
+        halt.stop();
+        assert!(given(&leased(0..10), &halt, of(10), usize::MAX).is_empty());
+    }
+}
