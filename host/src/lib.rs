@@ -25,6 +25,7 @@ pub mod network;
 pub mod numbers;
 pub mod pace;
 pub mod record;
+pub mod resolve;
 
 pub mod capability;
 pub mod clock;

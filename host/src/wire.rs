@@ -11,10 +11,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::capability::resolve::Addresses;
 use crate::fault::Fault;
 use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::plan::RunPlan;
+use crate::resolve::Addresses;
 
 /// Changes whenever a frame changes; a test holds the bytes of every frame.
 pub const PROTOCOL: u32 = 5;

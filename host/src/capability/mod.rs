@@ -9,7 +9,6 @@ pub mod http;
 pub mod limits;
 pub mod network;
 pub mod output;
-pub mod resolve;
 pub mod run;
 pub mod wasi;
 

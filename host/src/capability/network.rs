@@ -15,12 +15,12 @@ use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, 
 use wasmtime_wasi::p2::{DynPollable, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
-use super::resolve::{Addresses, Resolver};
 use crate::capability::guest::Guest;
 use crate::guest_text::cut;
 use crate::metrics::NetworkCounts;
 use crate::network::{Destination, Host, Policy, Protocol};
 use crate::plan::HttpPlan;
+use crate::resolve::{Addresses, Resolver};
 
 /// A name of the domain name system has no more bytes (RFC 1035).
 const MOST_NAME_BYTES: usize = 255;

@@ -10,11 +10,11 @@ use crossbeam::channel::{Receiver, Sender, bounded, select};
 
 use super::Exit;
 use super::flags::Source;
-use crate::capability::resolve;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
 use crate::plan::{PlanError, RunPlan};
 use crate::progress::{Progress, Show};
 use crate::record::{RunRecord, Startup, TaskFacts};
+use crate::resolve;
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
 

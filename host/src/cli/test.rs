@@ -15,7 +15,6 @@ use super::{Exit, values};
 use crate::capability::guest::Surroundings;
 use crate::capability::network::Network;
 use crate::capability::output::Output;
-use crate::capability::resolve;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::guest_text::{cut, line};
@@ -26,6 +25,7 @@ use crate::metrics::{Outcome, Sample};
 use crate::network::suggestion;
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::report::units::{count, counted, duration};
+use crate::resolve;
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::{Faults, Parting};
 use super::job::Job;
-use super::mistakes::{Mistake, is_made};
+use super::mistakes::{Mistake, is_made, wrong_time};
 use crate::fault::{Fault, FaultKind};
 use crate::hook::Hook;
 use crate::journal::{Deafness, Decision, Entry, What};
@@ -281,7 +281,7 @@ impl Books {
         self.phase = phase as usize;
         self.phases[self.phase].began = Some(beginning);
         if is_made(Mistake::FoldWithAClock) {
-            self.opened = SystemTime::now();
+            self.opened = wrong_time();
         }
         let all: Vec<u32> = self.living().collect();
         all.into_iter().flat_map(|worker| self.go(worker)).collect()

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::capability::resolve::Addresses;
 use crate::hook::Hook;
 use crate::plan::RunPlan;
 use crate::record::{Startup, TaskFacts};
+use crate::resolve::Addresses;
 use crate::wire::Phase;
 
 /// One run that is to be.

@@ -1,6 +1,8 @@
 //! Mistakes that the simulation switches on, one at a time, to show that it would find them. Outside of tests there are
 //! none.
 
+use std::time::SystemTime;
+
 /// A deliberate mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mistake {
@@ -76,4 +78,9 @@ pub(super) fn is_made(mistake: Mistake) -> bool {
 #[cfg(not(test))]
 pub(super) const fn is_made(_: Mistake) -> bool {
     false
+}
+
+/// What [`Mistake::FoldWithAClock`] reads. Not in the books, which name no clock even by mistake.
+pub(super) fn wrong_time() -> SystemTime {
+    SystemTime::now()
 }

@@ -1,5 +1,5 @@
-//! Names and their addresses: each asked for once, so that a run talks to one place from its start to its end, unless
-//! its user wants it to follow them.
+//! Names and their addresses. Each name is resolved once, so that a run talks to one place from its start to its end,
+//! unless the user wants the run to follow changes. Does not know who may be reached, or who connects.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
