@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers belong to the tests, and a failure in one fails its test")]
 
+mod architecture;
 mod browser;
 mod cli;
 mod compare;
