@@ -1,0 +1,96 @@
+//! What can be asked of the books.
+
+use std::time::Duration;
+
+use super::{Books, Failure, PhaseBooks, Place, Stage, State};
+use crate::controller::mistakes::{Mistake, is_made};
+use crate::numbers::Ledger;
+use crate::plan::RunPlan;
+use crate::record::{RunRecord, Warmup};
+use crate::wire::Phase;
+
+impl Books {
+    /// What was planned: the last phase, which is the one that is counted.
+    pub fn plan(&self) -> &RunPlan {
+        &self.last().plan
+    }
+
+    pub(super) fn last(&self) -> &PhaseBooks {
+        &self.phases[self.phases.len() - 1]
+    }
+
+    pub(super) fn last_mut(&mut self) -> &mut PhaseBooks {
+        let last = self.phases.len() - 1;
+        &mut self.phases[last]
+    }
+
+    /// The workers that have not ended, by their identifiers.
+    pub fn living(&self) -> impl Iterator<Item = u32> {
+        self.workers.iter().filter(|(_, of)| of.state.lives()).map(|(&worker, _)| worker)
+    }
+
+    /// Whether the run itself, and not only its warm-up, has begun.
+    pub(in crate::controller) fn is_under_way(&self) -> bool {
+        self.last().began.is_some()
+    }
+
+    /// The phase that could begin next, when all are ready.
+    pub(in crate::controller) fn next_phase(&self) -> Option<usize> {
+        let next = if self.phases[self.phase].began.is_some() { self.phase + 1 } else { self.phase };
+        let may_begin = self.stage == Stage::Running && self.failure.is_none();
+        (next < self.phases.len() && may_begin).then_some(next)
+    }
+
+    /// Whether every worker is ready, and there is one in each place that is not closed.
+    pub(in crate::controller) fn are_all_ready(&self) -> bool {
+        let mut living = self.living().peekable();
+        living.peek().is_some()
+            && !self.places.contains(&Place::Vacant)
+            && living.all(|worker| self.workers[&worker].state == State::Ready || is_made(Mistake::BeginEarly))
+    }
+
+    /// When the run was stopped, from when it was opened.
+    pub(super) fn stopped(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Running => None,
+            Stage::Stopping { since } => Some(since),
+            Stage::Cutting { stopped, .. } | Stage::Ended { stopped } => stopped,
+        }
+    }
+
+    /// How long the run had been going on `at` so long after it was opened; nothing before its beginning.
+    pub fn elapsed(&self, at: Duration) -> Duration {
+        self.last().began.map_or(Duration::ZERO, |began| at.saturating_sub(began))
+    }
+
+    /// How many operations have ended, as far as is known.
+    pub fn completed(&self) -> u64 {
+        self.last().shares.sum(Ledger::confirmed)
+    }
+
+    /// All of it.
+    pub fn record(&self) -> RunRecord {
+        let last = self.last();
+        let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);
+        RunRecord {
+            task: self.task.clone(),
+            plan: last.plan.clone(),
+            started_at: self.opened + last.began.unwrap_or_default(),
+            stopped: self.stopped().is_some() || self.failure == Some(Failure::Stopped),
+            startup: self.startup,
+            metrics: self.metrics.clone(),
+            warmup: warmup.and_then(|warmup| {
+                let elapsed = warmup.ended?.saturating_sub(warmup.began?);
+                let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+                Some(Warmup { operations: warmup.shares.sum(Ledger::confirmed), elapsed_ns })
+            }),
+            offered: last.shares.sum(Ledger::offered),
+            dropped: last.shares.sum(Ledger::dropped),
+            lost: last.shares.sum(|ledger| ledger.lost().len()),
+            in_flight: self.in_flight.clone(),
+            overtime: self.overtime.clone(),
+            workers: self.workers.values().map(|of| of.record.clone()).collect(),
+            faults: self.faults.all(),
+        }
+    }
+}
