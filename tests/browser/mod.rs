@@ -264,11 +264,7 @@ fn hostile_names_are_text() {
     let results: Vec<Returned<'_>> = hostile.iter().map(|name| (*name, Outcome::Failed, 1, 900.0)).collect();
     let Some(mut browser) = Chromium::start() else { return };
     let mut report = report(&[record(&format!("{}.wasm", hostile[0]), 2.0, 2_000.0, 2, &results)]);
-    // What counts results cuts them; a report's file can say anything.
     for result in report.runs[0].results.iter_mut().chain(&mut report.total.results) {
-        if result.result.raw().starts_with("www") {
-            result.result = long.as_str().into();
-        }
         result.reasons.insert(hostile[1].into(), 3);
         result.reproduce = Some(format!("gorgon test '{}'", hostile[0]));
     }
@@ -281,7 +277,8 @@ fn hostile_names_are_text() {
         browser.wait_for(&format!("({WIDER}).length === 0"));
         let names = browser.eval("[...document.querySelectorAll('.results bdi')].map(name => name.textContent)");
         let names: Vec<_> = names.as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
-        assert!(names.contains(&hostile[0]) && names.contains(&hostile[1]) && names.contains(&long.as_str()));
+        // What is longer than 256 bytes is cut, wherever it comes from.
+        assert!(names.contains(&hostile[0]) && names.contains(&hostile[1]) && names.contains(&&long[..256]));
         assert_clean(&browser);
     }
 }
