@@ -88,6 +88,12 @@ pub fn cut(text: &str) -> &str {
     if text.len() <= MAX_BYTES { text } else { &text[..text.floor_char_boundary(MAX_BYTES)] }
 }
 
+/// `text`, cut, in memory that is no larger than what is left: a guest may pass 100 MB, and `truncate` would keep them.
+#[inline]
+pub fn cut_owned(text: String) -> String {
+    if text.len() <= MAX_BYTES { text } else { cut(&text).to_owned() }
+}
+
 /// `text` in one line that is what it seems: white space is a space, and what moves the cursor, turns text around or is
 /// not seen at all is U+FFFD.
 pub fn line(text: &str) -> String {
@@ -205,6 +211,13 @@ mod tests {
         let from_json: GuestText = serde_json::from_str(&format!("\"{}\"", "x".repeat(1_000))).unwrap();
         assert_eq!(from_json.raw().len(), MAX_BYTES);
     }
+    #[test]
+    fn what_is_cut_off_is_not_kept_in_memory() {
+        let cut = cut_owned("x".repeat(1_000_000));
+        assert!(cut.len() == MAX_BYTES && cut.capacity() < 2 * MAX_BYTES, "{} bytes", cut.capacity());
+        assert_eq!(cut_owned("short".into()), "short");
+    }
+
 
     #[test]
     fn a_line_is_what_it_seems() {

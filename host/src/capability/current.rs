@@ -4,7 +4,7 @@ use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
 
 use crate::capability::guest::Guest;
 use crate::clock::Clock;
-use crate::guest_text::MAX_BYTES;
+use crate::guest_text::cut_owned;
 use crate::metrics::Spans;
 
 /// Spans that an instance may have open at once; one that never ends them must not eat the memory.
@@ -50,12 +50,12 @@ impl Current {
         self.failure.as_deref()
     }
 
-    fn start(&mut self, table: &mut ResourceTable, mut name: String) -> wasmtime::Result<Resource<Timer>> {
+    fn start(&mut self, table: &mut ResourceTable, name: String) -> wasmtime::Result<Resource<Timer>> {
         if self.open == MAX_OPEN_SPANS {
             wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
         }
         self.open += 1;
-        name.truncate(name.floor_char_boundary(MAX_BYTES));
+        let name = cut_owned(name);
         // The clock is read last, so that the span does not contain its own book-keeping.
         let timer = table.push(Timer { name, started_ns: 0, ended: false })?;
         table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
@@ -90,9 +90,8 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         current.end(table.get_mut(&timer)?, now_ns);
         Ok(())
     })?;
-    current.func_wrap("fail", |mut store, (mut reason,): (String,)| {
-        reason.truncate(reason.floor_char_boundary(MAX_BYTES));
-        store.data_mut().current.failure.get_or_insert(reason);
+    current.func_wrap("fail", |mut store, (reason,): (String,)| {
+        store.data_mut().current.failure.get_or_insert_with(|| cut_owned(reason));
         Ok(())
     })?;
     Ok(())

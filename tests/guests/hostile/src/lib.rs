@@ -25,6 +25,12 @@ fn hostile(n: u64) -> Result<String, String> {
             gorgon_guest::span(&text).end();
             Ok("ok".into())
         }
+        // Keeps open as many as it may of the longest names.
+        Some("open") => {
+            let name = "s".repeat(HUGE / 10);
+            (0..100).for_each(|_| std::mem::forget(gorgon_guest::span(&name)));
+            Ok("open".into())
+        }
         // Says it everywhere.
         _ => {
             println!("{text}");
