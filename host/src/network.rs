@@ -175,13 +175,24 @@ impl FromStr for Allow {
     }
 }
 
-/// The flag that would grant `refused`, ready to be pasted; `None` if it is no destination, as a guest may ask for
-/// anything.
+/// The flag that would grant `refused`, ready to be pasted; `None` if it is not one host, as a guest may ask for
+/// anything: a star would grant more than what was refused, and of a text that was cut the rest is not known.
 pub fn suggestion(refused: &str) -> Option<String> {
+    /// A character has at most four bytes, so a text that was cut is at most three bytes shorter than the limit.
+    const LONGEST: usize = guest_text::MAX_BYTES - 4;
+    if refused.len() > LONGEST {
+        return None;
+    }
     // The port of a name that was only looked up is for the user to fill in.
-    let example = refused.strip_suffix(":PORT").map(|host| format!("{host}:1"));
-    example.as_deref().unwrap_or(refused).parse::<Allow>().ok().filter(|allow| *allow != Allow::All)?;
-    guest_text::command(["--allow", refused])
+    let host = refused.strip_suffix(":PORT");
+    let example = host.map_or_else(|| refused.to_owned(), |host| format!("{host}:1"));
+    let Ok(Allow::Only(destination)) = example.parse() else { return None };
+    let destination = destination.to_string();
+    let shown = match host {
+        Some(_) => format!("{}:PORT", destination.strip_suffix(":1")?),
+        None => destination,
+    };
+    guest_text::command(["--allow", &shown])
 }
 
 /// Whether text has only characters that names of hosts have; those of other scripts are among them.
@@ -347,11 +358,19 @@ mod tests {
             ("tcp://x;id:PORT", None),
             ("http://$(id)", None),
             ("http://a\u{1b}]0;t\u{7}", None),
+            // More than what was refused.
             ("all", None),
+            ("http://*.com", None),
+            ("https://*.example.com:8443", None),
+            // Shown as it is parsed.
+            ("http://Example.COM:80", Some("--allow http://example.com")),
+            ("tcp://DB.:PORT", Some("--allow tcp://db:PORT")),
             ("(other)", None),
         ] {
             assert_eq!(suggestion(refused).as_deref(), flag, "{refused:?}");
         }
+        // What may have been cut is another host.
+        assert_eq!(suggestion(&format!("http://{}", "a".repeat(246))), None);
         // What a shell would look at is quoted.
         assert_eq!(suggestion("udp://[::1]:53").as_deref(), Some("--allow 'udp://[::1]:53'"));
     }
