@@ -137,14 +137,13 @@ pub fn json(json: &str) -> String {
     escaped
 }
 
-/// `text` for a cell of a table: one that a spreadsheet would take for a formula begins with an apostrophe, as OWASP
-/// advises (CSV Injection).
+/// `text` for a cell of a table. A text that a spreadsheet would take for a formula begins with an apostrophe, as OWASP
+/// advises (CSV Injection). What is not seen is an escape, as in [`visible`]: tables are printed on terminals too.
 pub fn cell(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+    const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let is_seen = !text.chars().any(|c| is_unsafe(c) && c != '\n');
+    let shown = if is_seen { Cow::Borrowed(text) } else { Cow::Owned(visible(text)) };
+    if text.starts_with(FORMULA) { Cow::Owned(format!("'{shown}")) } else { shown }
 }
 
 /// What a guest prints, for a terminal: text, newlines, tabs and colours pass, nothing else. An escape sequence that is
@@ -211,13 +210,13 @@ mod tests {
         let from_json: GuestText = serde_json::from_str(&format!("\"{}\"", "x".repeat(1_000))).unwrap();
         assert_eq!(from_json.raw().len(), MAX_BYTES);
     }
+
     #[test]
     fn what_is_cut_off_is_not_kept_in_memory() {
         let cut = cut_owned("x".repeat(1_000_000));
         assert!(cut.len() == MAX_BYTES && cut.capacity() < 2 * MAX_BYTES, "{} bytes", cut.capacity());
         assert_eq!(cut_owned("short".into()), "short");
     }
-
 
     #[test]
     fn a_line_is_what_it_seems() {
@@ -262,8 +261,19 @@ mod tests {
 
     #[test]
     fn a_formula_is_text() {
-        for (text, shown) in [("=1+1", "'=1+1"), ("@x", "'@x"), ("-1", "'-1"), ("ok", "ok"), ("", "")] {
-            assert_eq!(cell(text), shown);
+        for (text, shown) in [
+            ("=1+1", "'=1+1"),
+            ("@x", "'@x"),
+            ("-1", "'-1"),
+            ("\t=1", "'\\u{9}=1"),
+            ("\r=1", "'\\u{d}=1"),
+            ("\n=1", "'\n=1"),
+            ("a\u{1b}]0;t\u{7}\u{9b}\u{202e}\0", "a\\u{1b}]0;t\\u{7}\\u{9b}\\u{202e}\\u{0}"),
+            ("two\nlines", "two\nlines"),
+            ("ok", "ok"),
+            ("", ""),
+        ] {
+            assert_eq!(cell(text), shown, "{text:?}");
         }
     }
 
@@ -282,6 +292,9 @@ mod tests {
             prop_assert!(!shown.chars().any(|c| is_unsafe(c) || c == '\n' || c == '\t'));
             let shown = xml(&text);
             prop_assert!(shown.chars().all(|c| !is_unsafe(c) || matches!(c, '\n' | '\t')));
+            let shown = cell(&text);
+            prop_assert!(shown.chars().all(|c| !is_unsafe(c) || c == '\n'));
+            prop_assert!(!shown.starts_with(['=', '+', '-', '@', '\t', '\r']));
         }
 
         #[test]

@@ -1,5 +1,5 @@
 //! The report as one table of comma-separated values: results, spans and intervals, told apart by the column `row`. A
-//! guest's text that a spreadsheet would take for a formula begins with an apostrophe.
+//! guest's text that a spreadsheet would take for a formula begins with an apostrophe; what is not seen is an escape.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
