@@ -1,8 +1,9 @@
 //! The books of a run: the fold of its entries.
 //!
-//! Pure. [`Books::apply`] reads no clock and does no I/O; it iterates ordered maps only, so that equal entries make
-//! books of equal bytes. What has to be done because of an entry comes back as [`Effect`]s: a live controller sees to
-//! them, one that is rebuilt from entries leaves them. Knows neither how an entry was heard nor why it was decided.
+//! The books are pure. [`Books::apply`] reads no clock and does no I/O, and iterates ordered maps only, so that equal
+//! entries make books of equal bytes. It returns what has to be done because of an entry as [`Effect`]s: a live
+//! controller executes them, a controller that is rebuilt from entries ignores them. The books do not know how an entry
+//! was heard or why it was decided.
 
 mod asked;
 mod crew;
@@ -25,22 +26,22 @@ use crate::plan::{LoadModel, Open, RunPlan};
 use crate::record::{Startup, TaskFacts, WorkerRecord};
 use crate::wire::Phase;
 
-/// Workers that are replaced in one run; a task that kills more than these is not going to stop.
+/// How many workers are replaced in one run. A task that kills more than this would go on killing them.
 pub(super) const MAX_REPLACEMENTS: u32 = 3;
 
 /// Everything that is known of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Books {
     task: TaskFacts,
-    /// The machine's time when the run was opened.
+    /// The wall-clock time when the run was opened.
     opened: SystemTime,
     pub(super) phases: Vec<PhaseBooks>,
-    /// The phase that goes on, or that is to begin first.
+    /// The current phase; before the first one has begun, the first.
     pub(super) phase: usize,
     pub(super) stage: Stage,
     pub(super) workers: BTreeMap<u32, WorkerBooks>,
     pub(super) places: Vec<Place>,
-    /// Workers that have asked for numbers and have no answer, and how many they want.
+    /// How many numbers each worker has asked for and not been answered.
     pub(super) wanting: BTreeMap<u32, u64>,
     replaced: u32,
     startup: Startup,
@@ -57,32 +58,33 @@ pub(super) struct PhaseBooks {
     phase: Phase,
     pub(super) plan: RunPlan,
     pub(super) shares: Shares,
-    /// When its first operation could start, since the run was opened.
+    /// When its first operation was allowed to start, since the run was opened.
     pub(super) began: Option<Duration>,
     /// When the phase after it began.
     ended: Option<Duration>,
 }
 
-/// How far the end of a run has come.
+/// How near a run is to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
-    /// Nobody wants it to end before its plan's end.
+    /// The run goes on to the end of its plan.
     Running,
-    /// Since then operations in flight may end, and no other starts.
+    /// A stop was requested: operations in flight may end, and no more start.
     Stopping {
-        /// When that was decided.
+        /// When the stop was decided.
         since: Duration,
     },
     /// Operations in flight were cut.
     Cutting {
-        /// When it was stopped; `None` if it was not, and what was cut ran beyond its time.
+        /// When the run was stopped. `None` if no stop was requested, and the operations were cut because they ran too
+        /// long.
         stopped: Option<Duration>,
         /// When they were cut.
         since: Duration,
     },
     /// No worker is left.
     Ended {
-        /// When it was stopped, if it was.
+        /// When the run was stopped, if it was.
         stopped: Option<Duration>,
     },
 }
@@ -90,30 +92,30 @@ pub(super) enum Stage {
 /// A place among the processes of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
-    /// A worker is to be launched for it.
+    /// A worker has to be launched for it.
     Vacant,
-    /// This worker has it.
+    /// This worker holds it.
     Taken(u32),
-    /// Nothing is left to be done there.
+    /// Nothing is left to do there.
     Closed,
 }
 
-/// A worker process, living or not.
+/// A worker process, alive or not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct WorkerBooks {
     pub(super) place: u32,
     pub(super) state: State,
-    /// How many of its frames were heard.
+    /// How many of its frames were booked.
     frames: u64,
     launched: Duration,
-    /// When it was heard last.
+    /// When its last frame was heard.
     pub(super) heard: Duration,
-    /// Whether its silence was said.
+    /// Whether its silence has been reported.
     pub(super) missed: bool,
     record: WorkerRecord,
 }
 
-/// How far a worker has come.
+/// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     /// It was launched and has said nothing yet.
@@ -122,26 +124,26 @@ pub(super) enum State {
     SettingUp,
     /// It waits for a phase to begin.
     Ready,
-    /// It has a part in the phase that goes on.
+    /// It takes part in the current phase.
     Running,
-    /// Its part of the last phase is over; it tears its instances down.
+    /// It has finished its part of the last phase, and tears its instances down.
     Leaving,
-    /// It has ended, or nobody waits for its end.
+    /// It has ended, or the run no longer waits for its end.
     Gone,
 }
 
-/// Why a run could not be run.
+/// Why a run did not take place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Failure {
-    /// A worker could not begin, and said why.
+    /// A worker could not set up; the text is its reason.
     Refused(String),
-    /// A worker died before the start.
+    /// A worker died before the run began.
     Died(String),
-    /// It was asked to stop before its first operation.
+    /// A stop was requested before the first operation.
     Stopped,
 }
 
-/// What is to be done because of an entry.
+/// What has to be done because of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Start a worker process.
@@ -152,7 +154,7 @@ pub enum Effect {
         worker: u32,
         /// Its place among the processes of the run.
         place: u32,
-        /// In an open run: the first slot that is its own.
+        /// In an open run: the first slot that the worker may start.
         first_slot: u64,
     },
     /// Tell a worker to make its instances.
@@ -172,7 +174,7 @@ pub enum Effect {
     Stop(u32),
     /// Tell a worker to end its operations in flight.
     Cut(u32),
-    /// A worker has done its part: let it end.
+    /// A worker has done its part: let its process end.
     Dismiss(u32),
     /// End a worker by force.
     Kill(u32),
@@ -186,8 +188,8 @@ impl State {
     }
 }
 
-/// How the processes of a run share its numbers: from a common store that each draws from as it goes, or dealt to them
-/// beforehand with the slots of the schedule.
+/// How the processes of a run share its numbers: each process draws from a common store, or each is dealt its numbers
+/// beforehand, with the slots of the schedule.
 fn shares(plan: &RunPlan) -> Shares {
     match plan.load_model() {
         LoadModel::Closed(_) => Shares::common(plan.numbers(), plan.shape().processes),
@@ -196,7 +198,7 @@ fn shares(plan: &RunPlan) -> Shares {
 }
 
 impl Books {
-    /// The books of a run of which nothing has happened yet; `opened` is the machine's time now.
+    /// The books of a run in which nothing has happened yet; `opened` is the current wall-clock time.
     pub fn open(job: &Job, opened: SystemTime) -> Self {
         let phases = job.phases().into_iter().map(|(phase, plan)| {
             let shares = shares(&plan);
@@ -221,8 +223,8 @@ impl Books {
         }
     }
 
-    /// Books an entry; what is to be done because of it. An entry whose condition does not hold is void: it changes
-    /// nothing, and nothing is to be done.
+    /// Books an entry, and returns what has to be done because of it. An entry whose condition does not hold is void:
+    /// it changes nothing and has no effect.
     pub fn apply(&mut self, entry: &Entry) -> Vec<Effect> {
         match &entry.what {
             What::Heard { worker, frame, message } => self.hear(*worker, *frame, message, entry.at),
@@ -272,7 +274,7 @@ impl Books {
         vec![Effect::Launch(worker)]
     }
 
-    /// Begins a phase with those that are ready; its condition is that all that live are.
+    /// Begins a phase with all living workers, on condition that all of them are ready.
     fn begin(&mut self, phase: u32, beginning: Duration, at: Duration) -> Vec<Effect> {
         if self.next_phase() != Some(phase as usize) || !self.are_all_ready() {
             return Vec::new();
@@ -294,7 +296,7 @@ impl Books {
         if is_ready && self.is_under_way() && self.stage == Stage::Running { self.go(worker) } else { Vec::new() }
     }
 
-    /// Lets a worker that is ready into the phase that goes on.
+    /// Lets a worker that is ready into the current phase.
     fn go(&mut self, worker: u32) -> Vec<Effect> {
         let phase = &mut self.phases[self.phase];
         let (Some(of), Some(beginning)) = (self.workers.get_mut(&worker), phase.began) else { return Vec::new() };
@@ -334,7 +336,7 @@ impl Books {
 
     fn stop(&mut self, at: Duration) -> Vec<Effect> {
         if self.stage == (Stage::Ended { stopped: None }) {
-            // It came too late for this run, and is for those that would follow.
+            // The stop came too late for this run; it keeps the command from starting another one.
             self.stage = Stage::Ended { stopped: Some(at) };
         }
         if self.stage != Stage::Running || self.failure.is_some() {
@@ -375,15 +377,16 @@ impl Books {
         unstarted
     }
 
-    /// That operations of the plan were never started, if they should have been.
+    /// The fault that operations of the plan were never started, if they should have been.
     fn unstarted(&self, at: Duration) -> Option<Fault> {
         let (plan, elapsed) = (self.plan(), self.elapsed(at));
-        // The last slot of a schedule may well lie before its end, and a pause may reach beyond it.
+        // A run may end early for a good reason: the last slot of a schedule lies before its end, or a pause reaches
+        // beyond the end.
         let idle = match plan.load_model() {
             LoadModel::Closed(closed) => closed.pause.most,
             LoadModel::Open(_) => Duration::MAX,
         };
-        // If the rate falls to nothing, numbers may be left that nobody was to start.
+        // If the rate falls to zero, numbers may be left that have no slot.
         let runs_dry = plan.load_model().open().is_some_and(Open::runs_dry);
         let extent = plan.extent();
         let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
@@ -400,7 +403,7 @@ impl Books {
         Some(Fault { kind: FaultKind::NotStarted, message, times: 1, numbers: Vec::new() })
     }
 
-    /// Nobody is launched any more, and workers that have not begun, in place of ones that died, never will.
+    /// Closes vacant places, and dismisses workers that have not begun: replacements that are no longer needed.
     fn dismiss_idle(&mut self) -> Vec<Effect> {
         for place in &mut self.places {
             if *place == Place::Vacant {

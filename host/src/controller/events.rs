@@ -1,4 +1,4 @@
-//! What a run's controller says while the run goes on, for whoever observes it.
+//! Events of a run, for observers.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::plan::{Extent, Shape};
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
 pub struct RunEvent {
-    /// When, since the run was opened.
+    /// When it happened, since the run was opened.
     pub at: Duration,
-    /// What.
+    /// What happened.
     pub what: Happened,
 }
 
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Happened {
-    /// Operations start that are not counted.
+    /// The warm-up has begun: operations start, and are not counted.
     WarmingUp,
     /// The first operation that is counted may start.
     Began {
@@ -30,24 +30,24 @@ pub enum Happened {
     },
     /// Operations were counted.
     Counted(Box<Metrics>),
-    /// A guest printed this.
+    /// A guest printed these bytes.
     Output(Vec<u8>),
     /// Something went wrong, and the run goes on.
     Fault(Fault),
-    /// A moment has passed.
+    /// Time has passed.
     Tick,
-    /// The run was asked to stop, and waits for the operations in flight.
+    /// The run was stopped, and waits for the operations in flight.
     Stopping,
-    /// It waits no longer: operations in flight are cut.
+    /// The run waits no longer: it cuts the operations in flight.
     Cutting,
     /// The last worker has ended.
     Ended,
 }
 
-/// Whoever is told of a run's events, each with what is known of the run by then.
+/// Is called with each event of a run, and with the books as they stand then.
 pub type Observer<'a> = Box<dyn FnMut(&RunEvent, &Books) + 'a>;
 
-/// Tells each of several observers.
+/// Tells every observer.
 pub(super) fn tell(observers: &mut [Observer<'_>], event: &RunEvent, books: &Books) {
     for observe in observers {
         observe(event, books);

@@ -1,4 +1,4 @@
-//! What goes wrong in a run besides its operations, as its books keep it: bounded, each kind of message once.
+//! The faults that the books of a run keep: a bounded number, each distinct message once.
 
 use std::time::Duration;
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, FaultKind};
 
-/// Distinct faults that are kept, besides those that leave something missing.
+/// How many distinct faults are kept. Faults because of which operations or workers are missing are kept in any case.
 const MAX_FAULTS: usize = 100;
 
-/// Ranges of numbers that one fault names; a worker of a fast schedule may hold a hundred million slots.
+/// How many ranges of numbers one fault names. A worker of a fast schedule may hold a hundred million slots.
 pub(super) const MAX_RANGES: usize = 10_000;
 
 /// The faults of a run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Faults {
     kept: Vec<Fault>,
-    /// Faults of which there were too many kinds to keep.
+    /// How many faults were not kept, because there were too many distinct ones.
     more: u64,
 }
 
 /// What becomes of the place of a worker that died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parting {
-    /// Another worker takes it.
+    /// Another worker takes the place.
     Replaced,
-    /// The run was ending.
+    /// It stays empty: the run was ending.
     RunEnding,
-    /// Enough were replaced in this run.
+    /// It stays empty: the run has replaced as many workers as it may.
     TooMany,
-    /// There was nothing left to do.
+    /// It stays empty: there was nothing left to do.
     NothingLeft,
 }
 
 impl Faults {
-    /// Notes a fault; true if it was not noted before. A task may fail in the same way a million times.
+    /// Notes a fault; true if it is new. A task may fail in the same way a million times.
     pub(super) fn note(&mut self, fault: &Fault) -> bool {
         let is_same = |known: &&mut Fault| (known.kind, &known.message) == (fault.kind, &fault.message);
         if let Some(known) = self.kept.iter_mut().find(is_same) {
@@ -49,18 +49,18 @@ impl Faults {
         false
     }
 
-    /// All of them, with one for those that were not kept.
+    /// All faults, with one more that stands for those that were not kept.
     pub(super) fn all(&self) -> Vec<Fault> {
         let mut all = self.kept.clone();
         if self.more > 0 {
-            let message = format!("{} more of other kinds", self.more);
+            let message = format!("{} more faults of other kinds", self.more);
             all.push(Fault { kind: FaultKind::Other, message, times: self.more, numbers: Vec::new() });
         }
         all
     }
 }
 
-/// A worker has died, and what it held is lost.
+/// A worker has died, and the numbers that it held are lost.
 pub(super) fn died(
     process: u32,
     how: &str,
@@ -81,19 +81,19 @@ pub(super) fn died(
     Fault { kind: FaultKind::WorkerDied, message, times: 1, numbers }
 }
 
-/// A worker has said nothing for long.
+/// A worker has been silent for too long.
 pub(super) fn missed(process: u32, silent: Duration) -> Fault {
     let seconds = silent.as_secs();
     let message = format!("worker process {process} said nothing for {seconds} s: it was stopped, or its machine was");
     Fault { kind: FaultKind::Silent, message, times: 1, numbers: Vec::new() }
 }
 
-/// A worker's counts and numbers do not fit.
+/// A worker's count of operations differs from its count of numbers.
 pub(super) fn miscounted(worker: u32, counted: u64, numbers: u64) -> Fault {
     mistake(format!("worker {worker} counted {counted} operations with {numbers} numbers"))
 }
 
-/// A worker ran what it was not given.
+/// A worker ran numbers that were not leased to it.
 pub(super) fn not_held(worker: u32) -> Fault {
     mistake(format!("worker {worker} ran numbers that it did not hold"))
 }

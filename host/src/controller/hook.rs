@@ -1,6 +1,6 @@
-//! `prepare` and `cleanup`: called once for a whole run, in a worker process that has no part in the run.
+//! `prepare` and `cleanup`: called once for a whole run, in a separate worker process.
 //!
-//! Guest code never runs in the controller, so that nothing a task does can end the run's books.
+//! Guest code never runs in the controller, so that nothing a task does can end the books.
 
 use std::time::Duration;
 
@@ -13,11 +13,12 @@ use crate::plan::HOOK_TIMEOUT;
 use crate::transport::{FromWorker, Worker};
 use crate::wire::{Command, Message, WorkerPlan};
 
-/// A hook ends by its own time-out, which its worker watches. A worker that has said nothing this long after it cannot.
+/// The worker enforces the hook's time-out. If the worker has not answered this long after the time-out, it hangs, and
+/// is killed.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Calls the hook that `command` names; what it returned. What it was refused is added to `refused`, and what it prints
-/// is handed to `print`.
+/// Calls the hook that `command` names, and returns what the hook returned. Destinations that the hook was refused are
+/// added to `refused`; `print` gets what the hook prints.
 pub(super) fn call(
     job: &Job,
     command: Command,
@@ -35,7 +36,7 @@ pub(super) fn call(
         addresses: job.addresses.clone(),
     })));
     worker.tell(command);
-    // Without a time-out the user wants hooks that take for ever.
+    // Without a time-out, hooks may take for ever.
     let too_late = job.plan.limits().timeout.map_or_else(never, |timeout| after(timeout.max(HOOK_TIMEOUT) + GRACE));
     loop {
         let heard = select! {
@@ -46,13 +47,13 @@ pub(super) fn call(
             }
             recv(too_late) -> _ => {
                 worker.kill();
-                return Err(RunError::Refused("its worker process was killed, as it had stopped".into()));
+                return Err(RunError::Refused("its worker process was killed, as it had stopped responding".into()));
             }
         };
         match heard {
             Ok((_, FromWorker::Frame(_, Message::HookReturned(returned)))) => {
                 worker.close();
-                // It has said what it had to say, and has two seconds to end in order.
+                // The worker has two seconds to end by itself.
                 let _ = frames.recv_timeout(super::machine::LAST_PATIENCE);
                 worker.kill();
                 return Ok(returned);

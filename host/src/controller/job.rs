@@ -1,4 +1,4 @@
-//! What a controller is given: a task that was compiled, as facts, and a plan. Knows neither flags nor the engine.
+//! What a controller is given: facts about a compiled task, and a plan. Knows neither flags nor the engine.
 
 use std::path::PathBuf;
 
@@ -8,25 +8,25 @@ use crate::record::{Startup, TaskFacts};
 use crate::resolve::Addresses;
 use crate::wire::Phase;
 
-/// One run that is to be.
+/// A run to execute.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// The task.
+    /// Facts about the task.
     pub task: TaskFacts,
-    /// The hooks that it exports.
+    /// The hooks that the task exports.
     pub hooks: Vec<Hook>,
-    /// Its machine code.
+    /// The file with the task's machine code.
     pub machine_code: PathBuf,
-    /// What names stand for, in the whole run.
+    /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
-    /// What is known of the time before the run: that for compiling.
+    /// What is known of the start-up time before the run: the time for compiling.
     pub startup: Startup,
-    /// What is to be run.
+    /// The plan.
     pub plan: RunPlan,
 }
 
 impl Job {
-    /// The phases of the run, in their order. The last one is counted.
+    /// The phases of the run, in order. The operations of the last one are counted.
     pub fn phases(&self) -> Vec<(Phase, RunPlan)> {
         let warmup = self.plan.warming().map(|plan| (Phase::Warmup, plan));
         warmup.into_iter().chain([(Phase::Run, self.plan.clone())]).collect()

@@ -1,11 +1,11 @@
-//! The controller as a pure machine: what was heard and what time it is go in, what is to be done comes out.
+//! The controller as a pure machine: messages and the time go in, what has to be done comes out.
 //!
-//! It knows no clock, no process and no name look-up; `shell.rs` has those. An entry that the machine puts out comes
-//! back as [`Input::Recorded`] when it has its place in the order of entries, and only then has an effect: a local run
-//! hands it back at once, a journal does so later.
+//! The machine knows no clock, no process and no name look-up; `shell.rs` has those. An entry that the machine puts out
+//! takes effect only when it comes back as [`Input::Recorded`], in the order of entries. A local run hands each entry
+//! back at once; a journal may do so later.
 //!
-//! Decisions follow from the books and the time alone, never from the input that happens to be there. So a machine that
-//! is rebuilt from entries decides what the one before it had still to decide.
+//! Decisions follow from the books and the time alone, never from the input at hand. So a machine that is rebuilt from
+//! entries decides whatever its predecessor had left to decide.
 
 use std::time::Duration;
 
@@ -16,55 +16,55 @@ use crate::journal::{Deafness, Decision, Entry, What};
 use crate::plan::{DEFAULT_TIMEOUT, RunPlan};
 use crate::wire::Message;
 
-/// How long operations in flight may take to end after a stop, before they are cut.
+/// How long operations in flight may go on after a stop before they are cut.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a worker may take to end after it was told to cut. One that has not ended by then, as its guests wait where
-/// nothing reaches them, is killed.
+/// How long a worker may take to end after it was told to cut. A worker that takes longer is killed: its guests wait
+/// for something that a cut cannot end.
 pub(super) const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A worker says once a second how it is. One that has said nothing for so long is named, and is killed when it has
-/// said nothing for as long again and an operation's time-out besides.
+/// A worker sends its health once a second. After this much silence the controller reports the worker, and after as
+/// much again plus an operation's time-out it kills the worker.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
-/// A schedule begins this long after its workers are told, so that all of them have heard it by then.
+/// A schedule begins this long after the workers are told of it, so that all of them have heard by then.
 pub(super) const LEAD: Duration = Duration::from_millis(20);
 
-/// What a controller hears. Times are given beside it.
+/// What a controller hears. The time is a separate argument.
 #[derive(Debug)]
 pub enum Input {
-    /// A frame of a worker.
+    /// A worker sent a frame.
     Heard {
         /// Which worker.
         worker: u32,
-        /// Which of its frames, counted from 1 without what guests print.
+        /// The index of the frame among the worker's frames, from 1. Frames with what guests print do not count.
         frame: u64,
-        /// What it says.
+        /// The frame's message.
         message: Message,
     },
     /// A worker's process has ended, or could not be started.
     Gone {
         /// Which worker.
         worker: u32,
-        /// How, for people.
+        /// How it ended, for people.
         how: String,
     },
-    /// A person, or whoever started this, wants an end.
+    /// A stop is requested.
     Stop,
-    /// A moment has passed.
+    /// Time has passed.
     Tick,
-    /// An entry has its place in the order of entries.
+    /// An entry has been given its place in the order of entries.
     Recorded(Entry),
 }
 
 /// What a controller wants done.
 #[derive(Debug)]
 pub enum Output {
-    /// Give this entry its place, and hand it back.
+    /// Give this entry its place in the order of entries, and hand it back.
     Record(Entry),
-    /// Do this.
+    /// Execute this effect.
     Do(Effect),
-    /// Tell observers.
+    /// Tell the observers.
     Event(RunEvent),
 }
 
@@ -72,14 +72,15 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Machine {
     books: Books,
-    /// When it took over, since the run was opened. Nobody counts as silent for having said nothing before.
+    /// When this controller took over, since the run was opened. Silence before that time does not count against a
+    /// worker.
     since: Duration,
-    /// Decisions that are on their way to their place. Nothing more is decided until all have it.
+    /// Decisions that were put out and have not come back yet. Until they have, the machine decides nothing more.
     pending: usize,
 }
 
 impl Machine {
-    /// A controller for the run that `books` are on; it takes over `since` so long after the run was opened.
+    /// A controller that takes over the run of `books`, at the time `since` after the run was opened.
     pub fn new(books: Books, since: Duration) -> Self {
         Self { books, since, pending: 0 }
     }
@@ -89,7 +90,7 @@ impl Machine {
         &self.books
     }
 
-    /// Takes `input`, `now` being the time since the run was opened; what is to be done.
+    /// Handles `input` and returns what has to be done. `now` is the time since the run was opened.
     pub fn step(&mut self, input: Input, now: Duration) -> Vec<Output> {
         let mut outputs = Vec::new();
         match input {
@@ -115,7 +116,7 @@ impl Machine {
         outputs
     }
 
-    /// Whether there is nothing left to do: how it ended.
+    /// How the run ended, once there is nothing left to do.
     pub fn ended(&self) -> Option<Result<(), Failure>> {
         match (&self.books.failure, self.books.stage) {
             (Some(failure), _) => Some(Err(failure.clone())),
@@ -155,7 +156,7 @@ impl Machine {
         }
     }
 
-    /// Puts out what `decisions` says, unless something that was decided has not come back yet.
+    /// Puts out what `decisions` returns, unless an earlier decision has not come back yet.
     fn decide(&mut self, now: Duration, decisions: fn(&Self, Duration) -> Vec<Decision>, outputs: &mut Vec<Output>) {
         if self.pending == 0 && self.ended().is_none() {
             for decision in decisions(self, now) {
@@ -169,7 +170,7 @@ impl Machine {
         record(now, What::Decided(decision))
     }
 
-    /// What is to be decided as things stand.
+    /// The decisions that follow from the books.
     fn next(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
         let vacant = books.places.iter().zip(0_u32..).filter(|(place, _)| **place == Place::Vacant);
@@ -198,7 +199,7 @@ impl Machine {
         Vec::new()
     }
 
-    /// What is to be decided because of the time alone.
+    /// The decisions that are due because time has passed.
     fn overdue(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
         match books.stage {
@@ -229,8 +230,8 @@ impl Machine {
         books.living().filter_map(decide).collect()
     }
 
-    /// When a phase that ends by its duration is over, whatever has stopped: after that, an operation's time-out and
-    /// the patience of a stop. None once all its operations have ended, as a teardown has a time of its own.
+    /// When a phase with a duration is over at the latest: the duration, plus an operation's time-out, plus the
+    /// patience of a stop. `None` once all operations have ended, because teardowns have a separate limit.
     fn last_call(&self) -> Option<Duration> {
         self.operating().next()?;
         let phase = &self.books.phases[self.books.phase];
@@ -238,7 +239,7 @@ impl Machine {
         Some(began.saturating_add(duration).saturating_add(timeout).saturating_add(PATIENCE))
     }
 
-    /// The workers that have a part in the phase that goes on, or that were to have one.
+    /// The workers that take part in the current phase, or are about to.
     fn operating(&self) -> impl Iterator<Item = u32> {
         let is_last = self.books.is_under_way();
         let operates = move |state| match state {
@@ -249,8 +250,8 @@ impl Machine {
         self.books.workers.iter().filter(move |(_, of)| operates(of.state)).map(|(&worker, _)| worker)
     }
 
-    /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. One that
-    /// comes after the end is for the runs that would follow.
+    /// What a request to stop leads to: the first lets the operations in flight end, the second cuts them. A request
+    /// after the end of the run tells the command to start no further run.
     fn on_stop(&self) -> Option<Decision> {
         match self.books.stage {
             Stage::Running | Stage::Ended { .. } => Some(Decision::Stop),
@@ -259,7 +260,7 @@ impl Machine {
         }
     }
 
-    /// The phase that has begun, if one has.
+    /// The current phase, if it has begun.
     fn begun(&self) -> Option<usize> {
         self.books.phases[self.books.phase].began.map(|_| self.books.phase)
     }
@@ -274,7 +275,7 @@ impl Machine {
     }
 }
 
-/// After how long a worker that says nothing is killed.
+/// How long a worker may be silent before it is killed.
 fn patience_with_silence(plan: &RunPlan) -> Duration {
     let timeout = plan.limits().timeout.unwrap_or(DEFAULT_TIMEOUT);
     SILENCE.saturating_mul(2).saturating_add(timeout)
@@ -303,7 +304,7 @@ mod tests {
     use crate::record::{Startup, TaskFacts};
     use crate::wire::{Delta, PROTOCOL, Usage};
 
-    /// A machine whose entries have their place at once.
+    /// A machine that gets each entry back at once.
     struct Run {
         machine: Machine,
         now: Duration,
@@ -334,7 +335,7 @@ mod tests {
             Self { machine: Machine::new(books, Duration::ZERO), now: Duration::ZERO }
         }
 
-        /// Gives it an input; what is to be done because of that.
+        /// Gives the machine an input, and returns the effects that follow from it.
         fn feed(&mut self, input: Input) -> Vec<Effect> {
             let mut effects = Vec::new();
             let mut outputs = VecDeque::from(self.machine.step(input, self.now));
@@ -357,7 +358,7 @@ mod tests {
             self.feed(Input::Tick)
         }
 
-        /// Both workers have begun; each has sent three frames.
+        /// A run whose two workers have begun, after three frames each.
         fn begun(extent: Extent) -> Self {
             let mut run = Self::of(extent);
             assert_eq!(run.feed(Input::Tick), [Effect::Launch(0), Effect::Launch(1)]);
@@ -404,9 +405,9 @@ mod tests {
         assert_eq!(run.hear(0, 4, Message::Need(5)), [Effect::Lease(0, Some(2..3))]);
         assert_eq!(run.hear(1, 4, Message::Need(5)), [Effect::Lease(1, Some(3..4))]);
         assert_eq!(run.hear(1, 5, Message::Need(5)), [Effect::Lease(1, None)]);
-        // What was heard before is void.
+        // A frame that was heard before is void.
         assert_eq!(run.hear(0, 4, Message::Need(5)), []);
-        // What is missing in between gives the worker up.
+        // A gap between frames gives the worker up.
         let effects = run.hear(0, 9, Message::Need(5));
         assert!(effects.contains(&Effect::Kill(0)), "{effects:?}");
         assert_eq!(run.faults(), [FaultKind::WorkerDied]);
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_says_nothing_is_named_then_killed_and_replaced() {
+    fn a_silent_worker_is_reported_then_killed_and_replaced() {
         let mut run = Run::begun(of(1_000));
         let alive = |run: &mut Run, frame| run.hear(0, frame, Message::Health(crate::metrics::Health::default()));
         for second in 1..=20_u64 {
@@ -424,24 +425,24 @@ mod tests {
             let expected: &[FaultKind] = if second < 10 { &[] } else { &[FaultKind::Silent] };
             assert_eq!(run.faults(), expected, "at {second} s");
         }
-        // Ten seconds twice, and an operation's time-out.
+        // Twice ten seconds, and an operation's time-out.
         assert_eq!(run.tick_at(21), [Effect::Kill(1), Effect::Launch(2)]);
         assert_eq!(run.faults(), [FaultKind::Silent, FaultKind::WorkerDied]);
-        // One that comes back is not heard any more.
+        // If the worker comes back, its frames no longer count.
         let before = run.machine.books().completed();
         assert_eq!(run.hear(1, 4, Message::Delta(Box::<Delta>::default())), []);
         assert_eq!(run.machine.books().completed(), before);
     }
 
     #[test]
-    fn a_stop_waits_cuts_and_kills_in_its_time() {
+    fn a_stop_waits_then_cuts_then_kills() {
         let mut run = Run::begun(of(1_000));
         run.now = Duration::from_secs(1);
         assert_eq!(run.feed(Input::Stop), [Effect::Stop(0), Effect::Stop(1)]);
         assert_eq!(run.tick_at(5), []);
         let cut = [Effect::Stop(0), Effect::Cut(0), Effect::Stop(1), Effect::Cut(1)];
         assert_eq!(run.tick_at(6), cut);
-        // One listens.
+        // One worker obeys.
         run.hear(0, 4, Message::Rested);
         assert_eq!(run.hear(0, 5, Message::Done(Usage::default())), [Effect::Dismiss(0)]);
         assert_eq!(run.machine.ended(), None);
@@ -451,14 +452,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_by_time_ends_whatever_has_stopped() {
+    fn a_run_with_a_duration_ends_even_if_its_workers_hang() {
         let mut run = Run::begun(lasting(1_000));
-        // Its duration, the time-out, and the patience of a stop; and as much again as a worker may take to end.
+        // The duration, the time-out and the patience of a stop make 7 s; a worker may take 2 s more to end.
         assert_eq!(run.tick_at(6), []);
         assert_eq!(run.tick_at(7).len(), 4);
         assert_eq!(run.tick_at(9), [Effect::Kill(0), Effect::Kill(1)]);
         assert_eq!(run.machine.ended(), Some(Ok(())));
-        assert!(!run.machine.books().record().stopped, "nobody has stopped it");
+        assert!(!run.machine.books().record().stopped, "no stop was requested");
     }
 
     #[test]
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_dies_before_the_start_fails_the_run() {
+    fn a_worker_that_dies_before_the_start_fails_the_run() {
         let mut run = Run::of(of(10));
         run.feed(Input::Tick);
         run.feed(Input::Gone { worker: 1, how: "it ended".into() });

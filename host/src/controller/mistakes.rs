@@ -1,44 +1,44 @@
-//! Mistakes that the simulation switches on, one at a time, to show that it would find them. Outside of tests there are
-//! none.
+//! Mistakes that the simulation switches on, one at a time, to show that it would find them. Outside of tests nothing
+//! can switch them on.
 
 use std::time::SystemTime;
 
 /// A deliberate mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mistake {
-    /// Numbers that were leased can be leased again.
+    /// A number that is leased can be leased again.
     LeaseTwice,
-    /// What a worker says after it was given up counts.
+    /// Frames of a worker count after it was given up.
     HearTheDead,
-    /// A frame that was heard before counts again.
+    /// A repeated frame counts again.
     HearTwice,
-    /// What died with a worker can be leased again.
+    /// Numbers that were lost with a worker can be leased again.
     LeaseTheLost,
-    /// What a dead worker held stays with it.
+    /// Numbers that a dead worker held stay leased to it.
     LoseNothing,
-    /// Of a dead worker's slots those that were not due yet are lost too.
+    /// A dead worker's slots are lost even if they were not due yet.
     LoseTheFuture,
-    /// What a worker holds when it rests stays with it.
+    /// Numbers that a worker has not started stay leased to it after its part of a phase.
     RestWithLease,
-    /// Operations that were cut stay with their worker.
+    /// Numbers of operations that were cut stay leased to their worker.
     ForgetTheCut,
-    /// Operations of the warm-up are counted with the others.
+    /// Operations of the warm-up are counted with those of the run.
     CountTheWarmup,
-    /// A worker that takes the place of another begins with that one's first slot.
+    /// A worker that takes the place of another starts at the first slot of that place.
     BeginAtZero,
-    /// Silence is nobody's business.
+    /// Silent workers are neither reported nor killed.
     IgnoreSilence,
-    /// Workers that have not begun are not dismissed by a stop.
+    /// A stop does not dismiss the workers that have not begun.
     KeepTheIdle,
-    /// A phase begins before all are ready.
+    /// A phase begins before all workers are ready.
     BeginEarly,
-    /// The fold knows something that is not in its entries.
+    /// The fold reads something that is not in its entries.
     FoldWithAClock,
 }
 
 #[cfg(test)]
 impl Mistake {
-    /// Each of them.
+    /// Every mistake.
     pub(super) const ALL: [Self; 14] = [
         Self::LeaseTwice,
         Self::HearTheDead,
@@ -62,7 +62,7 @@ thread_local! {
     static MADE: std::cell::Cell<Option<Mistake>> = const { std::cell::Cell::new(None) };
 }
 
-/// From now on this thread makes this mistake, and no other.
+/// From now on this thread makes this mistake and no other; with `None` it makes none.
 #[cfg(test)]
 pub(super) fn make(mistake: Option<Mistake>) {
     MADE.set(mistake);
@@ -80,7 +80,7 @@ pub(super) const fn is_made(_: Mistake) -> bool {
     false
 }
 
-/// What [`Mistake::FoldWithAClock`] reads. Not in the books, which name no clock even by mistake.
+/// What [`Mistake::FoldWithAClock`] reads. It stands here because the sources of the books may not name a clock.
 pub(super) fn wrong_time() -> SystemTime {
     SystemTime::now()
 }

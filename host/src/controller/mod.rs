@@ -1,9 +1,9 @@
 //! One run, from the first worker's launch to the last one's end.
 //!
-//! `machine.rs` decides, and is pure: it hears what workers say and what time it is, and says what is to be done. What
-//! happens and what it decides are entries (`journal.rs`); the books (`books.rs`) are their fold. `shell.rs` surrounds
-//! the machine with clocks and processes. What goes on meanwhile is said in [`RunEvent`]s to observers; nothing here
-//! prints. Returns a [`RunRecord`], from which `report/` derives every figure.
+//! `machine.rs` makes the decisions, and is pure: its inputs are what workers say and the time, its outputs are what
+//! has to be done. What happens and what the machine decides are entries (`journal.rs`); the books (`books.rs`) are the
+//! fold of the entries. `shell.rs` surrounds the machine with clocks and processes. Observers follow the run by
+//! [`RunEvent`]s; nothing here prints. The result is a [`RunRecord`], from which `report/` derives every figure.
 
 mod books;
 mod events;
@@ -30,20 +30,20 @@ pub use job::Job;
 pub use machine::{Input, Machine, Output, PATIENCE};
 use shell::Shell;
 
-/// Why a run could not be run.
+/// Why a run did not take place.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A worker process could not be started.
-    // No source: it would be printed a second time.
+    // The error is in the message. As a source it would be printed a second time.
     #[error("cannot start a worker process: {0}{remedy}", remedy = remedy(.0))]
     Launch(io::Error),
-    /// A worker could not begin, and said why.
+    /// A worker could not set up; the text is its reason.
     #[error("{0}")]
     Refused(String),
-    /// A worker died before the start.
+    /// A worker died before the run began.
     #[error("a worker process ended before the run began: {0}")]
     Died(String),
-    /// It was asked to stop.
+    /// A stop was requested before the run began.
     #[error("it was stopped")]
     Stopped,
 }
@@ -57,8 +57,7 @@ pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> R
         prepared => prepared?.unwrap_or_default(),
     };
     let ran = shell.work_through(&prepared);
-    // What `prepare` has made is removed whether or not the run could be run: if not, some workers may have set up what
-    // `cleanup` is to remove.
+    // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
     match ran {
         Ok(()) | Err(RunError::Stopped) => Ok(shell.books().record()),

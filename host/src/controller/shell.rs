@@ -1,4 +1,4 @@
-//! What surrounds the machine of a run: clocks, processes, pipes. It decides nothing.
+//! The shell around the machine of a run: clocks, processes, pipes. The shell decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -19,23 +19,23 @@ use crate::metrics::NetworkCounts;
 use crate::transport::{FromWorker, Worker};
 use crate::wire::{Command, WorkerPlan};
 
-/// How often a moment passes for the machine, and for observers.
+/// How often the machine and the observers get a tick.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A run that goes on.
+/// A run in progress.
 pub(super) struct Shell<'a, 'o> {
     machine: Machine,
     job: &'a Job,
     /// What `prepare` returned.
     prepared: String,
-    /// The machine's monotonic clock when the run was opened.
+    /// The system's monotonic clock when the run was opened.
     opened: Duration,
     stops: &'a Receiver<()>,
     observers: &'a mut [Observer<'o>],
     frames_in: Sender<(u32, FromWorker)>,
     frames: Receiver<(u32, FromWorker)>,
     crew: BTreeMap<u32, Worker>,
-    /// Workers that have done their part, and until when they may take to end.
+    /// Workers that have done their part, each with the time by which it has to end.
     leaving: BTreeMap<u32, (Worker, Instant)>,
     /// Why the last worker could not be launched.
     launch: Option<io::Error>,
@@ -50,13 +50,13 @@ impl<'a, 'o> Shell<'a, 'o> {
         Self { machine, job, prepared, opened, stops, observers, frames_in, frames, crew, leaving, launch: None }
     }
 
-    /// Calls a hook of the whole run, if the task exports it, and books what came of it. A stop while it goes on is one
-    /// of the run.
+    /// Calls a hook of the whole run, if the task exports it, and books the outcome. A stop during the hook stops the
+    /// run.
     pub(super) fn call(&mut self, hook: Hook, command: Command) -> Result<Option<String>, RunError> {
         if !self.job.has(hook) {
             return Ok(None);
         }
-        // Requests that came too late for the run are for the runs that would follow, and not for the hook.
+        // A stop that came too late for the run must not stop the hook; it keeps the command from starting another run.
         if self.stops.try_iter().count() > 0 {
             self.feed(Input::Stop);
         }
@@ -74,7 +74,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         returned.map(Some)
     }
 
-    /// Runs until no worker is left; `prepared` is what `prepare` returned.
+    /// Runs until no worker is left. `prepared` is the result of `prepare`.
     pub(super) fn work_through(&mut self, prepared: &str) -> Result<(), RunError> {
         prepared.clone_into(&mut self.prepared);
         let ticks = tick(TICK);
@@ -111,7 +111,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         self.machine.books()
     }
 
-    /// Lets observers know of `what`.
+    /// Tells the observers `what` happened.
     fn tell_observers(&mut self, what: Happened) {
         let event = RunEvent { at: self.now(), what };
         events::tell(self.observers, &event, self.machine.books());
@@ -121,8 +121,8 @@ impl<'a, 'o> Shell<'a, 'o> {
         system_monotonic().saturating_sub(self.opened)
     }
 
-    /// Gives the machine an input, and does what it wants until it wants nothing more. This is a run of one machine, so
-    /// an entry has its place as soon as it is put out.
+    /// Gives the machine an input, and executes its outputs until there are no more. In a local run an entry has its
+    /// place as soon as the machine puts it out.
     fn feed(&mut self, input: Input) {
         let mut outputs = VecDeque::from(self.machine.step(input, self.now()));
         while let Some(output) = outputs.pop_front() {
@@ -142,7 +142,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         }
     }
 
-    /// Does what the machine wants; what the machine has to hear of at once.
+    /// Executes an effect, and returns what the machine has to hear of at once.
     fn execute(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Launch(worker) => match Worker::launch(worker, self.frames_in.clone()) {
@@ -185,7 +185,7 @@ impl<'a, 'o> Shell<'a, 'o> {
                     worker.kill();
                 }
             }
-            // The machine tells observers of it.
+            // The machine has already put out an event for it.
             Effect::Noted(_) => {}
         }
         None
@@ -197,10 +197,10 @@ impl<'a, 'o> Shell<'a, 'o> {
         }
     }
 
-    /// A worker will say no more: it has ended, or is ended now.
+    /// A worker's pipe is closed: its process has ended, or is killed now.
     fn on_end(&mut self, worker: u32) {
         if let Some((leaver, _)) = self.leaving.remove(&worker) {
-            // How it ended after its last word changes nothing.
+            // It had done its part, so how it ended does not matter.
             leaver.kill();
         }
         if let Some(gone) = self.crew.remove(&worker) {
@@ -209,7 +209,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         }
     }
 
-    /// Ends workers that were let go and did not end.
+    /// Kills dismissed workers that did not end in time.
     fn end_late_leavers(&mut self) {
         let now = Instant::now();
         let late: Vec<u32> =
@@ -221,7 +221,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         }
     }
 
-    /// Ends every worker: those that were let go may take their time to end, the others are killed.
+    /// Ends every worker: dismissed workers get their time to end, the others are killed.
     fn end_all(&mut self) {
         for (_, worker) in std::mem::take(&mut self.crew) {
             worker.kill();

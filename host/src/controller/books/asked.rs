@@ -1,4 +1,4 @@
-//! What can be asked of the books.
+//! Queries on the books.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::record::{RunRecord, Warmup};
 use crate::wire::Phase;
 
 impl Books {
-    /// What was planned: the last phase, which is the one that is counted.
+    /// The plan of the run: that of the last phase, the phase whose operations are counted.
     pub fn plan(&self) -> &RunPlan {
         &self.last().plan
     }
@@ -24,24 +24,24 @@ impl Books {
         &mut self.phases[last]
     }
 
-    /// The workers that have not ended, by their identifiers.
+    /// The identifiers of the workers that have not ended.
     pub fn living(&self) -> impl Iterator<Item = u32> {
         self.workers.iter().filter(|(_, of)| of.state.lives()).map(|(&worker, _)| worker)
     }
 
-    /// Whether the run itself, and not only its warm-up, has begun.
+    /// Whether the run itself has begun, not only its warm-up.
     pub(in crate::controller) fn is_under_way(&self) -> bool {
         self.last().began.is_some()
     }
 
-    /// The phase that could begin next, when all are ready.
+    /// The phase that may begin as soon as all workers are ready.
     pub(in crate::controller) fn next_phase(&self) -> Option<usize> {
         let next = if self.phases[self.phase].began.is_some() { self.phase + 1 } else { self.phase };
         let may_begin = self.stage == Stage::Running && self.failure.is_none();
         (next < self.phases.len() && may_begin).then_some(next)
     }
 
-    /// Whether every worker is ready, and there is one in each place that is not closed.
+    /// Whether every living worker is ready, and no place is vacant.
     pub(in crate::controller) fn are_all_ready(&self) -> bool {
         let mut living = self.living().peekable();
         living.peek().is_some()
@@ -49,7 +49,7 @@ impl Books {
             && living.all(|worker| self.workers[&worker].state == State::Ready || is_made(Mistake::BeginEarly))
     }
 
-    /// When the run was stopped, from when it was opened.
+    /// When the run was stopped, since it was opened.
     pub(super) fn stopped(&self) -> Option<Duration> {
         match self.stage {
             Stage::Running => None,
@@ -58,17 +58,17 @@ impl Books {
         }
     }
 
-    /// How long the run had been going on `at` so long after it was opened; nothing before its beginning.
+    /// How long the run had been going on at the time `at` after it was opened; zero before it began.
     pub fn elapsed(&self, at: Duration) -> Duration {
         self.last().began.map_or(Duration::ZERO, |began| at.saturating_sub(began))
     }
 
-    /// How many operations have ended, as far as is known.
+    /// How many operations have ended, as far as workers have reported.
     pub fn completed(&self) -> u64 {
         self.last().shares.sum(Ledger::confirmed)
     }
 
-    /// All of it.
+    /// The record of the run, as the books stand.
     pub fn record(&self) -> RunRecord {
         let last = self.last();
         let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);

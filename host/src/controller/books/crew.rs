@@ -1,4 +1,4 @@
-//! What is heard of workers, and what becomes of what they hold.
+//! What workers say, how they end, and what becomes of the numbers that they hold.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::pace::Slots;
 use crate::wire::{Delta, Message, PROTOCOL, Phase, Usage};
 
 impl Books {
-    /// A frame of a worker: void if the worker is gone, or if the frame was heard before.
+    /// Books a worker's frame. The frame is void if the worker is gone, or if the frame was heard before.
     pub(super) fn hear(&mut self, worker: u32, frame: u64, message: &Message, at: Duration) -> Vec<Effect> {
         let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
         let is_dead = !of.state.lives() && !is_made(Mistake::HearTheDead);
@@ -21,7 +21,7 @@ impl Books {
             return Vec::new();
         }
         if frame > of.frames + 1 {
-            return self.give_up(worker, "frames of it are missing", at);
+            return self.give_up(worker, "some of its frames are missing", at);
         }
         (of.frames, of.heard, of.missed) = (frame, at, false);
         match (of.state, message) {
@@ -61,7 +61,7 @@ impl Books {
             (State::Running, Message::Rested) => self.rest(worker),
             (_, Message::Delta(delta)) if is_made(Mistake::HearTwice) => self.count(worker, delta),
             (State::Leaving, Message::Delta(delta)) => {
-                // What the last teardowns have sent and received.
+                // The bytes that the last teardowns have sent and received.
                 self.metrics.network += &delta.metrics.network;
                 Vec::new()
             }
@@ -76,12 +76,12 @@ impl Books {
                 Vec::new()
             }
             (_, Message::Fault(fault)) => self.note(fault.clone()),
-            // A worker that says what has no place here does not know what it is doing.
-            _ => self.give_up(worker, "it said what has no place there", at),
+            // A worker that breaks the protocol cannot be trusted with numbers.
+            _ => self.give_up(worker, "it sent a frame that does not fit its state", at),
         }
     }
 
-    /// A worker cannot begin. Before the run that is the run's failure; later it is a fault.
+    /// A worker cannot set up. Before the run begins, this fails the run; later it is a fault.
     fn refuse(&mut self, worker: u32, reason: String) -> Vec<Effect> {
         if !self.is_under_way() {
             self.failure = Some(Failure::Refused(reason));
@@ -92,7 +92,7 @@ impl Books {
         noted.into_iter().chain(self.dismiss(worker)).collect()
     }
 
-    /// Books what a worker has counted: metrics, and the numbers that they cover.
+    /// Books what a worker has counted: metrics and the numbers that they cover.
     fn count(&mut self, worker: u32, delta: &Delta) -> Vec<Effect> {
         let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
         let phase = &mut self.phases[self.phase];
@@ -120,7 +120,8 @@ impl Books {
         Vec::new()
     }
 
-    /// A worker's part of the phase is over. What it holds was never started, and can be leased again.
+    /// A worker has finished its part of the phase. It never started the numbers that it still holds, so they can be
+    /// leased again.
     fn rest(&mut self, worker: u32) -> Vec<Effect> {
         let is_last = self.phase + 1 == self.phases.len();
         if let Some(of) = self.workers.get_mut(&worker) {
@@ -133,13 +134,13 @@ impl Books {
         Vec::new()
     }
 
-    /// A worker is waited for no more: it has done its part, or has none.
+    /// The run no longer waits for a worker: it has done its part, or has none.
     pub(super) fn dismiss(&mut self, worker: u32) -> Vec<Effect> {
         self.part_with(worker);
         vec![Effect::Dismiss(worker)]
     }
 
-    /// Takes a worker out of the crew; its place.
+    /// Takes a worker out of the run, and returns its place.
     fn part_with(&mut self, worker: u32) -> Option<u32> {
         let of = self.workers.get_mut(&worker)?;
         of.state = State::Gone;
@@ -148,7 +149,7 @@ impl Books {
         Some(of.place)
     }
 
-    /// A worker is ended by force, and counts as dead from now on.
+    /// Ends a worker by force. It counts as dead from now on.
     pub(super) fn give_up(&mut self, worker: u32, how: &str, at: Duration) -> Vec<Effect> {
         if !self.workers.get(&worker).is_some_and(|of| of.state.lives()) {
             return Vec::new();
@@ -158,7 +159,7 @@ impl Books {
         effects
     }
 
-    /// A worker has died: what it held is lost, and another takes its place.
+    /// A worker has died: the numbers that it held are lost, and another worker takes its place.
     pub(super) fn bury(&mut self, worker: u32, how: &str, at: Duration) -> Vec<Effect> {
         if !self.workers.get(&worker).is_some_and(|of| of.state.lives()) {
             return Vec::new();
@@ -189,7 +190,7 @@ impl Books {
         self.note(faults::died(process, how, in_warmup, lost.len(), then, numbers))
     }
 
-    /// What dies with a worker: all that it held, or in an open run what of it was due by then.
+    /// The numbers that are lost with a worker: all that it held, or in an open run those that were due by then.
     fn lose(&mut self, worker: u32, at: Duration) -> NumberSet {
         let stopped = self.stopped();
         let phase = &mut self.phases[self.phase];
@@ -209,7 +210,7 @@ impl Books {
         phase.shares.of(of.place).lose(worker, until)
     }
 
-    /// The numbers that the process at `place` knows as `indices`, as inclusive ranges.
+    /// The numbers of the slots that the process at `place` knows by `indices`, as inclusive ranges.
     fn numbers(&self, place: u32, indices: &NumberSet) -> Vec<(u64, u64)> {
         let shares = &self.phases[self.phase].shares;
         let mut ranges = Vec::new();

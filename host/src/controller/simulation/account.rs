@@ -1,4 +1,4 @@
-//! What the books of a run should say, kept apart from them: each number by itself, the naive way.
+//! What the books of a run should say, derived independently and naively: number by number.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::pace::Slots;
 use crate::plan::RunPlan;
 use crate::wire::{Delta, Message, Phase};
 
-/// What became of a number; one that has no entry is nobody's.
+/// What became of a number. A number without a fate is unleased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Leased(u32),
@@ -20,14 +20,14 @@ enum Fate {
     Lost,
 }
 
-/// What goes wrong in a world.
+/// What may go wrong in a world.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trouble {
-    /// Somebody asks for a stop.
+    /// A stop is requested.
     pub(super) stopped: bool,
     /// Workers die.
     pub(super) died: bool,
-    /// Workers hang, or do not listen.
+    /// Workers hang, or ignore a cut.
     pub(super) stuck: bool,
 }
 
@@ -37,15 +37,16 @@ pub(super) struct Account {
     phase: usize,
     began: Vec<Option<Duration>>,
     stopped: Option<Duration>,
-    /// By phase and by what the books know a number as: in an open run the place and the index.
+    /// The key is the phase and what the books know a number by: in an open run place and index, in a closed run 0 and
+    /// the number.
     fates: BTreeMap<(usize, u32, u64), Fate>,
     places: BTreeMap<u32, u32>,
     gone: BTreeSet<u32>,
-    /// Workers that have a part in the phase that goes on.
+    /// Workers that take part in the current phase.
     operating: BTreeSet<u32>,
     first_slots: BTreeMap<u32, u64>,
     frames: BTreeMap<u32, u64>,
-    /// Operations that were started, by phase and number.
+    /// The worker that started an operation, by phase and number.
     started: BTreeMap<(usize, u64), u32>,
 }
 
@@ -76,7 +77,7 @@ impl Account {
         (self.phase, place, index)
     }
 
-    /// A worker has started an operation.
+    /// A worker has started an operation; an error if the operation had been started before.
     pub(super) fn start(&mut self, worker: u32, phase: usize, number: u64) -> Result<(), String> {
         match self.started.insert((phase, number), worker) {
             None => Ok(()),
@@ -84,7 +85,7 @@ impl Account {
         }
     }
 
-    /// Something is about to be done.
+    /// Accounts for an effect before it is executed.
     pub(super) fn see(&mut self, effect: &Effect) -> Result<(), String> {
         match effect {
             Effect::Load { worker, place, first_slot } => {
@@ -109,7 +110,7 @@ impl Account {
         Ok(())
     }
 
-    /// An entry has its place.
+    /// Accounts for an entry that has been given its place.
     pub(super) fn book(&mut self, entry: &Entry) -> Result<(), String> {
         match &entry.what {
             What::Heard { worker, frame, message } => {
@@ -183,7 +184,7 @@ impl Account {
         }
     }
 
-    /// Whether the books say the same.
+    /// Compares the books with this account.
     pub(super) fn agrees(&self, books: &Books) -> Result<(), String> {
         for (i, phase) in books.phases.iter().enumerate() {
             let all = phase.plan.numbers();
@@ -213,7 +214,7 @@ impl Account {
         Ok(())
     }
 
-    /// What must hold at the end of a run that had such trouble.
+    /// Checks what must hold at the end of a run that had this `trouble`.
     pub(super) fn closes(&self, books: &Books, trouble: Trouble) -> Result<(), String> {
         let record = books.record();
         let leased: u64 = books.phases.iter().map(|phase| phase.shares.sum(crate::numbers::Ledger::leased)).sum();
@@ -240,7 +241,7 @@ impl Account {
         if trouble.stopped {
             return Ok(());
         }
-        // A schedule may fall to nothing before all have had their turn.
+        // The rate of a schedule may fall to zero before all operations have had a slot.
         let runs_dry = record.plan.load_model().open().is_some_and(crate::plan::Open::runs_dry);
         let is_whole = record.plan.extent().duration().is_none() && !runs_dry;
         match record.plan.extent().operations() {

@@ -1,20 +1,20 @@
-//! The simulation as tests: that nothing is found, and that mistakes would be.
+//! The simulation as tests: it finds no violation, and it would find deliberate mistakes.
 
 use std::time::Instant;
 
 use super::super::mistakes::{self, Mistake};
 use super::run;
 
-/// Runs in the test suite, and in which each mistake must be found.
+/// How many seeds the test suite runs; and within how many each deliberate mistake must be found.
 const RUNS: u64 = 3_000;
 const RUNS_TO_FIND: u64 = 10_000;
 
-/// A figure that `cargo xtask simulate` gives by the environment.
+/// A number that `cargo xtask simulate` passes in the environment.
 fn given(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("`{name}={text}` is no number")))
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("`{name}={text}` is not a number")))
 }
 
-/// What does not hold for `seed`, with its story.
+/// Runs `seed`, and panics with its story if something does not hold. Returns the number of entries.
 fn assert_holds(seed: u64) -> usize {
     let told = run(seed, false);
     if let Some(violation) = told.violation {
@@ -25,7 +25,7 @@ fn assert_holds(seed: u64) -> usize {
 }
 
 #[test]
-fn the_controller_holds_in_made_up_worlds() {
+fn the_controller_holds_in_simulated_worlds() {
     if let Some(seed) = given("GORGON_SIMULATE_SEED") {
         let told = run(seed, true);
         println!("{}\n\nseed {seed}: {}", told.story.join("\n"), told.violation.as_deref().unwrap_or("all holds"));

@@ -1,4 +1,4 @@
-//! A made-up worker: it does what a real one does, as far as its controller can see.
+//! A simulated worker: to its controller it behaves like a real one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::pace::{Slot, Slots};
 use crate::plan::RunPlan;
 use crate::wire::{Command, Delta, Message, PROTOCOL, Phase, Usage};
 
-/// How far it has come.
+/// Where the worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Booting,
@@ -24,23 +24,23 @@ pub(super) enum State {
     Ended,
 }
 
-/// A worker process.
+/// A simulated worker process.
 pub(super) struct Worker {
     pub(super) state: State,
     pub(super) place: u32,
-    /// When it does something next.
+    /// When the worker acts next.
     pub(super) next: Duration,
-    /// It does nothing until then; `Duration::MAX` is for ever.
+    /// The worker does nothing until then; `Duration::MAX` means for ever.
     pub(super) hangs_until: Duration,
-    /// Its operations do not end, whatever it is told.
+    /// The worker's operations never end, not even when they are cut.
     pub(super) is_deaf: bool,
-    /// Operations of its phase that it has started, by their numbers.
+    /// Operations that were started since the world last looked: phase and number.
     pub(super) started: Vec<(usize, u64)>,
     phases: Vec<(Phase, RunPlan)>,
     first_slot: u64,
     phase: usize,
     began: Duration,
-    /// Numbers that it holds and has not started; in an open run the slots that are to come are in `slots`.
+    /// Numbers that are leased and not started. In an open run `slots` has the slots to come instead.
     lease: VecDeque<Range<u64>>,
     slots: Option<std::iter::Peekable<Slots>>,
     waiting: VecDeque<Slot>,
@@ -55,7 +55,7 @@ pub(super) struct Worker {
     slowness_ms: u64,
 }
 
-/// An operation in flight; its key is what the books know it as.
+/// An operation in flight. The key in `running` is the number or slot index by which the books know it.
 #[derive(Clone, Copy)]
 struct Running {
     number: u64,
@@ -95,13 +95,13 @@ impl Worker {
         &self.phases[self.phase].1
     }
 
-    /// The first slot of its place that it may start.
+    /// The worker loads the task. `first_slot` is the first slot of its place that it may start.
     pub(super) fn load(&mut self, first_slot: u64) {
         self.first_slot = first_slot;
         self.state = State::Loading;
     }
 
-    /// It is told something; what is wrong with that.
+    /// The worker hears `command`; an error if the command does not fit its state.
     pub(super) fn hear(&mut self, command: &Command, now: Duration) -> Result<(), String> {
         match command {
             Command::SetUp { .. } if self.state == State::Loading => self.state = State::SettingUp,
@@ -131,13 +131,13 @@ impl Worker {
         Ok(())
     }
 
-    /// It does what it does by itself; what it says.
+    /// The worker acts, and returns what it says.
     pub(super) fn act(&mut self, now: Duration, chance: &mut Rng) -> Vec<Message> {
         self.next = now + Duration::from_millis(chance.u64(5..40));
         let mut said = Vec::new();
         match self.state {
             State::Booting => {
-                // It is told to load at once, and says nothing until then.
+                // The worker says nothing more until it is told to load, which happens at once.
                 said.push(Message::Hello { protocol: PROTOCOL, process: 7 });
                 self.next = Duration::MAX;
             }
@@ -192,7 +192,7 @@ impl Worker {
         }
     }
 
-    /// Whether there will be no more numbers.
+    /// Whether no more numbers will come.
     fn is_dry(&self) -> bool {
         self.is_closed || self.slots.is_some()
     }
@@ -222,7 +222,7 @@ impl Worker {
                 && let Some(slot) = self.waiting.pop_front()
             {
                 let number = first + slot.index * processes + u64::from(self.place);
-                // Now and then one is dropped instead, as a bound would.
+                // Now and then a slot is dropped instead, as a limit on operations in flight would do.
                 if chance.u8(0..12) == 0 {
                     self.drop(slot);
                 } else {
@@ -259,7 +259,7 @@ impl Worker {
         self.delta.metrics.drop_slots(slot.due_ns, 1);
     }
 
-    /// Slots that were due and were not started are dropped.
+    /// Drops the slots that were due and were not started.
     fn close(&mut self, over: Option<Duration>, now: Duration) {
         let end = self.is_stopped.unwrap_or(now).min(over.unwrap_or(now)).saturating_sub(self.began);
         while let Some(slot) = self.waiting.pop_front() {
@@ -299,7 +299,7 @@ impl Worker {
     }
 }
 
-/// How the numbers of `plan` are shared, for what the account has to look up.
+/// How the numbers of `plan` are shared; the account uses it to look up indices.
 pub(super) fn shares(plan: &RunPlan) -> Shares {
     if plan.load_model().open().is_some() {
         Shares::dealt(plan.numbers(), plan.shape().processes)

@@ -1,4 +1,4 @@
-//! The world: time, links, processes, people; all by chance, and all from one seed.
+//! The simulated world: time, links, processes and people, all at random from one seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -18,35 +18,35 @@ use crate::plan::{
 use crate::record::{Startup, TaskFacts};
 use crate::wire::{Command, Message};
 
-/// A run that has not ended by then never will: three replacements of workers that are silent, one after the other, and
-/// all that is bounded besides.
+/// A run that has not ended by then never will: this is more than three replacements of silent workers, one after the
+/// other, and every other bounded wait.
 const LAST: Duration = Duration::from_secs(600);
 
 /// What came of a run.
 pub(crate) struct Told {
-    /// What did not hold; none if all did.
+    /// What did not hold; `None` if everything did.
     pub(crate) violation: Option<String>,
-    /// The story, step by step.
+    /// The story, step by step; empty if it was not wanted.
     pub(crate) story: Vec<String>,
-    /// How many entries it took.
+    /// How many entries the run had.
     pub(crate) entries: usize,
 }
 
-/// Runs the world of `seed` to its end, or to the first thing that does not hold. The story is told if it is wanted.
+/// Runs the world of `seed` to its end, or to the first violation. Records the story if `wants_story` is set.
 pub(crate) fn run(seed: u64, wants_story: bool) -> Told {
     let mut world = World::new(seed, wants_story);
     let violation = world.work_through().err();
     Told { violation, story: world.story, entries: world.journal.len() }
 }
 
-/// A link from a worker: frames in their order, each with when it arrives.
+/// A link from a worker: frames in order, each with its time of arrival.
 #[derive(Default)]
 struct Link {
     frames: VecDeque<(Duration, u64, Message)>,
-    /// How many of those were handed to the controller and have no place yet.
+    /// How many of `frames` were handed to the controller and are not entries with a place yet.
     handed: usize,
     sent: u64,
-    /// When the end of the process arrives.
+    /// When the controller hears of the end of the process.
     ends: Option<Duration>,
 }
 
@@ -57,7 +57,7 @@ struct World {
     opened: SystemTime,
     machine: Machine,
     journal: Vec<Entry>,
-    /// Entries on their way to their place; none if they have it at once.
+    /// Entries that wait for their place; empty if entries get it at once.
     waiting: VecDeque<(Duration, Entry)>,
     delay_ms: u64,
     workers: BTreeMap<u32, Worker>,
@@ -70,7 +70,7 @@ struct World {
     deaths: Vec<Duration>,
     hangs: Vec<(Duration, Duration)>,
     deafness: Option<Duration>,
-    /// Workers that are ended by force, and when that reaches them.
+    /// When a kill reaches which worker.
     kills: Vec<(Duration, u32)>,
     tick: Duration,
     account: Account,
@@ -96,13 +96,13 @@ impl World {
         let deaths = some(&mut chance, 5, 2);
         let hangs = some(&mut chance, 2, 3);
         let hangs = hangs.into_iter().map(|from| {
-            // Some come back at about the time when they are given up.
+            // Some workers come back at about the time when they are given up.
             let late = chance.u64(20_500..22_500);
             let long = *chance.choice(&[50, 2_000, 15_000, late, late, 60_000, u64::MAX]).expect("there are some");
             (from, if long == u64::MAX { Duration::MAX } else { from + Duration::from_millis(long) })
         });
         let hangs: Vec<_> = hangs.collect();
-        // Operations that never end are ended by the end of a phase or by a stop alone.
+        // Operations of a deaf worker end only with the phase or by a stop, so the run needs one of the two.
         let has_end = job.phases().iter().all(|(_, plan)| plan.extent().duration().is_some()) || !stops.is_empty();
         let deafness = (has_end && chance.u8(0..6) == 0).then(|| moment(&mut chance));
         let trouble = Trouble {
@@ -165,7 +165,7 @@ impl World {
         self.account.closes(self.machine.books(), self.trouble)
     }
 
-    /// When something happens next.
+    /// When the next thing happens.
     fn next_moment(&self) -> Duration {
         let mut next = self.tick;
         let mut consider = |moment: Duration| next = next.min(moment);
@@ -189,7 +189,7 @@ impl World {
         next.max(self.now)
     }
 
-    /// What happens now.
+    /// Does what is due now.
     fn happen(&mut self) -> Result<(), String> {
         let now = self.now;
         let due = |moments: &mut Vec<Duration>| moments.first().is_some_and(|&at| at <= now).then(|| moments.remove(0));
@@ -220,7 +220,7 @@ impl World {
             self.crash();
         }
         if due(&mut self.stops).is_some() {
-            self.tell(|| "somebody asks for a stop".into());
+            self.tell(|| "a stop is requested".into());
             self.feed(Input::Stop)?;
         }
         while self.waiting.front().is_some_and(|(at, _)| *at <= now) {
@@ -237,13 +237,13 @@ impl World {
         Ok(())
     }
 
-    /// A worker that is there, by chance.
+    /// A worker that is alive, picked at random.
     fn somebody(&mut self) -> Option<u32> {
         let there: Vec<u32> = self.workers.keys().copied().collect();
         self.chance.choice(there).into_iter().next()
     }
 
-    /// The workers do what they do.
+    /// The workers that are not hung hear their commands and act.
     fn work(&mut self, now: Duration) -> Result<(), String> {
         let ids: Vec<u32> = self.workers.keys().copied().collect();
         for id in ids {
@@ -283,7 +283,7 @@ impl World {
         Ok(())
     }
 
-    /// What has arrived is handed to the controller.
+    /// Hands what has arrived to the controller, some frames twice.
     fn listen(&mut self, now: Duration) -> Result<(), String> {
         let ids: Vec<u32> = self.links.keys().copied().collect();
         for id in ids {
@@ -308,7 +308,7 @@ impl World {
         Ok(())
     }
 
-    /// A worker process ends here and now; what it has sent still arrives.
+    /// A worker process ends now; what it has sent still arrives.
     fn die(&mut self, worker: u32) {
         self.workers.remove(&worker);
         self.told.remove(&worker);
@@ -318,7 +318,7 @@ impl World {
     }
 
     /// The controller dies, and another one is rebuilt from the entries. What was handed to the first and has no place
-    /// is handed on again.
+    /// yet is handed to the second.
     fn crash(&mut self) {
         self.tell(|| "the controller dies, another is rebuilt".into());
         let mut books = Books::open(&self.job, self.opened);
@@ -330,7 +330,7 @@ impl World {
             match entry.what {
                 What::Gone { worker, .. } => self.links.entry(worker).or_default().ends = Some(self.now),
                 What::Decided(crate::journal::Decision::Stop | crate::journal::Decision::Cut) => {
-                    // Whoever wanted that asks again.
+                    // The person who wanted it asks again.
                     self.stops.insert(0, self.now + Duration::from_millis(1));
                 }
                 _ => {}
@@ -360,7 +360,7 @@ impl World {
         Ok(())
     }
 
-    /// An entry gets its place.
+    /// Gives an entry its place.
     fn record(&mut self, entry: Entry) -> Result<(), String> {
         self.tell(|| format!("entry: {}", short(&entry)));
         if let What::Heard { worker, frame, .. } = &entry.what
@@ -373,7 +373,7 @@ impl World {
         self.account.book(&entry)?;
         self.journal.push(entry.clone());
         if self.journal.len() > 100_000 {
-            return Err("it decides without an end".into());
+            return Err("it never stops deciding".into());
         }
         let outputs = self.machine.step(Input::Recorded(entry), self.now);
         self.carry_out(outputs)
@@ -416,7 +416,7 @@ impl World {
         Ok(())
     }
 
-    /// The fold of the entries is the live books, to the byte.
+    /// Checks that the fold of the entries equals the live books, byte by byte.
     fn is_the_fold(&self) -> Result<(), String> {
         let mut books = Books::open(&self.job, self.opened);
         for entry in &self.journal {
@@ -442,7 +442,8 @@ fn short(entry: &Entry) -> String {
     }
 }
 
-/// A run, by chance: closed or open, with and without a warm-up, fewer operations than threads or many, for a time.
+/// A random run: closed or open, with or without a warm-up, by number of operations (sometimes fewer than threads) or
+/// by duration.
 fn job(chance: &mut Rng) -> Job {
     let shape = Shape { processes: chance.u32(1..=4), threads: chance.u32(1..=3) };
     let load_model = if chance.bool() {
@@ -450,7 +451,7 @@ fn job(chance: &mut Rng) -> Job {
     } else {
         let rate = |rate| Rate::per_second(rate).expect("it is a rate");
         let from = rate(chance.f64() * 150.0 + 5.0);
-        // At less than this the last operations would be due in hours.
+        // At a lower rate the last operations would be due hours later.
         let to = if chance.bool() { 0.0 } else { chance.f64() * 100.0 + 5.0 };
         let stage = Stage { duration: Duration::from_millis(500), to: rate(to) };
         let stages = if chance.u8(0..4) == 0 { vec![stage] } else { Vec::new() };
