@@ -1,6 +1,6 @@
-//! Figures that are drawn and not printed: rates over time, percentile curves, heat maps, scaling.
+//! The figures that are drawn, not printed: rates over time, percentile curves, heat maps, scaling.
 //!
-//! All come from a [`Report`] alone, so that one that was read from a file is drawn exactly like the one that was live.
+//! They are derived from a [`Report`] alone, so a report from a file is drawn exactly like a live one.
 
 use std::collections::BTreeMap;
 
@@ -9,25 +9,25 @@ use super::{BucketReport, ModelName, Report, RunReport, Summary, WorkerReport};
 /// Operations per second in each interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rates<'a> {
-    /// Of all that ended.
+    /// Of all operations that ended.
     pub completed: Vec<f64>,
-    /// Of those that were not ok.
+    /// Of operations that were not ok.
     pub failed: Vec<f64>,
-    /// Of each result asked for, in that order.
+    /// Of each requested result, in the order of the request.
     pub results: Vec<(&'a str, Vec<f64>)>,
     /// Of all other results together.
     pub others: Vec<f64>,
-    /// Of those that were due and never started.
+    /// Of operations that were due and never started.
     pub dropped: Vec<f64>,
 }
 
-/// The rates of `run`, by these results.
+/// The rates of `run`, also for each of `results`.
 pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
     let buckets = &run.timeline.buckets;
     let rates = |of: &dyn Fn(&BucketReport) -> u64| -> Vec<f64> {
         let rate = |i: usize| {
-            // What the end cuts to less than half an interval is too short for a rate of its own: it has its
-            // neighbour's.
+            // If the end leaves less than half an interval, that is too short for a rate, so it is merged with its
+            // neighbour.
             let is_short = i > 0 && covered_ns(run, &buckets[i]) < run.timeline.interval_ns / 2;
             let span = &buckets[i - usize::from(is_short)..=i];
             let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
@@ -61,9 +61,8 @@ fn covered_ns(run: &RunReport, bucket: &BucketReport) -> u64 {
 /// Points of a percentile curve within each factor of ten of its axis.
 const POINTS_PER_NINE: u32 = 16;
 
-/// A curve from the median's side to the last operation: how many nines (1 is the 90th percentile, 2 the 99th), and the
-/// duration in nanoseconds that so many operations did not exceed. It ends where it would be about less than one
-/// operation.
+/// A percentile curve as pairs: the number of nines (1 is the 90th percentile, 2 the 99th), and the duration in
+/// nanoseconds that this share of the operations did not exceed. It ends where less than one operation would remain.
 pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
     let Some((hdr, min, max)) = summary.histogram().zip(summary.min).zip(summary.max).map(|((h, a), b)| (h, a, b))
     else {
@@ -75,16 +74,16 @@ pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
     curve.collect()
 }
 
-/// How many operations took how long, over time.
+/// The distribution of durations over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heat {
-    /// How many intervals of the timeline each column is.
+    /// How many intervals of the timeline each column covers.
     pub intervals: usize,
     /// Ascending pairs of a two-digit bin and a count.
     pub columns: Vec<Vec<(u16, u64)>>,
 }
 
-/// The heat map of `run`. Where it would have more than so many pairs, neighbouring intervals are merged.
+/// The heat map of `run`. Neighbouring intervals are merged until it has at most `most_pairs` pairs.
 pub fn heat(run: &RunReport, most_pairs: usize) -> Heat {
     let mut columns: Vec<_> = run.timeline.buckets.iter().map(|bucket| two_digits(&bucket.latency_ns)).collect();
     let mut intervals = 1;
@@ -113,8 +112,8 @@ pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
     bins.into_iter().collect()
 }
 
-/// The bin of a duration: bins 0 to 99 hold a nanosecond each, and from there on each factor of ten has 90, one for
-/// every pair of leading digits.
+/// The bin of a duration. Bins 0 to 99 hold one nanosecond each. Each further factor of ten has 90 bins, one for every
+/// pair of leading digits.
 fn bin_of(ns: u64) -> u16 {
     let shift = ns.checked_ilog10().unwrap_or(0).saturating_sub(1);
     (90 * u64::from(shift) + ns / 10_u64.pow(shift)) as u16
@@ -128,36 +127,36 @@ pub fn bin_begins_ns(bin: u16) -> u64 {
     }
 }
 
-/// How throughput follows the number of operations in flight: the runs of one task in several shapes.
+/// How throughput depends on the number of operations in flight: the runs of one task in several shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling<'a> {
     /// The task's file.
     pub task: &'a str,
-    /// By the number in flight, ascending.
+    /// By the number of operations in flight, ascending.
     pub points: Vec<ScalingPoint>,
 }
 
 /// One shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScalingPoint {
-    /// Processes x threads, and x operations in flight where a thread has more than one.
+    /// Processes x threads, and x operations in flight if a thread has more than one.
     pub shape: String,
     /// Operations in flight, all together.
     pub in_flight: u64,
-    /// Operations per second; the median where a shape was run several times.
+    /// Operations per second; the median if a shape was run several times.
     pub throughput: f64,
-    /// What it would be if each operation in flight did as much as in the smallest shape.
+    /// The throughput if each operation in flight did as much as in the smallest shape.
     pub ideal: f64,
     /// The share of the ideal that was reached.
     pub efficiency: f64,
-    /// The median over the runs of their 99th percentiles, in nanoseconds.
+    /// The median of the runs' 99th percentiles, in nanoseconds.
     pub p99: Option<u64>,
-    /// How many runs it was.
+    /// The number of runs.
     pub runs: usize,
 }
 
-/// The scaling of every task that a report ran in at least two shapes, in the closed model: in an open one the rate is
-/// given.
+/// The scaling of every task that a report ran in at least two shapes. Only closed runs count, because an open run has
+/// a given rate.
 pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
     let closed = report.runs.iter().filter(|run| run.plan.load_model == ModelName::Closed);
     let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
@@ -189,29 +188,29 @@ fn points(shapes: &BTreeMap<(u64, String), Vec<&RunReport>>) -> Vec<ScalingPoint
     shapes.iter().map(point).collect()
 }
 
-/// A part of a whole, between 0 and 1; none where the whole is nothing.
+/// A part of a whole, between 0 and 1; `None` if the whole is zero.
 pub fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// By what share of `from` `to` differs from it; none where that is nothing.
+/// The relative difference of `to` from `from`; `None` if `from` is zero.
 pub fn change(from: f64, to: f64) -> Option<f64> {
     (from > 0.0).then(|| to / from - 1.0)
 }
 
-/// How many processors a worker kept busy, on average over its run; unknown where it died.
+/// How many processors a worker kept busy on average over its run; `None` if it died.
 pub fn cores(worker: &WorkerReport, run: &RunReport) -> Option<f64> {
     share(worker.cpu_ns?, run.elapsed_ns)
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median: the middle figure, or the mean of the two in the middle.
 fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len().checked_sub(1)? / 2;
     Some((figures[middle] + figures[figures.len() / 2]) / 2.0)
 }
 
-/// Processes x threads, as a person says it: `2 x 4`, and `2 x 4 x 10` with ten in flight in each thread.
+/// Processes x threads as text: `2 x 4`, or `2 x 4 x 10` with ten operations in flight per thread.
 pub fn shape(run: &RunReport) -> String {
     match run.plan.concurrency {
         1 => format!("{} x {}", run.plan.processes, run.plan.threads),
@@ -227,7 +226,7 @@ mod tests {
     use crate::report::tests::{environment, record};
 
     #[test]
-    fn a_percentile_curve_meets_the_printed_figures() {
+    fn a_percentile_curve_passes_through_the_printed_figures() {
         let report = Report::new(environment(), &[record(4)]);
         let summary = &report.runs[0].latency_ns;
         let curve = percentiles(summary);
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heat_map_and_rates_have_every_operation() {
+    fn heat_map_and_rates_count_every_operation() {
         let run = &Report::new(environment(), &[record(4)]).runs[0];
         let counts = |heat: &Heat| -> Vec<u64> {
             heat.columns.iter().map(|bins| bins.iter().map(|(_, count)| count).sum()).collect()
@@ -256,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_that_is_none_is_drawn_as_nothing() {
+    fn an_invalid_histogram_is_drawn_as_nothing() {
         let mut report = Report::new(environment(), &[record(4)]);
         report.runs[0].latency_ns.hdr = Some("AAAA".into());
         assert!(percentiles(&report.runs[0].latency_ns).is_empty());

@@ -1,4 +1,4 @@
-//! The figures: counts, rates, percentiles. All of them, and nothing else, are computed here.
+//! Computes the figures of a report: counts, rates and percentiles. Only this module computes them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, TimeSplit};
 use crate::network::suggestion;
 use crate::record::RunRecord;
 
-/// Below this many durations the 99.9th percentile would be the maximum by another name.
+/// With fewer durations the 99.9th percentile would be the maximum under another name.
 const SAMPLES_FOR_P99_9: u64 = 1_000;
 
 /// The report on one run.
@@ -99,7 +99,7 @@ fn counts(record: &RunRecord) -> Counts {
     }
 }
 
-/// The operations that were ended at the run's end, the oldest first.
+/// The operations that were cut at the end of the run, the oldest first.
 fn cut(record: &RunRecord) -> Vec<Cut> {
     let mut cut: Vec<Cut> = record.in_flight.iter().chain(&record.overtime).copied().collect();
     cut.sort_by_key(|cut| (Reverse(cut.age_ns), cut.number));
@@ -121,7 +121,7 @@ fn add(a: Counts, b: Counts) -> Counts {
     }
 }
 
-/// Most frequent first; equally frequent ones by name, so that two reports on the same run read the same.
+/// Most frequent first, then by name, so that two reports on the same run have the same order.
 fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
     let mut results: Vec<_> = metrics
         .results()
@@ -252,7 +252,7 @@ fn encode(hdr: &hdrhistogram::Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The inverse of [`encode`]; nothing is an empty histogram.
+/// The inverse of [`encode`]; without text the histogram is empty.
 pub(super) fn decode(hdr: Option<&str>) -> Option<hdrhistogram::Histogram<u64>> {
     match hdr {
         None => Some(Histogram::default().to_hdr()),
@@ -268,12 +268,12 @@ fn window_ns(metrics: &Metrics) -> u64 {
     metrics.window().map_or(0, crate::metrics::Window::length_ns)
 }
 
-/// Operations per second; none where there was no time.
+/// Operations per second; `None` if no time passed.
 fn rate(operations: u64, window_ns: u64) -> Option<f64> {
     (window_ns > 0).then(|| operations as f64 * 1e9 / window_ns as f64)
 }
 
-/// A duration in the unit of the report.
+/// A duration in nanoseconds, the unit of the report.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

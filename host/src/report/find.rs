@@ -1,4 +1,4 @@
-//! What a search for a rate has found, field by field: its probes and its answer, and the words for both.
+//! The result of a search for a rate, field by field: its probes and its answer, and the words for both.
 
 use std::path::Path;
 
@@ -11,44 +11,44 @@ use crate::fault::Fault;
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
 
-/// A search: the data of a knee plot, and what was found.
+/// A search: the probes, which a knee plot shows, and the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FindReport {
     /// The format and its version: `gorgon.find/1`.
     pub schema: String,
-    /// The version of gorgon.
+    /// The version of Gorgon.
     pub gorgon: String,
     /// The task's file.
     pub task: String,
-    /// What was promised.
+    /// The promises, as they were written.
     pub slo: Vec<String>,
     /// The same promises, each with its unit and its bound.
     #[serde(default)]
     pub promises: Vec<Promise>,
     /// The probes, in the order in which they were run.
     pub probes: Vec<Probe>,
-    /// Probes that say nothing of the target, as workers died in them; each was run again.
+    /// Probes that say nothing about the target, because workers died in them; each was run again.
     #[serde(default)]
     pub void: Vec<VoidProbe>,
-    /// Whether the search was given up, as too many probes were void.
+    /// Whether the search was given up because too many probes were void.
     #[serde(default)]
     pub is_given_up: bool,
-    /// The answer; null if the search was stopped before, or was given up.
+    /// The answer; null if the search was stopped early or given up.
     pub answer: Option<Answer>,
 }
 
-/// A promise that the target is to keep.
+/// A promise that the target has to keep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Promise {
     /// As it was written.
     pub expression: String,
-    /// The figure that it bounds; null where that is not drawn over rates.
+    /// The figure that the promise bounds; null if that figure is not drawn over rates.
     pub drawn: Option<Drawn>,
-    /// What its bound is counted in.
+    /// The unit of the bound.
     pub unit: Unit,
-    /// What its figure is compared with.
+    /// The value that the figure is compared with.
     pub bound: f64,
 }
 
@@ -63,34 +63,34 @@ pub enum Drawn {
     Failed,
 }
 
-/// A probe that says nothing of the target.
+/// A probe that says nothing about the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VoidProbe {
     /// Operations per second that were due.
     pub rate: f64,
-    /// How many were due.
+    /// Operations that were due.
     pub offered: u64,
-    /// How many died with their workers.
+    /// Operations that were lost when their workers died.
     pub lost: u64,
     /// What went wrong.
     pub faults: Vec<Fault>,
 }
 
 impl VoidProbe {
-    /// What `run`, at `rate`, came to.
+    /// The void probe that `run`, at `rate`, amounts to.
     pub fn new(rate: f64, run: &RunReport) -> Self {
         Self { rate, offered: run.operations.offered, lost: run.operations.lost, faults: run.faults.clone() }
     }
 }
 
-/// What came of one rate, once.
+/// One run at one rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Probe {
     /// Operations per second that were due.
     pub rate: f64,
-    /// How many were due.
+    /// Operations that were due.
     pub offered: u64,
     /// Completed operations per second.
     pub throughput: Option<f64>,
@@ -98,37 +98,38 @@ pub struct Probe {
     pub failed: f64,
     /// From an operation's due time to its end.
     pub latency_ns: Summary,
-    /// What was not kept: promises, or that the target kept up.
+    /// What the target did not do: the promises it broke, or that it did not keep up with the rate.
     pub broken: Vec<String>,
-    /// Whether the machine was the limit.
+    /// Whether the machine that generated the load was the limit.
     pub generator: Generator,
 }
 
-/// What came of a probe.
+/// What a probe shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The promise was kept.
+    /// The target kept the promises.
     Kept,
-    /// It was broken.
+    /// The target broke a promise.
     Broken,
-    /// It was broken while the machine that made the load was the limit: that says nothing of the target.
+    /// A promise was broken while the machine that generated the load was the limit, which says nothing about the
+    /// target.
     Limited,
 }
 
-/// What was found.
+/// The answer of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Answer {
-    /// The highest rate that kept the promise; null where none did.
+    /// The highest rate at which the promises were kept; null if there is none.
     pub rate: Option<f64>,
-    /// The lowest rate that did not; null where all did that were tried. The limit lies between the two.
+    /// The lowest rate at which they were not; null if they were kept at all rates. The limit lies between the two.
     pub below: Option<f64>,
-    /// Whether the machine that made the load was the limit, and not the target.
+    /// Whether the limit was the machine that generated the load, not the target.
     pub generator_limited: bool,
 }
 
 impl FindReport {
-    /// A search that begins.
+    /// A search without any probes yet.
     pub fn new(task: &Path, promises: Vec<Promise>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -143,14 +144,14 @@ impl FindReport {
         }
     }
 
-    /// The probes, by their rates.
+    /// The probes in the order of their rates.
     pub fn by_rate(&self) -> Vec<&Probe> {
         let mut probes: Vec<&Probe> = self.probes.iter().collect();
         probes.sort_by(|a, b| a.rate.total_cmp(&b.rate));
         probes
     }
 
-    /// The 99th percentile at the highest rate that kept the promise, of its probes that did the longest one.
+    /// The 99th percentile at the highest rate that kept the promises; the largest one if several probes did so.
     pub fn p99(&self) -> Option<u64> {
         let best = self.answer?.rate?;
         let kept = self.probes.iter().filter(|probe| probe.rate == best && probe.finding() == Finding::Kept);
@@ -159,7 +160,7 @@ impl FindReport {
 }
 
 impl Probe {
-    /// What it means for the search.
+    /// What the probe means for the search.
     pub fn finding(&self) -> Finding {
         match (self.broken.is_empty(), self.generator.limited) {
             (true, _) => Finding::Kept,
@@ -169,7 +170,7 @@ impl Probe {
     }
 }
 
-/// What a probe came to, in words.
+/// The result of a probe, in words.
 pub fn came_to(probe: &Probe) -> String {
     match probe.finding() {
         Finding::Kept => "kept".to_owned(),

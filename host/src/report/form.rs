@@ -1,4 +1,4 @@
-//! The serialised form of a run: what its report says, field by field. Knows how none of it comes about.
+//! The serialised form of a run, field by field. It does not know how the figures are computed.
 
 use std::collections::BTreeMap;
 
@@ -15,31 +15,31 @@ use crate::record::{TaskFacts, Warmup};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunReport {
-    /// What its suite calls it; null where it has no name.
+    /// The name from the suite file; null without one.
     #[serde(default)]
     pub name: Option<String>,
     /// The task that was run.
     pub task: TaskFacts,
     /// What was planned.
     pub plan: PlanReport,
-    /// When the run began, by RFC 3339.
+    /// When the run began, as RFC 3339.
     pub started_at: String,
-    /// From the run's beginning to the end of its last operation.
+    /// From the beginning of the run to the end of its last operation.
     pub elapsed_ns: u64,
     /// Where the time before the beginning went.
     pub startup_ns: StartupReport,
-    /// From the planned end to the end of the last operation; null where no end was planned.
+    /// From the planned end to the end of the last operation; null if no end was planned.
     pub drain_ns: Option<u64>,
-    /// Operations that were not counted; null where there were none.
+    /// The operations before the run, which are not counted; null without a warm-up.
     pub warmup: Option<Warmup>,
     /// What became of the operations.
     pub operations: Counts,
-    /// Operations that were ended because the run ended, the oldest first: at a stop (counted as in flight), or at
-    /// their deadline after the planned duration was over (counted as timed out).
+    /// Operations that the end of the run cut, the oldest first: at a stop (counted as in flight), or at their deadline
+    /// after the planned duration (counted as timed out).
     #[serde(default)]
     pub cut: Vec<Cut>,
-    /// Operations whose result was one too many distinct ones: they are counted as `(other)`, and figures per result
-    /// are lower bounds.
+    /// Operations beyond the limit on distinct results. They are counted as `(other)`, so figures per result are lower
+    /// bounds.
     #[serde(default)]
     pub folded: u64,
     /// Completed operations per second, from the first start to the last end.
@@ -50,19 +50,19 @@ pub struct RunReport {
     pub service_ns: Summary,
     /// From an operation's due time to its start; null in a closed run.
     pub schedule_lag_ns: Option<Summary>,
-    /// Where the operations' time went, all together; null in the compute lane.
+    /// Where the time of all operations went; null in the compute lane.
     #[serde(default)]
     pub time: Option<TimeSplit>,
     /// By result and outcome, most frequent first.
     pub results: Vec<ResultReport>,
-    /// What their requests did on the network; null where there were none.
+    /// What the requests of the task did on the network; null without requests.
     #[serde(default)]
     pub network: Option<NetworkReport>,
     /// Over time.
     pub timeline: TimelineReport,
     /// By worker process.
     pub workers: Vec<WorkerReport>,
-    /// Whether the machine that the run ran on was its limit, and not the task's target.
+    /// Whether the limit was the machine that the run used, not the target of the task.
     #[serde(default)]
     pub generator: Generator,
     /// What went wrong besides operations.
@@ -70,7 +70,7 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// What was measured of its operations; none where it is not measured in such a run.
+    /// The summary of `measure`; `None` if such a run does not measure it.
     pub fn measured(&self, measure: Measure) -> Option<&Summary> {
         match measure {
             Measure::Latency => Some(&self.latency_ns),
@@ -86,15 +86,15 @@ impl RunReport {
 pub struct StartupReport {
     /// Compiling the task, or finding it compiled.
     pub compile: u64,
-    /// Whether it was found compiled.
+    /// Whether the cache had it compiled.
     pub cached: bool,
-    /// From launching a worker until it spoke.
+    /// From launching a worker to its first message.
     pub spawn: u64,
     /// Loading the compiled task.
     pub load: u64,
     /// Making an instance.
     pub instantiate: u64,
-    /// An instance's `setup`; null where the task has none.
+    /// An instance's `setup`; null if the task has none.
     pub setup: Option<u64>,
 }
 
@@ -103,25 +103,25 @@ pub struct StartupReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Counts {
-    /// In the plan; null where only the time was planned.
+    /// In the plan; null if only a duration was planned.
     pub planned: Option<u64>,
     /// That were due.
     pub offered: u64,
     /// That ended.
     pub completed: u64,
-    /// Of those, that succeeded.
+    /// Of those, operations that succeeded.
     pub ok: u64,
-    /// That the task, or `--expect`, called failed.
+    /// That the task or `--expect` marked as failed.
     pub failed: u64,
     /// That trapped.
     pub trapped: u64,
-    /// That were stopped at their deadline.
+    /// That were ended at their deadline.
     pub timed_out: u64,
-    /// That were due and never started, because too many were in flight.
+    /// That were due and never started because too many were in flight.
     pub dropped: u64,
     /// That were handed out and never confirmed.
     pub lost: u64,
-    /// That were cut at the stop.
+    /// That a stop cut.
     pub in_flight: u64,
 }
 
@@ -131,20 +131,20 @@ impl Counts {
         self.completed.saturating_sub(self.ok)
     }
 
-    /// Their share of all that ended; none where none did.
+    /// Their share of all that ended; `None` if none did.
     pub fn share_not_ok(&self) -> Option<f64> {
         (self.completed > 0).then(|| self.not_ok() as f64 / self.completed as f64)
     }
 }
 
-/// Durations in nanoseconds. A percentile is the smallest recorded duration that at least that share of all durations
-/// do not exceed, to three significant digits, rounded up, and never above the exact maximum.
+/// Durations in nanoseconds. A percentile is the smallest recorded duration that at least this share of the durations
+/// do not exceed. It has three significant digits, is rounded up, and never exceeds the exact maximum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
     /// How many.
     pub count: u64,
-    /// Their sum, exact; may pass 2^53. Null in a report that was written before there was one.
+    /// Their sum, exact; it can exceed 2^53. Null in older reports.
     #[serde(default)]
     pub sum: Option<u128>,
     /// The shortest, exact.
@@ -165,20 +165,20 @@ pub struct Summary {
     pub p99_9: Option<u64>,
     /// The longest, exact.
     pub max: Option<u64>,
-    /// How many were longer than the hour that percentiles reach to.
+    /// How many were longer than an hour, the upper limit for percentiles.
     pub overflow: u64,
-    /// All of them, as a base64 HdrHistogram (V2, deflate); null where there is none.
+    /// All of them, as a base64 HdrHistogram (V2, deflate); null if there are none.
     pub hdr: Option<String>,
 }
 
 impl Summary {
-    /// The durations themselves, read from [`hdr`](Self::hdr); `None` where that is no histogram. Histograms of parts
-    /// are added up to that of the whole, which percentiles are not.
+    /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid. Histograms of parts can be added up,
+    /// unlike percentiles.
     pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
         derive::decode(self.hdr.as_deref())
     }
 
-    /// The sum of the durations; where a report has none, as near as its mean knows it.
+    /// The sum of the durations; for older reports, without a sum, it is estimated from the mean.
     pub fn sum(&self) -> u128 {
         self.sum.unwrap_or_else(|| u128::from(self.mean.unwrap_or_default()) * u128::from(self.count))
     }
@@ -198,21 +198,21 @@ pub struct ResultReport {
     pub first_number: u64,
     /// Why they failed.
     pub reasons: BTreeMap<GuestText, u64>,
-    /// The command that runs the first of them again, by itself; null where they are ok.
+    /// The command that runs the first of them again on its own; null if they are ok.
     #[serde(default)]
     pub reproduce: Option<String>,
     /// Operations per second, over the time of the whole run.
     pub throughput: Option<f64>,
     /// Their durations.
     pub latency_ns: Summary,
-    /// Their parts.
+    /// Their spans.
     pub spans: Vec<SpanReport>,
-    /// Where their time went, all operations together; null in the compute lane.
+    /// Where their time went, summed over the operations; null in the compute lane.
     #[serde(default)]
     pub time: Option<TimeSplit>,
 }
 
-/// The parts of one name.
+/// The spans of one name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SpanReport {
@@ -224,7 +224,7 @@ pub struct SpanReport {
     pub latency_ns: Summary,
 }
 
-/// What a run's requests did on the network.
+/// What the requests of a run did on the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NetworkReport {
@@ -232,19 +232,19 @@ pub struct NetworkReport {
     pub requests: u64,
     /// HTTP requests per completed operation.
     pub requests_per_operation: Option<f64>,
-    /// Connections that were opened for them.
+    /// Connections opened for them.
     pub opened: u64,
-    /// Requests that went over a connection that was there.
+    /// Requests that used an existing connection.
     pub reused: u64,
-    /// Bytes that came in over those connections.
+    /// Bytes received over those connections.
     pub bytes_in: u64,
-    /// Bytes that went out.
+    /// Bytes sent.
     pub bytes_out: u64,
-    /// How long it took to open a connection.
+    /// The time to open a connection.
     pub connect_ns: Summary,
-    /// How long it took from a request's sending to the first byte of its response.
+    /// From sending a request to the first byte of its response.
     pub first_byte_ns: Summary,
-    /// What the task wanted to reach and was not granted.
+    /// Destinations that the task tried to reach and was not granted.
     pub refused: Vec<Refusal>,
 }
 
@@ -254,9 +254,9 @@ pub struct NetworkReport {
 pub struct Refusal {
     /// The destination.
     pub destination: GuestText,
-    /// How often it was wanted.
+    /// How often the task tried to reach it.
     pub count: u64,
-    /// The flag that would grant it; null for all those that are too many to be named.
+    /// The flag that grants it; null for the entry that sums up all further destinations.
     pub flag: Option<String>,
 }
 
@@ -276,23 +276,23 @@ pub struct TimelineReport {
 pub struct BucketReport {
     /// When it begins, from the run's beginning.
     pub start_ns: u64,
-    /// Whether the run did not fill it.
+    /// Whether the run covers only a part of it.
     pub partial: bool,
     /// Operations that began in it.
     pub started: u64,
     /// Slots that were due in it and never started.
     #[serde(default)]
     pub dropped: u64,
-    /// The longest time from due to start, of those that ended in it; null in a closed run.
+    /// The longest time from due to start among those that ended in it; null in a closed run.
     #[serde(default)]
     pub lag_ns: Option<u64>,
     /// Operations that ended in it.
     pub completed: u64,
-    /// Of those, how many were not ok.
+    /// Of those, operations that were not ok.
     pub failed: u64,
     /// The durations of those that ended in it.
     pub latency_ns: Summary,
-    /// How many ended in it, by result.
+    /// Operations that ended in it, by result.
     pub results: BTreeMap<GuestText, u64>,
 }
 
@@ -306,61 +306,61 @@ pub struct WorkerReport {
     pub threads: u32,
     /// The operations it completed.
     pub operations: u64,
-    /// Processor time, user and system; unknown where it died.
+    /// Processor time, user and system; null if the worker died.
     pub cpu_ns: Option<u64>,
-    /// The most memory it had resident at once; unknown where it died.
+    /// The most memory it had resident at once; null if the worker died.
     pub peak_rss_bytes: Option<u64>,
-    /// How it was over time.
+    /// Its state over time.
     #[serde(default)]
     pub timeline: Vec<HealthReport>,
 }
 
-/// How a worker was, from the last entry to this one.
+/// The state of a worker between the previous entry and this one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthReport {
-    /// When it was looked at, from the run's beginning.
+    /// When it was sampled, from the run's beginning.
     pub at_ns: u64,
-    /// Processors that it kept busy; null in the first entry, as what it used before the run began is not known apart.
+    /// Processors it kept busy; null in the first entry, where the time before the run cannot be separated.
     pub cpu: Option<f64>,
-    /// Memory that it had resident.
+    /// Its resident memory.
     pub rss_bytes: u64,
     /// The longest time from due to start; zero in a closed run.
     pub lag_ns: u64,
 }
 
-/// What the run says of the machine that it ran on.
+/// Whether the generator limited the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Generator {
     /// Whether the machine was the limit.
     pub limited: bool,
-    /// Why, and what else kept operations waiting on this side, in words.
+    /// Why, and what else delayed operations on the generator's side, in words.
     pub reasons: Vec<String>,
 }
 
-/// What came of an expression.
+/// The result of an expression.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verdict {
     /// The expression, as it was written.
     pub expression: String,
-    /// The run it was held against, by its place in the report.
+    /// The run that it was checked against, by its index in the report.
     pub run: usize,
     /// Whether it holds.
     pub held: bool,
-    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null where it does not
+    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null if it does not
     /// exist.
     pub value: Option<f64>,
-    /// What the figure and its bound are counted in; null in a report that was written before it was said.
+    /// The unit of the figure and its bound; null in older reports.
     #[serde(default)]
     pub unit: Option<Unit>,
-    /// What the figure is compared with; null in a report that was written before it was said.
+    /// The value that the figure is compared with; null in older reports.
     #[serde(default)]
     pub bound: Option<f64>,
 }
 
-/// What a figure is counted in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]

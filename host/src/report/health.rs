@@ -1,4 +1,4 @@
-//! How the generator was: its workers over time, and whether the machine, not the target, was the limit.
+//! The state of the generator: its workers over time, and whether the machine was the limit rather than the target.
 
 use super::words::Reason;
 use super::{Generator, HealthReport, WorkerReport};
@@ -6,13 +6,13 @@ use crate::lane::Lane;
 use crate::metrics::{Health, Measure};
 use crate::record::{RunRecord, WorkerRecord};
 
-/// With a larger part of the processors busy, what waits for one waits noticeably.
+/// If a larger share of the processors is busy, threads wait noticeably for one.
 const BUSY_SHARE: f64 = 0.9;
 
-/// Less than this part of a run's operations says nothing of the run.
+/// A smaller share of a run's operations does not characterise the run.
 const NOTABLE_SHARE: f64 = 0.01;
 
-/// One worker, with the processors it kept busy from look to look.
+/// The report on one worker, with the processors it kept busy between health samples.
 pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
     let looks = record.health.looks();
     let before = std::iter::once(&Health::default()).chain(looks).copied().collect::<Vec<_>>();
@@ -32,9 +32,9 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
     }
 }
 
-/// What limited the run on this side, on a machine of so many processors.
+/// What limited the run on the generator's side, on a machine with `cpus` processors.
 ///
-/// A closed run of a task that computes keeps its processors busy, as it should: there the machine is what is measured.
+/// A closed run of a computing task keeps its processors busy, as it should: there the machine is what is measured.
 pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let is_open = record.plan.load_model().open().is_some();
     let scheduled = &record.metrics.scheduled;
@@ -58,13 +58,13 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     }
 }
 
-/// The most processors that all workers together kept busy, from look to look.
+/// The most processors that all workers together kept busy, at the 90th percentile of the seconds.
 fn busiest(record: &RunRecord) -> f64 {
     let mut by_second: std::collections::BTreeMap<u64, f64> = std::collections::BTreeMap::new();
     for worker in &record.workers {
         for pair in worker.health.looks().windows(2) {
             let span_ns = pair[1].at_ns.saturating_sub(pair[0].at_ns);
-            // The last look is taken whenever the run ends: a moment says little.
+            // The last sample comes when the run ends, and may cover too short a time to say anything.
             if span_ns >= 500_000_000 {
                 let cpu = pair[1].cpu_ns.saturating_sub(pair[0].cpu_ns) as f64 / span_ns as f64;
                 *by_second.entry((pair[1].at_ns + 500_000_000) / 1_000_000_000).or_default() += cpu;
@@ -73,6 +73,6 @@ fn busiest(record: &RunRecord) -> f64 {
     }
     let mut seconds: Vec<f64> = by_second.into_values().collect();
     seconds.sort_by(f64::total_cmp);
-    // A tenth of them may be more: other programs have their moments, too.
+    // The busiest tenth of the seconds is ignored, because other programs have their peaks too.
     seconds.get(seconds.len() * 9 / 10).or(seconds.last()).copied().unwrap_or_default()
 }

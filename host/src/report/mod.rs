@@ -1,8 +1,8 @@
-//! From what was counted to what is shown: the figures of a report, each derived once.
+//! Derives the figures of a report, each of them once.
 //!
-//! [`Report`] is the JSON report, field by field: here what it says of all runs, in `form.rs` of each, in `plan.rs` of
-//! its plan. `derive.rs` computes it, `curves.rs` what of it is drawn, `words.rs` says it in sentences. Knows neither
-//! controller nor worker, and none of the formats.
+//! [`Report`] is the JSON report, field by field: this file has what covers all runs, `form.rs` has one run, `plan.rs`
+//! its plan. `derive.rs` computes the figures, `curves.rs` those that are only drawn, and `words.rs` puts them into
+//! sentences. This module knows neither the controller nor the workers, and no output format but JSON.
 
 pub mod curves;
 mod derive;
@@ -26,20 +26,20 @@ use crate::record::{Environment, RunRecord};
 /// The version of the report's format.
 pub const SCHEMA: &str = "gorgon.report/1";
 
-/// One or several runs, reported together. Nanoseconds are integers; a figure that does not exist is null.
+/// One or more runs, reported together. Nanoseconds are integers; a figure that does not exist is null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// The format and its version: `gorgon.report/1`.
     pub schema: String,
-    /// The version of gorgon.
+    /// The version of Gorgon.
     pub gorgon: String,
-    /// Whether the runs were stopped before their plans' end.
+    /// Whether the runs were stopped before the end of their plans.
     pub partial: bool,
-    /// What a suite file says of itself; null where there was none.
+    /// What a suite file says about itself; null without a suite file.
     #[serde(default)]
     pub suite: Option<SuiteReport>,
-    /// Where the runs ran.
+    /// The machine that the runs used.
     pub environment: Environment,
     /// All runs together.
     pub total: Total,
@@ -49,15 +49,15 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
 }
 
-/// What a suite file says of itself.
+/// What a suite file says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SuiteReport {
     /// Its name.
     pub name: Option<String>,
-    /// What it is for.
+    /// Its purpose.
     pub description: Option<String>,
-    /// How often each of its runs was run, one round after the other.
+    /// How often each run was repeated, one round after the other.
     pub repetitions: u32,
     /// The time between two runs.
     pub pause_ns: u64,
@@ -67,29 +67,29 @@ pub struct SuiteReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Total {
-    /// The sums of the runs' counts.
+    /// The sums of the counts of all runs.
     pub operations: Counts,
-    /// The sum of the runs' times.
+    /// The sum of the durations of all runs.
     pub elapsed_ns: u64,
-    /// Completed operations per second of that time.
+    /// Completed operations per second, from the first start to the last end of each run.
     pub throughput: Option<f64>,
-    /// All operations' durations.
+    /// The durations of all operations.
     pub latency_ns: Summary,
     /// By result, most frequent first.
     pub results: Vec<ResultReport>,
 }
 
-/// Whether there is more to come.
+/// Whether the run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// There is not.
+    /// The figures are final.
     Ended,
-    /// The run goes on.
+    /// The run goes on; the figures are those until now.
     Running,
 }
 
 impl Report {
-    /// Derives a report from what is known of some runs.
+    /// Derives a report from the records of some runs.
     pub fn new(environment: Environment, records: &[RunRecord]) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -103,7 +103,7 @@ impl Report {
         }
     }
 
-    /// Whether a run lost operations, a worker, or did not come to its plan's end.
+    /// Whether a run lost operations or a worker, or did not reach the end of its plan.
     pub fn is_incomplete(&self) -> bool {
         self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(crate::fault::Fault::is_incomplete))
     }

@@ -1,17 +1,17 @@
-//! A plan as the report names it.
+//! The plan of a run as the report shows it.
 
 use serde::{Deserialize, Serialize};
 
 use super::derive::nanos;
 use crate::plan::{Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape, Stage};
 
-/// A plan as the report names it.
+/// The plan of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PlanReport {
-    /// Planned operations; null where only the time was planned.
+    /// Planned operations; null if only a duration was planned.
     pub operations: Option<u64>,
-    /// Planned time; null where only the operations were planned.
+    /// Planned duration; null if only a number of operations was planned.
     pub duration_ns: Option<u64>,
     /// Worker processes.
     pub processes: u32,
@@ -24,48 +24,48 @@ pub struct PlanReport {
     /// Operations per second at the beginning; null in a closed run.
     #[serde(default)]
     pub rate: Option<f64>,
-    /// How slots lie within the rate; null in a closed run.
+    /// How slots are distributed over time; null in a closed run.
     #[serde(default)]
     pub arrivals: Option<Arrivals>,
-    /// How the rate changes, evenly within each; none in a closed run.
+    /// How the rate changes, linearly within each stage; empty in a closed run.
     #[serde(default)]
     pub stages: Vec<StageReport>,
-    /// Operations that may be due and not yet ended; null is no limit.
+    /// The most operations that may be due and not yet ended; null means no limit.
     #[serde(default)]
     pub max_in_flight: Option<u64>,
-    /// The shortest and the longest time between two operations of an instance; null where there is none.
+    /// The shortest and the longest pause between two operations of an instance; null without pauses.
     #[serde(default)]
     pub pause_ns: Option<(u64, u64)>,
-    /// The time within which instances begin one after the other.
+    /// The time over which the starts of the instances are spread.
     #[serde(default)]
     pub ramp_ns: u64,
-    /// Operations, or time, before the run that are not counted.
+    /// The warm-up: operations or time before the run, which are not counted.
     #[serde(default)]
     pub warmup: Option<WarmupPlan>,
     /// The first number.
     pub first: u64,
-    /// By how much threads began later, at most.
+    /// The longest delay before a thread begins.
     pub start_jitter_ns: u64,
-    /// Where chance was drawn from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Time for an operation; null is no limit.
+    /// The time-out of an operation; null means no limit.
     pub timeout_ns: Option<u64>,
-    /// Memory for an instance.
+    /// The memory limit of an instance.
     pub max_memory_bytes: u64,
-    /// Operations per instance; null is no limit.
+    /// Operations per instance; null means no limit.
     pub recycle: Option<u64>,
-    /// What results had to match.
+    /// The pattern that results had to match.
     pub expect: Option<String>,
     /// The guest's arguments.
     pub args: Vec<String>,
     /// The names of the guest's environment variables; their values may be secrets.
     pub env: Vec<String>,
-    /// The directories granted, as they were written.
+    /// The granted directories, as they were written.
     pub dirs: Vec<String>,
-    /// What the task was allowed to reach.
+    /// The destinations that the task was allowed to reach.
     #[serde(default)]
     pub allow: Vec<String>,
-    /// How its HTTP was spoken.
+    /// The HTTP settings of the task.
     #[serde(default)]
     pub http: HttpPlan,
     /// The data file.
@@ -77,7 +77,7 @@ pub struct PlanReport {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ModelName {
-    /// Each instance starts its next operation when its last one ended.
+    /// Each instance starts its next operation when the previous one has ended.
     Closed,
     /// Operations start on a schedule.
     Open,
@@ -93,7 +93,7 @@ pub struct StageReport {
     pub rate: f64,
 }
 
-/// How long operations run before the run; one of the two is null.
+/// The length of the warm-up; one of the two is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct WarmupPlan {
@@ -117,9 +117,9 @@ impl From<Extent> for WarmupPlan {
 
 impl From<&RunPlan> for PlanReport {
     fn from(plan: &RunPlan) -> Self {
-        // Each part by its name, so that a new one is not forgotten.
+        // Naming every field makes the compiler reject a new one that is forgotten here.
         let RunSpec {
-            operation: _, // It is among the facts of the task.
+            operation: _, // The report has it in the facts of the task.
             shape: Shape { processes, threads },
             concurrency,
             extent,

@@ -1,4 +1,4 @@
-//! Reports on a run that is made up, figure by figure.
+//! Tests every figure of reports on made-up runs.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime};
@@ -77,7 +77,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
     }
 }
 
-/// The same as an open run, that a slow target, and a machine that was busy, kept from its schedule.
+/// The same as an open run that fell behind its schedule, because of a slow target and a busy machine.
 pub(crate) fn open_record() -> RunRecord {
     let mut record = record(1);
     let stages = vec![Stage { duration: Duration::from_millis(400), to: Rate::per_second(6_000.0).unwrap() }];
@@ -130,13 +130,13 @@ fn every_figure_of_the_json_report() {
 fn json_snapshot(name: &str, record: &RunRecord) {
     let report = Report::new(environment(), std::slice::from_ref(record));
     let mut json = serde_json::to_value(&report).unwrap();
-    // The histograms' bytes are tested where they are made; here they would hide the rest.
+    // The bytes of histograms have their own tests; here they would hide the other fields.
     hide_histograms(&mut json);
     insta::assert_snapshot!(name, serde_json::to_string_pretty(&json).unwrap());
 }
 
 #[test]
-fn secrets_of_the_environment_stay_out_of_the_report() {
+fn values_of_environment_variables_stay_out_of_the_report() {
     let report = serde_json::to_string(&Report::new(environment(), &[record(4)])).unwrap();
     assert!(report.contains("TOKEN") && !report.contains("secret"));
 }

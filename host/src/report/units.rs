@@ -1,8 +1,9 @@
-//! Figures as people read them: each kind is printed here and nowhere else.
+//! Formats figures for people. Each kind of figure is formatted here and nowhere else.
 
 use super::Unit;
 
-/// Changes below this are the last bits of a float: what two equal figures differ by after a logarithm and back.
+/// Changes below this come from floating point: a logarithm and its inverse turn two equal figures into such a
+/// difference.
 const NO_CHANGE: f64 = 1e-12;
 
 /// A duration in the unit that fits it, to three significant digits: `163 ns`, `1.23 ms`, `2 m 05 s`.
@@ -22,7 +23,7 @@ pub fn duration(ns: u64) -> String {
     }
 }
 
-/// A count, its thousands set apart.
+/// A count with its thousands separated.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::new();
@@ -45,7 +46,7 @@ pub fn rate(per_second: f64) -> String {
     if per_second < 100.0 { significant(per_second) } else { count(per_second.round() as u64) }
 }
 
-/// A share between 0 and 1, in percent; what is not nothing never reads as 0, nor what is not all as 100.
+/// A share between 0 and 1, in percent. Only exactly nothing reads as 0, and only exactly everything as 100.
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent <= 0.0 => "0 %".into(),
@@ -57,7 +58,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// By how much a figure differs, as a signed share, in percent; what is not nothing never reads as 0.
+/// The difference of a figure as a signed share, in percent. Only no difference reads as 0.
 pub fn change(share: f64) -> String {
     let sign = if share < 0.0 { "-" } else { "+" };
     match share.abs() * 100.0 {
@@ -69,12 +70,12 @@ pub fn change(share: f64) -> String {
     }
 }
 
-/// The same without its sign, where words say the direction.
+/// The same without its sign, for sentences that name the direction.
 pub fn difference(share: f64) -> String {
     change(share.abs()).trim_start_matches('+').to_owned()
 }
 
-/// A figure in its unit; one whose unit is not known as it is.
+/// A figure with its unit, or the bare number if the unit is unknown.
 pub fn figure(value: f64, unit: Option<Unit>) -> String {
     match unit {
         Some(Unit::Nanoseconds) => duration(value as u64),
@@ -85,7 +86,7 @@ pub fn figure(value: f64, unit: Option<Unit>) -> String {
     }
 }
 
-/// A figure that may not exist.
+/// A figure, or a dash if it does not exist.
 pub fn or_dash<T>(figure: Option<T>, show: impl FnOnce(T) -> String) -> String {
     figure.map_or_else(|| "–".to_owned(), show)
 }
@@ -95,7 +96,7 @@ pub fn bytes(bytes: u64) -> String {
     bytesize::ByteSize(bytes).display().si().to_string()
 }
 
-/// Three significant digits, for figures below 1,000; two from a tenth to one.
+/// Three significant digits, for figures below 1,000; two digits between a tenth and one.
 fn significant(figure: f64) -> String {
     match figure {
         _ if figure > 0.0 && figure < 0.0995 => {

@@ -1,6 +1,6 @@
-//! What a report says in sentences: written here, shown by the terminal, the page and whatever else has room for words.
+//! The sentences of a report. The terminal, the HTML page and other formats show them.
 //!
-//! A sentence begins in lower case and has no full stop; who shows it as prose adds both.
+//! A sentence begins in lower case and has no full stop; a renderer that shows prose adds both.
 
 use super::units::{count, counted, duration, figure, percent, rate};
 use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, curves};
@@ -10,13 +10,13 @@ use crate::metrics::OTHER;
 use crate::metrics::{Measure, Outcome};
 use crate::plan::Arrivals;
 
-/// Ages of operations that were cut, and ranges of numbers; the JSON report has them all.
+/// The most ages of cut operations, or ranges of numbers, that a sentence lists; the JSON report has all of them.
 const MOST_LISTED: usize = 10;
 
-/// Of a duration so many times as long as reading the clock takes, the clock is a tenth.
+/// If a duration is shorter than this many clock readings, reading the clock is more than a tenth of it.
 const CLOCKS: f64 = 10.0;
 
-/// How much a sentence should worry its reader, the most first.
+/// How much a sentence should worry its reader, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tone {
     Bad,
@@ -32,14 +32,14 @@ pub(crate) struct Word {
     pub parts: Vec<Part>,
 }
 
-/// A part of a sentence, by whose words it is.
+/// A part of a sentence, by its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// Ours.
+    /// Gorgon's own words.
     Plain(String),
     /// What can be typed: an expression, a flag.
     Code(String),
-    /// A guest's, or of somewhere in the network.
+    /// Text of a guest or from the network.
     Foreign(String),
 }
 
@@ -65,7 +65,7 @@ impl Word {
         self
     }
 
-    /// The sentence as text, what is not ours in it made fit by `safe`.
+    /// The sentence as text; `safe` escapes its foreign parts.
     pub(crate) fn text(&self, safe: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Plain(text) => text.clone(),
@@ -90,7 +90,7 @@ pub(crate) fn headline(run: &RunReport) -> String {
     )
 }
 
-/// How the whole report ended, in a word, where it has.
+/// How the report ended, in a word, if it has ended.
 pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
     match report {
         _ if moment == Moment::Running => (Tone::Plain, "running"),
@@ -112,7 +112,7 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// What is measured of an operation: its name, and from when to when.
+/// The name of a measure, and the span of time that it covers.
 pub(crate) fn measure(measure: Measure) -> (&'static str, &'static str) {
     match measure {
         Measure::Latency => ("response", "from due to end"),
@@ -121,10 +121,10 @@ pub(crate) fn measure(measure: Measure) -> (&'static str, &'static str) {
     }
 }
 
-/// What kept operations waiting on the side that makes the load.
+/// What delayed operations on the generator's side.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Reason {
-    /// The workers kept so many of the processors busy.
+    /// The workers kept `processors` of the `of` processors busy.
     Busy { processors: f64, of: usize },
     /// Operations started late though an instance was waiting for them.
     Late { operations: u64, worst_ns: u64 },
@@ -133,7 +133,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// Whether the machine was the limit.
+    /// Whether this reason means that the machine was the limit.
     pub(super) fn is_limit(self) -> bool {
         match self {
             Self::Busy { .. } | Self::Late { .. } => true,
@@ -189,13 +189,13 @@ pub(crate) fn model(plan: &PlanReport) -> String {
     }
 }
 
-/// Over how many processes and threads, with what the figures are.
+/// The shape of a run, with the meaning of its numbers.
 pub(crate) fn shape(run: &RunReport) -> String {
     let figures = if run.plan.concurrency == 1 { "processes x threads" } else { "processes x threads x in flight" };
     format!("{} ({figures})", curves::shape(run))
 }
 
-/// Whether there is an end, and what `--fail-if` found.
+/// Whether the report is partial, and what `--fail-if` found.
 pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
     let partial = "partial: the run was stopped before its end, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
@@ -204,7 +204,7 @@ pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
     partial.into_iter().chain(verdicts).collect()
 }
 
-/// A verdict on one of so many runs.
+/// A verdict in a report on `runs` runs.
 pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
     let (tone, begins, ends) = match (verdict.value.map(|value| figure(value, verdict.unit)), verdict.held) {
@@ -267,7 +267,7 @@ fn refused(run: &RunReport) -> impl Iterator<Item = Word> {
         match &refusal.flag {
             Some(flag) => refused.foreign(refusal.destination.raw()).plain("; ").code(flag).plain(" would grant it"),
             None if refusal.destination == OTHER => refused.plain("other destinations"),
-            // It is no destination that could be granted.
+            // The entry has no flag, because nothing could grant this destination.
             None => refused.foreign(refusal.destination.raw()),
         }
     })
@@ -279,7 +279,7 @@ fn fault(fault: &Fault) -> Word {
     Word::new(tone, "fault: ").foreign(&fault.message).plain(times + &numbers(&fault.numbers))
 }
 
-/// Inclusive ranges, as many as fit a line.
+/// Inclusive ranges, as many as fit on a line.
 fn numbers(ranges: &[(u64, u64)]) -> String {
     let range = |&(from, to): &(u64, u64)| if from == to { from.to_string() } else { format!("{from}-{to}") };
     let listed: Vec<_> = ranges.iter().take(MOST_LISTED).map(range).collect();
@@ -296,12 +296,12 @@ pub(crate) fn short(run: &RunReport) -> String {
     format!("{task}, {}", curves::shape(run))
 }
 
-/// What a file is called, wherever it is.
+/// The file name in a path.
 pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// When a run began, for people; what is no moment is shown as it is.
+/// When a run began, for people; text that is not a time is shown unchanged.
 pub(crate) fn moment(rfc3339: &str) -> String {
     match rfc3339.split_once('T').zip(rfc3339.get(11..19)) {
         Some(((day, _), time)) => format!("{day} {time} UTC"),
