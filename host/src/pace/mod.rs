@@ -1,17 +1,17 @@
 //! The load model as a pure function: when is the next operation due, or is the run done?
 //!
-//! Knows no clock: times come in, due times come out, in nanoseconds from the start of the run. Who waits until then,
-//! and who draws the number, is the measured loop's business.
+//! Knows no clock: times come in and due times go out, in nanoseconds since the start of the run. The measured loop
+//! does the waiting and draws the numbers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::plan::{Arrivals, Closed, Open, Pause, RunPlan, Stage};
 
-/// What an instance does next.
+/// What an instance has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Start an operation at this time; a time gone by means at once.
+    /// Start an operation at this time; at once if it has passed.
     Due(u64),
     /// Start no more.
     Done,
@@ -31,10 +31,10 @@ impl Pacer {
     /// The pace of instance `place`, counted over all processes of the run.
     pub fn new(plan: &RunPlan, closed: &Closed, place: u64) -> Self {
         let instances = u64::from(plan.shape().processes) * plan.instances_per_process();
-        // A generator of its own for each instance: what one draws must not depend on when another does.
+        // Each instance has a separate generator, so that its draws do not depend on when another instance draws.
         let mut chance = fastrand::Rng::with_seed(plan.seed().wrapping_add(place));
         let jitter_ns = chance.u64(0..=nanos(plan.start_jitter()));
-        // The one in the place of one that died has its predecessor's place, so that none lies beyond the last.
+        // A replaced worker takes over its predecessor's place, so no place lies beyond the last.
         let ramp_ns = (u128::from(nanos(closed.ramp)) * u128::from(place) / u128::from(instances)) as u64;
         let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
         Self { earliest_ns: ramp_ns + jitter_ns, end_ns, pause: closed.pause, chance }
@@ -59,7 +59,7 @@ impl Pacer {
 /// A place in the schedule of an open run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Its place among the slots of its process, counted from 0.
+    /// Its index among the slots of its process, from 0.
     pub index: u64,
     /// When it is due.
     pub due_ns: u64,
@@ -67,13 +67,13 @@ pub struct Slot {
 
 /// The slots of one process of an open run, in the order in which they are due.
 ///
-/// Slot i of the run goes to process i modulo their number. Slot i is due when the integral of the rate reaches i, for
-/// [constant](Arrivals::Constant) arrivals; or i independent steps of mean 1 that are exponentially distributed, for
-/// [Poisson](Arrivals::Poisson) ones. Every process derives the schedule of the run from the same seed and keeps its
-/// own slots, so that they share one schedule without a word between them.
+/// Slot i of the run goes to process i modulo the number of processes. With [constant](Arrivals::Constant) arrivals,
+/// slot i is due when the integral of the rate reaches i. With [Poisson](Arrivals::Poisson) arrivals it is due when the
+/// integral reaches the sum of i independent, exponentially distributed steps of mean 1. Every process derives the
+/// schedule of the whole run from the same seed and keeps its part, so the processes need not talk to each other.
 ///
-/// A position in the schedule that only moves forward. To move it over many slots, or to count them, takes no look at
-/// each: see [`Slots::due_by`].
+/// The value is a position in the schedule that only moves forward. Skipping or counting many slots does not visit each
+/// of them: see [`Slots::due_by`].
 #[derive(Clone, Debug)]
 pub struct Slots {
     /// The index of the next slot.
@@ -88,7 +88,7 @@ pub struct Slots {
     processes: u64,
 }
 
-/// Where the integral of the rate has to be for a slot.
+/// What the integral of the rate has to reach for a slot to be due.
 #[derive(Clone, Debug)]
 enum Reaches {
     Constant,
@@ -96,7 +96,7 @@ enum Reaches {
 }
 
 impl Slots {
-    /// The slots of process `process`, counted from 0.
+    /// The slots of the process with the index `process`, from 0.
     pub fn new(plan: &RunPlan, open: &Open, process: u32) -> Self {
         let (process, processes) = (u64::from(process), u64::from(plan.shape().processes));
         let slots = plan.extent().operations().unwrap_or(u64::MAX);
@@ -117,14 +117,14 @@ impl Slots {
         all
     }
 
-    /// The next slot, which stays the next one.
+    /// The next slot, without taking it.
     pub fn peek(&self) -> Option<Slot> {
         self.head
     }
 
-    /// The number of slots of the process, from its first one on, that are due by `until_ns`; no fewer than are already
-    /// behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are
-    /// drawn in blocks, so this takes one draw for each thousand slots.
+    /// How many slots of the process are due by `until_ns`, counted from its first slot; at least as many as are
+    /// already behind. The time of a slot with constant arrivals is known directly, so the count is a binary search.
+    /// Poisson arrivals are drawn in blocks, so this takes one draw for each thousand slots.
     pub fn due_by(&self, until_ns: u64) -> u64 {
         let is_due = |slot: Option<Slot>| slot.is_some_and(|slot| slot.due_ns <= until_ns);
         if !is_due(self.head) {
@@ -136,7 +136,7 @@ impl Slots {
         if !is_due(ahead.head) {
             return ahead.next;
         }
-        // The last one that is known to be due, and the first one that is not.
+        // The last slot that is known to be due, and the first one that is known not to be.
         let mut due = ahead.next;
         let mut not_due = ahead.block_end().min(self.count);
         while not_due - due > 1 {
@@ -152,7 +152,7 @@ impl Slots {
         not_due
     }
 
-    /// Makes slot `index` the next one; those before it are passed over. Does nothing if it is already behind.
+    /// Makes slot `index` the next one, and skips those before it. Does nothing if the slot is already behind.
     pub fn skip_to(&mut self, index: u64) {
         self.next = self.next.max(index.min(self.count));
         self.head = self.slot(self.next);
@@ -171,8 +171,7 @@ impl Slots {
         (due_ns < self.end_ns).then_some(Slot { index, due_ns })
     }
 
-    /// The first index beyond the block of steps that the next slot lies in; all of them are one block if none are
-    /// drawn.
+    /// The first index after the block of steps that contains the next slot. Constant arrivals form a single block.
     fn block_end(&self) -> u64 {
         match &self.arrivals {
             Reaches::Constant => self.count,
@@ -180,7 +179,7 @@ impl Slots {
         }
     }
 
-    /// Goes on to the next block if this one is over by `until_ns`, without a look at any slot: the head stays behind.
+    /// Moves to the next block if this one is over by `until_ns`. Visits no slot, and leaves `head` as it was.
     fn pass_block(&mut self, until_ns: u64) -> bool {
         let end = self.block_end();
         let Reaches::Poisson(steps) = &mut self.arrivals else { return false };
@@ -205,15 +204,15 @@ impl Iterator for Slots {
     }
 }
 
-/// Steps of the schedule that are drawn together: few enough that to enter a block takes microseconds, and more than
-/// processes, so that each has slots in each.
+/// How many steps of the schedule are drawn together: few enough to enter a block in microseconds, and more than there
+/// are processes, so that each process has slots in each block.
 const BLOCK: u64 = 1_024;
 
-/// The sums of independent steps of mean 1 that are exponentially distributed.
+/// The sums of independent, exponentially distributed steps of mean 1.
 ///
-/// Drawn in blocks, so that a sum far ahead needs no draw for each step before it: the length of a block has the gamma
-/// distribution, and within it steps are drawn and stretched to that length. As the shares of exponential steps in
-/// their sum are independent of the sum, these are independent exponential steps again.
+/// Steps are drawn in blocks, so that a sum far ahead needs no draw for each step before it. The length of a block has
+/// the gamma distribution; the steps within it are drawn and stretched to that length. The shares of exponential steps
+/// in their sum are independent of the sum, so the stretched steps are independent and exponential again.
 #[derive(Clone, Debug)]
 struct Steps {
     /// Draws the blocks.
@@ -225,7 +224,8 @@ struct Steps {
     /// Draws the steps of the block.
     steps: fastrand::Rng,
     drawn: u64,
-    /// The sum of those that were drawn, and what it is to be multiplied by; nothing before the first one is drawn.
+    /// The sum of the steps drawn so far, and the factor that stretches it; the factor is set when the first step is
+    /// drawn.
     sum: f64,
     stretch: f64,
 }
@@ -237,7 +237,7 @@ impl Steps {
         Self { blocks, block: 0, begin: 0.0, total, steps, drawn: 0, sum: 0.0, stretch: 0.0 }
     }
 
-    /// The sum of all steps up to the one of the slot `at`. Slots must not fall from one call to the next.
+    /// The sum of all steps up to that of the slot `at`. `at` must not decrease from call to call.
     fn reach(&mut self, at: u64) -> f64 {
         while self.block < at / BLOCK {
             self.enter_next();
@@ -260,7 +260,7 @@ impl Steps {
         (self.drawn, self.sum) = (0, 0.0);
     }
 
-    /// The first slot beyond the block.
+    /// The first slot after the block.
     fn end(&self) -> u64 {
         (self.block + 1).saturating_mul(BLOCK)
     }
@@ -287,17 +287,17 @@ fn gamma(chance: &mut fastrand::Rng) -> f64 {
     }
 }
 
-/// The integral of a rate that changes evenly from stage to stage: how many operations are due until when.
+/// The integral of a rate that changes linearly within each stage: how many operations are due by when.
 #[derive(Clone, Debug)]
 struct Integral {
-    /// The stages, and how many of them were entered; after them the rate stays.
+    /// The stages, and how many of them were entered. After the last one the rate stays constant.
     stages: Arc<[Stage]>,
     entered: usize,
-    /// The stage that is now: when it began, in seconds, what the integral was then, and the rate.
+    /// The current stage: when it began, in seconds; the integral and the rate at that time.
     begin: f64,
     count: f64,
     rate: f64,
-    /// How long it is, and how the rate changes, per second of it.
+    /// The stage's length, in seconds, and the change of the rate per second.
     length: f64,
     slope: f64,
 }
@@ -310,7 +310,7 @@ impl Integral {
         integral
     }
 
-    /// Enters the next stage, where `begin`, `count` and `rate` are already what they are at its beginning.
+    /// Enters the next stage. `begin`, `count` and `rate` must already have their values at its beginning.
     fn enter(&mut self) {
         let stage = self.stages.get(self.entered);
         self.entered += 1;
@@ -327,8 +327,8 @@ impl Integral {
         };
     }
 
-    /// When the integral reaches `count`, in nanoseconds; never, where it does not. Counts must not fall from one call
-    /// to the next.
+    /// When the integral reaches `count`, in nanoseconds; `None` if it never does. `count` must not decrease from call
+    /// to call.
     fn time_of(&mut self, count: f64) -> Option<u64> {
         loop {
             let whole = self.rate * self.length + self.slope * self.length * self.length / 2.0;
@@ -337,7 +337,7 @@ impl Integral {
                 return None;
             }
             if missing <= whole || self.length.is_infinite() {
-                // From `missing = rate t + slope t²/2`, in the form that does not cancel.
+                // Solves `missing = rate t + slope t²/2`, in the form without cancellation.
                 let root = (self.rate * self.rate + 2.0 * self.slope * missing).max(0.0).sqrt();
                 let time = if missing <= 0.0 { 0.0 } else { 2.0 * missing / (self.rate + root) };
                 return Some(((self.begin + time.min(self.length)) * 1e9).round() as u64);

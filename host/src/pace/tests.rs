@@ -36,7 +36,7 @@ pub(crate) fn open(arrivals: Arrivals, from: f64, stages: &[(u64, f64)]) -> Open
     Open { arrivals, from: rate(from), stages, max_in_flight: None }
 }
 
-/// All slots of the run, by the processes that it has.
+/// All slots of the run, by process.
 fn slots(open: &Open, extent: Extent, processes: u32) -> Vec<Vec<Slot>> {
     let plan = plan(extent, processes, LoadModel::Open(open.clone()));
     (0..processes).map(|process| Slots::new(&plan, open, process).collect()).collect()
@@ -63,7 +63,7 @@ fn closed(pause_ms: (u64, u64), ramp_ms: u64, place: u64, duration_ms: u64) -> P
 #[test]
 fn a_closed_instance_starts_at_once_until_the_end() {
     let ms = 1_000_000;
-    // Four instances: the third of them begins at half of the ramp.
+    // Four instances: the third one begins halfway through the ramp.
     for (place, ramp_ms, elapsed_ns, next) in [
         (0, 0, 0, Next::Due(0)),
         (0, 0, 7, Next::Due(7)),
@@ -87,10 +87,10 @@ fn slots_of_a_constant_rate_and_of_a_ramp() {
     let expected: Vec<f64> = (0..16).map(|i| f64::from(i).sqrt()).collect();
     assert!(times.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-8), "{times:?}");
     assert_eq!(times.len(), 16);
-    // A jump, a rest, another jump.
+    // A jump, a pause, another jump.
     let steps = open(Arrivals::Constant, 2.0, &[(1_000, 2.0), (0, 0.0), (1_000, 0.0), (0, 4.0), (1_000, 4.0)]);
     assert_eq!(seconds(due_times(&steps, lasting(3_000))), [0.0, 0.5, 1.0, 2.25, 2.5, 2.75]);
-    // After a last stage that ends in nothing, nothing is due any more.
+    // After a last stage that ends at a rate of zero, nothing is due.
     assert_eq!(due_times(&open(Arrivals::Constant, 2.0, &[(1_000, 0.0)]), of(100)).len(), 2);
 }
 
@@ -103,14 +103,15 @@ fn the_counts_of_a_ramp_are_its_integral() {
             let count = times.iter().filter(|&&ns| ns / 1_000_000_000 == second).count() as f64;
             let middle = second as f64 + 0.5;
             let expected = if middle < 10.0 { 100.0 * middle } else { 1_000.0 - 20.0 * (middle - 10.0) };
-            // A Poisson count has the variance of its mean; five deviations are for forty seconds of one seed.
+            // The variance of a Poisson count is its mean. Five standard deviations suffice for forty seconds of one
+            // seed.
             let slack = if arrivals == Arrivals::Poisson { 5.0 * expected.sqrt() } else { 1.0 };
             assert!((count - expected).abs() <= slack, "{arrivals:?}: {count} in second {second}, not {expected}");
         }
     }
 }
 
-/// Kolmogorov and Smirnov's test: the largest distance between the sample's distribution and the expected one.
+/// The Kolmogorov-Smirnov statistic: the largest distance between the sample's distribution and the expected one.
 fn distance(mut sample: Vec<f64>, expected: impl Fn(f64) -> f64) -> f64 {
     sample.sort_by(f64::total_cmp);
     let n = sample.len() as f64;
@@ -126,14 +127,14 @@ fn poisson_arrivals_are_independent_and_exponentially_spaced() {
     let times = due_times(&open(Arrivals::Poisson, 500.0, &[]), of(50_000));
     let mut gaps: Vec<f64> = vec![times[0] as f64 / 1e9];
     gaps.extend(times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e9));
-    // 1.63 / sqrt(n) is exceeded by one true sample of a hundred; the seed is fixed, so this one always passes.
+    // One true sample in a hundred exceeds 1.63 / sqrt(n). The seed is fixed, so this one always passes.
     let bound = 1.63 / (gaps.len() as f64).sqrt();
     let exponential = distance(gaps.clone(), |gap| 1.0 - (-500.0 * gap).exp());
     assert!(exponential < bound, "{exponential} is not below {bound}");
-    // The bound would find arrivals that are not Poisson.
+    // The bound is tight enough to reject arrivals that are not Poisson.
     let even = distance((0..50_000).map(|i| f64::from(i % 100) / 25_000.0).collect(), |gap| 1.0 - (-500.0 * gap).exp());
     assert!(even > bound);
-    // A long gap says nothing of the next one.
+    // A long gap says nothing about the next one.
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
     let covariance: f64 = gaps.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
     let correlation = covariance / gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>();
@@ -188,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn slots_are_counted_as_if_each_was_looked_at(
+    fn slots_are_counted_as_if_each_was_visited(
         open in any_open(), processes in 1..6_u32, process in 0..6_u32, n in 1..5_000_u64, ms in 1..4_000_u64,
         behind in 0..100_usize, until_ms in 0..5_000_u64,
     ) {
@@ -207,7 +208,7 @@ proptest! {
 }
 
 #[test]
-fn the_highest_rate_is_counted_without_a_look_at_each_slot() {
+fn the_highest_rate_is_counted_without_visiting_each_slot() {
     let day = Duration::from_secs(86_400);
     let plan = |arrivals| {
         let open = open(arrivals, 1e8, &[]);
@@ -215,7 +216,7 @@ fn the_highest_rate_is_counted_without_a_look_at_each_slot() {
     };
     let (even, open) = plan(Arrivals::Constant);
     assert_eq!(Slots::new(&even, &open, 0).due_by(u64::MAX), 86_400 * 100_000_000);
-    // A second of chance: a Poisson count has the variance of its mean.
+    // One random second: the variance of a Poisson count is its mean.
     let (drawn, open) = plan(Arrivals::Poisson);
     let due = Slots::new(&drawn, &open, 0).due_by(1_000_000_000) as f64;
     assert!((due - 1e8).abs() < 5e4, "{due}");

@@ -11,37 +11,37 @@ use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
 
-/// A sleeping thread is on its processor again this long after its time, as a rule; one that has nothing else to do
-/// wakes so much earlier, and watches the clock for the rest.
+/// A sleeping thread usually runs again this long after its timer fires. A thread with nothing else to do wakes this
+/// much earlier, and watches the clock for the rest.
 const SPIN_NS: u64 = 80_000;
 
-/// A thread's alarm.
+/// The alarm of one thread.
 pub(super) struct Alarm {
     kind: Kind,
-    /// Whether nothing else runs on the thread while it waits.
+    /// What else runs on the thread while it waits.
     alone: Company,
 }
 
 /// What else runs on a thread while it waits for a slot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Company {
-    /// Nothing: it may watch the clock.
+    /// Nothing: the thread may spin.
     Alone,
-    /// Other operations, whose time that would take.
+    /// Other operations: spinning would take their time.
     Others,
 }
 
 enum Kind {
-    /// The compute lane's: the thread sleeps.
+    /// In the compute lane the thread sleeps.
     Sleep,
-    /// The I/O lane's: tokio's own timers count in milliseconds.
+    /// In the I/O lane a kernel timer wakes the runtime, because tokio's timers count in milliseconds.
     Timer(Timer),
 }
 
-/// A timer of the kernel's, whose going off can be read.
+/// A kernel timer, whose expiry can be read from a descriptor.
 struct Timer {
     timer: TimerFd,
-    /// The same, as tokio reads it: through its one safe way to a descriptor that is none of its own kinds.
+    /// The same descriptor for tokio. A pipe is the only safe way to make tokio poll a descriptor of a foreign kind.
     going_off: Receiver,
 }
 
@@ -52,7 +52,7 @@ impl Timer {
         Ok(Self { timer, going_off })
     }
 
-    /// Goes off once, `ns` from now.
+    /// Waits until the timer has fired, `ns` from now.
     async fn after(&self, ns: u64) -> io::Result<()> {
         self.timer.set(Expiration::OneShot(Duration::from_nanos(ns).into()), TimerSetTimeFlags::empty())?;
         loop {
@@ -70,7 +70,7 @@ impl Alarm {
     pub(super) fn new(lane: Lane, alone: Company) -> io::Result<Self> {
         let kind = match lane {
             Lane::Compute => {
-                // By default the kernel may be 50 microseconds late, to wake several threads at once.
+                // By default the kernel may wake a thread 50 microseconds late, so that it can wake several at once.
                 nix::sys::prctl::set_timerslack(1)?;
                 Kind::Sleep
             }
@@ -79,7 +79,7 @@ impl Alarm {
         Ok(Self { kind, alone })
     }
 
-    /// Waits until `due_ns`, or until the stop; returns the time by then.
+    /// Waits until `due_ns` or the stop, and returns the time then.
     pub(super) async fn until(&self, due_ns: u64, clock: &Clock, halt: &Halt) -> io::Result<u64> {
         let early_ns = if self.alone == Company::Alone { SPIN_NS } else { 0 };
         loop {

@@ -1,5 +1,5 @@
-//! Where an instance gets its operations from: in a closed run from the worker's lease, at its own pace; in an open run
-//! from the worker's schedule.
+//! Where an instance gets its operations from. In a closed run: from the worker's lease, at the instance's pace. In an
+//! open run: from the worker's schedule.
 
 use std::io;
 use std::ops::Range;
@@ -16,11 +16,11 @@ use crate::lane::Lane;
 use crate::pace::{Next, Pacer};
 use crate::task::Ticket;
 
-/// Numbers are drawn in batches that take about this long: long enough that drawing costs nothing, short enough that
-/// no other thread misses them.
+/// An instance draws numbers in batches that last about this long: long enough that drawing costs next to nothing,
+/// short enough that no other thread waits for them.
 const BATCH_NS: u64 = 1_000_000;
 
-/// How long an instance draws from its batch before it looks again whether the run goes on.
+/// How long an instance takes numbers from its batch before it checks again whether the run goes on.
 const LOOK_NS: u64 = 1_000_000;
 
 /// The largest batch.
@@ -28,14 +28,14 @@ const MAX_BATCH: u64 = 4_096;
 
 /// The feed of one instance.
 pub(super) enum Feed<'a> {
-    /// Of a closed run.
+    /// In a closed run.
     Closed(ClosedFeed<'a>),
-    /// Of an open run.
+    /// In an open run.
     Open(OpenFeed<'a>),
 }
 
 impl Feed<'_> {
-    /// The next operation, where that needs neither a look nor a wait: the short way, on which a future would be a
+    /// The next operation, if that needs neither a check nor a wait. This is the fast path: a future would be a
     /// measurable part of a short operation's cost.
     #[inline]
     pub(super) fn at_once(&mut self, now_ns: u64) -> Option<Ticket> {
@@ -45,7 +45,7 @@ impl Feed<'_> {
         }
     }
 
-    /// Whether there is another operation, for which an instance is worth being made.
+    /// Whether there is another operation. Asked before a new instance is made.
     pub(super) async fn has_more(&mut self, now_ns: &mut u64) -> bool {
         match self {
             Self::Closed(closed) => closed.has_more(now_ns).await,
@@ -53,7 +53,8 @@ impl Feed<'_> {
         }
     }
 
-    /// The next operation, when it is due; `now_ns` is the time by then. `None` where there is none any more.
+    /// Waits until the next operation is due, sets `now_ns` to the time then, and returns the operation; `None` if
+    /// there are no more.
     pub(super) async fn next(&mut self, now_ns: &mut u64) -> io::Result<Option<Ticket>> {
         match self {
             Self::Closed(closed) => Ok(closed.next(now_ns).await),
@@ -61,7 +62,7 @@ impl Feed<'_> {
         }
     }
 
-    /// The operation that was given last has ended.
+    /// The operation that was returned last has ended.
     #[inline]
     pub(super) fn ended(&mut self, now_ns: u64) {
         match self {
@@ -73,7 +74,7 @@ impl Feed<'_> {
         }
     }
 
-    /// Its instance takes no more.
+    /// The instance takes no more operations; returns undone numbers to the lease.
     pub(super) fn give_up(self) {
         if let Self::Closed(closed) = self {
             closed.lease.put_back(closed.batch.left);
@@ -88,7 +89,7 @@ pub(super) struct ClosedFeed<'a> {
     pub(super) lane: Lane,
     pub(super) halt: &'a Halt,
     pub(super) clock: &'a Clock,
-    /// When to look whether the run goes on.
+    /// When to check again whether the run goes on.
     pub(super) look_ns: u64,
 }
 
@@ -107,7 +108,7 @@ impl ClosedFeed<'_> {
                 return true;
             }
             let Some(left) = self.lease.draw(self.lane, self.batch.next_size(*now_ns)).await else { break };
-            // Drawing may have taken any time.
+            // Drawing may have waited for any length of time.
             *now_ns = self.clock.elapsed_ns();
             self.batch.begin(left, *now_ns);
         }
@@ -129,7 +130,7 @@ impl ClosedFeed<'_> {
     }
 }
 
-/// The numbers that an instance has drawn.
+/// The numbers that an instance has drawn and not yet run.
 #[derive(Default)]
 pub(super) struct Batch {
     left: Range<u64>,
@@ -150,7 +151,7 @@ impl Batch {
         number
     }
 
-    /// How many numbers to draw, given how long the last ones took.
+    /// How many numbers to draw, from how long the last batch took.
     fn next_size(&mut self, now_ns: u64) -> u64 {
         let took_ns = (now_ns - self.begun_ns).max(1);
         self.size = match self.size {
@@ -165,17 +166,18 @@ impl Batch {
 
 pub(super) struct OpenFeed<'a> {
     pub(super) schedule: &'a Schedule,
-    /// Whose turn it is to wait for the next slot, among the instances of the thread.
+    /// The instance that holds this lock waits for the next slot of the thread.
     pub(super) turn: &'a Mutex<Alarm>,
     pub(super) halt: &'a Halt,
     pub(super) clock: &'a Clock,
-    /// Since when its instance has had nothing to do.
+    /// Since when the instance has been idle.
     pub(super) idle_ns: u64,
 }
 
 impl OpenFeed<'_> {
     async fn next(&mut self, now_ns: &mut u64) -> io::Result<Option<Ticket>> {
-        // One instance waits for the next slot; when that is due it runs, and another one waits for the one after.
+        // One instance waits for the next slot. When the slot is due, that instance runs it, and another instance waits
+        // for the slot after it.
         let alarm = self.turn.lock().await;
         *now_ns = self.clock.elapsed_ns();
         if self.halt.is_stopped() {
@@ -201,7 +203,7 @@ mod tests {
     use crate::pace::tests::{of, plan};
     use crate::plan::{Closed, Extent, LoadModel};
 
-    /// What an instance of the compute lane is given, each operation taking no time; at most so many operations.
+    /// The numbers that an instance of the compute lane gets, at most `most`. Its operations take no time.
     fn given(lease: &Lease, halt: &Halt, extent: Extent, most: usize) -> Vec<u64> {
         let clock = Clock::new();
         let plan = plan(extent, 1, LoadModel::default());
@@ -238,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_a_lease_is_given_once_and_in_order() {
+    fn an_instance_gets_every_number_of_a_lease_once_and_in_order() {
         let numbers = given(&leased(5..10_005), &Halt::default(), of(20_000), usize::MAX);
         assert_eq!(numbers, (5..10_005).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_was_drawn_and_not_run_goes_to_another_instance() {
+    fn numbers_that_were_drawn_and_not_run_go_to_another_instance() {
         let lease = leased(0..1_000);
         let halt = Halt::default();
         let mut numbers = given(&lease, &halt, of(1_000), 700);
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_given_after_a_stop() {
+    fn an_instance_gets_nothing_after_a_stop() {
         let halt = Halt::default();
         halt.stop();
         assert!(given(&leased(0..10), &halt, of(10), usize::MAX).is_empty());

@@ -1,7 +1,7 @@
-//! The numbers that a worker holds, and from which its threads draw.
+//! The numbers that a worker holds, and that its threads draw.
 //!
-//! Asks for more before it runs out. How much it asks for follows how fast numbers go, so that fast operations do not
-//! wait for the controller and slow ones are not held here while another worker is idle.
+//! A lease asks for more numbers before it runs out. How many depends on how fast the numbers go: fast operations must
+//! not wait for the controller, and slow ones must not be held here while another worker is idle.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use tokio::sync::Notify;
 use super::Event;
 use crate::lane::Lane;
 
-/// A lease should last about this long: some hundred times what asking for the next one takes.
+/// A lease should last about this long: some hundred times as long as it takes to get the next one.
 const LASTING: Duration = Duration::from_millis(50);
 
-/// What a worker asks for at most at once; at five million operations a second it lasts three seconds.
+/// The most numbers that a worker asks for at once. At five million operations a second they last three seconds.
 const MOST: u64 = 1 << 24;
 
 /// A worker's numbers.
@@ -28,7 +28,7 @@ pub(super) struct Lease {
     changed: Condvar,
     /// Wakes instances of the I/O lane.
     added: Notify,
-    /// Instances that draw.
+    /// The number of instances that draw.
     threads: u64,
     events: Sender<Event>,
 }
@@ -37,11 +37,11 @@ struct State {
     ranges: VecDeque<Range<u64>>,
     left: u64,
     waiting: u64,
-    /// How much to ask for.
+    /// How many numbers to ask for.
     wanted: u64,
     asked: Option<Instant>,
     granted: Instant,
-    /// More is asked for when no more than this is left.
+    /// The lease asks for more when only this many numbers are left.
     low: u64,
     closed: bool,
 }
@@ -61,8 +61,8 @@ impl Lease {
         Self { state: Mutex::new(state), changed: Condvar::new(), added: Notify::new(), threads, events }
     }
 
-    /// Draws up to `most` numbers in a row, waiting on the lane's terms where there is none; `None` where there will be
-    /// none.
+    /// Draws up to `most` consecutive numbers. If there are none, it waits in the lane's way; `None` if there will be
+    /// no more.
     pub(super) async fn draw(&self, lane: Lane, most: u64) -> Option<Range<u64>> {
         match lane {
             Lane::Compute => {
@@ -76,7 +76,7 @@ impl Lease {
                 }
             }
             Lane::Io => loop {
-                // Listens before it looks, or it could miss the change between the two.
+                // Subscribe before looking, or a change between the two would be missed.
                 let added = self.added.notified();
                 if let Poll::Ready(drawn) = self.try_draw(&mut self.lock(), most) {
                     return drawn;
@@ -87,7 +87,7 @@ impl Lease {
         }
     }
 
-    /// Numbers, or `None` if there will be no more. A caller that has to wait is counted.
+    /// Numbers, or `None` if there will be no more. If the caller has to wait, counts it as waiting.
     fn try_draw(&self, state: &mut State, most: u64) -> Poll<Option<Range<u64>>> {
         if let Some(range) = state.take(most, self.threads) {
             if state.left <= state.low {
@@ -103,11 +103,11 @@ impl Lease {
         Poll::Pending
     }
 
-    /// Adds numbers that the controller has leased.
+    /// Adds numbers that the controller has leased to this worker.
     pub(super) fn add(&self, range: Range<u64>) {
         let mut state = self.lock();
         if state.closed {
-            // Granted while the stop was on its way.
+            // The controller leased them before it heard of the stop.
             return;
         }
         state.left += range.end - range.start;
@@ -119,7 +119,7 @@ impl Lease {
         self.wake();
     }
 
-    /// Takes back numbers that were drawn and will not be run by whoever drew them.
+    /// Takes back numbers from an instance that drew them and will not run them.
     pub(super) fn put_back(&self, range: Range<u64>) {
         if !range.is_empty() {
             let mut state = self.lock();
@@ -130,7 +130,7 @@ impl Lease {
         }
     }
 
-    /// No more will come.
+    /// No more numbers will come.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.wake();
@@ -141,7 +141,7 @@ impl Lease {
         self.added.notify_waiters();
     }
 
-    /// No more are drawn, not even of those that are there.
+    /// No more numbers are drawn, not even those that are left.
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.ranges.clear();
@@ -162,12 +162,12 @@ impl Lease {
             state.wanted = (state.wanted / 2).max(1);
         }
         state.asked = Some(Instant::now());
-        // The main thread listens until every thread that could ask has ended.
+        // The main thread listens until every thread has ended, so this cannot fail.
         let _ = self.events.send(Event::Need(state.wanted.max(state.waiting)));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A worker does not survive a panic, so that nothing half done is ever seen.
+        // A panic aborts the worker, so no thread ever sees a half-made change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -175,7 +175,7 @@ impl Lease {
 impl State {
     fn take(&mut self, most: u64, threads: u64) -> Option<Range<u64>> {
         let front = self.ranges.front_mut()?;
-        // Near the end the threads share what is left, so that they end together.
+        // Near the end the threads share the numbers that are left, so that all end at about the same time.
         let share = (self.left / (threads * 2)).clamp(1, most);
         let end = front.end.min(front.start + share);
         let range = std::mem::replace(&mut front.start, end)..end;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_drawn_once_by_some_thread() {
+    fn every_number_is_drawn_exactly_once() {
         let (events, asked) = unbounded();
         let lease = Lease::new(4, events);
         let drawn = Mutex::new(Vec::new());
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn it_asks_once_and_for_more_when_numbers_go_fast() {
+    fn a_lease_asks_once_and_for_more_if_numbers_go_fast() {
         let (events, asked) = unbounded();
         let lease = Lease::new(1, events);
         lease.add(0..1);

@@ -1,7 +1,7 @@
 //! A worker process: threads that run a task, and a main thread that passes on what they count.
 //!
 //! Owns the life of one worker, from the first frame to the last. Knows the controller only as frames on stdin and
-//! stdout; the end of stdin ends it, so that no worker outlives its controller.
+//! stdout. The end of stdin ends the worker, so that no worker outlives its controller.
 
 mod alarm;
 mod feed;
@@ -32,25 +32,25 @@ use lease::Lease;
 use schedule::Schedule;
 use thread::{Start, Thread};
 
-/// How often the controller hears of what was counted: often enough for a person who watches, and for little to be
-/// lost with a worker.
+/// How often the worker sends what its threads have counted: often enough for a person who watches, and to lose little
+/// with a worker that dies.
 const DELTA_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often the controller hears how the worker is, in those intervals: once a second.
+/// How many of those intervals pass between two messages about the worker's health: one second's.
 const INTERVALS_PER_LOOK: u32 = 10;
 
-/// A guest call needs half a MiB of stack at most (wasmtime's own bound), the rest is the host's.
+/// A guest call needs at most half a MiB of stack (wasmtime's bound); the host has the rest.
 const STACK_SIZE: usize = 2 << 20;
 
-/// What the worker's own threads tell its main thread.
+/// What the worker's threads tell its main thread.
 enum Event {
-    /// A thread has its instance.
+    /// A thread has made its instances.
     Ready { instantiate: Duration, setup: Option<Duration> },
-    /// A thread could not make its instance before the start.
+    /// A thread could not make its instances before the start.
     Refused(String),
-    /// What a thread has counted.
+    /// A thread has counted operations.
     Delta(Box<Delta>),
-    /// The lease runs low.
+    /// The lease runs low and asks for this many numbers.
     Need(u64),
     /// Something went wrong.
     Fault(Fault),
@@ -68,12 +68,12 @@ struct Stint {
     order: Order,
 }
 
-/// Where a phase stands among those of the run.
+/// Where a phase stands in the order of the run's phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// Another one follows, with the same instances.
+    /// Another phase follows, with the same instances.
     Before,
-    /// Instances are torn down after it.
+    /// This is the last phase: instances are torn down after it.
     Last,
 }
 
@@ -81,13 +81,13 @@ enum Order {
 enum Source {
     /// The controller leases their numbers.
     Lease(Lease),
-    /// They are dealt by their slots in the schedule.
+    /// The schedule deals their slots.
     Schedule(Box<Schedule>),
 }
 
 impl Stint {
     fn new(plan: RunPlan, order: Order, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
-        // One that takes the place of another has a part in the last phase alone.
+        // A worker that takes the place of another takes part in the last phase only.
         let first_slot = if order == Order::Last { worker.first_slot } else { 0 };
         let source = match plan.load_model() {
             LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
@@ -96,7 +96,7 @@ impl Stint {
         Self { plan, source, order }
     }
 
-    /// What the controller's books know `number` as.
+    /// The number or slot index by which the controller's books know `number`.
     #[inline]
     fn known_as(&self, number: u64) -> u64 {
         match &self.source {
@@ -108,8 +108,8 @@ impl Stint {
 
 /// Runs a worker on this process's stdin and stdout, until the controller closes stdin.
 pub fn run() -> io::Result<()> {
-    // A panic is a bug of ours. What its thread had in hand must count as lost, not as never started, and only the end
-    // of the whole process says so.
+    // A panic is a bug in gorgon. The operations that its thread had started must count as lost, not as never started,
+    // and only the end of the whole process says so.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
@@ -123,14 +123,14 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// Says that this worker cannot go on, and ends it, its threads with it.
+/// Says why this worker cannot go on, and ends the process with all its threads.
 fn refuse(reason: String) -> ! {
     say(&Message::Refused(reason));
     std::process::exit(0);
 }
 
-/// Says `message` to the controller. A worker that cannot speak is of no use to anybody: it ends at once, its threads
-/// with it, so that its controller sees it gone instead of waiting for it.
+/// Sends `message` to the controller. If that fails, the worker ends at once with all its threads, so that the
+/// controller sees it gone and does not wait for it.
 fn say(message: &Message) {
     if let Err(error) = wire::write(io::stdout(), message) {
         if error.kind() != io::ErrorKind::BrokenPipe {
@@ -140,8 +140,8 @@ fn say(message: &Message) {
     }
 }
 
-/// What the controller says. When stdin ends it needs nothing more of this worker: it may have died, and a guest may be
-/// in a call that never returns; so that ends the process, whatever it is doing.
+/// Starts the thread that hears the controller's commands. The end of stdin means that the controller has died or needs
+/// this worker no more. It ends the process at once, because a guest may be in a call that never returns.
 fn listen() -> io::Result<Receiver<Command>> {
     let (heard, commands) = unbounded();
     std::thread::Builder::new().name("commands".into()).spawn(move || {
@@ -165,20 +165,20 @@ struct Worker {
     printed: Receiver<Vec<u8>>,
 }
 
-/// The main thread's view of what goes on.
+/// What the main thread listens to, and what it remembers meanwhile.
 struct Desk<'a> {
     commands: &'a Receiver<Command>,
     events: Receiver<Event>,
     printed: &'a Receiver<Vec<u8>>,
     ticks: Receiver<Instant>,
-    /// Intervals that have passed.
+    /// How many intervals have passed.
     intervals: u32,
-    /// The clock of the phase that goes on, or the last one that did.
+    /// The clock of the current phase, or of the last one.
     clock: Option<Clock>,
     worst_lag_ns: u64,
 }
 
-/// What comes to the main thread's desk.
+/// What the main thread has to handle.
 enum Arrival {
     Event(Event),
     Command(Command),
@@ -187,7 +187,7 @@ enum Arrival {
 }
 
 impl Desk<'_> {
-    /// What comes next. Meanwhile the controller hears of what was printed, and how this worker is.
+    /// Waits for the next arrival. Meanwhile sends the controller what guests print, and this worker's health.
     fn next(&mut self) -> Arrival {
         loop {
             select! {
@@ -197,7 +197,7 @@ impl Desk<'_> {
                 },
                 recv(self.commands) -> command => match command {
                     Ok(command) => return Arrival::Command(command),
-                    // The thread that listens is about to end the process.
+                    // The thread that hears commands is about to end the process.
                     Err(_) => std::process::exit(0),
                 },
                 recv(self.printed) -> line => if let Ok(line) = line {
@@ -220,7 +220,7 @@ impl Desk<'_> {
     }
 }
 
-/// Does `work` on a thread of its own, while this one goes on telling the controller how this worker is.
+/// Does `work` on another thread, while this one keeps sending the controller this worker's health.
 fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     let (done, result) = bounded(1);
     let looks = tick(DELTA_INTERVAL * INTERVALS_PER_LOOK);
@@ -230,7 +230,7 @@ fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
         spawned.map_err(|error| format!("cannot start a thread: {error}{}", remedy(&error)))?;
         loop {
             select! {
-                // A panic has ended the process.
+                // `work` cannot have panicked: that would have ended the process.
                 recv(result) -> result => return result.map_err(|_| "a thread ended before its time".to_owned()),
                 recv(looks) -> _ => say(&Message::Health(look(0, 0))),
             }
@@ -251,7 +251,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Does what it is told until stdin ends.
+    /// Obeys the controller until stdin ends.
     fn obey(self, commands: &Receiver<Command>) {
         match commands.recv() {
             Ok(Command::Prepare) => self.hook(commands, None),
@@ -273,7 +273,7 @@ impl Worker {
         Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, network, halt })
     }
 
-    /// Calls `prepare`, or `cleanup` with what `prepare` returned, in an instance of its own.
+    /// Calls `prepare`, or `cleanup` with what `prepare` returned, in a fresh instance.
     fn hook(self, commands: &Receiver<Command>, prepared: Option<String>) {
         let surroundings = self.surroundings(prepared.clone().unwrap_or_default());
         let surroundings = surroundings.unwrap_or_else(|reason| refuse(reason));
@@ -290,17 +290,17 @@ impl Worker {
         for line in self.printed.try_iter() {
             say(&Message::Output(line));
         }
-        // What it sent and received is not the run's; what it was refused is for its user to know.
+        // What a hook sent and received does not belong to the run. The user has to know what it was refused.
         let refused = NetworkCounts { refused: surroundings.network.take_counts().refused, ..NetworkCounts::default() };
         if !refused.is_empty() {
             say(&Message::HookRefused(Box::new(refused)));
         }
         say(&Message::HookReturned(called.unwrap_or_else(|reason| refuse(reason))));
-        // Until stdin ends, and the process with it.
+        // Wait for the end of stdin, which ends the process.
         while commands.recv().is_ok() {}
     }
 
-    /// Runs the threads from their instances to their ends.
+    /// Runs the threads, from making their instances to their ends.
     fn work(&self, commands: &Receiver<Command>, surroundings: &Surroundings) {
         let (events_in, events) = unbounded();
         let last = self.plan.phases.len() - 1;
@@ -310,7 +310,7 @@ impl Worker {
         });
         let stints: Vec<_> = phases.collect();
         let threads = self.plan.run().shape().threads;
-        // Without room for a message, a send is a meeting: nobody starts before the main thread says so.
+        // The channel has no buffer: a thread takes the start only while the main thread sends it.
         let (start, starts) = bounded(0);
         let (printed, ticks) = (&self.printed, tick(DELTA_INTERVAL));
         let mut desk = Desk { commands, events, printed, ticks, intervals: 0, clock: None, worst_lag_ns: 0 };
@@ -336,15 +336,15 @@ impl Worker {
             drop((events_in, starts));
             self.await_instances(&mut desk);
             loop {
-                // What else is said is an answer that came too late for the phase before.
+                // Any other command is an answer that came too late for the previous phase.
                 let Arrival::Command(Command::Go { phase, beginning }) = desk.next() else { continue };
                 let Some(stint) = stints.get(phase as usize) else { continue };
                 let clock = self.clock.since(beginning);
                 desk.clock = Some(clock.clone());
-                // For whoever looks at the list of processes.
+                // For people who look at the list of processes.
                 let _ = nix::sys::prctl::set_name(c"gorgon running");
                 for _ in 0..threads {
-                    // A thread that is gone has said why.
+                    // If a thread is gone, the send fails, and the thread has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
                 }
                 let left = self.supervise(stint, &clock, &mut desk, &surroundings.halt);
@@ -378,8 +378,8 @@ impl Worker {
         say(&Message::Ready { instantiate, setup });
     }
 
-    /// Passes on what the threads say, and to them what the controller says, until the last of them rests; how many
-    /// have not ended by then.
+    /// Passes messages between the threads and the controller until the last thread has done its part of the phase.
+    /// Returns how many threads have not ended by then.
     fn supervise(&self, stint: &Stint, clock: &Clock, desk: &mut Desk<'_>, halt: &Halt) -> u32 {
         let threads = stint.plan.shape().threads;
         let (mut running, mut left) = (threads, threads);
@@ -394,7 +394,7 @@ impl Worker {
                 Arrival::Event(Event::Need(numbers)) => say(&Message::Need(numbers)),
                 Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
                 Arrival::Event(Event::Rests) => running -= 1,
-                // Its teardown is over while others still operate.
+                // The thread's teardown is over while other threads still operate.
                 Arrival::Event(Event::Ended) => left -= 1,
                 Arrival::Event(Event::Ready { .. } | Event::Refused(_)) => {}
                 Arrival::Command(command) => stint.obey(command, clock, halt),
@@ -413,7 +413,8 @@ impl Worker {
         left
     }
 
-    /// Waits until the threads have torn their instances down and ended, so many of which have not; says the last word.
+    /// Waits until the `left` threads that are still alive have torn down their instances and ended; then sends the
+    /// last message.
     fn see_off(&self, mut left: u32, desk: &mut Desk<'_>, halt: &Halt) {
         while left > 0 {
             match desk.next() {
@@ -424,7 +425,7 @@ impl Worker {
                 Arrival::Event(_) | Arrival::Command(_) | Arrival::Interval => {}
             }
         }
-        // Faults and counts that came with the last word.
+        // Faults and counts that arrived with the last `Ended`.
         for event in desk.events.try_iter() {
             match event {
                 Event::Delta(mut delta) => send_delta(&mut delta),
@@ -453,7 +454,7 @@ fn send_delta(delta: &mut Delta) {
 }
 
 impl Stint {
-    /// Takes leases, and the stop, as they come.
+    /// Executes a command of the controller.
     fn obey(&self, command: Command, clock: &Clock, halt: &Halt) {
         match (command, &self.source) {
             (Command::Lease(numbers), Source::Lease(lease)) => lease.add(numbers),
@@ -470,7 +471,7 @@ impl Stint {
         }
     }
 
-    /// Adds what there is to tell of slots to `delta`.
+    /// Adds to `delta` what became of slots.
     fn tell(&self, delta: &mut Delta) {
         if let Source::Schedule(schedule) = &self.source {
             *delta += schedule.tell();
@@ -478,7 +479,7 @@ impl Stint {
     }
 }
 
-/// How this process is.
+/// The health of this process.
 fn look(at_ns: u64, worst_lag_ns: u64) -> Health {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
@@ -493,7 +494,7 @@ fn usage() -> Usage {
             let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;
             Usage {
                 cpu_ns: (micros(usage.user_time()) + micros(usage.system_time())) * 1_000,
-                // Linux counts it in KiB.
+                // Linux gives it in KiB.
                 peak_rss_bytes: usage.max_rss() as u64 * 1_024,
             }
         },

@@ -1,8 +1,8 @@
 //! The slots of a worker in an open run, and the instances that take them.
 //!
-//! Any idle instance takes the next slot, so that which of them is busy changes nothing. A slot that finds all of them
-//! busy waits and is taken late; where the plan bounds how many may be in flight, one beyond that is dropped, as of the
-//! moment it was due. Knows no clock: times come in.
+//! Any idle instance takes the next slot, so it makes no difference which instances are busy. A slot that finds all
+//! instances busy waits and starts late. If the plan limits how many may be in flight, a slot beyond the limit is
+//! dropped at the moment when it is due. Knows no clock: callers pass the time.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,15 +14,15 @@ use crate::pace::{Slot, Slots};
 use crate::plan::{Open, RunPlan};
 use crate::wire::Delta;
 
-/// A slot that an instance was waiting for is late when it starts so much after its time: twenty times what it takes to
-/// wake a thread.
+/// A slot for which an instance was waiting counts as late if it starts this long after it was due: twenty times as
+/// long as it takes to wake a thread.
 const LATE_NS: u64 = 1_000_000;
 
 /// A worker's part of a schedule.
 #[derive(Debug)]
 pub(super) struct Schedule {
     state: Mutex<State>,
-    /// The number of the slot with the index 0, and the steps from one slot to the next.
+    /// The number of the slot with index 0, and the difference between the numbers of two neighbouring slots.
     first: u64,
     step: u64,
 }
@@ -30,21 +30,21 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct State {
     slots: Slots,
-    /// The indices of slots that are due and wait for an instance; in use only if their number is bounded.
+    /// The indices of slots that are due and wait for an instance. Used only if operations in flight are limited.
     waiting: VecDeque<Range<u64>>,
-    /// How many wait.
+    /// How many slots wait.
     waiting_slots: u64,
-    /// The schedule from the first that waits on: when those are due.
+    /// The schedule from the first waiting slot on; it gives the time at which each of them was due.
     behind: Slots,
-    /// Instances that have a slot and have not come back.
+    /// How many instances have taken a slot and not ended it.
     busy: u64,
-    /// Operations that may be due and not yet ended.
+    /// How many operations may be due and not ended.
     most: u64,
-    /// Slots due after that are none.
+    /// Slots that are due after this do not exist.
     end_ns: u64,
-    /// When even those that wait are not taken any more.
+    /// From when on not even waiting slots are taken.
     patience_ns: u64,
-    /// What became of slots that no instance has taken, and how those that one took were kept.
+    /// What became of slots that no instance took, and how late the others started.
     told: Delta,
 }
 
@@ -53,14 +53,15 @@ struct State {
 pub(super) struct Taken {
     /// Its operation's number.
     pub(super) number: u64,
-    /// When it is due.
+    /// When the operation is due.
     pub(super) due_ns: u64,
-    /// Whether it was due before an instance was there for it.
+    /// Whether it was due before the instance was idle.
     waited: bool,
 }
 
 impl Schedule {
-    /// The part of the process at `place`; slots of it before `first` are another worker's.
+    /// The slots of the process at `place`, from index `first` on. Earlier ones belong to the worker that had the place
+    /// before.
     pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: u64) -> Self {
         let mut slots = Slots::new(plan, open, place);
         slots.skip_to(first);
@@ -82,7 +83,7 @@ impl Schedule {
         Self { state: Mutex::new(state), first: plan.first() + u64::from(place), step }
     }
 
-    /// The index of the slot with this number.
+    /// The index of the slot whose operation has this number.
     pub(super) fn index(&self, number: u64) -> u64 {
         (number - self.first) / self.step
     }
@@ -93,7 +94,7 @@ impl Schedule {
         state.waiting.is_empty() && state.peek().is_none()
     }
 
-    /// The next slot, for an instance that has been idle since `idle_ns`; `None` where there is none any more.
+    /// The next slot, for an instance that has been idle since `idle_ns`; `None` if there are no more.
     pub(super) fn take(&self, now_ns: u64, idle_ns: u64) -> Option<Taken> {
         let state = &mut *self.lock();
         state.admit(now_ns);
@@ -113,7 +114,7 @@ impl Schedule {
         Some(Taken { number: self.first + slot.index * self.step, due_ns: slot.due_ns, waited })
     }
 
-    /// Its operation is about to start.
+    /// The operation of the slot `taken` is about to start.
     pub(super) fn started(&self, taken: &Taken, now_ns: u64) {
         if !taken.waited && now_ns.saturating_sub(taken.due_ns) > LATE_NS {
             self.lock().told.metrics.scheduled.late += 1;
@@ -127,7 +128,7 @@ impl Schedule {
         state.busy -= 1;
     }
 
-    /// A slot that was taken will not be started. It counts as dropped where it was due.
+    /// A slot that was taken will not be started. It counts as dropped, unless it was due after the end.
     pub(super) fn put_back(&self, taken: &Taken) {
         let index = self.index(taken.number);
         let state = &mut *self.lock();
@@ -136,19 +137,19 @@ impl Schedule {
         }
     }
 
-    /// Nothing that is due after `now_ns` will be started, nor what is waiting.
+    /// From now on no slot is started: neither waiting slots, nor any that is due after `now_ns`.
     pub(super) fn stop(&self, now_ns: u64) {
         let state = &mut *self.lock();
         state.end_ns = state.end_ns.min(now_ns);
         state.patience_ns = 0;
     }
 
-    /// What there is to tell of slots since this was asked last.
+    /// What became of slots since this was called last.
     pub(super) fn tell(&self) -> Delta {
         std::mem::take(&mut self.lock().told)
     }
 
-    /// The last instance is gone: slots that were due by `now_ns` and are still there count as dropped.
+    /// The last instance is gone: slots that were due by `now_ns` and were not taken count as dropped.
     pub(super) fn close(&self, now_ns: u64) {
         let state = &mut *self.lock();
         for waiting in std::mem::take(&mut state.waiting) {
@@ -160,7 +161,7 @@ impl Schedule {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A worker does not survive a panic, so that nothing half done is ever seen.
+        // A panic aborts the worker, so no thread ever sees a half-made change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -181,8 +182,8 @@ impl State {
         self.behind.next()
     }
 
-    /// Lets slots that are due by `now_ns` wait, as far as there is room; what had none when it was due is dropped.
-    /// Between two calls no instance has come or gone.
+    /// Lets slots that are due by `now_ns` wait, up to the limit, and drops the rest. Between two calls no instance has
+    /// taken or ended a slot.
     fn admit(&mut self, now_ns: u64) {
         if self.most == u64::MAX {
             return;
@@ -199,7 +200,7 @@ impl State {
         self.drop_due(now_ns);
     }
 
-    /// Drops what is due by `now_ns` and does not wait.
+    /// Drops the slots that are due by `now_ns` and do not wait.
     fn drop_due(&mut self, now_ns: u64) {
         if self.end_ns > 0 {
             let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
@@ -208,7 +209,7 @@ impl State {
     }
 }
 
-/// Drops the slots before the index `end`: counted interval by interval of the timeline, not slot by slot.
+/// Drops the slots before the index `end`. Counts them by interval of the timeline, not one by one.
 fn drop_until(slots: &mut Slots, end: u64, told: &mut Delta) {
     while let Some(slot) = slots.peek().filter(|slot| slot.index < end) {
         let interval = slot.due_ns / BASE_INTERVAL_NS;
@@ -238,11 +239,11 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     #[test]
-    fn slots_are_taken_in_order_and_late_ones_too() {
+    fn slots_are_taken_in_order_even_if_late() {
         let schedule = schedule(of(3), None);
         let taken = |now_ns, idle_ns| schedule.take(now_ns, idle_ns).map(|t| (t.number, t.due_ns, t.waited));
         assert_eq!(taken(0, 0), Some((100, 0, false)));
-        // The only instance comes back after both of the others were due.
+        // The only instance is idle again after both of the other slots were due.
         schedule.ended(5 * MS);
         assert_eq!(taken(5 * MS, 5 * MS), Some((101, MS, true)));
         assert!(!schedule.is_over());
@@ -253,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bound_when_it_is_due_is_dropped() {
+    fn a_slot_beyond_the_limit_is_dropped_when_it_is_due() {
         let schedule = schedule(of(10), Some(3));
-        // Two instances; both busy from the first two slots on, until 5.5 ms: by then 2 waits, and 3, 4 and 5 had no
-        // room.
+        // Two instances are busy with the first two slots until 5.5 ms. By then slot 2 waits, and slots 3, 4 and 5 were
+        // beyond the limit.
         assert!(schedule.take(0, 0).is_some() && schedule.take(0, 0).is_some());
         schedule.ended(5 * MS + MS / 2);
         let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_the_highest_rate_is_dropped_within_its_intervals() {
+    fn slots_left_at_the_highest_rate_are_dropped_in_their_intervals() {
         let second = 1_000 * MS;
         for (most, arrivals) in [(None, Arrivals::Constant), (NonZeroU64::new(500_000_000), Arrivals::Poisson)] {
             let open = Open { max_in_flight: most, ..open(arrivals, 1e8, &[]) };
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_joins_leaves_out_what_was_due_before() {
+    fn a_replacement_leaves_out_the_slots_of_its_predecessor() {
         let open = open(Arrivals::Constant, 1_000.0, &[]);
         let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
         let schedule = Schedule::new(&plan, &open, 0, 4);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_dealt_to_processes_whole() {
+    fn the_limit_is_split_among_processes() {
         let open = Open { max_in_flight: NonZeroU64::new(5), ..open(Arrivals::Constant, 1_000.0, &[]) };
         let plan = plan(of(10), 3, LoadModel::Open(open.clone()));
         assert_eq!([0, 1, 2].map(|process| plan.most_in_flight(&open, process)), [2, 2, 1]);

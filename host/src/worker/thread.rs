@@ -1,8 +1,7 @@
-//! The measured loop: one thread, and in it one instance, or several that wait by turns; each runs one operation after
-//! the other.
+//! The measured loop: one thread with one instance or several; each instance runs one operation after the other.
 //!
-//! Between the two readings of the clock stands the guest call alone. Everything else (drawing numbers, counting,
-//! handing on, making instances anew) happens outside.
+//! Only the guest call stands between the two readings of the clock. Everything else happens outside: drawing numbers,
+//! counting, handing on, replacing instances.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -27,18 +26,19 @@ use crate::plan::{LoadModel, RunPlan};
 use crate::task::{Instance, Task, TaskError};
 use crate::wire::Delta;
 
-/// How often a thread hands on what it has counted.
+/// How often a thread hands its counts to the main thread.
 const HAND_ON_NS: u64 = 250_000_000;
 
-/// After an operation this long a thread hands on at once: it is the slow ones that people watch, and that are dear to
-/// lose. Where many end together, it hands them on together, no sooner than this after the last time.
+/// After an operation that took this long, a thread hands its counts on at once: slow operations are the ones that
+/// people watch, and that hurt most if they are lost. If many end at about the same time, the thread hands them on
+/// together, at intervals of at least this length.
 const LONG_NS: u64 = 10_000_000;
 
 /// What one thread works with.
 pub(super) struct Thread<'a> {
     pub(super) task: &'a Task,
     pub(super) run: &'a RunPlan,
-    /// Its process's place among those of the run, and its own among the threads of that.
+    /// The place of the process in the run, and of the thread in its process.
     pub(super) process: u32,
     pub(super) place: u64,
     pub(super) surroundings: Surroundings,
@@ -54,7 +54,7 @@ pub(super) struct Start<'a> {
 }
 
 impl Thread<'_> {
-    /// Makes its instances, waits for the starts, runs until the numbers or the time of the last phase end.
+    /// Makes the instances, and runs each phase when it starts, until the last one is over.
     pub(super) fn run(self) {
         let executor = match Executor::new(self.task.lane()) {
             Ok(executor) => executor,
@@ -99,7 +99,7 @@ impl Thread<'_> {
         Ok((instance, instantiate, setup))
     }
 
-    /// Runs a phase; returns the instances that have come through it.
+    /// Runs a phase, and returns the instances that are still usable.
     async fn operate_all(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
         let tally = Tally::default();
         let turn = match self.run.load_model().open().map(|_| self.alarm()).transpose() {
@@ -114,7 +114,7 @@ impl Thread<'_> {
             let feed = self.feed(start, turn.as_ref(), place);
             self.operate(instance, feed, start, &tally)
         });
-        // Each is polled when it was woken, and only then.
+        // Polls an instance only after it was woken.
         let mut operating: FuturesUnordered<_> = operating.collect();
         let mut rested = Vec::new();
         let all = async {
@@ -133,7 +133,7 @@ impl Thread<'_> {
         rested
     }
 
-    /// Tears down the instances after the last phase, and hands on what that did.
+    /// Tears down the instances after the last phase, and hands on what the teardowns sent and received.
     async fn tear_down_all(&self, mut instances: Vec<Instance>) {
         let torn: FuturesUnordered<_> = instances.iter_mut().map(|instance| self.tear_down(instance)).collect();
         torn.collect::<()>().await;
@@ -144,13 +144,13 @@ impl Thread<'_> {
         }
     }
 
-    /// The instances of the thread take turns in waiting for it.
+    /// The thread's alarm. Its instances take turns in waiting for it.
     fn alarm(&self) -> std::io::Result<Mutex<Alarm>> {
         let company = if self.run.concurrency().get() == 1 { Company::Alone } else { Company::Others };
         Alarm::new(self.task.lane(), company).map(Mutex::new)
     }
 
-    /// Where instance `place` of the process gets its operations from; nowhere, where the plan has no use for it.
+    /// The feed of instance `place` of the process; `None` if the plan has no use for the instance.
     fn feed<'f>(&'f self, start: &'f Start<'_>, turn: Option<&'f Mutex<Alarm>>, place: u64) -> Option<Feed<'f>> {
         let (halt, clock, plan) = (&self.surroundings.halt, &start.clock, &start.stint.plan);
         match (&start.stint.source, plan.load_model()) {
@@ -167,7 +167,8 @@ impl Thread<'_> {
         }
     }
 
-    /// Runs one operation after the other in one instance; returns it, unless it could not be made anew.
+    /// Runs one operation after the other in one instance. Returns the instance, unless it had to be replaced and could
+    /// not.
     async fn operate(
         &self,
         mut instance: Instance,
@@ -226,7 +227,7 @@ impl Thread<'_> {
                 }
             }
         }
-        // Before a teardown, which may never end.
+        // Hand on before the teardown, which may never end.
         self.hand_on(tally, now_ns);
         Some(instance)
     }
@@ -253,19 +254,19 @@ impl Thread<'_> {
         }
     }
 
-    /// Whether the run's duration, where one was planned, was over at `ns`.
+    /// Whether the run has a duration, and it was over at `ns`.
     fn is_over(&self, ns: u64) -> bool {
         self.run.extent().duration().is_some_and(|duration| u128::from(ns) > duration.as_nanos())
     }
 
-    /// Why a result that the task calls ok is a failure all the same.
+    /// Why a result that the task calls ok does not meet `--expect`, if it does not.
     #[inline]
     fn unexpected(&self, sample: &Sample<'_>) -> Option<String> {
         self.run.expect().filter(|_| sample.outcome == Outcome::Ok)?.unmet(sample.result)
     }
 
-    /// A new instance in place of one that is worn or cannot be called any more. Apart from the loop, as it is rare and
-    /// large: each operation in flight would hold room for it.
+    /// Replaces an instance that has run its number of calls or is no longer usable. The future is boxed because it is
+    /// large and rare: otherwise each operation in flight would reserve memory for it.
     #[cold]
     fn renew(&self, mut instance: Instance) -> LocalBoxFuture<'_, Result<Instance, TaskError>> {
         Box::pin(async move {
@@ -283,7 +284,7 @@ impl Thread<'_> {
         }
     }
 
-    /// Hands on what ended last while all instances of the thread wait.
+    /// Hands on the last counts while all instances of the thread wait.
     async fn keep_handing_on(&self, tally: &Tally, clock: &Clock) {
         let mut ticks = tokio::time::interval(Duration::from_nanos(HAND_ON_NS));
         loop {
@@ -308,7 +309,7 @@ impl Thread<'_> {
     }
 
     fn tell(&self, event: Event) {
-        // The main thread listens as long as a thread runs; when it does not, the process is ending.
+        // The main thread listens as long as a thread runs. If it does not, the process is ending.
         let _ = self.events.send(event);
     }
 }
@@ -317,7 +318,7 @@ impl Thread<'_> {
 #[derive(Default)]
 struct Tally {
     counted: RefCell<Counted>,
-    /// When to hand it on.
+    /// When to hand the counts on.
     due_ns: Cell<u64>,
     handed_on_ns: Cell<u64>,
 }
@@ -325,7 +326,7 @@ struct Tally {
 #[derive(Default)]
 struct Counted {
     recorder: Recorder,
-    /// All but the metrics.
+    /// Everything but the metrics.
     delta: Delta,
 }
 
