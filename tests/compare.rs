@@ -82,7 +82,7 @@ fn what_is_no_such_report_is_refused_in_one_line() {
         ("half.json", "cannot compare `half.json`: it is a report that cannot be read"),
         ("next.json", "it is a report of the format `gorgon.report/2`, and this gorgon reads `gorgon.report/1`"),
         ("stopped.json", "`stopped.json` is partial"),
-        ("other.json", "ran by different plans (recycle: null and 50; timeout_ns: 60000000000 and 5000000000)"),
+        ("other.json", "have different plans (recycle: null and 50; timeout_ns: 60000000000 and 5000000000)"),
     ] {
         let complaint = complaint(folder.path(), &["a.json", name]);
         assert!(complaint.contains(problem), "{complaint}");

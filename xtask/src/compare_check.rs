@@ -37,7 +37,7 @@ pub(crate) fn run_all(kind: Option<&str>) -> anyhow::Result<()> {
         None | Some("waits") => WAITS.check(),
         Some("computes") => COMPUTES.check(),
         Some("made-up") => {
-            let test = ["two_hundred_pairs_in_every_weather", "--ignored", "--nocapture"];
+            let test = ["error_rates_over_two_hundred_pairs_of_every_kind", "--ignored", "--nocapture"];
             run(cargo().args(["test", "-p", "gorgon-cli", "--lib", "--"]).args(test))
         }
         Some(other) => bail!("`{other}` is none of waits, computes, made-up"),

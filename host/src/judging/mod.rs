@@ -1,5 +1,6 @@
-//! What is concluded from reports: whether a run kept its promises, whether one is slower than another, and what a
-//! probe says of a rate. Reports in, conclusions out: knows neither how a run is run nor how a conclusion is shown.
+//! Draws conclusions from reports: whether a run kept its promises, whether one task is slower than another, and what a
+//! probe says about a rate. Reports go in, conclusions come out. This module knows neither how a run works nor how
+//! conclusions are shown.
 
 pub mod compare;
 pub mod probe;

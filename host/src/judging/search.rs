@@ -1,8 +1,8 @@
-//! Which rate to try next, to find the highest one that keeps a promise.
+//! Decides which rate to try next in the search for the highest one that keeps a promise.
 //!
-//! Pure: rates and what came of them go in, the next rate comes out. Steps up by doubling until a rate breaks the
-//! promise, then halves the gap, in ratio, until it is narrow enough. A rate is tried until two of its probes agree, so
-//! that one unlucky probe decides nothing.
+//! Pure: rates and their findings go in, the next rate comes out. The search doubles the rate until it breaks the
+//! promise, then halves the gap on a logarithmic scale until it is narrow enough. It repeats a rate until two of its
+//! probes agree, so that a single unlucky probe decides nothing.
 
 use crate::report::find;
 pub use crate::report::find::Finding;
@@ -10,7 +10,7 @@ pub use crate::report::find::Finding;
 /// Probes of one rate that must agree.
 const AGREEING: usize = 2;
 
-/// A search that goes on.
+/// The state of a search.
 #[derive(Clone, Debug)]
 pub struct Search {
     from: f64,
@@ -19,14 +19,14 @@ pub struct Search {
     probes: Vec<(f64, Finding)>,
 }
 
-/// What is known at the end of a search.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer {
-    /// The highest rate that kept the promise; `None` where none did.
+    /// The highest rate that kept the promise; `None` if no rate did.
     pub kept: Option<f64>,
-    /// The lowest rate that did not; `None` where none was tried that did not.
+    /// The lowest rate that broke it; `None` if no rate did.
     pub broken: Option<f64>,
-    /// Whether that was because the machine that made the load could not make more.
+    /// Whether `broken` was the limit of the machine that generated the load, not of the target.
     pub limited: bool,
 }
 
@@ -41,28 +41,28 @@ impl From<Answer> for find::Answer {
 pub enum Next {
     /// Try this rate.
     Probe(f64),
-    /// It is found, as far as it can be.
+    /// The limit is known as precisely as possible.
     Found(Answer),
 }
 
-/// A rate below this, in operations per second, is none that anybody looks for.
+/// The lowest rate that a search tries, in operations per second.
 const LEAST: f64 = 0.1;
 
 impl Search {
-    /// Begins at `from`, goes up to `most`, and ends when the rates that kept and that broke the promise are within
-    /// `precision` of each other, as a share.
+    /// A search that begins at `from` and tries at most `most`. It ends when the highest rate that kept the promise and
+    /// the lowest one that broke it differ by at most `precision`, as a share.
     pub fn new(from: f64, most: f64, precision: f64) -> Self {
         Self { from: from.min(most), most, precision, probes: Vec::new() }
     }
 
-    /// A probe of `rate` came to this.
+    /// Records the finding of a probe at `rate`.
     pub fn tell(&mut self, rate: f64, finding: Finding) {
         self.probes.push((rate, finding));
     }
 
     /// What to do next.
     pub fn next(&self) -> Next {
-        // A rate on which there is no agreement yet.
+        // The probes of the last rate do not agree yet.
         if let Some(&(rate, _)) = self.probes.last()
             && self.agreed(rate).is_none()
         {
@@ -84,12 +84,12 @@ impl Search {
         }
     }
 
-    /// The rates on which there is agreement to such a finding.
+    /// The rates whose probes agree on a finding that satisfies `is_so`.
     fn rates(&self, is_so: impl Fn(Finding) -> bool) -> impl Iterator<Item = f64> {
         self.probes.iter().map(|&(rate, _)| rate).filter(move |&rate| self.agreed(rate).is_some_and(&is_so))
     }
 
-    /// What the probes of `rate` agree on.
+    /// The finding that the probes of `rate` agree on.
     fn agreed(&self, rate: f64) -> Option<Finding> {
         let of = |is_so: fn(Finding) -> bool| {
             self.probes.iter().filter(|&&(probed, finding)| probed == rate && is_so(finding)).count()
@@ -98,7 +98,7 @@ impl Search {
         if of(|finding| finding == Finding::Kept) >= AGREEING {
             Some(Finding::Kept)
         } else if broken >= AGREEING {
-            // Where one of them shows that the target is at fault, the target is.
+            // A single probe that blames the target is enough.
             Some(if of(|finding| finding == Finding::Broken) > 0 { Finding::Broken } else { Finding::Limited })
         } else {
             None
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Searches among rates of which `keeps` says what comes of their i-th probe.
+    /// Runs a search; `keeps` is the finding of the i-th probe at a rate.
     fn search(from: f64, most: f64, mut keeps: impl FnMut(f64, usize) -> Finding) -> (Answer, usize) {
         let mut search = Search::new(from, most, 0.03);
         for i in 0..1_000 {
@@ -120,11 +120,11 @@ mod tests {
                 Next::Found(answer) => return (answer, i),
             }
         }
-        panic!("it does not end");
+        panic!("the search does not end");
     }
 
     #[test]
-    fn what_is_said_where_there_is_nothing_to_find() {
+    fn a_search_ends_if_all_rates_keep_or_break_the_promise() {
         let (answer, probes) = search(10.0, 1_000.0, |_, _| Finding::Kept);
         assert_eq!((answer, probes), (Answer { kept: Some(1_000.0), broken: None, limited: false }, 16));
         let (answer, _) = search(10.0, 1_000.0, |_, _| Finding::Broken);
@@ -135,12 +135,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_limit_is_found_though_a_probe_in_four_is_wrong(limit in 1.0..50_000.0_f64, wrong in 0..4_usize) {
+        fn the_limit_is_found_although_one_probe_in_four_is_wrong(limit in 1.0..50_000.0_f64, wrong in 0..4_usize) {
             let mut probed: Vec<f64> = Vec::new();
             let (answer, probes) = search(10.0, 1e6, |rate, i| {
                 let again = probed.contains(&rate);
                 probed.push(rate);
-                // The first probe of a rate, now and then.
+                // Only the first probe of a rate can be wrong.
                 let lies = !again && i % 4 == wrong;
                 if (rate <= limit) == lies { Finding::Broken } else { Finding::Kept }
             });

@@ -1,8 +1,8 @@
-//! Whether one task is slower than another, and whether that is more than noise: `gorgon compare`.
+//! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
-//! [`Comparison`] is what comes of it, field by field; `rendering/compare.rs` renders it. The statistics are in
-//! `resample.rs`, what may be compared with what in `plans.rs`, what a machine adds of its own in `machine.rs`. Pure:
-//! reports in, a comparison out, the same one for the same seed.
+//! [`Comparison`] is the result, field by field; `rendering/compare.rs` renders it. `resample.rs` has the statistics,
+//! `plans.rs` decides what may be compared with what, and `machine.rs` estimates the machine's share. Pure: reports go
+//! in, a comparison comes out, the same for the same seed.
 
 mod machine;
 mod plans;
@@ -20,75 +20,75 @@ use resample::{Error, Side, Unusable};
 /// The version of the comparison's format.
 pub const SCHEMA: &str = "gorgon.compare/1";
 
-/// How often an interval holds the true difference, where it is the only one.
+/// The share of intervals that contain the true difference, if there is only one interval.
 const LEVEL: f64 = 0.95;
 
-/// The smallest difference that is named as one that would have been found is found in this share of comparisons.
+/// The detectable difference is the smallest one that this share of comparisons would find.
 const POWER: f64 = 0.9;
 
-/// A percentile is compared where at least this many operations were above it.
+/// A percentile is compared if at least this many operations were above it.
 const OPERATIONS_ABOVE: f64 = 10.0;
 
-/// Where no operation failed, so many may have been about to: the 95 % bound on a count of none.
+/// If no operation failed, up to this many could have: the 95 % upper bound for a count of zero.
 const UNSEEN_FAILURES: f64 = 3.0;
 
-/// The reports of one side: of one task, its runs repeated where there are several.
+/// The reports of one side: one task, perhaps with repeated runs.
 #[derive(Debug)]
 pub struct Input {
-    /// Each with the name of its file.
+    /// Each report with the name of its file.
     pub reports: Vec<(String, Report)>,
 }
 
-/// What to do about runs that should not be compared.
+/// How to treat runs that should not be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scruples {
     /// Refuse runs whose plans differ, and runs that were stopped.
     Refuse,
-    /// Compare them, and say so.
+    /// Compare them and add a note.
     Note,
 }
 
-/// Several runs, compared with those of the first.
+/// Further sides, each compared with the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Comparison {
     /// The format and its version: `gorgon.compare/1`.
     pub schema: String,
-    /// The version of gorgon.
+    /// The version of Gorgon.
     pub gorgon: String,
-    /// What chance was drawn from.
+    /// The seed of all random numbers.
     pub seed: u64,
-    /// Each plan of each further side, compared with the first side's.
+    /// The comparisons with the first side, for each further side and plan.
     pub pairs: Vec<Pair>,
-    /// What `--fail-if-slower` found; null without it.
+    /// The verdict of `--fail-if-slower`; null without it.
     pub fail_if_slower: Option<Slower>,
 }
 
-/// What `--fail-if-slower` found.
+/// The verdict of `--fail-if-slower`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Slower {
-    /// The share by which a median may be longer.
+    /// The share by which a median may increase.
     pub by: f64,
-    /// Whether one is shown to be longer by more: the whole interval of its difference is above.
+    /// Whether a median increased by more: the whole interval of its difference lies above.
     pub held: bool,
 }
 
-/// The runs of one plan on two sides.
+/// The runs of one plan on both sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Pair {
-    /// What is compared with.
+    /// The side that is compared with.
     pub a: Runs,
-    /// What is compared.
+    /// The side that is compared.
     pub b: Runs,
-    /// Fields of the plans that differ, as `field: A, B`; empty but for `--force`.
+    /// Fields of the plans that differ, as `field: A, B`; empty without `--force`.
     pub differs: Vec<String>,
     /// Every figure, the primary one first.
     pub figures: Vec<Difference>,
-    /// What was found, in words.
+    /// The finding in words.
     pub sentence: String,
-    /// What a reader must know beside it.
+    /// What a reader must know to judge it.
     pub notes: Vec<String>,
 }
 
@@ -96,25 +96,25 @@ pub struct Pair {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Runs {
-    /// What was run.
+    /// The task.
     pub task: TaskFacts,
-    /// Where each run stands.
+    /// The position of each run.
     pub runs: Vec<Place>,
     /// Worker processes.
     pub processes: u32,
     /// Threads in each.
     pub threads: u32,
-    /// Operations of all runs.
+    /// The operations of all runs together.
     pub operations: u64,
 }
 
-/// Where a run stands.
+/// The position of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Place {
-    /// The report's file.
+    /// The file of the report.
     pub file: String,
-    /// Its place there, from 0.
+    /// The index of the run in the report, from 0.
     pub run: usize,
 }
 
@@ -122,22 +122,22 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
-    /// Which.
+    /// The figure.
     pub figure: Figure,
-    /// On the first side: nanoseconds, operations per second, or a share. Percentiles are interpolated, and can be
-    /// apart from the report's by its third digit. Null where there are not enough operations.
+    /// Its value on the first side: nanoseconds, operations per second, or a share. Percentiles are interpolated, so
+    /// they can differ from the report's in the third digit. Null if there are too few operations.
     pub a: Option<f64>,
-    /// On the other one.
+    /// Its value on the other side.
     pub b: Option<f64>,
-    /// How often intervals like this one hold the true difference.
+    /// The share of such intervals that contain the true difference.
     pub level: f64,
-    /// The difference; null where one of the two figures is.
+    /// The difference; null if one of the two values is.
     pub change: Option<Change>,
-    /// What that shows.
+    /// What the difference shows.
     pub finding: Finding,
 }
 
-/// By how much a figure differs: B / A - 1, and for `failed` B - A.
+/// The difference of a figure: B / A - 1, but B - A for `failed`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
@@ -147,17 +147,17 @@ pub struct Change {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// The least true difference that nine of ten such comparisons would show.
+    /// The smallest true difference that nine of ten such comparisons would show.
     pub detectable: f64,
 }
 
-/// What is compared.
+/// A figure that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Figure {
-    /// The median of the durations: the primary figure. It is what the usual operation takes; a machine that stalls for
-    /// a moment hardly moves it, so it shows the smallest differences.
+    /// The median of the durations, the primary figure. It stands for the typical operation. A machine that stalls for
+    /// a moment hardly changes it, so it shows the smallest differences.
     P50,
     /// Their mean.
     Mean,
@@ -182,74 +182,74 @@ pub enum Finding {
     Faster,
     /// More operations of B fail.
     FailsMore,
-    /// Fewer do.
+    /// Fewer operations of B fail.
     FailsLess,
-    /// Nothing: there may be a difference in either direction, or none.
+    /// Nothing: B may be better, worse or equal.
     Nothing,
 }
 
-/// Why reports are not compared.
+/// Why reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// One was stopped.
-    #[error("`{0}` is partial, its run was stopped before the end: run it again, or compare what there is by --force")]
+    /// A run was stopped.
+    #[error("`{0}` is partial because its run was stopped: run it again, or compare it as it is with --force")]
     Partial(String),
-    /// They have different numbers of plans.
+    /// The sides have different numbers of plans.
     #[error(
-        "`{a}` has runs of {in_a} tasks or plans, and `{b}` of {in_b}: run both alike, or compare those that both have by \
-         --force"
+        "`{a}` has runs of {in_a} tasks or plans, and `{b}` of {in_b}: run both alike, or compare those that both have \
+         with --force"
     )]
     Plans {
-        /// The first side's files.
+        /// The files of the first side.
         a: String,
-        /// How many it has runs of.
+        /// The number of its plans.
         in_a: usize,
-        /// The other's.
+        /// The files of the other side.
         b: String,
-        /// How many that one has.
+        /// The number of its plans.
         in_b: usize,
     },
-    /// Their plans differ.
-    #[error("`{a}` and `{b}` ran by different plans ({}): run both alike, or compare them by --force", .fields.join("; "))]
+    /// The plans differ.
+    #[error("`{a}` and `{b}` have different plans ({}): run both alike, or compare them with --force", .fields.join("; "))]
     Differ {
-        /// The first side's files.
+        /// The files of the first side.
         a: String,
-        /// The other's.
+        /// The files of the other side.
         b: String,
-        /// What differs.
+        /// The fields that differ.
         fields: Vec<String>,
     },
     /// A run is too short.
     #[error(
-        "`{file}`, run {run} has {intervals} of {interval}, some perhaps empty, which is too little to tell noise from a \
-         difference: run it for at least {least}, or several times (--shape 1x1 --shape 1x1 …)"
+        "`{file}`, run {run} has {intervals} of {interval}, some perhaps empty, which is too little to tell a difference \
+         from noise: run it for at least {least}, or several times (--shape 1x1 --shape 1x1 …)"
     )]
     Short {
-        /// Its report.
+        /// The file of its report.
         file: String,
-        /// Its place there, from 1.
+        /// The number of the run in it, from 1.
         run: usize,
-        /// How many intervals it has, in words.
+        /// The number of its intervals, in words.
         intervals: String,
-        /// How long they are.
+        /// The length of an interval.
         interval: String,
-        /// How long it should run.
+        /// How long the run should take.
         least: String,
     },
-    /// There are too few operations.
+    /// A side has too few operations.
     #[error("`{file}` has {operations} operations, which is too few for a median: run at least 20")]
     Few {
-        /// The side's files.
+        /// The files of the side.
         file: String,
-        /// How many there are.
+        /// The number of its operations.
         operations: u64,
     },
     /// A histogram cannot be read.
     #[error("`{file}`, run {run}: the histogram of an interval cannot be read; has the report been edited?")]
     Broken {
-        /// Its report.
+        /// The file of its report.
         file: String,
-        /// Its place there, from 1.
+        /// The number of the run in it, from 1.
         run: usize,
     },
 }
@@ -258,17 +258,18 @@ impl Figure {
     /// All of them, the primary one first.
     pub const ALL: [Self; 6] = [Self::P50, Self::Mean, Self::P90, Self::P99, Self::Throughput, Self::Failed];
 
-    /// Where differences are even: a ratio's logarithm, but the share itself, which can be zero.
+    /// Transforms a value so that differences are symmetric: the logarithm, but the share itself for `failed`, which
+    /// can be zero.
     fn scale(self, value: f64) -> f64 {
         if self == Self::Failed { value } else { value.ln() }
     }
 
-    /// A difference on that scale, as it is reported.
+    /// Transforms a difference on that scale into the reported one.
     fn change(self, difference: f64) -> f64 {
         if self == Self::Failed { difference } else { difference.exp_m1() }
     }
 
-    /// Operations without which the figure does not exist.
+    /// The number of operations that the figure needs to exist.
     fn least_operations(self) -> f64 {
         match self {
             Self::P50 => OPERATIONS_ABOVE / 0.5,
@@ -278,11 +279,11 @@ impl Figure {
         }
     }
 
-    /// The least difference, on the scale, that is not the way of counting.
+    /// The smallest difference, on the scale, that is more than an artefact of counting.
     fn resolution(self, a: &Side, b: &Side, value: f64) -> f64 {
         match self {
             Self::P50 | Self::P90 | Self::P99 => a.resolution.max(b.resolution),
-            // Of an interval the mean is known to the nanosecond.
+            // The mean of an interval is only known to the nanosecond.
             Self::Mean => 1.0 / value.max(1.0),
             Self::Throughput => 0.0,
             Self::Failed => UNSEEN_FAILURES / a.operations().min(b.operations()) as f64,
@@ -299,7 +300,8 @@ impl Figure {
     }
 }
 
-/// Compares each of `others` with `a`. Chance is drawn from `seed`; `by` is the share by which medians may be longer.
+/// Compares each of `others` with `a`. `seed` seeds the random numbers; `by` is the share by which medians may
+/// increase.
 pub fn compare(
     a: &Input,
     others: &[Input],
@@ -327,13 +329,13 @@ pub fn compare(
 }
 
 impl Pair {
-    /// Whether the median is shown to be longer by more than this share.
+    /// Whether the median is shown to increase by more than the share `by`.
     pub fn is_slower_by(&self, by: f64) -> bool {
         self.figures.first().and_then(|primary| primary.change).is_some_and(|change| change.low > by)
     }
 }
 
-/// Compares two groups of runs, one of `count` such pairs.
+/// Compares two groups of runs; `count` is the number of such pairs.
 fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: u64) -> Result<Pair, CompareError> {
     let (side_a, side_b) = (side(a)?, side(b)?);
     let errors = resample::errors(&side_a, &side_b, &mut fastrand::Rng::with_seed(seed));
@@ -366,7 +368,7 @@ fn side(group: &Group<'_>) -> Result<Side, CompareError> {
         }
         Unusable::TooShort(place) => {
             let ((file, run), timeline) = (at(place), &runs[place].timeline);
-            // Twice what is needed or was there, as intervals may stay empty.
+            // Twice the required or actual time, because intervals may stay empty.
             let least = 2 * runs[place].elapsed_ns.max(timeline.interval_ns * resample::LEAST_INTERVALS as u64);
             let least = duration(least);
             let (intervals, interval) =
@@ -392,7 +394,8 @@ fn difference(
     let figure = Figure::ALL[place];
     let enough = side_a.operations().min(side_b.operations()) as f64 >= figure.least_operations();
     let (a, b) = (a.filter(|_| enough), b.filter(|_| enough));
-    // Bonferroni: of all the primary figures together, and of all others, one of twenty comparisons is wrong somewhere.
+    // Bonferroni: the primary figures together are wrong in one of twenty comparisons, and so are all the others
+    // together.
     let tests = if place == 0 { count } else { count * (Figure::ALL.len() - 1) };
     let level = 1.0 - (1.0 - LEVEL) / tests as f64;
     let change = a.zip(b).map(|(a, b)| {

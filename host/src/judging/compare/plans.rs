@@ -1,4 +1,4 @@
-//! What is compared with what: runs of one plan are repetitions, and both sides must have the same plans.
+//! Decides what is compared with what: runs of one plan are repetitions, and both sides must have the same plans.
 
 use serde_json::Value;
 
@@ -7,16 +7,16 @@ use crate::record::Environment;
 use crate::report::units::counted;
 use crate::report::{Report, RunReport};
 
-/// Fields of a plan in which runs may differ: what chance is drawn from is another one each time.
+/// Fields of a plan that may differ between runs: each run draws another seed.
 const FREE_FIELDS: [&str; 1] = ["seed"];
 
-/// The runs of one task by one plan.
+/// The runs of one task with one plan.
 pub(super) struct Group<'a> {
     pub(super) runs: Vec<Run<'a>>,
     plan: Vec<(String, Value)>,
 }
 
-/// A run, and where it stands.
+/// A run and its position in its file.
 pub(super) struct Run<'a> {
     pub(super) file: &'a str,
     pub(super) place: usize,
@@ -25,7 +25,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Group<'_> {
-    /// What the comparison says of these runs.
+    /// The runs as the comparison reports them.
     pub(super) fn facts(&self, operations: u64) -> Runs {
         let first = self.runs[0].report;
         Runs {
@@ -38,10 +38,10 @@ impl Group<'_> {
     }
 }
 
-/// A pair of groups, and where their plans differ.
+/// A pair of groups, and the fields in which their plans differ.
 pub(super) type Matched<'a> = (Group<'a>, Group<'a>, Vec<String>);
 
-/// Each plan's runs on the one side with those on the other.
+/// Pairs the groups of both sides by their order.
 pub(super) fn matched<'a>(a: &'a Input, b: &'a Input, scruples: Scruples) -> Result<Vec<Matched<'a>>, CompareError> {
     let refuses = scruples == Scruples::Refuse;
     let partial = |(_, report): &&(String, Report)| report.partial;
@@ -65,13 +65,13 @@ pub(super) fn matched<'a>(a: &'a Input, b: &'a Input, scruples: Scruples) -> Res
 }
 
 impl Input {
-    /// Its files.
+    /// The names of its files.
     fn name(&self) -> String {
         self.reports.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>().join(",")
     }
 }
 
-/// The runs of a side, by task and plan, in the order in which these come first.
+/// Groups the runs of a side by task and plan, in the order of first appearance.
 fn groups(input: &Input) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (file, report) in &input.reports {
@@ -88,7 +88,7 @@ fn groups(input: &Input) -> Vec<Group<'_>> {
     groups
 }
 
-/// What a run was asked to do, field by field: all that a plan has, and so also what it will have one day.
+/// The plan of a run, field by field. It is taken from the JSON form, so that new fields are compared too.
 fn plan(run: &RunReport) -> Vec<(String, Value)> {
     let mut fields = vec![
         ("operation name".to_owned(), run.task.operation.clone().into()),
@@ -101,12 +101,12 @@ fn plan(run: &RunReport) -> Vec<(String, Value)> {
 }
 
 fn differing(a: &[(String, Value)], b: &[(String, Value)]) -> Vec<String> {
-    // Both come of the same type, so their fields stand in the same order.
+    // Both come from the same type, so their fields have the same order.
     let differ = a.iter().zip(b).filter(|(a, b)| a != b);
     differ.map(|((field, a), (_, b))| format!("{field}: {a} and {b}")).collect()
 }
 
-/// What is not alike about two groups besides their plans.
+/// How two groups differ besides their plans, in words.
 pub(super) fn unlike(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
     let mut notes = Vec::new();
     let (of_a, of_b) = (&a.runs[0], &b.runs[0]);
@@ -124,7 +124,7 @@ pub(super) fn unlike(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
     }
     for run in a.runs.iter().chain(&b.runs).filter(|run| run.report.operations.lost > 0) {
         let lost = counted(run.report.operations.lost, "operation");
-        notes.push(format!("`{}`, run {}: {lost} lost, and so missing here", run.file, run.place + 1));
+        notes.push(format!("`{}`, run {}: {lost} lost, which are missing here", run.file, run.place + 1));
     }
     notes
 }

@@ -1,10 +1,10 @@
-//! How far the figures of some runs would have come out differently by chance: the bootstrap.
+//! Estimates by the bootstrap how much the figures of some runs vary by chance.
 //!
-//! Pure, and drawn from a given seed. Knows durations and counts, no plans and no words.
+//! Pure, with a given seed. This module knows durations and counts, but neither plans nor words.
 //!
-//! What is drawn is a [`Unit`]: a tenth of a run, all its intervals in a row, or a whole run where a plan was run
-//! several times. Operations near each other in time are alike, so that drawing them one by one would promise far too
-//! much.
+//! The bootstrap draws a [`Unit`]: a tenth of a run, with all its intervals in a row, or a whole run if a plan was run
+//! several times. Neighbouring operations are alike, so drawing single operations would make the intervals far too
+//! narrow.
 
 use fastrand::Rng;
 
@@ -12,37 +12,37 @@ use super::Figure;
 use crate::metrics::Histogram;
 use crate::report::{BucketReport, RunReport};
 
-/// A run is cut into this many blocks. Few and long ones: most of what connects neighbouring intervals then stays
-/// inside of a block, and Student's t charges little for their number. Simulated, ten did as well as any length that
-/// was derived from the autocorrelation, or better; what is left of that between blocks is corrected for.
+/// The number of blocks in a run. With few, long blocks, most of the correlation between neighbouring intervals stays
+/// inside a block, and Student's t makes up for the small number. In simulations ten blocks did as well as any length
+/// derived from the autocorrelation, or better. [`correlation`] corrects for what remains between blocks.
 const BLOCKS: usize = 10;
 
-/// Below this many whole intervals a run does not show how much it varies.
+/// With fewer whole intervals, a run does not show how much it varies.
 pub(super) const LEAST_INTERVALS: usize = 8;
 
-/// The error of a variance from so many draws is 3 %, that of an interval's width half of it.
+/// With this many draws the error of a variance is 3 %, and that of an interval's width is half of it.
 const DRAWS: usize = 2_000;
 
-/// Beyond this, blocks are so alike that their variance says nothing.
+/// Above this correlation, blocks are so alike that their variance says nothing.
 const MOST_CORRELATION: f64 = 0.8;
 
-/// Each figure of some operations, in the order of [`Figure::ALL`]; `None` where it does not exist.
+/// Each figure of some operations, in the order of [`Figure::ALL`]; `None` if it does not exist.
 pub(super) type Figures = [Option<f64>; Figure::ALL.len()];
 
-/// The operations of one side: of all its runs.
+/// The operations of one side, from all its runs.
 pub(super) struct Side {
     /// The distinct durations, ascending, in nanoseconds.
     durations: Vec<f64>,
     units: Vec<Unit>,
     /// Whether a unit is a whole run.
     pub(super) is_repeated: bool,
-    /// The share of a duration by which neighbours in the histogram differ.
+    /// The relative width of a histogram bucket.
     pub(super) resolution: f64,
 }
 
-/// What is drawn: operations that belong together.
+/// The unit of drawing: operations that belong together.
 struct Unit {
-    /// How many took each of the side's durations.
+    /// The number of operations for each of the side's durations.
     counts: Vec<u64>,
     operations: u64,
     failed: u64,
@@ -50,21 +50,21 @@ struct Unit {
     seconds: f64,
 }
 
-/// What keeps runs from being compared.
+/// Why runs cannot be compared.
 pub(super) enum Unusable {
-    /// The run, by its place among those given, has too few intervals, or no operations in most blocks of them.
+    /// The run with this index has too few intervals, or no operations in most of its blocks.
     TooShort(usize),
-    /// A histogram of that run is none.
+    /// A histogram of the run with this index cannot be read.
     Broken(usize),
 }
 
 impl Side {
-    /// The operations of `runs`, of which there is at least one.
+    /// The operations of `runs`, which must not be empty.
     pub(super) fn new(runs: &[&RunReport]) -> Result<Self, Unusable> {
         let mut blocks = Vec::new();
         for (place, run) in runs.iter().enumerate() {
             let buckets = &run.timeline.buckets;
-            // What the run's end has cut off belongs to the last whole interval.
+            // An interval that the run's end cut short is merged with the last whole one.
             let whole = buckets.iter().filter(|bucket| !bucket.partial).count();
             let count = if runs.len() == 1 { BLOCKS.min(whole) } else { 1 };
             if runs.len() == 1 && whole < LEAST_INTERVALS {
@@ -74,7 +74,7 @@ impl Side {
                 let end = if block + 1 == count { buckets.len() } else { (block + 1) * whole / count };
                 blocks.push(Block::new(&buckets[block * whole / count..end], run).ok_or(Unusable::Broken(place))?);
             }
-            // A machine, or what is measured, may stall for the length of a block; where most are empty, operations are
+            // The machine or the target may stall for as long as a block. But if most blocks are empty, operations take
             // longer than blocks.
             if blocks.iter().rev().take(count).filter(|block| block.operations > 0).count() * 2 <= count {
                 return Err(Unusable::TooShort(place));
@@ -109,7 +109,7 @@ impl Side {
         self.units.iter().map(|unit| unit.operations).sum()
     }
 
-    /// How many units there are.
+    /// The number of units.
     pub(super) fn units(&self) -> usize {
         self.units.len()
     }
@@ -119,13 +119,13 @@ impl Side {
         self.weighted(&vec![1; self.units.len()])
     }
 
-    /// The figures of each unit by itself.
+    /// The figures of each unit alone.
     fn each(&self) -> Vec<Figures> {
         let alone = |at| (0..self.units.len()).map(|unit| u64::from(unit == at)).collect::<Vec<_>>();
         (0..self.units.len()).map(|at| self.weighted(&alone(at))).collect()
     }
 
-    /// The variance of each figure, on its scale, were the units drawn anew.
+    /// The variance of each figure, on its scale, if the units are drawn again.
     fn variances(&self, rng: &mut Rng) -> [f64; Figure::ALL.len()] {
         let units = self.units.len();
         let mut draws: [Vec<f64>; Figure::ALL.len()] = Default::default();
@@ -136,11 +136,11 @@ impl Side {
                 draws.extend(value.map(|value| figure.scale(value)));
             }
         }
-        // Drawn units vary around their own mean: less than around the true one, by this.
+        // Drawn units vary around their own mean, which is less than around the true mean; this factor corrects it.
         draws.map(|draws| variance(&draws) * units as f64 / (units as f64 - 1.0))
     }
 
-    /// The figures of the operations of each unit so many times.
+    /// The figures of all operations, each unit counted as often as its weight says.
     fn weighted(&self, weights: &[u64]) -> Figures {
         let mut counts = vec![0; self.durations.len()];
         let (mut operations, mut failed, mut sum_ns, mut seconds) = (0, 0, 0.0, 0.0);
@@ -166,8 +166,8 @@ impl Side {
         ]
     }
 
-    /// Percentiles by the mid-distribution, interpolated: a duration stands in the middle of those that are equal to
-    /// it. So a clock that counts in steps, or the histogram, makes no jumps where nothing has jumped.
+    /// Interpolated percentiles of the mid-distribution: equal durations are ranked at the middle of their group. So
+    /// the steps of the clock and of the histogram do not make a percentile jump.
     fn percentiles<const N: usize>(&self, counts: &[u64], operations: f64, quantiles: [f64; N]) -> [f64; N] {
         let mut percentiles = [self.durations[0]; N];
         let mut wanted = 0;
@@ -189,7 +189,7 @@ impl Side {
     }
 }
 
-/// Some intervals in a row, before it is known which durations there are elsewhere.
+/// Consecutive intervals, before the durations of all blocks are known.
 struct Block {
     counts: Vec<(u64, u64)>,
     operations: u64,
@@ -223,8 +223,8 @@ impl Block {
     }
 }
 
-/// How uncertain a difference is: its standard error on the figure's scale, the degrees of freedom of that, and what is
-/// not by chance.
+/// How uncertain a difference is: its standard error on the figure's scale, the degrees of freedom of that error, and
+/// the systematic error.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Error {
     standard: f64,
@@ -233,31 +233,31 @@ pub(super) struct Error {
 }
 
 impl Error {
-    /// Half of the width of the interval that holds the true difference in `level` of all comparisons.
+    /// Half the width of the interval that contains the true difference in `level` of all comparisons.
     pub(super) fn half_width(self, level: f64) -> f64 {
         self.standard * student_t(0.5 + level / 2.0, self.freedom) + self.systematic
     }
 
-    /// The same with something beside it that is not by chance.
+    /// The same with an additional systematic error.
     pub(super) fn and_systematic(self, systematic: f64) -> Self {
         Self { systematic: self.systematic + systematic, ..self }
     }
 
-    /// The true difference that `share` of all comparisons at `level` would show.
+    /// The true difference that a share of `share` of all comparisons at `level` would show.
     pub(super) fn detectable(self, level: f64, share: f64) -> f64 {
         self.half_width(level) + self.standard * student_t(share, self.freedom)
     }
 }
 
-/// The quantile of Student's t distribution, from the median up.
+/// The quantile of Student's t distribution, for quantiles above the median.
 fn student_t(quantile: f64, freedom: f64) -> f64 {
-    // Two units leave one degree; more than thousands are as good as endless.
+    // Two units have one degree of freedom; above some thousands t is as good as normal.
     let freedom = freedom.clamp(1.0, 1e4);
     let x = puruspe::invbetai(2.0 * (1.0 - quantile), freedom / 2.0, 0.5);
     (freedom * (1.0 / x - 1.0)).sqrt()
 }
 
-/// How uncertain the differences of `a` and `b` are, by figure.
+/// The uncertainty of the differences between `a` and `b`, by figure.
 pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.len()] {
     let (mut of_a, mut of_b) = (a.variances(rng), b.variances(rng));
     let (mut units_a, mut units_b) = (a.units() as f64, b.units() as f64);
@@ -274,14 +274,14 @@ pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.l
                 of_b[i] *= inflation(correlation, units_b);
             }
         }
-        // A single run does not show how much such runs vary; those of the other side do.
+        // A single run does not show how much such runs vary, so the other side's variance is used.
         (true, false) => (of_b, units_b) = (of_a.map(|variance| variance * units_a), units_a),
         (false, true) => (of_a, units_a) = (of_b.map(|variance| variance * units_b), units_b),
     }
     std::array::from_fn(|i| welch((of_a[i], units_a), (of_b[i], units_b)))
 }
 
-/// The error of the difference of two figures, each given by its variance and the units that has come from.
+/// Welch's error of the difference between two figures, each given as its variance and the number of units behind it.
 fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
     let sum = a + b;
     let freedom = if sum > 0.0 {
@@ -292,8 +292,8 @@ fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
     Error { standard: sum.sqrt(), freedom, systematic: 0.0 }
 }
 
-/// How alike neighbouring blocks are: the first autocorrelation, of both sides together because each has few blocks. As
-/// an estimate from k values it comes out too low by (1 + 3 r) / k (Kendall 1954), which is added.
+/// The correlation of neighbouring blocks: their first autocorrelation, over both sides because each has few blocks. An
+/// estimate from k values is too low by (1 + 3 r) / k (Kendall 1954), so that is added.
 fn correlation(series: &[Vec<f64>]) -> f64 {
     let (mut products, mut squares, mut blocks) = (0.0, 0.0, 0_usize);
     for values in series {
@@ -306,8 +306,8 @@ fn correlation(series: &[Vec<f64>]) -> f64 {
     (raw + (1.0 + 3.0 * raw.max(0.0)) / blocks.max(1) as f64).clamp(0.0, MOST_CORRELATION)
 }
 
-/// By how much the variance of a mean of `k` blocks is larger than it looks, where neighbours correlate by `r` and the
-/// others by its powers.
+/// The factor by which the variance of a mean of `k` blocks exceeds the naive one, if neighbours correlate with `r` and
+/// blocks further apart with powers of `r`.
 fn inflation(r: f64, k: f64) -> f64 {
     let of_mean = ((1.0 + r) / (1.0 - r) - 2.0 * r * (1.0 - r.powf(k)) / (k * (1.0 - r).powi(2))) / k;
     of_mean * (k - 1.0) / (1.0 - of_mean)
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_are_alike_widen_the_error() {
+    fn correlated_neighbours_widen_the_error() {
         assert!((inflation(0.0, 10.0) - 1.0).abs() < 1e-12);
         assert!(inflation(0.3, 10.0) > 1.8 && inflation(MOST_CORRELATION, 10.0) < 20.0);
         let alternating: Vec<_> = (0..10).map(|i| f64::from(i % 2)).collect();

@@ -1,4 +1,4 @@
-//! Comparisons of runs that are made up, whose true difference is known.
+//! Compares made-up runs whose true difference is known.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ struct World {
     per_interval: u64,
     /// The spread of durations within an interval.
     spread: f64,
-    /// The spread of what makes whole intervals slower, and how much of it the next one inherits.
+    /// The spread of the factor that slows whole intervals, and the share of it that the next interval inherits.
     drift: f64,
     inherits: f64,
-    /// The spread of what makes whole runs slower.
+    /// The spread of the factor that slows whole runs.
     between_runs: f64,
 }
 
@@ -38,7 +38,7 @@ const CALM: World =
     World { intervals: 60, per_interval: 200, spread: 0.5, drift: 0.015, inherits: 0.7, between_runs: 0.0 };
 
 impl World {
-    /// A run whose durations are `factor` times those of others.
+    /// A run whose durations are multiplied by `factor`.
     fn run(self, factor: f64, rng: &mut Rng) -> RunRecord {
         let mut recorder = Recorder::default();
         let run = self.between_runs * normal(rng);
@@ -60,7 +60,8 @@ impl World {
         input("made-up.json", &records)
     }
 
-    /// How many of `pairs` pairs of sides with so many runs, B's durations `factor` times A's, have each finding.
+    /// Compares `pairs` pairs of sides with `runs` runs each, B's durations multiplied by `factor`; counts how many are
+    /// found slower and how many faster.
     fn findings(self, pairs: usize, runs: usize, factor: f64, seed: u64) -> (usize, usize) {
         let mut rng = Rng::with_seed(seed);
         let mut found = [0, 0];
@@ -124,7 +125,7 @@ fn refused(a: &Input, b: Input) -> String {
 }
 
 #[test]
-fn equal_runs_are_called_different_as_seldom_as_promised_and_a_shift_is_found() {
+fn equal_runs_rarely_differ_and_a_shift_is_found() {
     let (slower, faster) = CALM.findings(40, 1, 1.0, 1);
     assert!(slower + faster <= 5, "{slower} slower, {faster} faster of 40 equal pairs");
     let (slower, faster) = CALM.findings(20, 1, 1.05, 2);
@@ -134,7 +135,7 @@ fn equal_runs_are_called_different_as_seldom_as_promised_and_a_shift_is_found() 
 /// `cargo xtask compare-check` runs this.
 #[test]
 #[ignore = "takes minutes: cargo xtask compare-check made-up"]
-fn two_hundred_pairs_in_every_weather() {
+fn error_rates_over_two_hundred_pairs_of_every_kind() {
     let short = World { intervals: 20, per_interval: 100, ..CALM };
     let drifting = World { drift: 0.03, inherits: 0.8, ..CALM };
     let long = World { intervals: 240, per_interval: 50, drift: 0.02, inherits: 0.9, ..CALM };
@@ -159,7 +160,7 @@ fn two_hundred_pairs_in_every_weather() {
 }
 
 #[test]
-fn runs_that_differ_among_themselves_are_told_by_repetitions() {
+fn repetitions_reveal_how_much_equal_runs_differ() {
     let world = World { intervals: 10, per_interval: 40, between_runs: 0.05, ..CALM };
     let (slower, faster) = world.findings(20, 1, 1.0, 3);
     let alone = slower + faster;
@@ -168,8 +169,8 @@ fn runs_that_differ_among_themselves_are_told_by_repetitions() {
 }
 
 #[test]
-fn a_step_of_the_histogram_is_no_difference() {
-    // Both stand for durations that may be the same.
+fn a_step_of_the_histogram_is_not_a_difference() {
+    // Both histogram steps may stand for the same duration.
     let primary = compared(&steady(2_000_000, 20), &steady(2_001_000, 20)).pairs[0].figures[0].clone();
     assert_eq!(primary.finding, Finding::Nothing);
     let primary = compared(&steady(2_000_000, 20), &steady(2_100_000, 20)).pairs[0].figures[0].clone();
@@ -178,7 +179,7 @@ fn a_step_of_the_histogram_is_no_difference() {
 }
 
 #[test]
-fn a_run_that_stalled_for_a_while_is_compared_all_the_same() {
+fn a_run_that_stalled_for_a_while_can_be_compared() {
     let mut recorder = Recorder::default();
     for number in (0..400_u64).filter(|number| !(100..160).contains(number)) {
         let end_ns = (number + 1) * INTERVAL_NS / 20;
@@ -191,8 +192,8 @@ fn a_run_that_stalled_for_a_while_is_compared_all_the_same() {
 }
 
 #[test]
-fn a_step_of_the_clock_makes_no_jump() {
-    // The clock counts in steps of 10 ns; of the one side a few more operations are on the next step.
+fn a_step_of_the_clock_does_not_make_figures_jump() {
+    // The clock counts in steps of 10 ns, and on one side a few more operations fall on the next step.
     let at = |share: u64| {
         let mut recorder = Recorder::default();
         for number in 0..8_000_u64 {
@@ -207,7 +208,7 @@ fn a_step_of_the_clock_makes_no_jump() {
 }
 
 #[test]
-fn the_same_seed_draws_the_same_and_another_one_nearly() {
+fn equal_seeds_give_equal_results_and_others_similar_ones() {
     let mut rng = Rng::with_seed(5);
     let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, 1.02, &mut rng)]);
     let with = |seed| compare(&a, &b, Scruples::Refuse, seed, None).unwrap();
@@ -221,7 +222,7 @@ fn the_same_seed_draws_the_same_and_another_one_nearly() {
 }
 
 #[test]
-fn slower_by_more_is_shown_where_the_whole_interval_is_above() {
+fn slower_by_more_needs_the_whole_interval_above_the_bound() {
     let mut rng = Rng::with_seed(6);
     let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, 1.2, &mut rng)]);
     for (by, held) in [(0.0, true), (0.05, true), (0.2, false)] {
@@ -231,7 +232,7 @@ fn slower_by_more_is_shown_where_the_whole_interval_is_above() {
 }
 
 #[test]
-fn what_the_machine_took_is_no_difference_of_the_task() {
+fn time_that_the_machine_took_is_not_a_difference_of_the_task() {
     let run = |lane: Lane, ns: u64, share: f64| {
         let mut health = HealthLog::default();
         for second in 1..=5_u64 {
@@ -249,10 +250,10 @@ fn what_the_machine_took_is_no_difference_of_the_task() {
     };
     let usual = run(Lane::Compute, 2_000_000, 1.0);
     assert_eq!(finding(&usual, &run(Lane::Compute, 2_090_000, 1.0)), (Finding::Slower, false));
-    // Of these the machine took more than the first one is slower by, and less than the second one is.
+    // The machine took more time than the first run is slower by, but less than the second one is.
     assert_eq!(finding(&usual, &run(Lane::Compute, 2_090_000, 0.95)), (Finding::Nothing, true));
     assert_eq!(finding(&usual, &run(Lane::Compute, 2_200_000, 0.95)), (Finding::Slower, true));
-    // A task that waits computes as much as it has to.
+    // A task that waits leaves its threads idle anyway, so its computing time shows nothing.
     let waits = run(Lane::Io, 2_000_000, 1.0);
     assert_eq!(finding(&waits, &run(Lane::Io, 2_090_000, 0.95)), (Finding::Slower, false));
 }
@@ -268,7 +269,7 @@ fn several_comparisons_hold_together() {
 }
 
 #[test]
-fn plans_that_differ_are_refused_by_name_unless_they_may() {
+fn different_plans_are_refused_with_the_fields_named_unless_forced() {
     let a = input("a.json", &[steady(1_000_000, 20)]);
     let mut other = steady(1_000_000, 20);
     replan(&mut other, |plan| {
@@ -280,15 +281,15 @@ fn plans_that_differ_are_refused_by_name_unless_they_may() {
     let error = refused(&a, b());
     assert_eq!(
         error,
-        "`a.json` and `b.json` ran by different plans (threads: 1 and 8; timeout_ns: 60000000000 and null): run both \
-         alike, or compare them by --force"
+        "`a.json` and `b.json` have different plans (threads: 1 and 8; timeout_ns: 60000000000 and null): run both \
+         alike, or compare them with --force"
     );
     let forced = compare(&a, &[b()], Scruples::Note, 0, None).unwrap();
     assert_eq!(forced.pairs[0].differs.len(), 2);
 }
 
 #[test]
-fn what_cannot_be_compared_says_why() {
+fn reports_that_cannot_be_compared_are_refused_with_a_reason() {
     let good = || input("a.json", &[steady(1_000_000, 20)]);
     let mut partial = input("b.json", &[steady(1_000_000, 20)]);
     partial.reports[0].1.partial = true;
@@ -308,7 +309,7 @@ fn what_cannot_be_compared_says_why() {
 }
 
 #[test]
-fn a_task_that_differs_is_what_is_compared() {
+fn different_tasks_are_compared_without_force() {
     let mut other = steady(1_000_000, 20);
     (other.task.sha256, other.task.path) = ("11aa".into(), "other.wasm".into());
     assert!(compared(&steady(1_000_000, 20), &other).pairs[0].differs.is_empty());
@@ -336,7 +337,7 @@ fn every_field_of_a_comparison() {
     let comparison = compared(&steady(1_000_000, 20), &steady(1_100_000, 20));
     let json = serde_json::to_string_pretty(&comparison).unwrap();
     assert_eq!(serde_json::from_str::<Comparison>(&json).unwrap(), comparison);
-    // The last digits are the mathematics library's.
+    // The last digits depend on the mathematics library.
     let rounded = regex::Regex::new(r"(\d\.\d{6})\d+").unwrap().replace_all(&json, "$1").into_owned();
     insta::assert_snapshot!(rounded);
 }

@@ -1,12 +1,12 @@
-//! What a comparison shows, in words.
+//! The words of a comparison.
 
 use super::plans::{Group, unlike};
 use super::{Change, Difference, Figure, Finding, machine};
 use crate::report::units::difference;
 
-/// What the figures show, the first of them the primary one.
+/// The finding in a sentence; the first figure is the primary one.
 pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> String {
-    // Of one run of each it is not known how much it has to do with what was run.
+    // A single run on each side does not show how much of its difference comes from what was run.
     let b = if a.runs.len() + b.runs.len() == 2 { "this run of B" } else { "B" };
     let of = |wanted: Finding| figures.iter().skip(1).filter(move |of| of.finding == wanted);
     let Some((primary, change)) = figures.first().and_then(|primary| Some((primary, primary.change?))) else {
@@ -38,22 +38,22 @@ pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> 
     sentence
 }
 
-/// What a reader must know to trust the figures as far as they go.
+/// What a reader must know before trusting the figures.
 pub(super) fn notes(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> Vec<String> {
     let mut notes = unlike(a, b);
     match (a.runs.len(), b.runs.len()) {
         (1, 1) => notes.push(
-            "one run on each side: by how much such runs differ from one another, with nothing changed, is not in the \
-             intervals; several runs of each would show it"
+            "one run on each side: the intervals do not include how much unchanged runs differ from each other; several \
+             runs of each side would show that"
                 .into(),
         ),
-        (1, _) | (_, 1) => notes.push("one side was run once: it is taken to vary as the other one does".into()),
+        (1, _) | (_, 1) => notes.push("one side was run once: its variation is assumed to equal that of the other side".into()),
         _ => {}
     }
     notes.extend(machine::note(a, b));
     let failed = figures.iter().find(|of| of.figure == Figure::Failed);
     if failed.is_some_and(|failed| [failed.a, failed.b].iter().flatten().any(|&share| share > 0.01)) {
-        notes.push("durations are those of all operations, also of the failed ones, which may be fast or slow".into());
+        notes.push("durations include those of failed operations, which may be unusually fast or slow".into());
     }
     notes
 }

@@ -1,8 +1,8 @@
 //! Promises that a run must keep: `p99>250ms`, `failed>0.1%`, `worst(throughput, 10s)<500`.
 //!
-//! An expression names a figure of the report, compares it, and holds or does not; `--fail-if` fails a run for which it
-//! holds. A figure that does not exist makes none hold, and is said to be unknown. How expressions are written is in
-//! `parse.rs`.
+//! An expression compares a figure of the report with a value, and holds or does not; `--fail-if` fails a run for which
+//! it holds. If the figure does not exist, the expression does not hold, and the verdict is unknown. `parse.rs` has the
+//! syntax.
 
 mod parse;
 
@@ -14,10 +14,10 @@ use crate::report::find::{Drawn, Promise};
 use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Unit, Verdict};
 pub use parse::ExpressionError;
 
-/// Of fewer operations than these a figure of a run that goes on says nothing yet.
+/// While a run goes on, figures of fewer operations than this say nothing yet.
 const EARLY_OPERATIONS: u64 = 100;
 
-/// Before this, neither does a rate.
+/// While a run goes on, rates over a shorter time than this say nothing yet.
 const EARLY_NS: u64 = 1_000_000_000;
 
 /// A comparison of one figure with one value.
@@ -29,16 +29,16 @@ pub struct Expression {
     value: f64,
 }
 
-/// A measure of some operations.
+/// A quantity of some operations.
 #[derive(Clone, Debug, PartialEq)]
 struct Figure {
     of: Scope,
     quantity: Quantity,
-    /// Of each interval of this length the worst one.
+    /// If given, the run is split into windows of this length, and the worst one counts.
     window_ns: Option<u64>,
 }
 
-/// Of which operations, or which of their times.
+/// Which operations, or which of their times, a figure covers.
 #[derive(Clone, Debug, PartialEq)]
 enum Scope {
     Run,
@@ -79,7 +79,8 @@ enum Count {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CountedAs {
     Number,
-    /// Of all operations that were due; of those that ended where an interval is looked at; of a span's own.
+    /// The share of all operations that were due; in a window, of those that ended there; for a span, of the span's
+    /// operations.
     Share,
 }
 
@@ -92,15 +93,15 @@ enum Comparison {
 }
 
 impl Expression {
-    /// Holds the expression against the run at place `run` of a report.
+    /// Checks the expression against run number `run` of a report.
     pub fn judge(&self, run: usize, report: &RunReport) -> Verdict {
         self.verdict(run, self.figure.value(report, self.comparison, Moment::Ended))
     }
 
-    /// Holds it against a run that still goes on. Unknown are figures of fewer than a hundred operations, rates of less
-    /// than a second, and what may be undone by the operations to come: `failed<5`, `max<1s`. A count, or a maximum,
-    /// that is above its value is so at once. A rate counts until the last operation that has ended, and so does not
-    /// see that none ends any more.
+    /// Checks the expression against a run that still goes on. The verdict is unknown for figures of fewer than a
+    /// hundred operations, rates over less than a second, and figures that later operations may undo: `failed<5`,
+    /// `max<1s`. A count or a maximum that exceeds its bound is known at once. A rate covers the time up to the last
+    /// completed operation, so it does not notice that operations have stopped completing.
     pub fn judge_early(&self, run: usize, report: &RunReport) -> Verdict {
         self.verdict(run, self.figure.value(report, self.comparison, Moment::Running))
     }
@@ -118,7 +119,7 @@ impl Expression {
 }
 
 impl Expression {
-    /// What it says as a promise: its figure, where it is one that is drawn, and the line through it.
+    /// The expression as a promise: its figure, if that can be drawn, and its bound.
     pub fn promise(&self) -> Promise {
         let drawn = match (&self.figure.of, self.figure.quantity, self.figure.window_ns) {
             (Scope::Run, Quantity::Time(_), None) => Some(Drawn::Latency),
@@ -138,7 +139,7 @@ impl Expression {
     }
 }
 
-/// Says the units and bounds in verdicts of a report that was written before they were said.
+/// Adds the units and bounds that verdicts in older reports lack.
 pub fn complete(verdicts: &mut [Verdict]) {
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.unit.is_none()) {
         if let Ok(expression) = verdict.expression.parse::<Expression>() {
@@ -174,7 +175,7 @@ impl Figure {
         }
     }
 
-    /// Whether what is known while the run goes on can be relied upon.
+    /// Whether the figure is reliable while the run goes on.
     fn is_settled(&self, report: &RunReport, comparison: Comparison) -> bool {
         let completed = report.operations.completed;
         match self.quantity {
@@ -204,7 +205,7 @@ impl Figure {
         }
     }
 
-    /// The durations, or lags, of the figure's operations.
+    /// The durations, or lags, of the figure's operations, added up.
     fn times(&self, report: &RunReport) -> Option<Times> {
         match &self.of {
             Scope::Run => Times::sum([&report.latency_ns]),
@@ -215,7 +216,7 @@ impl Figure {
         }
     }
 
-    /// How many of how many.
+    /// The number of counted operations, and of all operations that it is a share of.
     fn count(&self, report: &RunReport, count: Count) -> (u64, u64) {
         let counts = &report.operations;
         let counted = match (&self.of, count) {
@@ -261,12 +262,12 @@ fn share(counted: u64, all: u64, unit: CountedAs) -> Option<f64> {
     }
 }
 
-/// A result may stand in the report more than once: with one outcome each.
+/// The entries of one result: one for each of its outcomes.
 fn results<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = &'a ResultReport> {
     report.results.iter().filter(move |result| result.result == name)
 }
 
-/// The spans of a name, beneath each result.
+/// The spans of one name, from all results.
 fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a ResultReport, &'a Summary)> {
     let beneath = |result: &'a ResultReport| result.spans.iter().map(move |span| (result, span));
     report
@@ -277,14 +278,14 @@ fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a R
         .map(|(of, span)| (of, &span.latency_ns))
 }
 
-/// Intervals of the timeline in a row.
+/// Consecutive intervals of the timeline.
 struct Window<'a> {
     buckets: &'a [BucketReport],
     length_ns: u64,
 }
 
-/// The run in windows of this length, or the next longer one that whole intervals make, from its beginning. One that
-/// the run's end cuts short is left out, unless there is no other and none can come.
+/// Splits the run into windows of `window_ns`, rounded up to whole intervals. The last window is dropped if the run's
+/// end cuts it short, unless the run has ended and there is no other window.
 fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>> {
     let interval_ns = report.timeline.interval_ns;
     let per_window = window_ns.div_ceil(interval_ns).max(1);
@@ -301,7 +302,7 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>
     windows.into_iter().filter(|window| is_alone || window.length_ns == window_ns).collect()
 }
 
-/// Durations of several summaries together: their histograms added up.
+/// The durations of several summaries: the sum of their histograms.
 struct Times {
     hdr: hdrhistogram::Histogram<u64>,
     count: u64,
@@ -311,7 +312,7 @@ struct Times {
 }
 
 impl Times {
-    /// `None` where a histogram cannot be read.
+    /// `None` if a histogram cannot be read.
     fn sum<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> Option<Self> {
         let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0, min: u64::MAX, max: 0 };
         for summary in summaries.into_iter().filter(|summary| summary.count > 0) {
@@ -329,7 +330,7 @@ impl Times {
     }
 
     fn get(&self, time: Time) -> Option<f64> {
-        // Above the 99th, a percentile of fewer would be the maximum by another name.
+        // With too few operations, a percentile above the 99th would be the maximum under another name.
         let is_shown = |quantile: f64| quantile <= 0.99 || self.count as f64 * (1.0 - quantile) > 1.0 - 1e-6;
         let percentile = |quantile| self.hdr.value_at_quantile(quantile).clamp(self.min, self.max);
         match time {

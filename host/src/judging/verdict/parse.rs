@@ -1,4 +1,4 @@
-//! How expressions are written: FIGURE COMPARISON VALUE.
+//! The syntax of expressions: FIGURE COMPARISON VALUE.
 //!
 //! ```text
 //! FIGURE    MEASURE | SCOPE.MEASURE | result(NAME) | worst(FIGURE, TIME)
@@ -38,7 +38,7 @@ impl FromStr for Expression {
     }
 }
 
-/// A measure whose unit is known only with the value.
+/// A measure whose unit is only known from its value.
 enum Named {
     Time(Time),
     Count(Count),
@@ -57,7 +57,7 @@ fn parse(text: &str) -> Result<Expression, String> {
     Ok(Expression { text: text.to_owned(), figure, comparison, value })
 }
 
-/// What is yet to be read.
+/// The text that is still to be parsed.
 struct Rest<'a>(&'a str);
 
 impl<'a> Rest<'a> {
@@ -97,7 +97,7 @@ impl<'a> Rest<'a> {
                 Ok((scope, measure(word)?))
             }
             (None, Scope::Span(name)) => {
-                Err(format!("`span({name})` is no figure by itself: write `span({name}).p99` or `span({name}).failed`"))
+                Err(format!("`span({name})` is not a figure: write `span({name}).p99` or `span({name}).failed`"))
             }
             (None, _) => Ok((scope, Named::Count(Count::All))),
         }
@@ -141,7 +141,7 @@ impl<'a> Rest<'a> {
         Ok(comparison)
     }
 
-    /// A word up to whatever cannot be in one.
+    /// Takes a word up to the first character that cannot be part of one.
     fn word(&mut self) -> &'a str {
         let text = self.0.trim_start();
         let end = text.find(['<', '>', '(', ')', ',']).unwrap_or(text.len());
@@ -185,7 +185,7 @@ fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
     match named {
         Named::Time(time) => {
-            // What no operation falls short of.
+            // A bare zero needs no unit.
             let parsed = if text == "0" { Ok(std::time::Duration::ZERO) } else { humantime::parse_duration(text) };
             let parsed = parsed.map_err(|_| format!("`{text}` is not a duration: write `250ms` or `1s`"))?;
             Ok((Quantity::Time(time), parsed.as_nanos() as f64))
@@ -208,7 +208,7 @@ fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
 }
 
 impl Figure {
-    /// Says what of a figure that can be written, as `name`, cannot be had.
+    /// Rejects figures that can be written, as `name`, but do not exist.
     fn check(&self, name: &str) -> Result<(), String> {
         let Self { of, quantity, window_ns } = self;
         let is_time = matches!(quantity, Quantity::Time(_));
@@ -220,9 +220,9 @@ impl Figure {
         };
         if !can_be_had {
             let there_are = match of {
-                Scope::Result(_) => "its times and its throughput, and by itself it is counted",
+                Scope::Result(_) => "its times, its throughput, and its count as `result(NAME)`",
                 Scope::Span(_) => "its times and `failed`",
-                _ => "times alone, such as its p99",
+                _ => "only times, such as its p99",
             };
             return Err(format!("`{name}` does not exist: there are {there_are}"));
         }
@@ -233,8 +233,8 @@ impl Figure {
         };
         match window_ns {
             Some(_) if !in_windows => Err(format!(
-                "`{name}` is not known: of an interval there are the times, throughput and `failed` of all operations, and \
-                 how many have a result, such as `worst(result(500), 10s)`"
+                "`{name}` does not exist: per interval there are times, throughput and `failed` of all operations, and the \
+                 count of a result, such as `worst(result(500), 10s)`"
             )),
             _ => Ok(()),
         }

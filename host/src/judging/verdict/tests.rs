@@ -1,4 +1,4 @@
-//! Expressions: how they are written, and what they say of a run that is made up.
+//! Tests how expressions are parsed, and how they judge a made-up run.
 
 use super::*;
 use crate::report::Report;
@@ -8,14 +8,14 @@ fn expression(text: &str) -> Expression {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// 2,000 operations in 500 ms, of which 20 of each failed, trapped and timed out; every other one has a span `login`.
-/// An operation of number n takes 100 µs and 10 n ns.
+/// 2,000 operations in 500 ms. 20 of them failed, 20 trapped and 20 timed out; every second one has a span `login`.
+/// Operation number n takes 100 µs + 10 n ns.
 fn run() -> RunReport {
     Report::new(environment(), &[record(1)]).runs.remove(0)
 }
 
 #[test]
-fn what_can_be_written() {
+fn valid_expressions_parse() {
     for (text, value) in [
         ("p99>250ms", 250e6),
         ("p99.9 >= 1s", 1e9),
@@ -47,7 +47,7 @@ fn what_can_be_written() {
 }
 
 #[test]
-fn what_cannot_says_why() {
+fn an_invalid_expression_says_why() {
     for (text, problem) in [
         ("p99", "there is no `>` or `<`"),
         ("p101>1s", "`p101` is not a figure: there are p50, "),
@@ -59,16 +59,16 @@ fn what_cannot_says_why() {
         (">1s", "`` is not a figure"),
         ("result(500>1%", "`result(` is not closed"),
         ("result(\"a)>1%", "`result(` is not closed"),
-        ("span(login)>1s", "`span(login)` is no figure by itself: write `span(login).p99`"),
+        ("span(login)>1s", "`span(login)` is not a figure: write `span(login).p99`"),
         ("span(login).throughput>1", "`span(login).throughput` does not exist: there are its times and `failed`"),
         ("result(200).failed>1", "`result(200).failed` does not exist"),
-        ("service.failed>1%", "`service.failed` does not exist: there are times alone"),
+        ("service.failed>1%", "`service.failed` does not exist: there are only times"),
         ("worst(p99)>1s", "such as `worst(p99, 10s)`"),
         ("worst(p99, 0s)>1s", "such as `worst(p99, 10s)`"),
-        ("worst(span(login).p99, 10s)>1s", "`worst(span(login).p99, 10s)` is not known: of an interval there are"),
-        ("worst(result(200).p99, 10s)>1s", "is not known"),
-        ("worst(lag.p99, 1s)>1ms", "is not known"),
-        ("worst(trapped, 1s)>1", "is not known"),
+        ("worst(span(login).p99, 10s)>1s", "`worst(span(login).p99, 10s)` does not exist: per interval there are"),
+        ("worst(result(200).p99, 10s)>1s", "does not exist"),
+        ("worst(lag.p99, 1s)>1ms", "does not exist"),
+        ("worst(trapped, 1s)>1", "does not exist"),
         ("worst(worst(p99, 1s), 1s)>1", "`worst` is not a figure"),
     ] {
         let error = text.parse::<Expression>().unwrap_err().to_string();
@@ -128,7 +128,7 @@ fn comparisons_hold_or_do_not() {
 fn the_worst_interval() {
     let mut run = run();
     let value = |text: &str, run: &RunReport| expression(text).judge(0, run).value;
-    // The second of two intervals is cut short by the run's end.
+    // The end of the run cuts the second of the two intervals short.
     assert_eq!(value("worst(p50, 250ms)>1s", &run), run.timeline.buckets[0].latency_ns.p50.map(|ns| ns as f64));
     assert_eq!(value("worst(throughput, 1h)<1", &run), Some(2_000.0 * 1e9 / run.elapsed_ns as f64));
     run.elapsed_ns = 500_000_000;
@@ -136,11 +136,12 @@ fn the_worst_interval() {
     assert_eq!(value("worst(throughput, 250ms)<1", &run), Some(ended * 4.0));
     assert_eq!(value("worst(p50, 250ms)>1s", &run), run.timeline.buckets[1].latency_ns.p50.map(|ns| ns as f64));
     assert_eq!(value("worst(p50, 250ms)<1s", &run), run.timeline.buckets[0].latency_ns.p50.map(|ns| ns as f64));
-    // What is no multiple of the interval is made one; alone, it is looked at although the run's end cuts it.
+    // A window is rounded up to whole intervals. A window that is the only one counts even if the run's end cuts it
+    // short.
     assert_eq!(value("worst(max, 300ms)>1s", &run), Some(119_990.0));
     assert_eq!(value("worst(failed, 1h)>1", &run), Some(60.0));
     assert_eq!(value("worst(result(500), 1h)>1%", &run), Some(0.01));
-    // A percentile of a longer window is of its operations together: between those of its parts.
+    // The percentile of a longer window is that of its operations together, between those of its parts.
     run.timeline.buckets.iter_mut().for_each(|bucket| bucket.latency_ns.p50 = None);
     assert_eq!(value("worst(p50, 500ms)>1s", &run), value("p50>1s", &run));
     let verdict = expression("worst(p50, 1s)>1s").judge_early(0, &run);
@@ -148,7 +149,7 @@ fn the_worst_interval() {
 }
 
 #[test]
-fn a_run_that_goes_on_is_judged_by_what_is_settled() {
+fn a_running_run_is_judged_by_settled_figures_only() {
     let mut run = run();
     let value = |text: &str, run: &RunReport| expression(text).judge_early(0, run).value;
     for (text, is_known) in [
