@@ -78,9 +78,9 @@ fn what_is_no_such_report_is_refused_in_one_line() {
     fs::write(file("stopped.json"), report.replace("\"partial\":false,\"runs\"", "\"partial\":true,\"runs\"")).unwrap();
     for (name, problem) in [
         ("none.json", "cannot read the report `none.json`: No such file"),
-        ("text", "cannot compare `text`: it is no report of gorgon's: `gorgon run TASK.wasm --json FILE` writes one"),
-        ("half.json", "cannot compare `half.json`: it is a report that cannot be read"),
-        ("next.json", "it is a report of the format `gorgon.report/2`, and this gorgon reads `gorgon.report/1`"),
+        ("text", "cannot compare `text`: it is not a report of gorgon: `gorgon run TASK.wasm --json FILE` writes one"),
+        ("half.json", "cannot compare `half.json`: the report cannot be read"),
+        ("next.json", "its format is `gorgon.report/2`, but this gorgon reads `gorgon.report/1`"),
         ("stopped.json", "`stopped.json` is partial"),
         ("other.json", "have different plans (recycle: null and 50; timeout_ns: 60000000000 and 5000000000)"),
     ] {

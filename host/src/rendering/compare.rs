@@ -1,4 +1,4 @@
-//! A comparison as a person reads it in the terminal.
+//! The terminal output of a comparison.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ const DIM: Style = Style::new().dimmed();
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 
-/// Writes `comparison`. Styles are written as escape sequences, which `to` removes where they have no place.
+/// Writes `comparison`. Styles are escape sequences, which `to` removes if its reader cannot show them.
 pub fn write(comparison: &Comparison, mut to: impl Write) -> io::Result<()> {
     for pair in &comparison.pairs {
         write_pair(pair, &mut to)?;
@@ -94,7 +94,7 @@ fn cells(of: &Difference) -> [String; 6] {
     };
     let difference = of.change.map(|of| change(of.measured)).unwrap_or_default();
     let interval = of.change.map(|of| format!("{} to {}", change(of.low), change(of.high)));
-    // A share's difference is a difference of shares.
+    // The difference of two shares is given in percentage points.
     let points = if of.figure == Figure::Failed { " points" } else { "" };
     let name = format!("{}{points}", of.figure.name());
     let level = format!("{} %", trimmed(of.level * 100.0));

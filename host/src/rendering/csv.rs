@@ -1,5 +1,6 @@
-//! The report as one table of comma-separated values: results, spans and intervals, told apart by the column `row`. A
-//! guest's text that a spreadsheet would take for a formula begins with an apostrophe; what is not seen is an escape.
+//! The report as one table of comma-separated values: results, spans and intervals, distinguished by the column `row`.
+//! Guest text that a spreadsheet would take for a formula gets an apostrophe in front; invisible characters are
+//! escaped.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,7 +11,7 @@ use crate::guest_text::cell;
 use crate::metrics::Outcome;
 use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 
-/// A row; durations are nanoseconds, what does not exist is empty.
+/// A row. Durations are in nanoseconds; figures that do not exist are empty.
 #[derive(Default, Serialize)]
 struct Row<'a> {
     run: usize,

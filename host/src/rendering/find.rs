@@ -1,11 +1,11 @@
-//! A search for a rate as a person reads it in the terminal.
+//! The terminal output of a search for a rate.
 
 use std::io::{self, Write};
 
 use crate::report::find::{FindReport, Probe, VoidProbe, came_to, sentence};
 use crate::report::units::{count, duration, or_dash, percent, rate as per_second};
 
-/// One probe in a line.
+/// A probe as a line.
 pub fn line(probe: &Probe) -> String {
     let time = |ns: Option<u64>| or_dash(ns, duration);
     format!(
@@ -20,13 +20,13 @@ pub fn line(probe: &Probe) -> String {
     )
 }
 
-/// A void probe in a line.
+/// A void probe as a line.
 pub fn void_line(probe: &VoidProbe) -> String {
     let faults: Vec<_> = probe.faults.iter().map(|fault| fault.message.as_str()).collect();
     format!("{:>12}  void, to be run again: {}", format!("{}/s", per_second(probe.rate)), faults.join("; "))
 }
 
-/// Writes the probes by their rates, and the answer.
+/// Writes the probes in the order of their rates, and the answer.
 pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
     let FindReport { task, slo, .. } = report;
     writeln!(to, "{task}: the highest rate with {}\n", slo.join(" and "))?;

@@ -1,5 +1,5 @@
-//! The report as an HdrHistogram interval log, which HdrHistogram's own tools read: one histogram per interval, in
-//! nanoseconds, its maximum in milliseconds. A suite's runs are told apart by tags, `run1` and so on.
+//! The report as an HdrHistogram interval log, which HdrHistogram's tools read. It has one histogram per interval, in
+//! nanoseconds; the maximum is in milliseconds. The runs of a suite have the tags `run1`, `run2` and so on.
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Interv
 
 use crate::report::{Report, curves};
 
-/// The log's unit of maxima, in nanoseconds: by custom milliseconds.
+/// Nanoseconds per unit of the log's maxima, which by custom are milliseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
 
 /// Writes `report`.

@@ -1,7 +1,7 @@
-//! The report as JUnit XML, for what shows tests: a test suite per run, and in it a test per verdict, and one that the
-//! run was complete.
+//! The report as JUnit XML, for programs that show tests. Each run is a test suite, with a test per verdict and one for
+//! whether the run was complete.
 //!
-//! What is written is the part of JUnit's many dialects that Jenkins' schema allows.
+//! JUnit has many dialects; this one follows the schema of Jenkins.
 
 use std::io::{self, Write};
 
@@ -10,7 +10,7 @@ use maud::{Markup, PreEscaped, html};
 use crate::guest_text::xml;
 use crate::report::{Report, RunReport, Verdict, words};
 
-/// A test, and what came of it.
+/// A test and its result.
 struct Test {
     name: String,
     status: Status,
@@ -20,7 +20,7 @@ enum Status {
     Passed,
     /// A verdict's expression holds.
     Failed(String),
-    /// The run is not what was planned.
+    /// The run did not complete its plan.
     Error(String),
     /// The figure does not exist.
     Skipped(String),
@@ -74,7 +74,7 @@ fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<Test> {
     [complete(report, run)].into_iter().chain(of_run.map(judged)).collect()
 }
 
-/// Whether all that was planned was done.
+/// Whether the run completed its plan.
 fn complete(report: &Report, run: &RunReport) -> Test {
     let faults = run.faults.iter().filter(|fault| fault.is_incomplete());
     let mut problems: Vec<&str> = faults.map(|fault| fault.message.as_str()).collect();

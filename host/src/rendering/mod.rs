@@ -1,7 +1,7 @@
-//! Reports, comparisons and searches as people and other programs read them: one file per format.
+//! Renders reports, comparisons and searches for people and other programs, with one file per format.
 //!
-//! A renderer computes no figure: it shows those of `report` and the conclusions of `judging`, with the words and units
-//! of `report`. Knows neither the engine nor how a run is run.
+//! A renderer computes no figure. It shows those of `report` and the conclusions of `judging`, with the words and units
+//! of `report`. It knows neither the engine nor how a run works.
 
 pub mod compare;
 pub mod csv;

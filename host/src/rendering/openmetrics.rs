@@ -1,4 +1,4 @@
-//! The report as OpenMetrics text, as Prometheus and its kin scrape it while a run goes on.
+//! The report as OpenMetrics text, which Prometheus and similar programs scrape while a run goes on.
 
 use std::fmt::{self, Write as _};
 
@@ -64,7 +64,7 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-/// A label's value: three characters are written in another way.
+/// Escapes the value of a label: a backslash, a quote and a newline.
 fn escape(text: &str) -> String {
     visible(text).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

@@ -1,4 +1,4 @@
-//! The formats for other programs, of a run that is made up.
+//! Tests the formats for other programs, on made-up runs.
 
 use super::{csv, json, junit, openmetrics};
 use crate::judging::compare::Comparison;
@@ -8,7 +8,7 @@ use crate::report::find::FindReport;
 use crate::report::tests::{environment, record};
 
 #[test]
-fn a_report_is_read_back_as_it_was() {
+fn a_report_survives_writing_and_reading() {
     let report = Report::new(environment(), &[record(4), record(1)]);
     let mut bytes = Vec::new();
     json::write(&report, &mut bytes).unwrap();
@@ -16,9 +16,9 @@ fn a_report_is_read_back_as_it_was() {
     assert_eq!(read, report);
 }
 
-/// `GORGON_BLESS=1` writes them anew.
+/// `GORGON_BLESS=1` rewrites the schemas.
 #[test]
-fn the_schemas_in_the_documentation_are_those_of_what_is_written() {
+fn the_schemas_in_the_documentation_are_up_to_date() {
     the_schema::<Report>("report");
     the_schema::<FindReport>("find");
     the_schema::<Comparison>("compare");
@@ -32,7 +32,7 @@ fn the_schema<T: schemars::JsonSchema>(name: &str) {
         std::fs::write(&path, &text).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "{} is behind: GORGON_BLESS=1 writes it anew", path.display());
+    assert!(kept == text, "{} is out of date: GORGON_BLESS=1 rewrites it", path.display());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The small report: what a person reads in the terminal.
+//! The text report in the terminal.
 
 use std::io::{self, Write};
 
@@ -14,14 +14,14 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
-/// A result is cut to this many characters in the table; the JSON report has it whole.
+/// The most characters of a result in the table; the JSON report has the whole text.
 const WIDEST_NAME: usize = 40;
 
-/// Results beyond these are summed up in a line; the JSON report has them all.
+/// The most results in the table. A line sums up the rest; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
-/// Writes `report`; for a suite its total first. Styles are written as escape sequences, which `to` removes where they
-/// have no place.
+/// Writes `report`; a suite begins with its total. Styles are escape sequences, which `to` removes if its reader cannot
+/// show them.
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     if report.runs.len() > 1 {
         total(&report.total, report.runs.len(), &mut to)?;
@@ -32,7 +32,7 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     sentences(words::of_report(report, Moment::Ended), &mut to)
 }
 
-/// What there is to say, but for what is as it should be.
+/// The sentences, without the good ones.
 fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
     for word in words.iter().filter(|word| word.tone != Tone::Good) {
         let style = match word.tone {
@@ -88,13 +88,13 @@ fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
     writeln!(to)
 }
 
-/// How an open run kept to its schedule.
+/// How well an open run kept to its schedule.
 fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     if run.plan.load_model == ModelName::Closed {
         return Ok(());
     }
     let time = |ns: Option<u64>| or_dash(ns, duration);
-    // The table has the latencies.
+    // The table shows the latencies.
     for measure in Measure::ALL.into_iter().filter(|&measure| measure != Measure::Latency) {
         let Some(of) = run.measured(measure) else { continue };
         let (name, span) = words::measure(measure);
@@ -135,7 +135,7 @@ fn startup(startup: &StartupReport) -> String {
     steps.join(", ")
 }
 
-/// The line of all results, a line per result, and beneath it one per span.
+/// The line of all results, then a line per result, each followed by a line per span.
 fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &mut impl Write) -> io::Result<()> {
     let mut rows = vec![Row::new("all".into(), throughput, all, Style::new())];
     for result in results.iter().take(MOST_RESULTS) {
@@ -199,7 +199,7 @@ fn line(cells: &[String; 9], widths: &[usize; 9], style: Style, to: &mut impl Wr
     writeln!(to, "{style}{}{style:#}", text.trim_end())
 }
 
-/// A guest's text, safe and short enough for a line.
+/// A guest's text, escaped and shortened to fit on a line.
 fn shown(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".into();

@@ -245,7 +245,7 @@ pub enum CompareError {
         operations: u64,
     },
     /// A histogram cannot be read.
-    #[error("`{file}`, run {run}: the histogram of an interval cannot be read; has the report been edited?")]
+    #[error("`{file}`, run {run}: the histogram of an interval cannot be read; was the report edited?")]
     Broken {
         /// The file of its report.
         file: String,

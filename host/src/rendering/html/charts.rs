@@ -10,17 +10,18 @@ use crate::report::curves::{self, Rates};
 use crate::report::units::{counted, duration, rate};
 use crate::report::{BucketReport, RunReport, Summary};
 
-/// Columns and rows of the heat map's drawing; the one that scripts draw has every interval and bin.
+/// The columns and rows of the drawn heat map; the interactive one has every interval and bin.
 const HEAT_COLUMNS: usize = 60;
 const HEAT_ROWS: usize = 30;
 
-/// Pairs of a bin and a count in the heat map's data, at some four bytes each: a page must not be too big to be mailed.
+/// The most pairs of a bin and a count in the heat map's data. Each takes about four bytes, and a page must be small
+/// enough to mail.
 const MOST_PAIRS: usize = 40_000;
 
 /// Shades of the heat map's drawing.
 const SHADES: usize = 7;
 
-/// All charts of a run; `id` begins their names.
+/// All charts of a run; their identifiers begin with `id`.
 pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
     if run.timeline.buckets.is_empty() {
         return html! { p .nothing { "No operation ended, so there is nothing to draw." } };
@@ -39,7 +40,7 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
     }
 }
 
-/// The bounds of the intervals, in seconds: one more than there are intervals.
+/// The edges of the intervals, in seconds: one more than there are intervals.
 pub(super) fn edges(run: &RunReport) -> Vec<f64> {
     [0].into_iter().chain(curves::ends_ns(run)).map(|ns| ns as f64 / 1e9).collect()
 }
@@ -51,7 +52,7 @@ fn most(figures: &[f64]) -> f64 {
 fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
     let edges = edges(run);
     let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(most(&rates.completed)), 240.0);
-    // From the sum of all down to the first: each covers what is not its own.
+    // The total is drawn first, then ever smaller sums, so that each covers the part below its own.
     let mut top = rates.completed.clone();
     if most(&rates.others) > 0.0 {
         plot.area("others", &edges, &top);
@@ -59,7 +60,7 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
     }
     let mut drawn: Vec<_> =
         palette.drawn().iter().zip(&rates.results).filter(|(_, (_, rates))| most(rates) > 0.0).collect();
-    // Failures lie on top, where they are seen. Not by frequency, which would shuffle them while a run goes on.
+    // Failures are on top, where they are visible. Ordering by frequency would shuffle them while a run goes on.
     drawn.sort_by_key(|(drawn, _)| (drawn.is_bad, drawn.slot));
     for (drawn, (_, of_result)) in drawn.iter().rev() {
         plot.area(&format!("{}{}", drawn.classes(), if drawn.is_bad { " bad" } else { "" }), &edges, &top);
@@ -132,10 +133,10 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
         chart: "failures",
         title: "Failures",
         how: if has_dropped {
-            "Operations per second that were not ok, on a scale of their own; each line is a result, the grey one what \
-             was due and never started."
+            "Operations per second that were not ok, on a separate scale. Each line is a result; the grey one counts \
+             operations that were due and never started."
         } else {
-            "Operations per second that were not ok, on a scale of their own; each line is a result."
+            "Operations per second that were not ok, on a separate scale. Each line is a result."
         },
         says: format!(
             "Failures over time: {} in all, {} per second at most.",
@@ -167,7 +168,7 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     for (name, line) in lines.iter().rev() {
         let line: Vec<_> = line.iter().map(|ns| ns.map(|ns| ns as f64)).collect();
         match *name {
-            // Maxima of neighbours have nothing to do with each other.
+            // Intervals are not connected, because maxima of neighbours are unrelated.
             "max" => plot.apart(name, &edges, &line),
             _ => plot.steps(name, &edges, &line),
         }
@@ -180,8 +181,8 @@ fn latency(run: &RunReport, id: &str) -> Markup {
         id: format!("{id}-latency"),
         chart: "latency",
         title: "Latency over time",
-        how: "How long operations took that ended in each interval, on a logarithmic scale: half took less than p50, one \
-              in a hundred more than p99.",
+        how: "The durations of the operations that ended in each interval, on a logarithmic scale: half were shorter than \
+              p50, one in a hundred longer than p99.",
         says: format!(
             "Latency over time. Of the whole run: median {}, 99th percentile {}, longest {}.",
             shown(run.latency_ns.p50),
@@ -194,7 +195,7 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     figure.markup()
 }
 
-/// Lines that are no results: their looks and names.
+/// A legend for lines that are not results: their classes and names.
 pub(super) fn legend<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
     html! { p .lines { @for (look, name) in lines { span class=(format!("key {look}")) { (super::tables::name(name)) } } } }
 }
@@ -234,7 +235,7 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
         chart: "percentiles",
         title: "Latency distribution",
         how: "The share of operations, to the right, that took no longer than a duration, upwards. Each step of the axis \
-              leaves a tenth of them: the far right is the slowest one. The dark line is all results together.",
+              leaves a tenth of them: the slowest are at the far right. The dark line is all results together.",
         says: format!(
             "Latency by percentile: median {}, 90th {}, 99th {}, longest {}.",
             shown(run.latency_ns.p50),
@@ -253,7 +254,7 @@ fn heat(run: &RunReport, id: &str) -> Markup {
     let curves::Heat { intervals, columns } = curves::heat(run, MOST_PAIRS);
     let ends = edges.iter().copied().enumerate().filter(|&(i, _)| i % intervals == 0 || i + 1 == edges.len());
     let edges: Vec<f64> = ends.map(|(_, edge)| edge).collect();
-    // Nearly all bins follow each other, so that most pairs are a count alone.
+    // Bins mostly follow each other without gaps, so most pairs need only their count.
     let runs = |column: &Vec<(u16, u64)>| -> Value {
         let mut next = 0;
         let counts = column.iter().flat_map(|&(bin, count)| {
@@ -267,11 +268,11 @@ fn heat(run: &RunReport, id: &str) -> Markup {
         id: format!("{id}-heat"),
         chart: "heat",
         title: "Latency heat map",
-        how: "Each column is an interval, each row a duration: the darker, the more operations took so long. Two bands are \
-              two ways to go; a lonely patch above is a stall.",
+        how: "Each column is an interval, each row a duration: the darker, the more operations took that long. Two bands \
+              often mean two code paths; an isolated patch above them is a stall.",
         says: format!("Heat map of latency over time, in {}.", counted(columns.len() as u64, "column")),
         data: json!({ "at_s": numbers_exact(&edges),
-                      "bins": "counts of one bin after the other from 0, -k for k empty ones; bins up to 99 are nanoseconds, \
+                      "bins": "counts of consecutive bins from 0 on, -k for k empty ones; bins up to 99 are nanoseconds, \
                                then bin b begins at ((b - 10) mod 90 + 10) * 10^floor((b - 10) / 90) ns",
                       "columns": columns.iter().map(runs).collect::<Value>() }),
         svg: heat_svg(&edges, &columns),

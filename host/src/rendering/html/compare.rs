@@ -1,4 +1,4 @@
-//! Reports drawn over each other: run by run, in the order of their files.
+//! Draws reports over each other, run by run, in the order of their files.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use crate::report::curves;
 use crate::report::units::{count, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, Report, RunReport, Summary, units, words};
 
-/// The looks of the reports that are compared; more than these are told apart by their names alone.
+/// The letters and colours of the compared reports; further ones are distinguished by name only.
 const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
 
-/// A page that overlays reports, each with its name. What is to be said of their difference, such as whether it is
-/// more than chance, stands above it.
+/// A page that overlays reports, each with its name. The sentences appear above, for example whether a difference is
+/// more than chance.
 pub fn compare(reports: &[(&str, &Report)], sentences: &[&str]) -> String {
     let runs = reports.iter().map(|(_, report)| report.runs.len()).min().unwrap_or(0);
     let title = reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
@@ -73,7 +73,7 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
     }
 }
 
-/// The figures side by side, and how the last differs from the first.
+/// The figures side by side, and the change from the first report to the last.
 fn figures(runs: &[Compared<'_>]) -> Markup {
     type Of = fn(&RunReport) -> Option<f64>;
     type Show = fn(f64) -> String;
@@ -111,7 +111,7 @@ fn change(values: &[Option<f64>]) -> String {
     }
 }
 
-/// What is drawn of an interval: by its run, itself, and its rate.
+/// A figure of an interval, from its run, the interval itself, and its rate.
 type Figures<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
 
 fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>], figure: &Figures<'_>) -> Markup {
@@ -121,7 +121,7 @@ fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>]
         (charts::edges(run), values)
     };
     let drawn: Vec<_> = runs.iter().map(|(_, run)| of_run(run)).collect();
-    // Intervals of two runs may differ in length: a common axis has the bounds of all.
+    // The intervals of two runs may have different lengths, so the common axis has the edges of all.
     let mut edges: Vec<f64> = drawn.iter().flat_map(|(edges, _)| edges.iter().copied()).collect();
     edges.sort_by(f64::total_cmp);
     edges.dedup();
@@ -162,8 +162,8 @@ fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
         id: id.to_owned(),
         chart: "lines",
         title: "Latency distribution",
-        how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve is above \
-              the other, that run was slower.",
+        how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve lies \
+              above the other, that run was slower.",
         says: format!("Latency by percentile of {} runs.", runs.len()),
         data: json!({ "unit": "ns", "by": "nines", "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
                       "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() }),

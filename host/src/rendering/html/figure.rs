@@ -1,7 +1,7 @@
-//! A chart: its drawing, the sentence that says how to read it, its data.
+//! A chart: its drawing, a sentence that says how to read it, and its data.
 //!
-//! The drawing is SVG; where JavaScript runs, `report.js` draws the same data in its place, to be hovered, zoomed and
-//! filtered. The data is JSON in the page, shown by its link alone.
+//! The drawing is SVG. If JavaScript runs, `report.js` replaces it with an interactive chart of the same data. The data
+//! is JSON in the page, and only its link shows it.
 
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
@@ -10,17 +10,17 @@ use crate::guest_text;
 
 /// A chart of the page.
 pub(super) struct Figure<'a> {
-    /// Its name in the page, by which it is linked to.
+    /// Its identifier in the page, which links use.
     pub id: String,
-    /// What it is, for `report.js`.
+    /// The kind of chart, for `report.js`.
     pub chart: &'static str,
     /// Its heading.
     pub title: &'a str,
     /// How to read it.
     pub how: &'a str,
-    /// What it shows, in a sentence, for who cannot see it.
+    /// What it shows, in a sentence, for readers who cannot see it.
     pub says: String,
-    /// What is drawn.
+    /// The data that is drawn.
     pub data: Value,
     /// The drawing.
     pub svg: Markup,
@@ -44,7 +44,7 @@ impl Figure<'_> {
     }
 }
 
-/// Data within a page: no text in it can end its element, or begin another.
+/// JSON as a script element. No text in it can end that element or begin another.
 pub(super) fn json(id: &str, data: &Value) -> Markup {
     let escaped =
         guest_text::json(&data.to_string()).replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -52,7 +52,7 @@ pub(super) fn json(id: &str, data: &Value) -> Markup {
     html! { script type="application/json" id=(id) { (PreEscaped(escaped)) } }
 }
 
-/// A figure to three digits, as the rest of the page has it; above 1,000 a whole number.
+/// A figure with three digits, like those in the rest of the page; a whole number from 1,000 up.
 pub(super) fn number(figure: f64) -> Value {
     if figure == 0.0 || !figure.is_finite() {
         return 0.into();
@@ -65,7 +65,7 @@ pub(super) fn number(figure: f64) -> Value {
     }
 }
 
-/// Figures to three digits.
+/// Figures with three digits.
 pub(super) fn numbers(figures: &[f64]) -> Value {
     figures.iter().map(|&figure| number(figure)).collect()
 }

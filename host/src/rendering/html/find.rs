@@ -1,4 +1,4 @@
-//! A search for a rate as a page: the knee that it went around, its answer, its probes.
+//! The page of a search for a rate: the knee, the answer, the probes.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -11,19 +11,19 @@ use crate::report::find::{Answer, Drawn, FindReport, Finding, Probe, came_to, se
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
 
-/// A line over rates: its name, and its values, one per probe.
+/// A line over rates: its name, and one value per probe.
 struct Line {
     name: String,
     kind: Kind,
     values: Vec<Option<f64>>,
 }
 
-/// What a line shows, and so how it is drawn.
+/// What a line shows, which decides how it is drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// What the probes measured, with a point for each, in this look.
+    /// Measured by the probes; drawn as a line with a point per probe, with this class.
     Measured(&'static str),
-    /// What was offered or promised, dashed.
+    /// Offered or promised; drawn as a dashed line.
     Bound,
 }
 
@@ -69,7 +69,7 @@ pub fn find(report: &FindReport) -> String {
             @if !report.void.is_empty() {
                 section {
                     h3 { "Void probes" }
-                    p { "Workers died in these, so they say nothing of the target. Each was run again." }
+                    p { "Workers died in these, so they say nothing about the target. Each was run again." }
                     ul { @for void in &report.void {
                         li { (rate(void.rate)) "/s: " @for fault in &void.faults { (fault.message) " " } }
                     } }
@@ -109,8 +109,8 @@ fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
     let mut lines =
         vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
     lines.extend(promises(report, probes, Drawn::Latency));
-    let how = "Each point is a probe: how long operations took, from when they were due, at that rate. Where the curve turns \
-               upwards operations queue. The limit lies in the shaded gap; the dashed line is what was promised.";
+    let how = "Each point is a probe: the durations of its operations, from when they were due, at its rate. Where the curve \
+               rises, operations queue. The limit lies in the shaded gap; the dashed line is the promise.";
     chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), &lines)
 }
 
@@ -119,8 +119,8 @@ fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
         Line::bound("as offered".into(), probes.iter().map(|probe| Some(probe.rate)).collect()),
         Line::measured("completed", "all", probes.iter().map(|probe| probe.throughput).collect()),
     ];
-    let how = "Operations that ended per second, by how many were offered. On the dashed line all of them ended; what lies \
-               beneath it fell behind.";
+    let how = "Completed operations per second, by the offered rate. On the dashed line all operations completed in time; \
+               points below it fell behind.";
     chart(report, probes, ("completed", "Completed by rate", how, Scale::PerSecond), &lines)
 }
 
@@ -132,7 +132,7 @@ fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
     chart(report, probes, ("failures", "Failures by rate", how, Scale::Shares), &lines)
 }
 
-/// What was promised, as lines across all rates.
+/// The promises, as lines across all rates.
 fn promises(report: &FindReport, probes: &[&Probe], drawn: Drawn) -> Vec<Line> {
     let of_figure = report.promises.iter().filter(|promise| promise.drawn == Some(drawn));
     of_figure.map(|promise| Line::bound(promise.expression.clone(), vec![Some(promise.bound); probes.len()])).collect()
@@ -198,7 +198,7 @@ fn table(probes: &[&Probe]) -> Markup {
     }
 }
 
-/// A probe's class and sign.
+/// The class and the sign of a probe.
 fn tone(probe: &Probe) -> (&'static str, &'static str) {
     prose::look(match probe.finding() {
         Finding::Kept => Tone::Good,

@@ -1,5 +1,4 @@
-//! How well the machine that made the load did: what it was over time, and, in an open run, how it kept to its
-//! schedule.
+//! The state of the generator: its workers over time, and how well an open run kept to its schedule.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -11,16 +10,16 @@ use crate::metrics::Measure;
 use crate::report::units::{counted, duration, or_dash};
 use crate::report::{HealthReport, ModelName, RunReport, words};
 
-/// Workers that are drawn; the table has all.
+/// The most workers that are drawn; the table has all.
 const MOST_DRAWN: usize = 4;
 
-/// Their looks, which are not those of results.
+/// The classes of their lines, which differ from those of results.
 const LOOKS: [&str; MOST_DRAWN] = ["p50", "p90", "p99", "max"];
 
-/// What of a worker's health is drawn.
+/// The figure of a worker's health that is drawn.
 type Of = fn(&HealthReport) -> Option<f64>;
 
-/// The charts of the workers' health; nothing where it was not looked at.
+/// The charts of the workers' health; without health samples nothing.
 pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
     let seconds = |worker: &crate::report::WorkerReport| worker.timeline.len();
     if run.workers.iter().map(seconds).max().unwrap_or(0) < 2 {
@@ -29,10 +28,10 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
     html! {
         div .charts {
             (chart(run, format!("{id}-cores"), "Processors busy",
-                   "Processors that each worker kept busy; as many as the machine has is its limit.", Scale::Amounts, |look| look.cpu))
+                   "Processors that each worker kept busy. The machine's processors are the limit of all workers.", Scale::Amounts, |look| look.cpu))
             @if run.schedule_lag_ns.is_some() {
                 (chart(run, format!("{id}-lag"), "Schedule lag",
-                       "How late operations started, at worst: what is not far below the latencies is the generator's fault.",
+                       "The latest start of an operation, by worker. If it is close to the latencies, the generator distorts them.",
                        Scale::Durations, |look| Some(look.lag_ns.max(1) as f64)))
             } @else {
                 (chart(run, format!("{id}-memory"), "Memory", "Memory that each worker had resident, in MB.", Scale::Amounts,
@@ -72,7 +71,7 @@ fn chart(run: &RunReport, id: String, title: &str, how: &str, scale: Scale, of: 
     figure.markup()
 }
 
-/// Response time, service time and lag beside each other; nothing in a closed run, where they are one.
+/// Response time, service time and lag side by side; nothing in a closed run, where the first two are equal.
 pub(super) fn schedule(run: &RunReport) -> Markup {
     if run.plan.load_model == ModelName::Closed {
         return html! {};

@@ -1,12 +1,12 @@
-// What each kind of chart draws: its axes, its series, what is said at a point. Computes no figure: it places those that
-// the page brings. This and the scripts after it share their names.
+// What each kind of chart draws: its axes, its series, and the text at a point. It computes no figure but places those
+// in the page. This script and the ones after it share one scope.
 'use strict';
 const root = document.documentElement;
 // The slots of the results that are switched off.
 const hidden = new Set();
 const css = name => getComputedStyle(root).getPropertyValue('--' + name).trim();
 
-// Figures as the rest of the page writes them.
+// Figures in the format of the rest of the page.
 const digits = n => n < 9.995 ? n.toFixed(2) : n < 99.95 ? n.toFixed(1) : n.toFixed(0);
 const count = n => Math.round(n).toLocaleString('en-US');
 const rate = n => n < 100 ? digits(n) : count(n);
@@ -22,7 +22,7 @@ const trim = text => text.replace(/(\.\d*?)0+ /, '$1 ').replace('. ', ' ').repla
 const amount = n => n < 100 ? String(+n.toPrecision(6)) : count(n);
 const percent = part => trim(part === 0 ? '0 %' : part < 1e-4 ? '<0.01 %' : `${(part * 100).toFixed(part < .1 ? 2 : 1)} %`);
 const seconds = s => s === 0 ? '0' : trim(duration(Math.round(s * 1e9)));
-// On an axis a minute is one, not sixty seconds.
+// An axis shows a minute as `1 m`, not as sixty seconds.
 const tick = s => s < 60 || s >= 99.95 ? seconds(s) : trim(`1 m ${String(Math.round(s - 60)).padStart(2, '0')} s`);
 const share = nines => nines === 0 ? '0' : Math.abs(nines - Math.log10(2)) < 1e-6 ? '50 %'
   : (100 - 100 / 10 ** nines).toFixed(Math.max(0, Math.ceil(nines) - 2 + (Number.isInteger(nines) ? 0 : 1))) + ' %';
@@ -34,7 +34,7 @@ const element = (tag, className, text) => {
   return made;
 };
 const stepped = uPlot.paths.stepped({ align: 1 });
-// Each interval by itself: maxima of neighbours have nothing to do with each other.
+// Intervals are not connected, because maxima of neighbours are unrelated.
 const apart = (u, series, from, to) => {
   const stroke = new Path2D(), [xs, ys] = [u.data[0], u.data[series]];
   for (let i = from; i <= to && i + 1 < xs.length; i++) {
@@ -45,7 +45,7 @@ const apart = (u, series, from, to) => {
   }
   return { stroke };
 };
-// An interval's value holds until its end, so the last one is drawn once more there.
+// The value of an interval holds until its end, so the last value is repeated there.
 const held = values => values.concat(values.length ? [values[values.length - 1]] : []);
 const shown = results => results.filter(result => !hidden.has(result.slot));
 
@@ -72,7 +72,7 @@ const time = {
 };
 const nines = {
   scale: 'x', values: (_, at) => at.map(share), space: 40,
-  // Half of them stands where there is room beside none of them.
+  // The median is labelled only if there is space beside 0.
   splits: (u, _a, from, to) => [0, ...(u.over.clientWidth / (to - from) > 66 ? [Math.log10(2)] : []), 1, 2, 3, 4, 5, 6, 7]
     .filter(n => n >= from && n <= to),
 };
@@ -95,7 +95,7 @@ const kinds = {
       ...line(layer.result, layer.colour, { width: 1, dash: layer.dashed ? [5, 3] : undefined }), paths: stepped, bad: layer.bad,
       fill: layer.bad ? () => hatch(layer.colour) : layer.colour, value: at => rate(layer.rate[at] ?? 0) + '/s',
     }));
-    // The highest first, so that each covers what is beneath it but not its own.
+    // The highest layer is drawn first, so that each of the others covers the part below its own.
     return {
       x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
       series: series.reverse(), columns: stacked.map(held).reverse(),
@@ -201,14 +201,14 @@ const logarithmic = {
   filter: (_, at) => at,
 };
 
-// What lies between two values of the axis.
+// Fills the range between two values of the axis.
 const between = (u, [from, to]) => {
   const [left, right] = [from, to].map(x => u.valToPos(x, 'x', true));
   u.ctx.fillStyle = tint('warning', 22);
   u.ctx.fillRect(left, u.bbox.top, Math.max(2, right - left), u.bbox.height);
 };
 
-// Rows of equal height: a bin's operations fall into those that it covers, by how much of it each covers.
+// Rows of equal height. The operations of a bin are divided among the rows that it overlaps, in proportion.
 const heat = (u, edges, columns, begins) => {
   const { left, top, width, height } = u.bbox, ink = u.ctx, tall = Math.max(3, Math.round(3 * (devicePixelRatio || 1)));
   const rows = Math.ceil(height / tall), y = ns => u.valToPos(ns, 'y', true) - top;

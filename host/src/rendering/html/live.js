@@ -1,7 +1,7 @@
-// Follows a run that goes on: the page is sent again, and what is drawn grows instead of being made anew.
+// Follows a run that goes on. Each new report updates the page, and its charts grow instead of being drawn again.
 'use strict';
 
-// By what an element is found again in the next report.
+// The key that finds an element again in the next report.
 const address = element => `#${element.closest('[id]')?.id} ${element.tagName}` + ['data-toggle', 'aria-label', 'href']
   .filter(name => element.hasAttribute(name)).map(name => `[${name}="${CSS.escape(element.getAttribute(name))}"]`).join('');
 const again = found => { try { return document.querySelector(found); } catch { return null; } };
@@ -41,12 +41,12 @@ const grow = chart => {
   if (kind.draw) chart.u.hooks.draw = [kind.draw];
   const { x, y } = chart.u.scales, flows = kind.x === time && !chart.isZoomed;
   chart.from = flows ? { x: x.max, y: [y.min, y.max] } : undefined;
-  // What was zoomed into stays.
+  // A zoomed chart keeps its range.
   chart.u.setData([kind.xs, ...kind.columns], !chart.isZoomed && !flows);
   if (chart.isZoomed) chart.u.redraw();
 };
 
-// Between two reports the scale of time goes on to the end of what is known, as evenly as the run did, and uncovers it.
+// Between two reports the time axis moves evenly towards the end of the data and uncovers it.
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 let came = 0, lasts = 0, waits = 0;
 const flow = () => {
@@ -61,11 +61,11 @@ const step = now => {
   for (const chart of charts.filter(({ from }) => from)) {
     const { u, from, kind } = chart, end = kind.xs[kind.xs.length - 1], max = from.x + (end - from.x) * done;
     const pixels = (max - u.scales.x.max) / max * u.over.clientWidth;
-    // Drawn where it is seen, and has moved by a pixel.
+    // Charts near the screen are redrawn once the axis has moved by a pixel.
     if (done === 1 || (chart.isNear && pixels >= 1)) u.setScale('x', { min: kind.xs[0], max });
     if (done === 1) chart.from = undefined;
   }
-  // Nothing is called in a tab that nobody sees.
+  // A hidden tab gets no animation frames, so nothing runs there.
   if (done < 1) waits = requestAnimationFrame(step);
 };
 

@@ -1,8 +1,8 @@
 //! The HTML report: one file that opens offline and can be mailed.
 //!
-//! Everything is in it: styles, script, data. It reads without JavaScript (drawings are SVG, data stands in tables);
-//! the script draws the same data again, to be hovered, zoomed and filtered. Markup is made by `maud`, which escapes
-//! every text, and the page's policy lets only its own script run and nothing be fetched.
+//! The file contains its styles, scripts and data. It can be read without JavaScript: drawings are SVG, and data is in
+//! tables. The scripts draw the same data as interactive charts. `maud` creates the markup and escapes every text. The
+//! page's policy lets only its own scripts run and prevents all requests.
 
 mod charts;
 mod compare;
@@ -34,10 +34,10 @@ const STYLES: [&str; 2] = [include_str!("uplot/uPlot.min.css"), include_str!("re
 const SCRIPTS: [&str; 3] =
     [include_str!("uplot/uPlot.iife.min.js"), include_str!("kinds.js"), include_str!("report.js")];
 
-/// What a page that follows a run has besides.
+/// The additional script of a page that follows a run.
 const FOLLOWING: &str = include_str!("live.js");
 
-/// A square of four: the task, multiplied.
+/// Four squares: the task, multiplied.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath \
                     fill='%232b6cb0' d='M1 1h6v6H1zM9 1h6v6H9zM1 9h6v6H1z'/%3E%3Cpath fill='%23d5510b' d='M9 9h6v6H9z'/%3E\
                     %3C/svg%3E";
@@ -53,13 +53,13 @@ pub fn page(report: &Report) -> String {
     finished(document(&title(report), &main(report, Moment::Ended), Reach::Nothing))
 }
 
-/// The part of a page that is about `report`: what a page that follows a run takes the place of its own part by.
+/// The part of a page that is about `report`. A page that follows a run replaces its own part by it.
 pub fn part(report: &Report, moment: Moment) -> String {
     finished(main(report, moment))
 }
 
-/// A page that follows a run; nothing is known of it where there is no report yet. Relative to its own address are
-/// `events`, from where it is sent parts, and `stop`, to where a wish to stop is posted.
+/// A page that follows a run, with a placeholder if there is no report yet. It receives new parts from `events` and
+/// posts a stop to `stop`, both relative to its own address.
 pub fn following(report: Option<&Report>) -> String {
     let body = html! {
         div .live.on {
@@ -74,7 +74,7 @@ pub fn following(report: Option<&Report>) -> String {
     finished(document(&report.map_or_else(|| "A run".into(), title), &body, Reach::Run))
 }
 
-/// What a page is called.
+/// The title of a page.
 fn title(report: &Report) -> String {
     if let Some(name) = report.suite.as_ref().and_then(|suite| suite.name.clone()) {
         return name;
@@ -87,12 +87,12 @@ fn title(report: &Report) -> String {
     }
 }
 
-/// A page, or a part of one, as text in which nothing of a guest's is what it does not seem.
+/// A page, or a part of one, as text. Invisible or misleading characters from guests are escaped.
 fn finished(markup: Markup) -> String {
     guest_text::xml(&markup.into_string())
 }
 
-/// What a page's script may speak to.
+/// What a page's script may connect to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     Nothing,
@@ -100,7 +100,7 @@ enum Reach {
     Run,
 }
 
-/// A whole document.
+/// A complete document.
 fn document(title: &str, body: &Markup, reach: Reach) -> Markup {
     let (connect, following) = match reach {
         Reach::Nothing => ("'none'", None),
@@ -188,7 +188,7 @@ fn header(report: &Report, moment: Moment) -> Markup {
     }
 }
 
-/// The results with their colours: a legend for all charts, and, where JavaScript runs, their switches.
+/// The results with their colours: a legend for all charts. If JavaScript runs, they are also switches.
 fn results_bar(palette: &Palette<'_>) -> Markup {
     html! {
         nav .results-bar aria-label="Results shown" {
@@ -207,7 +207,7 @@ fn results_bar(palette: &Palette<'_>) -> Markup {
     }
 }
 
-/// Hatching for what failed, which any drawing may use.
+/// Patterns for hatching failures, which any drawing may use.
 fn patterns() -> Markup {
     html! { svg .patterns width="0" height="0" aria-hidden="true" { defs {
         pattern #hatch width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {

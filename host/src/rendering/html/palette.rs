@@ -1,7 +1,7 @@
-//! Which colour a result has: the same one in every chart, run and table of a page.
+//! Assigns a colour to each result: the same in every chart, run and table of a page.
 //!
-//! Results that are ok take cool colours, others warm ones; besides its colour each failure has a cross and hatching,
-//! so that it is told apart without colours. What the colours are is the style sheet's business.
+//! Results that are ok take cool colours, others warm ones. Failures also have a cross and hatching, so that they can
+//! be recognised without colours. The style sheet defines the colours.
 
 use std::cmp::Reverse;
 
@@ -10,13 +10,13 @@ use maud::{Markup, html};
 use crate::metrics::Outcome;
 use crate::report::ResultReport;
 
-/// Results that are drawn one by one, the most frequent ones; charts have the rest as one.
+/// The most results that are drawn one by one, the most frequent first; charts sum up the rest.
 const MOST_DRAWN: usize = 20;
 
-/// Colours of each temperature in the style sheet; beyond them they repeat, with dashes.
+/// Colours of each temperature in the style sheet. Further results repeat them with dashes.
 const COLOURS: usize = 10;
 
-/// The results that are drawn, and how; and how many are not, with how many operations.
+/// The results that are drawn, and how. `rest` counts the other results and their operations.
 pub(super) struct Palette<'a> {
     drawn: Vec<Drawn<'a>>,
     rest: (u64, u64),
@@ -27,20 +27,20 @@ pub(super) struct Palette<'a> {
 pub(super) struct Drawn<'a> {
     /// The result.
     pub name: &'a str,
-    /// Its place in the palette, by which scripts and styles name it.
+    /// Its index in the palette, which scripts and styles use.
     pub slot: usize,
     /// The style sheet's name for its colour, such as `ok-3` or `bad-0`.
     pub colour: String,
     /// Whether it is a failure.
     pub is_bad: bool,
-    /// Whether its colour is used a second time.
+    /// Whether another result has the same colour without dashes.
     pub is_dashed: bool,
     /// Its operations.
     pub operations: u64,
 }
 
 impl<'a> Palette<'a> {
-    /// A palette for these results, of which several may have one name, the most frequent first.
+    /// A palette for `results`, which come most frequent first. Several of them may have the same name.
     pub(super) fn new(results: impl IntoIterator<Item = &'a ResultReport>) -> Self {
         let mut drawn: Vec<(Drawn<'a>, u64)> = Vec::new();
         let mut rest = (0, 0);
@@ -58,7 +58,7 @@ impl<'a> Palette<'a> {
                 rest = (rest.0 + 1, rest.1 + result.operations);
             }
         }
-        // By first appearance, not by frequency: a colour stays what it is while a run goes on.
+        // Ordered by first appearance, not by frequency, so that colours do not change while a run goes on.
         drawn.sort_by_key(|(drawn, first)| (*first, drawn.slot));
         let (mut ok, mut bad) = (0, 0);
         for (slot, (drawn, _)) in drawn.iter_mut().enumerate() {
@@ -70,29 +70,29 @@ impl<'a> Palette<'a> {
         Self { drawn: drawn.into_iter().map(|(drawn, _)| drawn).collect(), rest }
     }
 
-    /// All that are drawn, by their slots.
+    /// All results that are drawn, by slot.
     pub(super) fn drawn(&self) -> &[Drawn<'a>] {
         &self.drawn
     }
 
-    /// How many results are not drawn one by one, and their operations.
+    /// The number of results that are not drawn one by one, and of their operations.
     pub(super) fn rest(&self) -> (u64, u64) {
         self.rest
     }
 
-    /// All that are drawn, the most frequent first.
+    /// All results that are drawn, the most frequent first.
     pub(super) fn by_frequency(&self) -> Vec<&Drawn<'a>> {
         let mut drawn: Vec<_> = self.drawn.iter().collect();
         drawn.sort_by_key(|drawn| Reverse(drawn.operations));
         drawn
     }
 
-    /// The names of all that are drawn, by their slots.
+    /// The names of all results that are drawn, by slot.
     pub(super) fn names(&self) -> Vec<&'a str> {
         self.drawn.iter().map(|drawn| drawn.name).collect()
     }
 
-    /// How `result` is drawn; nothing where it is one of the rest.
+    /// How `result` is drawn; `None` if it belongs to the rest.
     pub(super) fn of(&self, result: &str) -> Option<&Drawn<'a>> {
         self.drawn.iter().find(|drawn| drawn.name == result)
     }
@@ -104,7 +104,7 @@ impl Drawn<'_> {
         swatch(&self.colour, self.is_bad)
     }
 
-    /// The classes of what is drawn in its colour.
+    /// The classes for elements in its colour.
     pub(super) fn classes(&self) -> String {
         format!("r{} {}{}", self.slot, self.colour, if self.is_dashed { " dashed" } else { "" })
     }
@@ -123,7 +123,7 @@ mod tests {
 
     type Colours = BTreeMap<&'static str, [f64; 3]>;
 
-    /// The variables of both themes that are colours, as linear red, green and blue.
+    /// The variables of both themes that hold colours, as linear red, green and blue.
     fn themes() -> [(&'static str, Colours); 2] {
         let (light, dark) = CSS.split_once("@media screen and (prefers-color-scheme: dark)").unwrap();
         let dark = dark.split_once("} }").unwrap().0;
@@ -147,7 +147,7 @@ mod tests {
         if share <= 0.040_45 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
     }
 
-    /// WCAG's contrast, from 1 to 21.
+    /// The contrast ratio of WCAG, from 1 to 21.
     fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
         let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
         let (a, b) = (luminance(a), luminance(b));
@@ -158,7 +158,7 @@ mod tests {
         matrix.map(|row| row.iter().zip(of).map(|(factor, of)| factor * of).sum())
     }
 
-    /// A place in Oklab, where distances are those that eyes see.
+    /// A point in Oklab, where distances match perception.
     fn oklab(rgb: [f64; 3]) -> [f64; 3] {
         let cones = [
             [0.412_221_5, 0.536_332_5, 0.051_446],
@@ -173,7 +173,7 @@ mod tests {
         times(lab, times(cones, rgb.map(|of| of.max(0.0))).map(f64::cbrt))
     }
 
-    /// How the world looks to everybody, and without red, green or blue cones (Machado, Oliveira and Fernandes, 2009).
+    /// Normal vision, and vision without red, green or blue cones (Machado, Oliveira and Fernandes, 2009).
     const EYES: [(&str, [[f64; 3]; 3]); 4] = [
         ("all cones", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
         (
@@ -195,7 +195,7 @@ mod tests {
     ];
 
     #[test]
-    fn texts_can_be_read() {
+    fn text_has_enough_contrast() {
         for (theme, of) in themes() {
             let texts = ["ink", "soft", "faint", "accent", "good", "warning", "bad"].map(|text| [text, "page"]);
             let on_paper = texts.map(|[text, _]| [text, "paper"]);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_is_seen_and_told_apart_by_all_eyes() {
+    fn all_eyes_can_see_the_drawn_colours_and_tell_them_apart() {
         for (theme, of) in themes() {
             for temperature in ["ok", "bad"] {
                 let colours: Vec<_> = (0..super::COLOURS).map(|i| of[format!("{temperature}-{i}").as_str()]).collect();
@@ -217,7 +217,7 @@ mod tests {
                     let on_paper = contrast(a, of["paper"]);
                     assert!(on_paper >= 3.0, "{theme}: {temperature}-{i} on paper: {on_paper:.2}");
                     for (j, &b) in colours.iter().enumerate().skip(i + 1) {
-                        // Those that most reports need are further apart.
+                        // The first colours are those that most reports use, so they are further apart.
                         let least = if j < 5 { 0.06 } else { 0.04 };
                         for (eyes, matrix) in EYES {
                             let [a, b] = [a, b].map(|colour| oklab(times(matrix, colour)));

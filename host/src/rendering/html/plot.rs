@@ -1,4 +1,5 @@
-//! Plots as inline SVG, for paper and for readers without JavaScript. Knows no report: values in, marks out.
+//! Plots as inline SVG, for paper and for readers without JavaScript. This module knows nothing of reports: values go
+//! in, marks come out.
 
 use std::fmt::Write as _;
 
@@ -6,14 +7,14 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::report::units;
 
-/// The drawing's size in its own units, which are about a screen's pixels, and its margins.
+/// The size of the drawing and its margins, in units of about one screen pixel.
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 26.0;
 
-/// What the values of a chart are, and so how their axis is divided.
+/// The kind of values in a chart, which decides how its axis is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scale {
     /// Nanoseconds, on a logarithmic axis.
@@ -27,7 +28,7 @@ pub(super) enum Scale {
 }
 
 impl Scale {
-    /// Its unit, as the page's scripts know it.
+    /// The name of its unit in the page's scripts.
     pub(super) fn unit(self) -> &'static str {
         match self {
             Self::Durations => "ns",
@@ -37,7 +38,7 @@ impl Scale {
         }
     }
 
-    /// The axis that holds these values.
+    /// The axis that covers `values`.
     pub(super) fn axis(self, values: impl IntoIterator<Item = f64>) -> Axis {
         let values = values.into_iter();
         match self {
@@ -48,7 +49,7 @@ impl Scale {
     }
 }
 
-/// How values become places, and which of them are named.
+/// Maps values to positions, and holds the ticks.
 pub(super) struct Axis {
     from: f64,
     to: f64,
@@ -64,19 +65,19 @@ impl Axis {
         let step = steps.into_iter().find(|step| to / step <= 7.0).unwrap_or(to / 6.0);
         let label = |s: f64| match s {
             0.0 => "0".into(),
-            // A minute is one on an axis, not sixty seconds.
+            // An axis shows a minute as `1 m`, not as sixty seconds.
             60.0..99.95 => round(&format!("1 m {:02.0} s", s - 60.0)),
             _ => round(&units::duration((s * 1e9).round() as u64)),
         };
         Self { from: 0.0, to, is_log: false, ticks: multiples(step, to, label) }
     }
 
-    /// Amounts from zero, at least to `most`.
+    /// Amounts from zero, up to at least `most`.
     pub(super) fn amounts(most: f64) -> Self {
         Self::from_zero(most, amount)
     }
 
-    /// Shares of a whole, from zero, at least to `most`.
+    /// Shares of a whole from zero, up to at least `most`.
     pub(super) fn shares(most: f64) -> Self {
         Self::from_zero(most, |share| round(&units::percent(share)))
     }
@@ -89,7 +90,7 @@ impl Axis {
         Self { from: 0.0, to: most * 1.05, is_log: false, ticks }
     }
 
-    /// Durations in nanoseconds on a logarithmic axis, over these.
+    /// Durations in nanoseconds on a logarithmic axis that covers `values`.
     pub(super) fn durations(values: impl IntoIterator<Item = u64>) -> Self {
         let range = values.into_iter().map(|ns| ns.max(1) as f64);
         let (from, to) = range.fold((f64::MAX, 1.0), |(from, to): (f64, f64), ns| (from.min(ns), to.max(ns)));
@@ -116,7 +117,7 @@ impl Axis {
         Self { from: 0.0, to: to.max(1.0), is_log: false, ticks }
     }
 
-    /// Where a value lies, from 0 to 1.
+    /// The position of a value, from 0 to 1.
     fn place(&self, value: f64) -> f64 {
         let place = if self.is_log {
             (value.max(f64::MIN_POSITIVE) / self.from).ln() / (self.to / self.from).ln()
@@ -127,14 +128,14 @@ impl Axis {
     }
 }
 
-/// A round duration, without the zeros behind its point or its minutes.
+/// A duration without trailing zeros.
 fn round(duration: &str) -> String {
     let [number, rest] = duration.split_once(' ').map_or([duration, ""], |(number, rest)| [number, rest]);
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     format!("{number} {}", rest.trim_end_matches(" 00 s").trim_end_matches(" 00 m"))
 }
 
-/// A round amount, as short as it can be.
+/// An amount in its shortest form.
 fn amount(value: f64) -> String {
     if value < 100.0 { format!("{}", (value * 1e6).round() / 1e6) } else { units::rate(value) }
 }
@@ -165,7 +166,7 @@ impl Plot {
         (self.height - BOTTOM - self.y.place(y) * (self.height - TOP - BOTTOM)).round() as i64
     }
 
-    /// A value that holds from one edge to the next, filled down to the axis; one more edge than values.
+    /// Values that each hold from one edge to the next, filled down to the axis. There is one more edge than values.
     pub(super) fn area(&mut self, classes: &str, edges: &[f64], values: &[f64]) {
         let base = self.down(self.y.from);
         let values: Vec<_> = values.iter().map(|&value| Some(value)).collect();
@@ -173,25 +174,25 @@ impl Plot {
         if let Some((start, rest)) = path.split_once(['h', 'v']).map(|(start, _)| (start, &path[start.len()..])) {
             let first = self.across(edges[0]);
             let top = start.trim_start_matches('M').split(' ').nth(1).unwrap_or_default().to_owned();
-            // Writing to a string cannot fail; so also below.
+            // Writing to a string cannot fail, here and below.
             let _ = write!(self.marks, "<path class=\"area {classes}\" d=\"M{first} {base}V{top}{rest}V{base}z\"/>");
         }
     }
 
-    /// A value that holds from one edge to the next, as a line; where there is none, a gap.
+    /// Values that each hold from one edge to the next, as a line with a gap for each `None`.
     pub(super) fn steps(&mut self, classes: &str, edges: &[f64], values: &[Option<f64>]) {
         let path = self.steps_path(edges, values);
         let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"{path}\"/>");
     }
 
-    /// The same, each interval by itself.
+    /// The same, but intervals are not connected.
     pub(super) fn apart(&mut self, classes: &str, edges: &[f64], values: &[Option<f64>]) {
         let of = |(edge, value): (&[f64], &Option<f64>)| Some(self.steps_path(edge, &[Some((*value)?)]));
         let path: String = edges.windows(2).zip(values).filter_map(of).collect();
         let _ = write!(self.marks, "<path class=\"line {classes}\" d=\"{path}\"/>");
     }
 
-    /// Relative commands of whole units: half the bytes of absolute ones.
+    /// Relative commands in whole units take half the bytes of absolute ones.
     fn steps_path(&self, edges: &[f64], values: &[Option<f64>]) -> String {
         let mut path = String::new();
         let mut at: Option<(i64, i64)> = None;
@@ -222,7 +223,7 @@ impl Plot {
 
     /// Points.
     pub(super) fn points(&mut self, classes: &str, points: impl IntoIterator<Item = (f64, f64)>) {
-        // A line of no length has round ends alone.
+        // A line of length zero shows only its round ends.
         let dots = points.into_iter().map(|(x, y)| format!("M{} {}h0", self.across(x), self.down(y)));
         let path: String = dots.collect();
         if !path.is_empty() {
@@ -230,14 +231,14 @@ impl Plot {
         }
     }
 
-    /// All that lies between two values of the axis across.
+    /// Fills the range between two values on the horizontal axis.
     pub(super) fn between(&mut self, classes: &str, from: f64, to: f64) {
         let (left, right, bottom) = (self.across(from), self.across(to), self.height - BOTTOM);
         let width = (right - left).max(2);
         let _ = write!(self.marks, "<path class=\"{classes}\" d=\"M{left} {TOP}h{width}V{bottom}h-{width}z\"/>");
     }
 
-    /// Rectangles of one look: from and to on both axes.
+    /// Rectangles of one class: their ranges on both axes.
     pub(super) fn cells(&mut self, classes: &str, cells: impl IntoIterator<Item = ([f64; 2], [f64; 2])>) {
         let mut path = String::new();
         for ([left, right], [low, high]) in cells {
@@ -250,7 +251,7 @@ impl Plot {
         }
     }
 
-    /// The drawing. What it says in words stands beside it, so that it is nothing to a screen reader.
+    /// The drawing. It is hidden from screen readers, which read the sentence beside it.
     pub(super) fn svg(self) -> Markup {
         let (bottom, right) = (self.height - BOTTOM, WIDTH - RIGHT);
         html! {

@@ -1,14 +1,14 @@
-//! The report's sentences as prose: with a capital, a full stop, and a sign for how much they should worry.
+//! The report's sentences as prose: with a capital, a full stop, and a sign for their tone.
 
 use maud::{Markup, html};
 
 use super::tables::name;
 use crate::report::words::{Part, Tone, Word};
 
-/// Good sentences that are shown one by one.
+/// Up to this many good sentences are shown one by one.
 const MOST_GOOD: usize = 3;
 
-/// A tone's class, which has its colour, and its sign, which needs none.
+/// The class of a tone, which gives its colour, and its sign, which needs no colour.
 pub(super) fn look(tone: Tone) -> (&'static str, &'static str) {
     match tone {
         Tone::Bad => ("bad", "✕"),
@@ -18,11 +18,11 @@ pub(super) fn look(tone: Tone) -> (&'static str, &'static str) {
     }
 }
 
-/// Sentences as a list, the worst first; nothing where there are none.
+/// Sentences as a list, the worst first; without sentences nothing.
 pub(super) fn list(mut words: Vec<Word>) -> Markup {
     words.sort_by_key(|word| word.tone);
     let (good, rest): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.tone == Tone::Good);
-    // Many that are as they should be would hide those that are not.
+    // Many good sentences would hide the bad ones.
     let (good, rest) = if good.len() > MOST_GOOD { (good, rest) } else { (Vec::new(), words.iter().collect()) };
     html! {
         (items(&rest))
@@ -55,7 +55,7 @@ fn sentence(word: &Word) -> Markup {
     }
 }
 
-/// A text of ours as the beginning of a sentence.
+/// One of Gorgon's own texts, with a capital at its beginning.
 pub(super) fn capital(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()

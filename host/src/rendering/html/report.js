@@ -1,11 +1,11 @@
-// Draws the page's data with uPlot in place of its SVG: to be hovered, zoomed, filtered. Without it the page reads as well,
-// but for that.
+// Replaces the page's SVG charts with uPlot charts of the same data, which can be hovered, zoomed and filtered. The
+// page is complete without it, but not interactive.
 'use strict';
 root.classList.add('js');
 // eslint-disable-next-line prefer-const -- live.js assigns it
 let charts = [];
 
-// ---- One chart: uPlot, a tip at the pointer or the arrow keys, zoom in step with the others over time. ----
+// ---- One chart: uPlot, a tip at the pointer or for the arrow keys, and zoom shared by all charts over time. ----
 
 const said = element('div', 'visually-hidden');
 said.setAttribute('aria-live', 'polite');
@@ -51,12 +51,12 @@ const axis = options => ({
   font: '11px ' + css('sans'), ...options,
 });
 
-// While a run goes on: how far the charts have come from what was known before to what is known now.
+// While a run goes on: how far the charts have moved from the previous report to the current one, from 0 to 1.
 // eslint-disable-next-line prefer-const -- live.js assigns it
 let done = 1;
 const eased = ({ from }, to) => from && done < 1 ? to.map((y, i) => from.y[i] + (y - from.y[i]) * done) : to;
 
-// A chart takes the room that its neighbours leave it.
+// A chart takes the space that its neighbours leave.
 const size = ({ plot }) => ({ width: Math.max(200, plot.clientWidth), height: plot.clientHeight });
 
 const draw = chart => {
@@ -101,7 +101,7 @@ const draw = chart => {
   requestAnimationFrame(() => performance.mark('drawn'));
 };
 
-// Without bounds, all of it; charts over time of one run zoom together.
+// Without bounds this shows everything. Charts over time zoom together.
 const zoom = (only, min, max) => {
   for (const chart of charts) {
     if (!chart.u || (only ? chart !== only : chart.kind.x !== time)) continue;
@@ -113,7 +113,7 @@ const zoom = (only, min, max) => {
   }
 };
 
-// ---- The page: what is near the screen is drawn; switches hide a result everywhere. ----
+// ---- The page: charts near the screen are drawn; switches hide a result everywhere. ----
 
 const near = new IntersectionObserver(entries => {
   for (const entry of entries) {
@@ -130,7 +130,7 @@ const wide = new ResizeObserver(entries => {
     const { width, height } = size(chart);
     if (chart.u.width === width && chart.u.height === height) continue;
     chart.u.setSize({ width, height });
-    // What it points at is elsewhere now.
+    // The cursor would point at the wrong place after a resize.
     chart.u.setCursor({ left: -10, top: -10 });
   }
 });

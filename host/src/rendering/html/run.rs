@@ -9,7 +9,7 @@ use crate::report::units::{bytes, count, counted, duration, or_dash, percent, ra
 use crate::report::words::{self, Word};
 use crate::report::{NetworkReport, RunReport, curves};
 
-/// A run at a glance, and what is to be said about it.
+/// A run at a glance, with its sentences.
 pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
     html! {
         p .headline { (words::headline(run)) "." }
@@ -18,7 +18,7 @@ pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
     }
 }
 
-/// Its charts and tables; `id` begins the names within it.
+/// Its charts and tables; their identifiers begin with `id`.
 pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
     html! {
         (charts::all(run, palette, id))
@@ -68,7 +68,7 @@ pub(super) fn tile(label: &str, figure: &str, below: &str, tone: &str) -> Markup
     } }
 }
 
-/// Bars of durations: those before the run, the run, and how the operations spent it.
+/// Durations as bars: the start-up, the run, and how the operations spent their time.
 fn time(run: &RunReport) -> Markup {
     let startup = &run.startup_ns;
     let steps = [
@@ -97,7 +97,7 @@ fn time(run: &RunReport) -> Markup {
     }
 }
 
-/// Where the operations' own time went, as one bar.
+/// Where the time of the operations went, as one bar.
 fn split_bar(split: &TimeSplit) -> Markup {
     let all = split.running_ns + split.waiting_ns + split.queued_ns;
     let parts = [

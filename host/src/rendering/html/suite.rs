@@ -1,4 +1,4 @@
-//! What a suite's page has before its runs: all runs in a table, the total, and how throughput scales.
+//! The part of a suite's page above its runs: a table of all runs, the total, and how throughput scales.
 
 use maud::{Markup, html};
 use serde_json::json;
@@ -68,7 +68,7 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
         chart: "scaling",
         title: "Scaling",
         how: "Throughput by the number of operations in flight. On the dashed line each of them would do as much as in the \
-              smallest shape; where the curve bends away, more of them wait for each other.",
+              smallest shape. Where the curve falls below it, operations wait for each other.",
         says: best.map_or_else(String::new, |best| {
             format!(
                 "Scaling over {} shapes: {} per second at most, with {}.",

@@ -10,7 +10,7 @@ use crate::report::units::{bytes, count, counted, duration, or_dash, percent, ra
 use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 use crate::report::{PlanReport, StageReport, WarmupPlan};
 
-/// A guest's text within a page: what changes a terminal or a line's direction stays within it.
+/// A guest's text within a page: control characters are escaped, and `bdi` isolates its direction.
 pub(super) fn name(text: &str) -> Markup {
     if text.is_empty() {
         return html! { bdi .empty { "(empty)" } };
@@ -30,7 +30,7 @@ fn times(summary: &Summary) -> Markup {
 
 const TIMES: [&str; 8] = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "max"];
 
-/// The breakdown by result, spans beneath.
+/// The table of results, each with its spans below.
 pub(super) fn results(
     throughput: Option<f64>,
     all: &Summary,
@@ -95,13 +95,13 @@ fn span_row(span: &SpanReport) -> Markup {
     } }
 }
 
-/// How much of a whole a part is, as a bar.
+/// The share that a part has of a whole, as a bar.
 pub(super) fn bar(part: u64, whole: u64) -> Markup {
     let share = curves::share(part, whole).unwrap_or_default();
     html! { span .bar aria-hidden="true" style=(format!("--share:{share:.4}")) {} }
 }
 
-/// Every interval, for who cannot see the charts.
+/// A table of all intervals, for readers who cannot see the charts.
 pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
     let rates = curves::rates(run, &[]);
     let rows = run.timeline.buckets.iter().zip(rates.completed);
@@ -131,7 +131,7 @@ fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
     } }
 }
 
-/// What each worker process did.
+/// A table of the worker processes.
 pub(super) fn workers(run: &RunReport) -> Markup {
     let most = run.workers.iter().map(|worker| worker.operations).max().unwrap_or(0);
     html! {
@@ -150,24 +150,24 @@ pub(super) fn workers(run: &RunReport) -> Markup {
     }
 }
 
-/// A list of names and what they stand for; empty ones are left out.
+/// A list of names and values; empty values are left out.
 pub(super) fn facts(facts: &[(&str, Option<String>)]) -> Markup {
     html! { dl .facts { @for (name_of, value) in facts { @if let Some(value) = value {
         div { dt { (name_of) } dd { (name(value)) } }
     } } } }
 }
 
-/// What was run, in full: each part of the plan by its name, so that a new one is not forgotten.
+/// The whole plan of a run. Naming every field makes the compiler reject a new one that is forgotten here.
 #[expect(clippy::too_many_lines, reason = "one entry per part of the plan, and no part is left out")]
 pub(super) fn plan(run: &RunReport) -> Markup {
     let task = &run.task;
     let PlanReport {
         operations,
         duration_ns,
-        processes: _, // The shape has these three.
+        processes: _, // The shape shows these three.
         threads: _,
         concurrency: _,
-        load_model: _, // The model's words have these four, and the pause and the ramp.
+        load_model: _, // The load model's text shows these four, the pause and the ramp.
         rate: _,
         arrivals: _,
         stages,
