@@ -11,22 +11,22 @@ use super::PlanError;
 /// When operations start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LoadModel {
-    /// Each instance starts its next operation when its last one ended.
+    /// Each instance starts its next operation when the last one has ended.
     Closed(Closed),
-    /// Operations start on a schedule, whatever became of those before.
+    /// Operations start on a schedule, whether or not earlier ones have ended.
     Open(Open),
 }
 
 /// How the operations of a closed run follow each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closed {
-    /// How long an instance rests between two operations.
+    /// How long an instance pauses between two operations.
     pub pause: Pause,
-    /// The instances begin one after the other within this time.
+    /// Instances begin one after the other, spread over this time.
     pub ramp: Duration,
 }
 
-/// A time that is drawn by chance, evenly from `least` to `most`.
+/// A random duration, uniformly distributed from `least` to `most`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
     /// The shortest.
@@ -38,17 +38,17 @@ pub struct Pause {
 /// The schedule of an open run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Open {
-    /// How slots lie within the rate.
+    /// How slots are spread in time, at a given rate.
     pub arrivals: Arrivals,
-    /// The rate at the beginning.
+    /// The initial rate.
     pub from: Rate,
-    /// How it changes. After the last stage it stays.
+    /// How the rate changes. After the last stage it stays constant.
     pub stages: Vec<Stage>,
-    /// Operations that may be due and not yet ended; slots beyond that are dropped. `None` is no limit.
+    /// How many operations may be due and not ended; slots beyond that are dropped. `None` means no limit.
     pub max_in_flight: Option<NonZeroU64>,
 }
 
-/// How slots lie within the rate.
+/// How slots are spread in time, at a given rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -56,20 +56,20 @@ pub enum Arrivals {
     /// Evenly spaced.
     #[default]
     Constant,
-    /// Independent of each other, as those of many users are
+    /// Independent of each other, like those of many users
     Poisson,
 }
 
-/// A part of a schedule: the rate changes evenly from what it was.
+/// A part of a schedule, in which the rate changes linearly.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stage {
-    /// For how long; zero is a jump.
+    /// How long the stage lasts; zero is a jump.
     pub duration: Duration,
-    /// The rate at its end.
+    /// The rate at the end of the stage.
     pub to: Rate,
 }
 
-/// The highest rate, in operations per second: a slot each ten nanoseconds, where the shortest operation takes a
+/// The highest rate, in operations per second: a slot every ten nanoseconds, while the shortest operation takes a
 /// hundred.
 pub const MAX_RATE: f64 = 1e8;
 
@@ -172,7 +172,7 @@ impl Default for LoadModel {
 }
 
 impl LoadModel {
-    /// The schedule, where there is one.
+    /// The schedule of an open run.
     pub fn open(&self) -> Option<&Open> {
         match self {
             Self::Closed(_) => None,
@@ -180,7 +180,7 @@ impl LoadModel {
         }
     }
 
-    /// What is wrong with it, if anything is.
+    /// An error if no run can follow this model.
     pub fn check(&self) -> Result<(), PlanError> {
         match self {
             Self::Closed(Closed { pause: Pause { least, most }, ramp: _ }) if least > most => {
@@ -194,18 +194,18 @@ impl LoadModel {
 }
 
 impl Open {
-    /// Whether the last stage ends at no operation a second, and the schedule with it.
+    /// Whether the rate ends at zero, and the schedule with it.
     pub fn runs_dry(&self) -> bool {
         self.stages.last().is_some_and(|stage| stage.to.get() == 0.0)
     }
 
-    /// Whether a schedule has slots.
+    /// An error if the schedule has no slots.
     fn check(&self) -> Result<(), PlanError> {
         let rises = self.from.get() > 0.0 || self.stages.iter().any(|stage| stage.to.get() > 0.0);
         if rises { Ok(()) } else { Err(PlanError::NoRate) }
     }
 
-    /// The same load without its changes: at its first rate, or at what that rises to from nothing.
+    /// The same load at a constant rate: the first rate that is not zero.
     pub fn level(&self) -> Self {
         let rates = std::iter::once(self.from).chain(self.stages.iter().map(|stage| stage.to));
         let from = rates.into_iter().find(|rate| rate.get() > 0.0).unwrap_or_default();
@@ -213,7 +213,7 @@ impl Open {
     }
 }
 
-/// When a run stops handing out numbers: after so many operations, after so long, or at whichever comes first.
+/// When a run stops handing out numbers: after a number of operations, after a time, or at whichever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ExtentParts", into = "ExtentParts")]
 pub struct Extent {
@@ -222,7 +222,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// At least one of the two; with neither, one operation.
+    /// An extent of `operations` or `duration` or both; one operation if both are `None`.
     pub fn new(operations: Option<u64>, duration: Option<Duration>) -> Result<Self, PlanError> {
         let operations = operations.map(|n| NonZeroU64::new(n).ok_or(PlanError::NoOperations)).transpose()?;
         if duration.is_some_and(|duration| duration.is_zero()) {
@@ -232,18 +232,18 @@ impl Extent {
         Ok(Self { operations: if one { Some(NonZeroU64::MIN) } else { operations }, duration })
     }
 
-    /// How many operations, where that is planned.
+    /// The number of operations, if it is planned.
     pub fn operations(self) -> Option<u64> {
         self.operations.map(NonZeroU64::get)
     }
 
-    /// For how long, where that is planned.
+    /// The duration, if it is planned.
     pub fn duration(self) -> Option<Duration> {
         self.duration
     }
 }
 
-/// An extent as it is written in frames.
+/// An extent in the form that frames use.
 type ExtentParts = (Option<u64>, Option<Duration>);
 
 impl TryFrom<ExtentParts> for Extent {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_of_nothing_is_none() {
+    fn a_schedule_without_slots_is_refused() {
         let open = |from, to| {
             let stages = vec![Stage { duration: Duration::from_secs(1), to: Rate(to) }];
             Open { arrivals: Arrivals::Constant, from: Rate(from), stages, max_in_flight: None }

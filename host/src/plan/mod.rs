@@ -1,7 +1,7 @@
-//! What to run: parsed once, valid ever after.
+//! What to run: checked once, valid from then on.
 //!
-//! Pure. A [`RunPlan`] cannot be built with figures that no run can have; whoever holds one need not check again. Knows
-//! no flag (that is `cli/`) and no wasmtime.
+//! A [`RunPlan`] cannot hold values that no run can have, so the code that uses one does not check again. Pure; knows
+//! neither flags (those are in `cli/`) nor wasmtime.
 
 mod load;
 
@@ -17,28 +17,28 @@ use serde::{Deserialize, Serialize};
 use crate::network::Policy;
 pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
 
-/// Numbers from here up are for operations that are not counted, so that none is shared with the run.
+/// Numbers from here up belong to operations that are not counted, so that the warm-up and the run share no number.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
 
-/// A process takes tens of milliseconds to start and some MiB; more than this on one machine is a slip of the finger.
+/// A process takes tens of milliseconds to start, and some MiB. More than this on one machine is a typing error.
 pub const MAX_PROCESSES: u32 = 1_000;
 
-/// A thread's instance takes six memory mappings, of which a process may have 65,530.
+/// An instance takes six memory mappings, and a process may have 65,530.
 pub const MAX_THREADS: u32 = 10_000;
 
-/// Instances of a whole run. Each takes at least some hundred KiB, so more than these fit on no machine.
+/// Instances of a whole run. Each takes at least some hundred KiB, so no machine can hold more.
 pub const MAX_INSTANCES: u64 = 1_000_000;
 
-/// The export that is called where nobody names another.
+/// The export that is called by default.
 pub const DEFAULT_OPERATION: &str = "operation";
 
-/// The time that an operation has where nobody says otherwise: what has not answered by then never will.
+/// The default time-out of an operation. What has not answered by then never will.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The least time that a hook has, if operations have a time-out at all: it may load data, log in, create objects.
+/// The shortest time-out of a hook, if operations have a time-out: a hook may load data, log in, create objects.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The memory that an instance has where nobody says otherwise, in bytes.
+/// The default limit on the memory of an instance, in bytes.
 pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;
 
 /// How many processes, and threads in each.
@@ -94,23 +94,23 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// What one operation, and one instance, may use.
+/// What one operation and one instance may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Time for one operation; `None` is no limit.
+    /// Time for one operation; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// Bytes of linear memory for one instance, all its memories together.
+    /// Bytes of linear memory for one instance, over all its memories.
     pub max_memory: u64,
-    /// Operations after which an instance is replaced by a new one; `None` keeps it.
+    /// An instance is replaced after this many operations; `None` keeps it.
     pub recycle: Option<NonZeroU64>,
 }
 
 /// A directory that the guest may see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dir {
-    /// Where it is.
+    /// The directory's path on the host.
     pub host: PathBuf,
-    /// What the guest calls it.
+    /// The path by which the guest sees it.
     pub guest: String,
     /// What the guest may do in it.
     pub access: Access,
@@ -121,7 +121,7 @@ pub struct Dir {
 pub enum Access {
     /// Read it and list it.
     ReadOnly,
-    /// Change it too.
+    /// Change it as well.
     ReadWrite,
 }
 
@@ -143,10 +143,10 @@ impl FromStr for Dir {
     }
 }
 
-/// What the task is given: nothing that is not listed here.
+/// What the task may use. It gets nothing that is not listed here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
-    /// Its arguments, the program's name not among them.
+    /// Its arguments, without the program's name.
     pub args: Vec<String>,
     /// Its environment.
     pub env: Vec<(String, String)>,
@@ -160,31 +160,31 @@ pub struct Grants {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HttpPlan {
-    /// Whose certificates are taken.
+    /// Which certificates are accepted.
     pub trust: Trust,
-    /// What becomes of a connection after a response.
+    /// What happens to a connection after a response.
     pub keep_alive: KeepAlive,
-    /// Which HTTP.
+    /// Which version of HTTP is spoken.
     pub version: HttpVersion,
-    /// How long the addresses of a name hold, for connections that are opened then; null is for the whole run.
+    /// How long the addresses of a name are used for new connections; null means for the whole run.
     #[serde(default)]
     pub dns_ttl_ns: Option<u64>,
 }
 
-/// Whose certificates are taken.
+/// Which certificates are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Trust {
-    /// Those that the system's or Mozilla's roots vouch for.
+    /// Those signed by the system's or Mozilla's roots.
     #[default]
     Roots,
-    /// Also those that the certificates in this PEM file vouch for.
+    /// Also those signed by the certificates in this PEM file.
     RootsAnd(PathBuf),
-    /// Anyone's.
+    /// Any certificate.
     Anyone,
 }
 
-/// What becomes of a connection after a response.
+/// What happens to a connection after a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -201,7 +201,7 @@ pub enum KeepAlive {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HttpVersion {
-    /// HTTP/2 where TLS negotiates it, else HTTP/1.1.
+    /// HTTP/2 if TLS negotiates it, else HTTP/1.1.
     #[default]
     Negotiated,
     /// HTTP/2, also without TLS.
@@ -224,7 +224,7 @@ impl std::fmt::Display for Dir {
 pub struct Expect(Regex);
 
 impl Expect {
-    /// Why `result` is not as expected; `None` where it is.
+    /// Why `result` is not as expected; `None` if it is.
     #[inline]
     pub fn unmet(&self, result: &str) -> Option<String> {
         (!self.0.is_match(result)).then(|| format!("the result does not match --expect {}", self.as_str()))
@@ -264,14 +264,14 @@ impl From<Expect> for String {
     }
 }
 
-/// One run of one task, as somebody wants it: plain data, which may be wrong. A [`RunPlan`] is made of it.
+/// One run of one task as it was requested: plain data that may be wrong. A [`RunPlan`] is made from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
     /// The name of the task's exported operation.
     pub operation: String,
     /// Processes and threads.
     pub shape: Shape,
-    /// Operations in flight per thread, each with an instance; more than one in the I/O lane only.
+    /// Operations in flight per thread, each with its instance. More than one only in the I/O lane.
     pub concurrency: NonZeroU32,
     /// When the run stops.
     pub extent: Extent,
@@ -279,25 +279,25 @@ pub struct RunSpec {
     pub first: u64,
     /// When operations start.
     pub load_model: LoadModel,
-    /// Operations that run before the others, on the same load, and are not counted; how many, or for how long.
+    /// The warm-up: operations under the same load that run first and are not counted.
     pub warmup: Option<Extent>,
-    /// Each thread begins up to this much later than the run, by chance, so that they do not march in step.
+    /// Each instance begins at a random time up to this long after the start, so that instances do not run in step.
     pub start_jitter: Duration,
-    /// From which chance is drawn: the same seed, the same draw.
+    /// The seed of everything random: the same seed gives the same draws.
     pub seed: u64,
     /// What an operation may use.
     pub limits: Limits,
-    /// What its result must match.
+    /// What a result must match to be ok.
     pub expect: Option<Expect>,
-    /// What the task is given.
+    /// What the task may use.
     pub grants: Grants,
-    /// How its HTTP is spoken.
+    /// How the task's HTTP is spoken.
     pub http: HttpPlan,
     /// A CSV file of rows for the task.
     pub data: Option<PathBuf>,
 }
 
-/// One run of one task, as it can be run. Its parts are those of its [`RunSpec`].
+/// One run of one task that can be executed. Its parts are those of its [`RunSpec`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "RunSpec", into = "RunSpec")]
 pub struct RunPlan(RunSpec);
@@ -312,7 +312,7 @@ impl TryFrom<RunSpec> for RunPlan {
             return Err(PlanError::NoMemory);
         }
         load_model.check()?;
-        // Numbers that are not counted are those of a warm-up, which has none before it.
+        // Only a warm-up may use the numbers that are not counted, and a warm-up has no warm-up.
         let end = first.checked_add(extent.operations().unwrap_or(1));
         let are_apart = |end| end <= FIRST_UNCOUNTED || (*first == FIRST_UNCOUNTED && warmup.is_none());
         if !end.is_some_and(are_apart) {
@@ -343,7 +343,7 @@ impl From<RunPlan> for RunSpec {
 }
 
 impl RunPlan {
-    /// All its parts.
+    /// The spec with all its parts.
     pub fn spec(&self) -> &RunSpec {
         &self.0
     }
@@ -378,17 +378,17 @@ impl RunPlan {
         &self.0.load_model
     }
 
-    /// What runs before, and is not counted.
+    /// The warm-up, whose operations are not counted.
     pub fn warmup(&self) -> Option<Extent> {
         self.0.warmup
     }
 
-    /// How much later than the run a thread begins, at most.
+    /// How long after the start an instance begins at the latest.
     pub fn start_jitter(&self) -> Duration {
         self.0.start_jitter
     }
 
-    /// From which chance is drawn.
+    /// The seed of everything random.
     pub fn seed(&self) -> u64 {
         self.0.seed
     }
@@ -398,17 +398,17 @@ impl RunPlan {
         self.0.limits
     }
 
-    /// What a result must match.
+    /// What a result must match to be ok.
     pub fn expect(&self) -> Option<&Expect> {
         self.0.expect.as_ref()
     }
 
-    /// What the task is given.
+    /// What the task may use.
     pub fn grants(&self) -> &Grants {
         &self.0.grants
     }
 
-    /// How its HTTP is spoken.
+    /// How the task's HTTP is spoken.
     pub fn http(&self) -> &HttpPlan {
         &self.0.http
     }
@@ -418,12 +418,12 @@ impl RunPlan {
         self.0.data.as_deref()
     }
 
-    /// Instances in each process: operations that it may have in flight.
+    /// Instances in each process, which is also how many operations it may have in flight.
     pub fn instances_per_process(&self) -> u64 {
         u64::from(self.0.shape.threads) * u64::from(self.0.concurrency.get())
     }
 
-    /// The numbers to hand out: all that the run may use where only its duration is planned.
+    /// The numbers to hand out. If only a duration is planned, these are all that the run may use.
     pub fn numbers(&self) -> Range<u64> {
         let last = if self.0.first < FIRST_UNCOUNTED { FIRST_UNCOUNTED } else { u64::MAX };
         match self.0.extent.operations() {
@@ -432,7 +432,7 @@ impl RunPlan {
         }
     }
 
-    /// The run that warms this one up: the same load without its changes, with numbers that are not counted.
+    /// The plan of the warm-up: the same load at a constant level, with numbers that are not counted.
     pub fn warming(&self) -> Option<Self> {
         let extent = self.0.warmup?;
         let load_model = match &self.0.load_model {
@@ -442,8 +442,8 @@ impl RunPlan {
         Some(Self(RunSpec { extent, load_model, warmup: None, first: FIRST_UNCOUNTED, ..self.0.clone() }))
     }
 
-    /// Operations of process `process`, counted from 0, that may be due and not yet ended: its part of what the run may
-    /// have, of which the first processes have the larger ones.
+    /// How many operations of the process with the index `process` may be due and not ended: its share of the run's
+    /// limit. If the limit does not divide evenly, the first processes get one more.
     pub fn most_in_flight(&self, open: &Open, process: u32) -> u64 {
         let processes = u64::from(self.0.shape.processes);
         open.max_in_flight
@@ -496,17 +496,15 @@ pub enum PlanError {
     #[error("`{0}` is neither a time nor a number of operations: write `5s` or `1000`")]
     Extent(String),
     /// An open run that would never end.
-    #[error(
-        "a run at a rate has no end of its own: say how long by --operations (-n) or --duration (-d), or give --stages"
-    )]
+    #[error("a run at a rate needs an end: give --operations (-n), --duration (-d) or --stages")]
     NoExtent,
     /// Nothing would ever be due.
     #[error("at a rate of `0` nothing is ever due: give a rate such as `500/s`")]
     NoRate,
-    /// A flag of the open model without a rate.
+    /// A flag of the open model, without a rate.
     #[error("`{0}` is for the open model: give --rate or --stages as well")]
     NeedsRate(&'static str),
-    /// A flag of the closed model with a rate.
+    /// A flag of the closed model, with a rate.
     #[error("`{0}` is for the closed model: with --rate or --stages operations start on their schedule")]
     HasRate(&'static str),
     /// Fewer than one operation in flight per process.
@@ -518,7 +516,7 @@ pub enum PlanError {
     /// Not `HOST::GUEST`.
     #[error("`{0}` is not a directory grant: write HOST::GUEST, or HOST::GUEST:rw to let the task write")]
     Dir(String),
-    /// Numbers that are kept for operations that are not counted.
+    /// Numbers that are reserved for operations that are not counted.
     #[error("numbers from `{first}` on would pass 2^63: give a lower --first")]
     Numbers {
         /// The first number asked for.
@@ -574,7 +572,7 @@ mod tests {
         assert_eq!(of(1, 10_000, 2), Some(PlanError::InFlight(20_000)));
     }
 
-    /// What is made of `spec` as it comes out of a frame.
+    /// The plan that a frame with `spec` is read as.
     fn from_frame(spec: &RunSpec) -> Option<RunPlan> {
         postcard::from_bytes(&postcard::to_allocvec(spec).unwrap()).ok()
     }
