@@ -1,18 +1,18 @@
 //! The one monotonic clock of a process.
 //!
-//! Durations are read from the processor's time stamp counter by `quanta`, at half the cost of the operating system's
-//! clock. Knows nothing of what is timed.
+//! `quanta` reads durations from the processor's time stamp counter, at half the cost of the operating system's clock.
+//! Knows nothing about what is timed.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds since a beginning that is fixed when it is made.
+/// Counts nanoseconds since a fixed beginning.
 #[derive(Clone, Debug)]
 pub struct Clock {
     counter: quanta::Clock,
     zero: u64,
-    /// How long ago the beginning was when `zero` was read; negative where it was still to come.
+    /// How long before `zero` was read the clock began; negative if it had not begun by then.
     offset_ns: i64,
 }
 
@@ -23,8 +23,8 @@ impl Clock {
         Self { zero: counter.raw(), counter, offset_ns: 0 }
     }
 
-    /// The same clock with its beginning at `beginning`, a reading of [`system_monotonic`] in any process of this
-    /// machine; it may be one to come.
+    /// The same clock, but it begins at `beginning`: a reading of [`system_monotonic`] in any process of this machine.
+    /// It may lie in the future.
     pub fn since(&self, beginning: Duration) -> Self {
         let offset_ns = system_monotonic().as_nanos() as i64 - beginning.as_nanos() as i64;
         Self { counter: self.counter.clone(), zero: self.counter.raw(), offset_ns }
@@ -36,7 +36,7 @@ impl Clock {
         self.now_ns().max(0) as u64
     }
 
-    /// Nanoseconds until `due_ns` after the beginning, which may be still to come; zero from then on.
+    /// Nanoseconds until `due_ns` after the beginning; zero once that has passed. The beginning may lie in the future.
     pub fn left_ns(&self, due_ns: u64) -> u64 {
         i64::try_from(due_ns).unwrap_or(i64::MAX).saturating_sub(self.now_ns()).max(0) as u64
     }
@@ -46,7 +46,7 @@ impl Clock {
         self.counter.delta_as_nanos(self.zero, self.counter.raw()) as i64 + self.offset_ns
     }
 
-    /// What one reading costs, in nanoseconds: the mean of a run of readings, taken now.
+    /// What one reading costs, in nanoseconds: the mean of many readings, measured now.
     pub fn cost_ns(&self) -> f64 {
         const READINGS: u32 = 10_000;
         let begin = self.elapsed_ns();
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_runs_forward_from_a_common_beginning() {
+    fn a_clock_runs_forward_from_a_common_beginning() {
         let beginning = system_monotonic();
         let one = Clock::new().since(beginning);
         let two = Clock::new().since(beginning);

@@ -1,7 +1,7 @@
-//! From a core module to a component, for languages whose compilers stop at the module.
+//! Makes a component from a core module, for languages whose compilers produce only modules.
 //!
-//! Owns the WIT of tasks and of WASI, and how a module's imports and exports name the world that it was written for.
-//! Knows nothing of running a component; no wasmtime here.
+//! Owns the WIT of tasks and of WASI, and derives a module's world from its imports and exports. Does not know how a
+//! component is run: no wasmtime here.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use wit_parser::{Resolve, WorldId};
 /// The interface between Gorgon and its tasks, as WIT.
 pub const TASK_WIT: &str = include_str!("../wit/task.wit");
 
-/// WASI as WIT: the packages, each after those that it uses.
+/// WASI as WIT: the packages, each after the ones that it uses.
 pub const WASI_WIT: [(&str, &str); 7] = [
     ("io.wit", include_str!("../wit/deps/io.wit")),
     ("clocks.wit", include_str!("../wit/deps/clocks.wit")),
@@ -26,10 +26,10 @@ pub const WASI_WIT: [(&str, &str); 7] = [
     ("http.wit", include_str!("../wit/deps/http.wit")),
 ];
 
-/// Exports of a module beside its operation, each with a world of its own.
+/// The exports that a module may have besides its operation. The WIT has a world for each.
 const HOOKS: [&str; 4] = ["setup", "teardown", "prepare", "cleanup"];
 
-/// What an operation returns; a module does not tell.
+/// What an operation returns. A module does not say so itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returns {
     /// `string`.
@@ -38,13 +38,13 @@ pub enum Returns {
     Fallible,
 }
 
-/// Why no component can be made of a file.
+/// Why a file cannot be made into a component.
 #[derive(Debug, thiserror::Error)]
 pub enum ComponentError {
     /// It is a component.
     #[error("is a component already: run it as it is")]
     Already,
-    /// It is no WebAssembly, or broken.
+    /// It is not WebAssembly, or it is broken.
     #[error("is not a core WebAssembly module: {0}")]
     NotAModule(String),
     /// It has no operation.
@@ -53,16 +53,16 @@ pub enum ComponentError {
          (`-mexec-model=reactor`, `-buildmode=c-shared`)"
     )]
     NoOperation(String),
-    /// Its imports or exports are not as the canonical ABI has them.
+    /// Its imports or exports do not follow the canonical ABI.
     #[error("does not fit its interface: {0}")]
     Misfit(String),
 }
 
-/// A component of a core module that was built for `wasm32-wasip1` or for nothing in particular.
+/// Makes a component from a core module that was built for `wasm32-wasip1` or for no particular system.
 ///
-/// Its functions follow the canonical ABI: `operation` takes an `i64` and returns the address of a string's address and
-/// length. The world is read off the module: what it imports of `gorgon:task` and WASI, and which hooks it exports. A
-/// module that brings its own world, from bindings, keeps it.
+/// Its functions follow the canonical ABI: `operation` takes an `i64` and returns a pointer to a string's address and
+/// length. The world follows from what the module imports of `gorgon:task` and WASI, and from the hooks that it
+/// exports. A module that brings a world, from generated bindings, keeps it.
 pub fn make(module: &[u8], returns: Returns) -> Result<Vec<u8>, ComponentError> {
     let misfit = |error: anyhow::Error| ComponentError::Misfit(format!("{error:#}").replace('\n', " "));
     let borders = Borders::of(module)?;
@@ -86,13 +86,13 @@ pub fn make(module: &[u8], returns: Returns) -> Result<Vec<u8>, ComponentError> 
         .map_err(misfit)
 }
 
-/// What a module says of its world.
+/// What a module says about its world.
 #[derive(Default)]
 struct Borders {
     /// The interfaces from which it imports.
     interfaces: BTreeSet<String>,
     exports: BTreeSet<String>,
-    /// Whether it brings a world of its own.
+    /// Whether the module brings its world.
     has_world: bool,
 }
 
@@ -100,7 +100,7 @@ impl Borders {
     fn of(module: &[u8]) -> Result<Self, ComponentError> {
         let broken = |error: wasmparser::BinaryReaderError| ComponentError::NotAModule(error.message().to_owned());
         if !module.starts_with(b"\0asm") {
-            return Err(ComponentError::NotAModule("it has another beginning".into()));
+            return Err(ComponentError::NotAModule("it does not begin with `\\0asm`".into()));
         }
         let mut borders = Self::default();
         for payload in Parser::new(0).parse_all(module) {
@@ -122,7 +122,7 @@ impl Borders {
                 _ => {}
             }
         }
-        // What stands between colons is an interface; the rest is WASI's first preview, for the adapter.
+        // Names with a colon are interfaces. The rest belong to WASI's first preview, which the adapter handles.
         borders.interfaces.retain(|interface| interface.contains(':'));
         Ok(borders)
     }

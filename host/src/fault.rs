@@ -1,4 +1,4 @@
-//! What goes wrong in a run besides its operations: always in the report, never an end of the run by itself.
+//! What goes wrong in a run besides its operations. A fault is always in the report, and never ends the run by itself.
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fault {
-    /// What sort of thing.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// What happened, for people.
     pub message: String,
-    /// How often it happened.
+    /// How many times it happened.
     pub times: u64,
     /// The numbers it concerns, as inclusive ranges.
     pub numbers: Vec<(u64, u64)>,
 }
 
-/// The sorts of faults.
+/// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// A worker process ended before its time.
+    /// A worker process ended too early.
     WorkerDied,
-    /// A worker process said nothing for long.
+    /// A worker process was silent for too long.
     Silent,
-    /// An instance could not be made, or its `setup` failed: its thread ended.
+    /// An instance could not be made, or its `setup` failed. Its thread has ended.
     Setup,
     /// A `teardown` failed.
     Teardown,
     /// The run's `cleanup` failed.
     Cleanup,
-    /// Guests printed more than is passed on.
+    /// Guests printed more than Gorgon passes on.
     Output,
     /// Operations of the plan were never started.
     NotStarted,
-    /// A worker's counts and numbers do not fit: a bug in gorgon.
+    /// A worker's counts do not match its numbers: a bug in Gorgon.
     Miscounted,
-    /// More faults than are kept one by one.
+    /// Stands for all faults beyond those that are kept one by one.
     Other,
 }
 
-/// What to do about an error of the operating system that a limit of the user's may be behind.
+/// What to do about an error of the operating system that may come from a limit on the user's resources.
 pub fn remedy(error: &std::io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE) => "; raise the limit of open files (ulimit -n), or run fewer processes",
@@ -56,7 +56,7 @@ pub fn remedy(error: &std::io::Error) -> &'static str {
 }
 
 impl Fault {
-    /// Whether operations or workers of the plan are missing because of it.
+    /// Whether operations or workers of the plan are missing because of this fault.
     pub fn is_incomplete(&self) -> bool {
         match self.kind {
             FaultKind::WorkerDied | FaultKind::NotStarted | FaultKind::Miscounted => true,

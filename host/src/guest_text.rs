@@ -1,7 +1,7 @@
-//! Text that comes from a guest, or that a guest has chosen: results, reasons, names of spans, destinations.
+//! Text that comes from a guest or was chosen by one: results, reasons, names of spans, destinations.
 //!
-//! It is cut where it enters, and escaped where it leaves. [`GuestText`] cannot be printed by accident: it has no
-//! `Display`, and is shown through the escaping of a medium alone. Knows nothing of what the text is about.
+//! The text is cut where it enters, and escaped where it leaves. [`GuestText`] cannot be printed by accident: it has no
+//! `Display`, and is shown only through the escaping of a medium. Does not know what the text means.
 
 use std::borrow::{Borrow, Cow};
 
@@ -24,13 +24,13 @@ impl GuestText {
         Self(cut(text).into())
     }
 
-    /// The text as it is: to be compared, and to be written as JSON, which has an escaping. For people it is shown by
-    /// [`on_line`](Self::on_line) and its like.
+    /// The text without escaping: for comparisons, and for JSON, which has its escaping. To show it to people, use
+    /// [`on_line`](Self::on_line) or [`in_cell`](Self::in_cell).
     pub fn raw(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,14 +88,14 @@ pub fn cut(text: &str) -> &str {
     if text.len() <= MAX_BYTES { text } else { &text[..text.floor_char_boundary(MAX_BYTES)] }
 }
 
-/// `text`, cut, in memory that is no larger than what is left: a guest may pass 100 MB, and `truncate` would keep them.
+/// `text`, cut, in memory of that size: a guest may pass 100 MB, and `truncate` would keep them.
 #[inline]
 pub fn cut_owned(text: String) -> String {
     if text.len() <= MAX_BYTES { text } else { cut(&text).to_owned() }
 }
 
-/// `text` in one line that is what it seems: white space is a space, and what moves the cursor, turns text around or is
-/// not seen at all is U+FFFD.
+/// `text` in one line that shows what it contains. White space becomes a space. Characters that move the cursor,
+/// reverse text or are invisible become U+FFFD.
 pub fn line(text: &str) -> String {
     let one = |c: char| match c {
         _ if c.is_whitespace() => ' ',
@@ -105,13 +105,13 @@ pub fn line(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-/// `text` for XML 1.0, which has no way to write most controls.
+/// `text` for XML 1.0, which cannot represent most control characters.
 pub fn xml(text: &str) -> String {
     let one = |c: char| if is_unsafe(c) && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     text.chars().map(one).collect()
 }
 
-/// `text` with an escape in place of what is not seen, so that different texts stay different: for a label.
+/// `text` for a label: invisible characters become escapes, so that different texts stay different.
 pub fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     for c in text.chars() {
@@ -120,7 +120,7 @@ pub fn visible(text: &str) -> String {
     visible
 }
 
-/// JSON in which what is not seen is written as an escape. It is within strings alone, so that the JSON says the same.
+/// `json` with invisible characters as escapes. They occur only within strings, so the JSON means the same.
 pub fn json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
@@ -137,8 +137,9 @@ pub fn json(json: &str) -> String {
     escaped
 }
 
-/// `text` for a cell of a table. A text that a spreadsheet would take for a formula begins with an apostrophe, as OWASP
-/// advises (CSV Injection). What is not seen is an escape, as in [`visible`]: tables are printed on terminals too.
+/// `text` for a cell of a table. If a spreadsheet would take the text for a formula, an apostrophe is put before it, as
+/// OWASP advises (CSV Injection). Invisible characters are escaped as in [`visible`], because tables are printed on
+/// terminals too.
 pub fn cell(text: &str) -> Cow<'_, str> {
     const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
     let is_seen = !text.chars().any(|c| is_unsafe(c) && c != '\n');
@@ -146,8 +147,8 @@ pub fn cell(text: &str) -> Cow<'_, str> {
     if text.starts_with(FORMULA) { Cow::Owned(format!("'{shown}")) } else { shown }
 }
 
-/// What a guest prints, for a terminal: text, newlines, tabs and colours pass, nothing else. An escape sequence that is
-/// no colour loses its first character, and so its meaning. What is not UTF-8 is U+FFFD.
+/// What a guest prints, for a terminal: only text, newlines, tabs and colours pass. Any other escape sequence loses its
+/// first character, and so its meaning. What is not UTF-8 becomes U+FFFD.
 pub fn output(bytes: &[u8]) -> String {
     const RESET: &str = "\u{1b}[0m";
     let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
@@ -166,22 +167,22 @@ pub fn output(bytes: &[u8]) -> String {
         rest = &rest[c.len_utf8()..];
     }
     if is_coloured {
-        // What comes after it is not the guest's.
+        // What follows on the terminal does not come from the guest.
         let at = shown.trim_end_matches('\n').len();
         shown.insert_str(at, RESET);
     }
     shown
 }
 
-/// The sequence that sets colours (SGR) with which `text` begins, if it does.
+/// The sequence at the beginning of `text` that sets colours (SGR), if there is one.
 fn colour(text: &str) -> Option<&str> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let length = parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
     (parameters[length..].starts_with('m')).then(|| &text[..2 + length + 1])
 }
 
-/// Whether a character does something else than stand for itself: controls (C0, DEL, C1), those that turn text around
-/// or are not seen, line separators, what is no character.
+/// Whether a character does more than stand for itself: control characters (C0, DEL, C1), characters that reverse text
+/// or are invisible, line separators, and non-characters.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -190,8 +191,8 @@ fn is_unsafe(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `words` as a command that a POSIX shell takes apart again into them, and that is safe to look at. None if a word
-/// cannot be written so: a control in it would not be seen.
+/// `words` as a command that a POSIX shell splits into the same words, and that is safe to print. `None` if a word has
+/// a character that would be invisible.
 pub fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let words: Vec<&str> = words.into_iter().collect();
     let is_seen = words.iter().all(|word| !word.chars().any(is_unsafe));
@@ -212,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_not_kept_in_memory() {
+    fn text_that_is_cut_off_is_not_kept_in_memory() {
         let cut = cut_owned("x".repeat(1_000_000));
         assert!(cut.len() == MAX_BYTES && cut.capacity() < 2 * MAX_BYTES, "{} bytes", cut.capacity());
         assert_eq!(cut_owned("short".into()), "short");
     }
 
     #[test]
-    fn a_line_is_what_it_seems() {
+    fn a_line_shows_what_it_contains() {
         for (text, shown) in [
             ("a\nb\u{1b}[31m\u{202e}c", "a b\u{fffd}[31m\u{fffd}c"),
             ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same() {
+    fn escaped_json_means_the_same() {
         let text = "a\u{9b}31m\u{202e}\u{e0041}é\n";
         let written = json(&serde_json::to_string(text).unwrap());
         assert_eq!(written, "\"a\\u009b31m\\u202e\\udb40\\udc41é\\n\"");
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_taken_apart_into_its_words() {
+    fn a_shell_splits_a_command_into_its_words() {
         let words = ["gorgon", "a b", "$(id)", "x;id", "it's"];
         assert_eq!(shlex::split(&command(words).unwrap()).unwrap(), words);
         assert_eq!(command(["a\nb"]), None);

@@ -1,4 +1,4 @@
-//! The end of a worker's work, told to its threads from another one. Knows nothing of the work.
+//! Tells the threads of a worker to end their work. Knows nothing about that work.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -12,17 +12,17 @@ const RUNNING: u8 = 0;
 const STOPPED: u8 = 1;
 const CUT: u8 = 2;
 
-/// Ends the work of threads: first no operation starts any more, then not even those in flight go on.
+/// Ends the work of threads in two stages: after a stop no operation starts; after a cut none goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Halt(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     stage: AtomicU8,
-    /// Wakes the compute lane's sleepers.
+    /// Wakes sleepers of the compute lane.
     asleep: Mutex<()>,
     woken: Condvar,
-    /// Wakes the I/O lane's.
+    /// Wakes sleepers of the I/O lane.
     waiting: Notify,
 }
 
@@ -32,7 +32,7 @@ impl Halt {
         self.reach(STOPPED);
     }
 
-    /// From now on no operation goes on: one that computes ends at the engine's next tick, one that waits at once.
+    /// From now on no operation goes on: a computing one ends at the engine's next tick, a waiting one at once.
     pub fn cut(&self) {
         self.reach(CUT);
     }
@@ -48,12 +48,12 @@ impl Halt {
         self.0.stage.load(Ordering::Relaxed) == CUT
     }
 
-    /// Sleeps on the lane's terms: until `duration` is over, or until the stop.
+    /// Sleeps in the lane's way until `duration` is over or the stop comes.
     pub async fn sleep(&self, lane: Lane, duration: Duration) {
         match lane {
             Lane::Compute => {
                 let asleep = self.0.asleep.lock().unwrap_or_else(PoisonError::into_inner);
-                // How it ended changes nothing: the caller looks at the clock and at the stage.
+                // The result does not matter: the caller looks at the clock and at the stage.
                 let _ = self.0.woken.wait_timeout_while(asleep, duration, |()| !self.is_stopped());
             }
             Lane::Io => {
@@ -62,7 +62,7 @@ impl Halt {
         }
     }
 
-    /// Waits, in the I/O lane, until `wait` is over, or until the stop; then there is nothing.
+    /// Waits, in the I/O lane, for `wait`; `None` if the stop comes first.
     pub async fn or_stopped<T>(&self, wait: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             waited = wait => Some(waited),
@@ -77,7 +77,7 @@ impl Halt {
 
     async fn reached(&self, stage: u8) {
         loop {
-            // Listens before it looks, or it could miss the change between the two.
+            // Subscribe before looking, or a change between the two would be missed.
             let changed = self.0.waiting.notified();
             if self.0.stage.load(Ordering::SeqCst) >= stage {
                 return;
@@ -101,7 +101,7 @@ mod tests {
     use crate::lane::Executor;
 
     #[test]
-    fn a_stop_wakes_sleepers_of_both_lanes_and_a_cut_stays_one() {
+    fn a_stop_wakes_sleepers_of_both_lanes_and_does_not_undo_a_cut() {
         for lane in [Lane::Compute, Lane::Io] {
             let halt = Halt::default();
             std::thread::scope(|scope| {

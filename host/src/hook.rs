@@ -1,4 +1,4 @@
-//! The hooks that a task may export: their names and types. Does not know how one is found or called.
+//! The hooks that a task may export: their names and types. Does not know how a hook is found or called.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// In the order in which a run calls them.
+    /// All hooks, in the order in which a run calls them.
     pub const ALL: [Self; 4] = [Self::Prepare, Self::Setup, Self::Teardown, Self::Cleanup];
 
     /// The export's name.

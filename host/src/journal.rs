@@ -1,8 +1,8 @@
-//! What happens in a run, entry by entry: what was heard from its workers, and what its controller decided.
+//! What happens in a run, entry by entry: what its workers said, and what its controller decided.
 //!
 //! The books of a run are the fold of its entries ([`Books`](crate::controller::Books)). A local run applies entries
-//! and keeps none; a journal that keeps them is enough to have the same books again. Knows neither how an entry comes
-//! about nor what follows from it. How entries become bytes is the business of `wire.rs`.
+//! and does not keep them. A journal that keeps them is enough to rebuild the same books. Knows neither how an entry
+//! arises nor what follows from it. `wire.rs` turns entries into bytes.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
 use crate::wire::{self, Message};
 
-/// The version of the entries' serialised form. It changes whenever an entry changes, and so with
-/// [`PROTOCOL`](crate::wire::PROTOCOL) too, as entries hold frames.
+/// The version of the entries' serialised form. It changes whenever an entry changes. Entries contain frames, so it
+/// also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
 pub const JOURNAL: u32 = 2;
 
 /// One thing that happened, and when.
@@ -27,12 +27,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry as bytes, with the version of their form.
+    /// The entry as bytes, with the version of their format.
     pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         wire::versioned(JOURNAL, self)
     }
 
-    /// The inverse of [`to_bytes`](Self::to_bytes); an error if the form is of another version, or is none.
+    /// The inverse of [`to_bytes`](Self::to_bytes); an error if the bytes have another version or are invalid.
     pub fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
         wire::of_version(JOURNAL, bytes)
     }
@@ -45,9 +45,10 @@ pub enum What {
     Heard {
         /// Which worker.
         worker: u32,
-        /// Which of its frames, counted from 1 without what guests print: a repeat is void, a gap gives the worker up.
+        /// The index of the frame among the worker's frames, from 1 and not counting what guests print. A repeated
+        /// frame is void; after a gap the worker is given up.
         frame: u64,
-        /// What it says. What guests print is an event and never an entry.
+        /// The frame's message. What guests print is an event and never an entry.
         message: Message,
     },
     /// A worker's process has ended, or could not be started.
@@ -57,26 +58,26 @@ pub enum What {
         /// How it ended, for people.
         how: String,
     },
-    /// A hook of the whole run was called, in a worker that has no part in the run.
+    /// A hook of the whole run was called, in a separate worker process.
     Hooked {
         /// Which hook.
         hook: Hook,
-        /// What it wanted to reach and was not granted.
+        /// What the hook wanted to reach and was not granted.
         refused: Box<NetworkCounts>,
-        /// Why it failed; `None` if it did its work.
+        /// Why the hook failed; `None` if it succeeded.
         failed: Option<String>,
     },
     /// The controller decided this.
     Decided(Decision),
 }
 
-/// What a controller can decide. A decision does not say what follows from it: its effect is computed at its place in
-/// the order of entries. If its condition no longer holds there, it is void.
+/// What a controller can decide. A decision does not say what follows from it: the effect is computed where the
+/// decision stands in the order of entries. If the condition of the decision no longer holds there, it is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decision {
     /// Start a worker process.
     Launch {
-        /// Its identifier, which no other worker of the run has.
+        /// Its identifier, unique in the run.
         worker: u32,
         /// Its place among the processes of the run.
         place: u32,
@@ -85,7 +86,7 @@ pub enum Decision {
     Begin {
         /// Which phase, counted from 0.
         phase: u32,
-        /// When its first operation may start, since the run was opened.
+        /// When the first operation may start, since the run was opened.
         beginning: Duration,
     },
     /// Let a worker that has become ready into the phase that is under way.
@@ -93,26 +94,26 @@ pub enum Decision {
         /// Which worker.
         worker: u32,
     },
-    /// Give a worker numbers, or the word that there are none.
+    /// Give a worker numbers, or tell it that there are none.
     Lease {
         /// Which worker.
         worker: u32,
         /// How many, at most.
         wanted: u64,
     },
-    /// Say that a worker has been silent for long.
+    /// Report that a worker has been silent for too long.
     Miss {
         /// Which worker.
         worker: u32,
     },
-    /// End a worker by force; what it held is lost.
+    /// End a worker by force. The numbers that it held are lost.
     GiveUp {
         /// Which worker.
         worker: u32,
         /// Why.
         why: Deafness,
     },
-    /// Start no more operations; those in flight may end.
+    /// Start no more operations. Those in flight may end.
     Stop,
     /// End the operations in flight.
     Cut,
@@ -123,9 +124,9 @@ pub enum Decision {
 /// Why a worker is ended by force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deafness {
-    /// It said nothing for so long that it will not come back.
+    /// It has been silent for so long that it will not come back.
     Silent,
-    /// It was told to end and did not.
+    /// It was told to end, and did not.
     Deaf,
 }
 
@@ -133,7 +134,7 @@ pub enum Deafness {
 mod tests {
     use super::*;
 
-    /// What an entry is in bytes is what every journal holds: another snapshot needs another [`JOURNAL`].
+    /// Every journal contains these bytes: if the snapshot changes, [`JOURNAL`] must change.
     #[test]
     fn every_entry_in_bytes() {
         let decisions = [

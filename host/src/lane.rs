@@ -1,4 +1,4 @@
-//! The two ways in which a task's calls run, and how a thread runs its work in each. Knows no task.
+//! The two ways in which a task's calls run, and how a thread runs its work in each. Knows nothing about tasks.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -6,27 +6,27 @@ use std::task::{Context, Poll, Waker};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
-/// How a task's calls run; chosen from the functions it imports.
+/// How a task's calls run; follows from the functions that the task imports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
-    /// Calls that never wait: a plain call on the thread itself.
+    /// Calls never wait: each is a plain call on the thread itself.
     Compute,
-    /// Calls that may wait in the host: futures on the thread's runtime, so that a deadline can end a wait.
+    /// Calls may wait in the host: each is a future on the thread's runtime, so that a deadline can end the wait.
     Io,
 }
 
 /// Runs a thread's work in its lane.
 pub struct Executor {
-    /// None when it is dropped.
+    /// `None` only while the executor is dropped.
     runtime: Option<Runtime>,
     lane: Lane,
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        // A guest's file may be one whose reading never ends, on a thread of the runtime's own; nobody waits for it.
+        // A guest may be reading a file that never ends, on a thread of the runtime. Do not wait for that thread.
         self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }

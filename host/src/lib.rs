@@ -4,8 +4,7 @@
 //! worker processes and their threads, each time with a number that no other call of the run gets, times every call,
 //! groups the calls by what they returned, and reports.
 //!
-//! The modules are layers, read from the top to the bottom of this list; ARCHITECTURE.md says what each owns and which
-//! may know which.
+//! ARCHITECTURE.md says what each module owns, and which modules it may use.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! The machine that runs run on: reads how many processors it has and what its clock costs.
+//! The machine on which runs take place: its number of processors and the cost of its clock.
 
 use crate::clock::Clock;
 use crate::record::Environment;

@@ -1,4 +1,4 @@
-//! The `gorgon` command: parse, dispatch, say what went wrong, exit.
+//! The `gorgon` command: parses, dispatches, prints errors, exits.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! What a task may reach over the network: one policy for HTTP and for sockets.
 //!
-//! Pure. Denied is what no rule allows. Knows nothing of how names are resolved or connections made.
+//! Whatever no rule allows is denied. Pure; does not know how names are resolved or connections are made.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::guest_text;
 
-/// How a destination is spoken to.
+/// The protocol for a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Protocol {
     /// HTTP without TLS.
     Http,
     /// HTTP over TLS.
     Https,
-    /// A TCP connection of the task's own.
+    /// A TCP connection that the task opens itself.
     Tcp,
-    /// UDP datagrams of the task's own.
+    /// UDP datagrams that the task sends itself.
     Udp,
 }
 
@@ -42,7 +42,8 @@ impl Protocol {
     }
 }
 
-/// A host as it is compared: names in lower case without a trailing dot, addresses in their shortest form.
+/// A host in the form in which hosts are compared: names in lower case without a trailing dot, addresses in canonical
+/// form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Host {
     /// A name.
@@ -75,16 +76,16 @@ impl fmt::Display for Host {
 /// Something that a task wants to reach.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Destination {
-    /// How.
+    /// The protocol.
     pub protocol: Protocol,
-    /// Where.
+    /// The host.
     pub host: Host,
-    /// At which port.
+    /// The port.
     pub port: u16,
 }
 
 impl Destination {
-    /// An HTTP destination; the port is the scheme's own where none is named. `None` for other schemes.
+    /// An HTTP destination, with the scheme's default port if `port` is `None`. `None` for other schemes.
     pub fn of_http(scheme: &str, host: &str, port: Option<u16>) -> Option<Self> {
         let protocol = match scheme {
             "http" => Protocol::Http,
@@ -111,11 +112,11 @@ pub enum Allow {
     All,
     /// Exactly this.
     Only(Destination),
-    /// Every name that ends so, at this port: `https://*.example.com`. The name without the star is not among them.
+    /// Every name under a suffix, at this port: `https://*.example.com`. The suffix itself is not allowed.
     Under {
         /// Http or Https.
         protocol: Protocol,
-        /// What names end with, from the dot on.
+        /// What the names end with, from the dot on.
         suffix: String,
         /// The port.
         port: u16,
@@ -124,7 +125,7 @@ pub enum Allow {
 
 /// What is wrong with an `--allow`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no destination: {problem}")]
+#[error("`{text}` is not a destination: {problem}")]
 pub struct AllowError {
     text: String,
     problem: &'static str,
@@ -175,15 +176,15 @@ impl FromStr for Allow {
     }
 }
 
-/// The flag that would grant `refused`, ready to be pasted; `None` if it is not one host, as a guest may ask for
-/// anything: a star would grant more than what was refused, and of a text that was cut the rest is not known.
+/// The flag that would grant `refused`, ready to be pasted; `None` if it is not exactly one host. A guest may ask for
+/// anything: a star would grant more than what was refused, and if the text was cut, the rest is unknown.
 pub fn suggestion(refused: &str) -> Option<String> {
     /// A character has at most four bytes, so a text that was cut is at most three bytes shorter than the limit.
     const LONGEST: usize = guest_text::MAX_BYTES - 4;
     if refused.len() > LONGEST {
         return None;
     }
-    // The port of a name that was only looked up is for the user to fill in.
+    // If a name was only looked up, the user has to fill in the port.
     let host = refused.strip_suffix(":PORT");
     let example = host.map_or_else(|| refused.to_owned(), |host| format!("{host}:1"));
     let Ok(Allow::Only(destination)) = example.parse() else { return None };
@@ -195,12 +196,12 @@ pub fn suggestion(refused: &str) -> Option<String> {
     guest_text::command(["--allow", &shown])
 }
 
-/// Whether text has only characters that names of hosts have; those of other scripts are among them.
+/// Whether text has only characters that host names may have, letters of any script among them.
 fn is_name(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT`; `None` where the port is none.
+/// Splits `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`; `None` if the port is not a valid number.
 fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Some((text, None));
@@ -224,7 +225,7 @@ impl fmt::Display for Allow {
     }
 }
 
-/// All that is allowed; nothing where it is empty.
+/// Everything that is allowed; an empty policy allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy(pub Vec<Allow>);
 
@@ -234,7 +235,7 @@ impl Policy {
         self.0.contains(&Allow::All)
     }
 
-    /// Whether a destination may be reached, by the name it was given.
+    /// Whether a destination may be reached, judged by its name.
     pub fn permits(&self, wanted: &Destination) -> bool {
         self.0.iter().any(|allow| match allow {
             Allow::All => true,
@@ -246,7 +247,7 @@ impl Policy {
         })
     }
 
-    /// Whether the addresses of `name` may be asked for: only a name that was granted may leave the machine.
+    /// Whether `name` may be looked up: only granted names may leave the machine.
     pub fn permits_lookup(&self, name: &str) -> bool {
         let wanted = Host::new(name);
         self.0.iter().any(|allow| match (allow, &wanted) {
@@ -259,7 +260,7 @@ impl Policy {
         })
     }
 
-    /// Whether a socket of the task's own may reach an address, given the addresses that granted names stand for.
+    /// Whether a socket that the task opens may reach an address. `addresses_of` gives the addresses of granted names.
     pub fn permits_address(
         &self,
         protocol: Protocol,
@@ -278,7 +279,7 @@ impl Policy {
         })
     }
 
-    /// The names that rules name exactly for a protocol and port.
+    /// The exact names (without stars) that are granted for a protocol and port.
     pub fn names_at(&self, protocol: Protocol, port: u16) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(move |allow| match allow {
             Allow::Only(Destination { protocol: p, host: Host::Name(name), port: q })
@@ -290,7 +291,7 @@ impl Policy {
         })
     }
 
-    /// The names that rules name exactly.
+    /// The exact names (without stars) that are granted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|allow| match allow {
             Allow::Only(Destination { host: Host::Name(name), .. }) => Some(name.as_str()),
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_are_written_as_people_write_them() {
+    fn grants_as_people_write_them() {
         for (text, shown) in [
             ("all", "all"),
             ("http://localhost:8080", "http://localhost:8080"),
@@ -358,20 +359,20 @@ mod tests {
             ("tcp://x;id:PORT", None),
             ("http://$(id)", None),
             ("http://a\u{1b}]0;t\u{7}", None),
-            // More than what was refused.
+            // These would grant more than what was refused.
             ("all", None),
             ("http://*.com", None),
             ("https://*.example.com:8443", None),
-            // Shown as it is parsed.
+            // The flag shows the destination as it is parsed.
             ("http://Example.COM:80", Some("--allow http://example.com")),
             ("tcp://DB.:PORT", Some("--allow tcp://db:PORT")),
             ("(other)", None),
         ] {
             assert_eq!(suggestion(refused).as_deref(), flag, "{refused:?}");
         }
-        // What may have been cut is another host.
+        // If the text may have been cut, it may name another host.
         assert_eq!(suggestion(&format!("http://{}", "a".repeat(246))), None);
-        // What a shell would look at is quoted.
+        // What a shell would interpret is quoted.
         assert_eq!(suggestion("udp://[::1]:53").as_deref(), Some("--allow 'udp://[::1]:53'"));
     }
 
@@ -391,7 +392,7 @@ mod tests {
             ("http://[::ffff:a00:1]", true),
             ("http://10.0.0.1:81", false),
             ("http://10.0.0.10", false),
-            // Other spellings of the same address, which a resolver may understand, are other names.
+            // Other spellings of the same address count as other names, although a resolver may understand them.
             ("http://10.1", false),
             ("http://0x0a.0.0.1", false),
             ("http://167772161", false),
@@ -406,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_names_beneath() {
+    fn a_star_stands_for_names_under_the_suffix() {
         let granted = policy(&["https://*.example.com"]);
         for (wanted, permitted) in [
             ("https://a.example.com", true),
@@ -434,7 +435,7 @@ mod tests {
         assert!(!permits(Protocol::Tcp, "10.0.0.7", 5433));
         assert!(!permits(Protocol::Udp, "10.0.0.7", 5432));
         assert!(permits(Protocol::Udp, "10.0.0.2", 53));
-        // A grant for HTTP is none for a raw connection.
+        // A grant for HTTP does not allow a raw connection.
         assert!(!permits(Protocol::Tcp, "10.0.0.7", 80));
         assert!(granted.permits_lookup("DB.") && granted.permits_lookup("web") && !granted.permits_lookup("other"));
     }

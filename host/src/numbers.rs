@@ -1,7 +1,7 @@
-//! The numbers of a run: who was given which, which are confirmed, which are lost.
+//! The numbers of a run: which worker holds them, which are confirmed, which are lost.
 //!
-//! Pure. Ranges are half open, `start..end`. Knows nothing of workers but an identifier, and nothing of how a lease
-//! or a confirmation travels.
+//! Ranges are half open, `start..end`. Pure; knows workers only by an identifier, and does not know how a lease or a
+//! confirmation travels.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 pub struct NumberSet(BTreeMap<u64, u64>);
 
 impl NumberSet {
-    /// Adds a range; what of it is already there stays.
+    /// Adds a range; numbers that the set already has stay in it.
     pub fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
         let Range { mut start, mut end } = range;
-        // Every range that touches the new one begins at or before its end; walk down from there.
+        // Every range that touches the new one begins at or before the new one's end: walk down from there.
         while let Some((&s, &e)) = self.0.range(..=end).next_back() {
             if e < start {
                 break;
@@ -31,7 +31,7 @@ impl NumberSet {
         self.0.insert(start, end);
     }
 
-    /// Takes a range out; what of it is not there is passed over.
+    /// Removes a range; numbers that the set does not have are ignored.
     pub fn remove(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
@@ -69,7 +69,7 @@ impl NumberSet {
         other.iter().for_each(|range| self.insert(range));
     }
 
-    /// Takes out all numbers from `at` on, and returns them.
+    /// Removes all numbers from `at` on, and returns them.
     fn split_off(&mut self, at: u64) -> Self {
         let rest: Self = self.iter().map(|range| range.start.max(at)..range.end).collect();
         self.remove(at..u64::MAX);
@@ -94,7 +94,7 @@ impl FromIterator<Range<u64>> for NumberSet {
     }
 }
 
-/// The numbers of a run, as its processes share them.
+/// How the processes of a run share its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {
     ledgers: Vec<Ledger>,
@@ -102,19 +102,19 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// All processes draw from `numbers`.
+    /// All processes draw from one store of `numbers`.
     pub fn common(numbers: Range<u64>, processes: u32) -> Self {
         Self { ledgers: vec![Ledger::new(numbers, processes)], first: 0 }
     }
 
-    /// `numbers` are dealt, one to each process by turns; a process's ledger counts its own from 0.
+    /// `numbers` are dealt to the processes in turn, one at a time. In a process's ledger they count from 0.
     pub fn dealt(numbers: Range<u64>, processes: u32) -> Self {
         let (n, of) = (numbers.end - numbers.start, u64::from(processes));
         let share = |place| (n + of - 1 - place) / of;
         Self { ledgers: (0..of).map(|place| Ledger::new(0..share(place), 1)).collect(), first: numbers.start }
     }
 
-    /// The books of the process at `place`.
+    /// The ledger of the process at `place`.
     pub fn of(&mut self, place: u32) -> &mut Ledger {
         let at = self.at(place);
         &mut self.ledgers[at]
@@ -125,12 +125,12 @@ impl Shares {
         self.first + index * self.ledgers.len() as u64 + self.at(place) as u64
     }
 
-    /// What the process at `place` knows `number` as.
+    /// The index by which a process knows `number`.
     pub fn index(&self, number: u64) -> u64 {
         (number - self.first) / self.ledgers.len() as u64
     }
 
-    /// Whether they are dealt.
+    /// Whether the numbers are dealt.
     pub fn are_dealt(&self) -> bool {
         self.ledgers.len() > 1 || self.first > 0
     }
@@ -140,7 +140,7 @@ impl Shares {
         self.ledgers.iter().map(figure).sum()
     }
 
-    /// All numbers, by what became of them: each is in exactly one of these.
+    /// How many numbers are accounted for: each is unleased, leased or offered.
     pub fn accounted(&self) -> u64 {
         let of = |ledger: &Ledger| ledger.unleased() + ledger.leased() + ledger.offered();
         self.sum(of)
@@ -151,22 +151,23 @@ impl Shares {
     }
 }
 
-/// Hands out each number once, and keeps the books on it.
+/// Hands out each number once, and keeps track of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     unleased: NumberSet,
-    /// What each worker holds; ordered, so that equal books are equal bytes.
+    /// What each worker holds; ordered, so that equal books have equal bytes.
     leased: BTreeMap<u32, NumberSet>,
     confirmed: u64,
     dropped: u64,
     cut: u64,
     lost: NumberSet,
-    /// How many leases to cut what is left into; bounds how much one worker may hold while others run dry.
+    /// Into how many leases the numbers that are left are divided. Limits how many one worker may hold while others run
+    /// out.
     shares: u64,
 }
 
 impl Ledger {
-    /// Books for the numbers `range`, to be shared by `workers` at a time.
+    /// A ledger for the numbers `range`, shared by `workers` at a time.
     pub fn new(range: Range<u64>, workers: u32) -> Self {
         Self {
             unleased: NumberSet::from_iter([range]),
@@ -179,7 +180,7 @@ impl Ledger {
         }
     }
 
-    /// Gives `worker` up to `wanted` numbers: fewer near the end, so that workers end together; `None` where none is
+    /// Gives `worker` up to `wanted` numbers; fewer near the end, so that workers end together. `None` if none are
     /// left.
     pub fn lease(&mut self, worker: u32, wanted: u64) -> Option<Range<u64>> {
         let share = self.unleased.len().div_ceil(self.shares);
@@ -188,34 +189,34 @@ impl Ledger {
         Some(range)
     }
 
-    /// Gives `worker` all that nobody holds.
+    /// Gives `worker` all unleased numbers.
     pub fn lease_all(&mut self, worker: u32) {
         let all = std::mem::take(&mut self.unleased);
         self.leased.entry(worker).or_default().extend(&all);
     }
 
-    /// Books numbers that `worker` has run; true where it held every one of them.
+    /// Books numbers that `worker` has run; true if the worker held all of them.
     pub fn confirm(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> bool {
         let (told, held) = self.take(worker, ranges);
         self.confirmed += held;
         held == told
     }
 
-    /// Books numbers whose time came and that `worker` never started; true where it held every one of them.
+    /// Books numbers that were due and that `worker` never started; true if the worker held all of them.
     pub fn drop(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> bool {
         let (told, held) = self.take(worker, ranges);
         self.dropped += held;
         held == told
     }
 
-    /// `worker` was told to end while it ran `number`; true where it held it.
+    /// Books that `number` was cut while `worker` ran it; true if the worker held it.
     pub fn cut(&mut self, worker: u32, number: u64) -> bool {
         let (told, held) = self.take(worker, Some(number..number + 1));
         self.cut += held;
         held == told
     }
 
-    /// Takes numbers from `worker`: how many it spoke of, and how many of those it held.
+    /// Takes numbers from `worker`. Returns how many there are in `ranges`, and how many of those the worker held.
     fn take(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> (u64, u64) {
         let mut none = NumberSet::default();
         let held = self.leased.get_mut(&worker).unwrap_or(&mut none);
@@ -228,8 +229,7 @@ impl Ledger {
         (told, before - held.len())
     }
 
-    /// `worker` died: what it held below `until` and had not confirmed is lost, and returned; the rest can be leased
-    /// again.
+    /// `worker` died: the numbers below `until` that it held are lost, and returned. The rest can be leased again.
     pub fn lose(&mut self, worker: u32, until: u64) -> NumberSet {
         let mut held = self.leased.remove(&worker).unwrap_or_default();
         let rest = held.split_off(until);
@@ -238,13 +238,13 @@ impl Ledger {
         held
     }
 
-    /// `worker` ended in order: what it held and had not confirmed was never started, and can be leased again.
+    /// `worker` ended properly: it never started the numbers that it still holds, so they can be leased again.
     pub fn give_back(&mut self, worker: u32) {
         let held = self.leased.remove(&worker).unwrap_or_default();
         self.unleased.extend(&held);
     }
 
-    /// Numbers whose time came: those that ran, were cut, were dropped or died with their workers.
+    /// Numbers that were due: they ran, were cut, were dropped, or were lost with their workers.
     pub fn offered(&self) -> u64 {
         self.confirmed + self.cut + self.dropped + self.lost.len()
     }
@@ -259,17 +259,17 @@ impl Ledger {
         self.confirmed
     }
 
-    /// Numbers whose time came and that were never started.
+    /// Numbers that were due and never started.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Numbers that died with their workers.
+    /// Numbers that were lost with their workers.
     pub fn lost(&self) -> &NumberSet {
         &self.lost
     }
 
-    /// Numbers that nobody holds and nobody ran.
+    /// Numbers that no worker holds and none has run.
     pub fn unleased(&self) -> u64 {
         self.unleased.len()
     }
@@ -279,7 +279,7 @@ impl Ledger {
         self.leased.values().map(NumberSet::len).sum()
     }
 
-    /// The lowest number that nobody holds and nobody ran; `None` if there is none.
+    /// The lowest number that no worker holds and none has run; `None` if there is none.
     pub fn next_unleased(&self) -> Option<u64> {
         self.unleased.iter().next().map(|range| range.start)
     }
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_that_died_only_what_was_due_is_lost() {
+    fn only_numbers_that_were_due_are_lost_with_a_worker() {
         let mut ledger = Ledger::new(0..10, 1);
         ledger.lease_all(0);
         assert!(ledger.confirm(0, Some(0..2)) && ledger.drop(0, Some(3..4)) && ledger.cut(0, 4));

@@ -1,7 +1,7 @@
-//! A run's events, for a person at a terminal: a line that is redrawn while it goes on, and what is said meanwhile.
+//! The events of a run, for a person at a terminal: messages, and a progress line that is redrawn.
 //!
-//! Where stderr is no terminal, a plain line every ten seconds takes the drawn one's place. Knows nothing of how a run
-//! is run; stdout is not its business.
+//! If stderr is not a terminal, a plain line every ten seconds replaces the redrawn one. Does not know how a run is
+//! executed, and never writes to stdout.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -16,37 +16,37 @@ use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::Extent;
 use crate::report::units::{count, counted, duration, rate};
 
-/// What "now" means for a rate and a percentile: long enough for a steady figure, short enough to follow a change.
+/// The period that the current rate and percentiles cover: long enough for steady figures, short enough to follow
+/// changes.
 const NOW: Duration = Duration::from_secs(2);
 
-/// How often a line is written where none can be redrawn.
+/// How often a plain line is written if none can be redrawn.
 const PLAIN: Duration = Duration::from_secs(10);
 
-/// Columns of a terminal beyond which there is room for a bar beside the figures.
+/// From this many columns on there is room for a bar beside the figures.
 const WIDE: u16 = 110;
 
-/// What is shown of a run on stderr.
+/// What stderr shows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
     /// Nothing at all.
     Nothing,
     /// What guests print, and what goes wrong.
     Messages,
-    /// That, and how far the run has come.
+    /// Messages, and the progress of the run.
     Progress,
 }
 
 /// The progress of a command's runs.
 ///
-/// What is shown is written by a thread of its own: a terminal that is stopped, or a reader that is slow, must not keep
-/// the run waiting.
+/// A separate thread writes it: a stopped terminal or a slow reader must not delay the run.
 pub struct Progress {
     show: Show,
     shown: Option<Sender<Shown>>,
     written: Receiver<()>,
 }
 
-/// An event, as the thread that writes gets it.
+/// What the writing thread receives.
 enum Shown {
     Began(Extent, String),
     Counted { latency: Histogram, failed: u64 },
@@ -65,7 +65,7 @@ struct Moment {
 
 /// The line of one run.
 struct Line {
-    /// None where stderr is no terminal.
+    /// `None` if stderr is not a terminal.
     bar: Option<ProgressBar>,
     plain_due: Duration,
     extent: Extent,
@@ -75,14 +75,14 @@ struct Line {
     stopping: bool,
 }
 
-/// Events that may wait to be written before figures are left out; what is printed never is.
+/// How many events may wait to be written before figures are left out. Messages are never left out.
 const MOST_WAITING: usize = 64;
 
-/// How long the end of a run waits for the last of its messages to be written.
+/// How long the end of a command waits until its last messages are written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 impl Progress {
-    /// A progress that shows so much.
+    /// A progress that shows as much as `show` says.
     pub fn new(show: Show) -> io::Result<Self> {
         let (shown, events) = unbounded();
         let (done, written) = bounded(0);
@@ -93,13 +93,13 @@ impl Progress {
         Ok(Self { show, shown: Some(shown), written })
     }
 
-    /// Shows an event, given what is known of the run by then.
+    /// Shows an event; `books` says how far the run has come.
     pub fn on(&self, event: &RunEvent, books: &Books) {
         let wants_messages = self.show != Show::Nothing;
         let wants_progress = self.show == Show::Progress;
         match &event.what {
             Happened::Output(bytes) if wants_messages => self.tell(Shown::Print(output(bytes).into_bytes())),
-            // Something is missing because of it: that is an error, which even the quiet want to hear of.
+            // If operations or workers are missing because of a fault, that is an error, and even `--quiet` shows it.
             Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
                 self.tell(Shown::Print(format!("fault: {}\n", line(&fault.message)).into_bytes()));
             }
@@ -137,7 +137,7 @@ impl Progress {
     }
 
     fn tell(&self, shown: Shown) {
-        // Its thread ends with this, and not before.
+        // The thread ends only when this is dropped, so sending cannot fail.
         let _ = self.shown.as_ref().map(|to| to.send(shown));
     }
 }
@@ -145,19 +145,19 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.shown = None;
-        // Its end is an error here: it never says anything.
+        // The thread never sends anything: its end shows as an error here.
         let _ = self.written.recv_timeout(LAST_WORDS);
     }
 }
 
-/// Writes what is to be shown, until there is no more.
+/// Writes what has to be shown, until there is no more.
 fn write(events: &Receiver<Shown>) {
     let mut line: Option<Line> = None;
     for event in events {
         match (event, &mut line) {
             (Shown::Began(extent, shape), line) => *line = Some(Line::new(extent, shape)),
             (Shown::Print(bytes), line) => {
-                // Where stderr is closed nobody wants to know.
+                // If stderr is closed, nothing can be shown.
                 let print = || drop(anstream::stderr().lock().write_all(&bytes));
                 match line.as_ref().and_then(|line| line.bar.as_ref()) {
                     Some(bar) => bar.suspend(print),
@@ -211,7 +211,7 @@ impl Line {
         }
     }
 
-    /// How much of the run is done, from 0 to 1: of the operations, or of the time, whichever ends it.
+    /// How much of the run is done, from 0 to 1: by operations or by time, whichever is further.
     fn share(&self, moment: &Moment) -> f64 {
         let of_operations = self.extent.operations().map_or(0.0, |n| moment.completed as f64 / n as f64);
         let of_time = self.extent.duration().map_or(0.0, |all| moment.elapsed.as_secs_f64() / all.as_secs_f64());
@@ -248,7 +248,7 @@ fn bar() -> ProgressBar {
     let is_wide = terminal_size::terminal_size_of(io::stderr()).is_some_and(|(width, _)| width.0 >= WIDE);
     let template = if is_wide { "{bar:24} {percent:>3}%  {wide_msg}" } else { "{percent:>3}%  {wide_msg}" };
     let bar = ProgressBar::with_draw_target(Some(1_000), ProgressDrawTarget::stderr());
-    // A template that is wrong costs the bar's looks, not the run.
+    // If the template were wrong, only the look of the bar would suffer.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━━─"));
     }

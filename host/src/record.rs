@@ -1,5 +1,5 @@
-//! What is known of a run when it has ended, before any figure is derived. The controller writes it, the report reads
-//! it; knows neither.
+//! What is known about a run when it has ended, before any figure is derived. The controller writes a record and the
+//! report reads it; this module knows neither.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,32 +10,32 @@ use crate::lane::Lane;
 use crate::metrics::{Cut, HealthLog, Metrics};
 use crate::plan::RunPlan;
 
-/// Everything a report on one run is derived from.
+/// Everything from which the report on a run is derived.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
     /// The task.
     pub task: TaskFacts,
     /// What was planned.
     pub plan: RunPlan,
-    /// When the first operation could begin.
+    /// When the first operation was allowed to start.
     pub started_at: SystemTime,
-    /// Whether it was stopped before its plan's end.
+    /// Whether the run was stopped before the end of its plan.
     pub stopped: bool,
-    /// Where the time before went.
+    /// Where the time before the first operation went.
     pub startup: Startup,
-    /// What ran before and was not counted.
+    /// The warm-up, whose operations were not counted.
     pub warmup: Option<Warmup>,
     /// What was counted.
     pub metrics: Metrics,
-    /// Operations that were due, by the books on their numbers.
+    /// Operations that were due, by the ledger of their numbers.
     pub offered: u64,
     /// Operations that were due and never started.
     pub dropped: u64,
-    /// Operations that were handed out and never confirmed.
+    /// Operations that were handed out and lost with a worker.
     pub lost: u64,
-    /// Operations that were in flight when the run was stopped, and were cut; not among those counted.
+    /// Operations that were cut in flight when the run was stopped; they are not counted.
     pub in_flight: Vec<Cut>,
-    /// Operations that ran beyond the run's duration, until their deadline; counted, as timed out.
+    /// Operations that ran beyond the run's duration until their time-out; they are counted as timed out.
     pub overtime: Vec<Cut>,
     /// The worker processes, in the order in which they were launched.
     pub workers: Vec<WorkerRecord>,
@@ -47,7 +47,7 @@ pub struct RunRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TaskFacts {
-    /// Its file, as it was named.
+    /// The file, as it was named.
     pub path: String,
     /// The file's SHA-256.
     pub sha256: String,
@@ -55,34 +55,34 @@ pub struct TaskFacts {
     pub bytes: u64,
     /// The export that was called.
     pub operation: String,
-    /// The lane it ran in.
+    /// The lane in which the task ran.
     pub lane: Lane,
 }
 
-/// Where the time between the command and the first operation went. Each is the longest of all workers.
+/// Where the time between the command and the first operation went. Each time is the longest of all workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Startup {
-    /// Compiling the task, or finding it compiled.
+    /// Compiling the task, or finding it in the cache.
     pub compile: Duration,
-    /// Whether it was found compiled.
+    /// Whether the compiled task was in the cache.
     pub cached: bool,
-    /// From launching a worker process until it spoke.
+    /// From launching a worker process to its first message.
     pub spawn: Duration,
     /// Loading and linking the compiled task.
     pub load: Duration,
     /// Making a thread's instance.
     pub instantiate: Duration,
-    /// A thread's `setup`; `None` where the task has none.
+    /// A thread's `setup`; `None` if the task has none.
     pub setup: Option<Duration>,
 }
 
-/// Operations before the run, not counted in it.
+/// Operations before the run, which are not counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Warmup {
-    /// How many.
+    /// How many operations there were.
     pub operations: u64,
-    /// How long.
+    /// How long they took in all.
     pub elapsed_ns: u64,
 }
 
@@ -95,15 +95,15 @@ pub struct WorkerRecord {
     pub threads: u32,
     /// The operations it completed.
     pub operations: u64,
-    /// Processor time, user and system; unknown where it died.
+    /// Processor time, user and system; unknown if the worker died.
     pub cpu_ns: Option<u64>,
-    /// The most memory it had resident at once; unknown where it died.
+    /// The most memory that was resident at once; unknown if the worker died.
     pub peak_rss_bytes: Option<u64>,
-    /// How it was over time.
+    /// Its health over time.
     pub health: HealthLog,
 }
 
-/// Where the runs ran.
+/// The machine on which the runs took place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Environment {
@@ -113,6 +113,6 @@ pub struct Environment {
     pub cpus: usize,
     /// The version of wasmtime.
     pub wasmtime: String,
-    /// What one reading of the clock costs, in nanoseconds.
+    /// The cost of one reading of the clock, in nanoseconds.
     pub clock_ns: f64,
 }

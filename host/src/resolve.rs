@@ -1,5 +1,5 @@
-//! Names and their addresses. Each name is resolved once, so that a run talks to one place from its start to its end,
-//! unless the user wants the run to follow changes. Does not know who may be reached, or who connects.
+//! Names and their addresses. Each name is resolved once, so that a run talks to the same hosts from start to end,
+//! unless `--dns-ttl` tells it to follow changes. Does not know which names may be reached, or who connects.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 /// Addresses by name, in lower case and without a trailing dot.
 pub type Addresses = HashMap<String, Vec<IpAddr>>;
 
-/// Asks for the addresses of `names`; one that has none, or cannot be asked for now, is left out, to be asked for when
-/// it is needed.
+/// Looks up the addresses of `names`. A name that cannot be resolved now is left out, and looked up when it is needed.
 pub fn ask<'a>(names: impl Iterator<Item = &'a str>) -> Addresses {
     names
         .filter_map(|name| {
@@ -20,11 +19,11 @@ pub fn ask<'a>(names: impl Iterator<Item = &'a str>) -> Addresses {
         .collect()
 }
 
-/// The names of one process: what the run began with, and what was asked for since.
+/// The names that one process knows: those that the run began with, and those looked up since.
 #[derive(Debug, Default)]
 pub struct Resolver {
     known: Mutex<HashMap<String, Known>>,
-    /// How long an answer is good; `None` is for the whole run.
+    /// How long an answer is valid; `None` means for the whole run.
     ttl: Option<Duration>,
 }
 
@@ -35,7 +34,7 @@ struct Known {
 }
 
 impl Resolver {
-    /// A resolver that knows `addresses`, and asks again after `ttl`.
+    /// A resolver that knows `addresses`, and looks a name up again after `ttl`.
     pub fn new(addresses: Addresses, ttl: Option<Duration>) -> Self {
         let since = Instant::now();
         let known = addresses.into_iter().map(|(name, addresses)| (name, Known { addresses, since }));
@@ -52,7 +51,7 @@ impl Resolver {
         if addresses.is_empty() {
             return Err(std::io::ErrorKind::NotFound.into());
         }
-        // Where two asked at once, the first answer stays.
+        // If two asked at the same time, the first answer stays.
         let mut known = self.known();
         match known.get(name).filter(|known| self.is_good(known, begin)) {
             Some(known) => Ok(known.addresses.clone()),
@@ -63,7 +62,7 @@ impl Resolver {
         }
     }
 
-    /// Whether what is known still held at `now`.
+    /// Whether an answer was still valid at `now`.
     fn is_good(&self, known: &Known, now: Instant) -> bool {
         self.ttl.is_none_or(|ttl| now.saturating_duration_since(known.since) < ttl)
     }
@@ -87,14 +86,14 @@ fn distinct(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    /// What a resolver says of `localhost` that has heard elsewhere that it is 192.0.2.1.
+    /// What a resolver answers for `localhost` if it was told beforehand that its address is 192.0.2.1.
     async fn said(ttl: Option<Duration>) -> Vec<IpAddr> {
         let told = Addresses::from([("localhost".into(), vec![[192, 0, 2, 1].into()])]);
         Resolver::new(told, ttl).resolve("localhost").await.unwrap()
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_name_is_asked_for_again_when_its_time_is_over() {
+    async fn a_name_is_looked_up_again_when_its_ttl_is_over() {
         let told: IpAddr = [192, 0, 2, 1].into();
         assert_eq!(said(None).await, [told]);
         assert_eq!(said(Some(Duration::MAX)).await, [told]);

@@ -1,4 +1,4 @@
-//! HTTP/1.1 for who asks this process: one thread, one loop that accepts. Knows no route.
+//! An HTTP/1.1 server: one thread with one loop that accepts connections. Knows no routes.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,11 +14,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
-/// Connections that may wait to be accepted. The standard library asks for 128; where more wait the kernel ignores who
-/// comes, and they try again a second later, which would be measured as this server's doing.
+/// How many connections may wait to be accepted. The standard library asks for 128. If more wait, the kernel drops new
+/// ones, and their clients try again a second later; a measurement would blame this server for that.
 const BACKLOG: i32 = 4_096;
 
-/// Listens, without waiting for anybody yet; port 0 is any that is free.
+/// Listens, without accepting yet. Port 0 means any free port.
 pub fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     socket2::SockRef::from(&listener).listen(BACKLOG)?;
@@ -26,7 +26,7 @@ pub fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers who connects, on this thread, for as long as the process lives.
+/// Answers requests on this thread for as long as the process lives.
 pub fn serve<A, F, B>(listener: TcpListener, answer: A) -> io::Result<()>
 where
     A: Fn(Request<Incoming>) -> F + Clone + 'static,
@@ -38,7 +38,7 @@ where
     local.block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
-            // Out of file descriptors, for one: connections that end make room.
+            // The process may be out of file descriptors: connections that end will free some.
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -49,7 +49,7 @@ where
                 let answered = answer(request);
                 async move { Ok::<_, Infallible>(answered.await) }
             });
-            // A client that goes away in the middle is its own affair.
+            // It is not an error here if a client disconnects.
             tokio::task::spawn_local(async move {
                 let connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
                 drop(connection.await);

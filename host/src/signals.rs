@@ -1,4 +1,4 @@
-//! Requests to stop from outside, Ctrl-C and SIGTERM, as messages.
+//! Requests to stop the command, by Ctrl-C or SIGTERM, as messages.
 
 use std::io;
 
@@ -6,8 +6,8 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// From now on these signals do not end the process: each arrives as one message. Whoever has the sender can ask for a
-/// stop as well.
+/// From now on these signals do not end the process: each arrives as one message. The sender can be used to request a
+/// stop too.
 pub fn stops() -> io::Result<(Sender<()>, Receiver<()>)> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let (stop, stops) = unbounded();

@@ -1,6 +1,6 @@
-//! How a worker is reached: a child process of this machine, over its stdin and stdout.
+//! How a worker is reached: it is a child process on this machine, with frames on its stdin and stdout.
 //!
-//! A worker is this very binary, executed again. Knows how frames get to it and from it, not what they mean.
+//! A worker is this same binary, executed again. Knows how frames travel, not what they mean.
 
 use std::io::{self, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -12,37 +12,37 @@ use crossbeam::channel::{Sender, unbounded};
 
 use crate::wire::{self, Command, Message};
 
-/// The subcommand behind which a worker's loop lies.
+/// The hidden subcommand that runs a worker.
 pub const WORKER_SUBCOMMAND: &str = "worker";
 
-/// How long the system may take to end a process that was killed. One that is stuck in the kernel may take for ever,
-/// and is left to it.
+/// How long the system may take to end a process that was killed. A process that is stuck in the kernel may take for
+/// ever, so nothing waits for it longer than this.
 const REAPING: Duration = Duration::from_secs(1);
 
 /// What comes from a worker.
 #[derive(Debug)]
 pub enum FromWorker {
-    /// A frame: which of those that it sent, counted from 1 without what guests print, and what it says.
+    /// A frame: its index among the worker's frames, from 1 and not counting what guests print; and its message.
     Frame(u64, Message),
-    /// It will say no more: its stdout has ended, or carries noise.
+    /// No more frames will come: the worker's stdout has ended, or carries something else.
     Gone,
 }
 
-/// A worker process. It ends by itself when this is dropped, as its stdin ends then.
+/// A worker process. Dropping this closes its stdin, and so ends the worker.
 pub struct Worker {
     child: Child,
-    /// What it is told goes through a thread: a worker that does not read must not keep the controller waiting.
+    /// Commands go through a thread: a worker that does not read must not block the controller.
     commands: Option<Sender<Command>>,
 }
 
 impl Worker {
-    /// Starts a worker; what it says arrives at `frames` under the number `id`.
+    /// Starts a worker. Its frames arrive at `frames` with the identifier `id`.
     pub fn launch(id: u32, frames: Sender<(u32, FromWorker)>) -> io::Result<Self> {
         let mut child = std::process::Command::new(executable()?)
             .arg(WORKER_SUBCOMMAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A group of its own: Ctrl-C is for the controller, which ends its workers in order.
+            // In a separate process group: Ctrl-C must reach only the controller, which ends its workers properly.
             .process_group(0)
             .spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -57,12 +57,12 @@ impl Worker {
                     return;
                 }
             }
-            // If nobody listens any more, nobody needs to know.
+            // If nobody listens, the run is over.
             let _ = frames.send((id, FromWorker::Gone));
         })
         .and_then(|()| {
             spawn(format!("to {id}"), move || {
-                // That a worker is gone is not an error here: its end arrives as `FromWorker::Gone`.
+                // It is not an error here if the worker is gone: its end arrives as `FromWorker::Gone`.
                 while told.recv().is_ok_and(|command| wire::write(&stdin, &command).is_ok()) {}
             })
         });
@@ -76,20 +76,20 @@ impl Worker {
         }
     }
 
-    /// Tells it something. Never waits.
+    /// Sends the worker a command. Never waits.
     pub fn tell(&self, command: Command) {
-        // If the thread that writes has ended, so has the worker, or it is about to.
+        // If the writing thread has ended, so has the worker, or it is about to end.
         let _ = self.commands.as_ref().map(|commands| commands.send(command));
     }
 
-    /// Closes its stdin once all is said, and so lets it end.
+    /// Closes the worker's stdin once all commands are sent, and so lets the worker end.
     pub fn close(&mut self) {
         self.commands = None;
     }
 
-    /// Ends it at once, if it has not ended; how it ended, for people.
+    /// Kills the worker if it has not ended, and returns how it ended, for people.
     pub fn kill(mut self) -> String {
-        // One that has ended cannot be killed, which is as good.
+        // Fails if the worker has already ended, which is fine.
         let _ = self.child.kill();
         let begin = Instant::now();
         loop {
@@ -102,7 +102,7 @@ impl Worker {
         }
     }
 
-    /// Its process identifier.
+    /// The worker's process identifier.
     pub fn process(&self) -> u32 {
         self.child.id()
     }
@@ -116,13 +116,13 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it ended with exit code {code}"),
-        (_, Some(9)) => "it was killed (signal 9; where nobody did so, memory ran out)".into(),
+        (_, Some(9)) => "it was killed (signal 9; if nobody killed it, memory ran out)".into(),
         (_, Some(signal)) => format!("it was ended by signal {signal}"),
         _ => "it ended".into(),
     }
 }
 
-/// This binary: by the kernel's link, which stays right when the file is replaced while we run.
+/// This binary, by the kernel's link, which stays valid if the file is replaced during the run.
 fn executable() -> io::Result<PathBuf> {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() { Ok(link) } else { std::env::current_exe() }

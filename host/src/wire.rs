@@ -1,7 +1,7 @@
 //! Frames between controller and worker: a length, then postcard.
 //!
-//! The only room that knows bytes. Both ends are the same binary; [`PROTOCOL`] is checked all the same, because one
-//! day the other end is another box.
+//! The only module that knows the bytes of frames. Both ends are the same binary, but [`PROTOCOL`] is checked all the
+//! same: one day the other end may be another machine.
 
 use std::io::{self, Read, Write};
 use std::ops::{AddAssign, Range};
@@ -16,29 +16,29 @@ use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::plan::RunPlan;
 use crate::resolve::Addresses;
 
-/// Changes whenever a frame changes; a test holds the bytes of every frame.
+/// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
 pub const PROTOCOL: u32 = 5;
 
-/// No frame of ours comes near this; one that does is noise on the pipe.
+/// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
 
-/// What one worker is to run.
+/// What one worker has to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerPlan {
-    /// The phases of the run, in their order; the last one is what is counted.
+    /// The phases of the run, in order. The operations of the last one are counted.
     pub phases: Vec<(Phase, RunPlan)>,
-    /// Its place among the processes of the run, from 0; one in place of one that died has its predecessor's.
+    /// The worker's place among the processes of the run, from 0. A replacement takes over its predecessor's place.
     pub place: u32,
-    /// In an open run: the first slot of that place, in the last phase, which is not another worker's.
+    /// In an open run: the first slot of the place, in the last phase, that does not belong to an earlier worker.
     pub first_slot: u64,
     /// The task's machine code.
     pub machine_code: PathBuf,
-    /// What names stand for, in the whole run.
+    /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
 }
 
 impl WorkerPlan {
-    /// The last phase, which is what is counted. Its task is that of all phases.
+    /// The plan of the last phase, whose operations are counted. All phases have the same task.
     ///
     /// # Panics
     /// If there is no phase.
@@ -63,9 +63,9 @@ pub enum Command {
     },
     /// Start the operations of a phase.
     Go {
-        /// Which, counted from 0.
+        /// The index of the phase, from 0.
         phase: u32,
-        /// When it begins, by the machine's monotonic clock; it may be a moment to come.
+        /// When it begins, by the system's monotonic clock; it may lie in the future.
         beginning: Duration,
     },
     /// Numbers to run.
@@ -78,19 +78,19 @@ pub enum Command {
     Cut,
 }
 
-/// A part of a run after which all its workers wait for each other.
+/// A part of a run. At its end all workers wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Operations that are not counted.
     Warmup,
-    /// Those that are.
+    /// Operations that are counted.
     Run,
 }
 
 /// What a worker tells the controller.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Message {
-    /// It lives.
+    /// It has started.
     Hello {
         /// Its [`PROTOCOL`].
         protocol: u32,
@@ -106,16 +106,16 @@ pub enum Message {
     Refused(String),
     /// What `prepare` or `cleanup` returned.
     HookReturned(String),
-    /// What they wanted to reach and were not granted.
+    /// What the hook wanted to reach and was not granted.
     HookRefused(Box<NetworkCounts>),
     /// All its threads wait for the start.
     Ready {
         /// The longest instantiation.
         instantiate: Duration,
-        /// The longest `setup`; `None` where the task has none.
+        /// The longest `setup`; `None` if the task has none.
         setup: Option<Duration>,
     },
-    /// It will soon need this many numbers more.
+    /// It will soon need this many more numbers.
     Need(u64),
     /// What it has counted since the last delta.
     Delta(Box<Delta>),
@@ -123,26 +123,26 @@ pub enum Message {
     Output(Vec<u8>),
     /// Something that went wrong and did not end it.
     Fault(Fault),
-    /// How it is. It says so about once a second in every state, so that silence means something.
+    /// Its health. Sent about once a second in every state, so that silence means something.
     Health(Health),
-    /// Its part of the phase is over: what it holds of its leases and has not confirmed was never started.
+    /// Its part of the phase is over. It never started the numbers that it still holds.
     Rested,
     /// All its threads have ended.
     Done(Usage),
 }
 
-/// Operations that were counted, and which ones: applied together or not at all.
+/// The counts of operations, and which operations they cover. Both are applied together or not at all.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Delta {
     /// The counts.
     pub metrics: Metrics,
-    /// Which ones: their numbers, or in an open run the indices of their slots within the process.
+    /// The operations: their numbers, or in an open run the indices of their slots within the process.
     pub numbers: Vec<Range<u64>>,
-    /// Slots that were due and never started; their indices.
+    /// The indices of slots that were due and never started.
     pub dropped: Vec<Range<u64>>,
-    /// Operations that were in flight when they were cut; not among those counted.
+    /// Operations that were cut in flight; they are not counted.
     pub in_flight: Vec<Cut>,
-    /// Operations that ran beyond the run's duration until their deadline; counted, as timed out.
+    /// Operations that ran beyond the run's duration until their time-out; they are counted as timed out.
     pub overtime: Vec<Cut>,
 }
 
@@ -156,7 +156,7 @@ impl Delta {
         }
     }
 
-    /// Whether it says nothing.
+    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
             && self.dropped.is_empty()
@@ -175,18 +175,18 @@ impl AddAssign<Delta> for Delta {
     }
 }
 
-/// What a worker used, in all.
+/// What a worker used in total.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Processor time, user and system.
     pub cpu_ns: u64,
-    /// The most memory it had resident at once.
+    /// The most memory that was resident at once.
     pub peak_rss_bytes: u64,
 }
 
 /// Writes one frame.
 pub fn write(mut to: impl Write, frame: &impl Serialize) -> io::Result<()> {
-    // The length is written over once it is known.
+    // Leave room for the length, which is filled in once it is known.
     let mut bytes = postcard::to_extend(frame, vec![0; 4]).map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len() - 4).ok().filter(|&length| length <= MAX_FRAME);
     let length = length.ok_or_else(|| io::Error::other("a frame is too long"))?;
@@ -195,7 +195,7 @@ pub fn write(mut to: impl Write, frame: &impl Serialize) -> io::Result<()> {
     to.flush()
 }
 
-/// Reads one frame; `None` where the other end has closed.
+/// Reads one frame; `None` if the other end has closed the pipe.
 pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
@@ -213,17 +213,17 @@ pub fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Option<T>> {
     postcard::from_bytes(&bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// `what` as bytes that say of which `version` their form is.
+/// `what` as bytes, with the version of their format.
 pub fn versioned(version: u32, what: &impl Serialize) -> io::Result<Vec<u8>> {
     postcard::to_stdvec(&(version, what)).map_err(io::Error::other)
 }
 
-/// The inverse of [`versioned`]; an error if the form is of another version, or is none.
+/// The inverse of [`versioned`]; an error if the bytes have another version or are invalid.
 pub fn of_version<T: DeserializeOwned>(version: u32, bytes: &[u8]) -> io::Result<T> {
     let invalid = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
     let (theirs, rest): (u32, _) = postcard::take_from_bytes(bytes).map_err(|error| invalid(error.to_string()))?;
     if theirs != version {
-        return Err(invalid(format!("it is of version {theirs}, and this gorgon reads version {version}")));
+        return Err(invalid(format!("it has version {theirs}, and this gorgon reads version {version}")));
     }
     postcard::from_bytes(rest).map_err(|error| invalid(error.to_string()))
 }
@@ -258,7 +258,7 @@ mod tests {
         pipe.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What a frame is in bytes is what both ends must agree on: another snapshot needs another [`PROTOCOL`].
+    /// Both ends must agree on the bytes of a frame: if the snapshot changes, [`PROTOCOL`] must change.
     #[test]
     fn every_frame_in_bytes() {
         let run = crate::pace::tests::plan(Extent::new(Some(5), None).unwrap(), 2, LoadModel::default());
@@ -304,7 +304,7 @@ mod tests {
             Message::Rested,
             Message::Done(Usage { cpu_ns: 1, peak_rss_bytes: 2 }),
         ];
-        // A variant that is added here is added above.
+        // Whoever adds a variant here has to add it above too.
         let commands = commands.iter().map(|command| {
             let name = match command {
                 Command::Load(_) => "Load",
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_breaks_off_is_an_end_and_noise_is_an_error() {
+    fn a_truncated_frame_is_an_end_and_noise_is_an_error() {
         let mut pipe = Vec::new();
         write(&mut pipe, &Command::SetUp { prepared: "token".into() }).unwrap();
         assert!(matches!(read::<Command>(&pipe[..pipe.len() - 1]), Ok(None)));
