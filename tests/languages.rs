@@ -293,7 +293,7 @@ fn a_new_project_is_refused_in_one_line() {
         ("My Task", &["--lang", "js"], 2, "such as my-task"),
         ("../up", &["--lang", "js"], 2, "such as my-task"),
         ("7up", &["--lang", "js"], 2, "such as my-task"),
-        ("loop", &["--lang", "rust"], 2, "Rust takes no crate called `loop`"),
+        ("loop", &["--lang", "rust"], 2, "Rust does not accept a crate called `loop`"),
         ("shop", &["--lang", "go", "--sdk", "."], 2, "--sdk is for --lang rust"),
         ("shop", &["--lang", "rust", "--sdk", "taken"], 1, "`taken` has no gorgon-guest"),
         ("shop", &["--lang", "cobol"], 2, "possible values: rust, python, js, ts, c, go"),

@@ -157,7 +157,7 @@ fn calls_are_played_from_a_file() {
     let output = gorgon().arg("http").arg(file("wrong.txt", "BASE/\n\nnowhere\n")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains("wrong.txt:3:1: `nowhere` is no URL"), "{stderr}");
+    assert!(stderr.contains("wrong.txt:3:1: `nowhere` is not a URL"), "{stderr}");
 }
 
 /// A server over TLS, with a certificate of an authority of its own for `localhost`, that speaks HTTP/1.1 and HTTP/2

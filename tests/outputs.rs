@@ -100,7 +100,7 @@ fn a_comparison_is_drawn_as_well() {
     };
     assert_eq!(compare(&["--html", "-"]), (Some(0), page, String::new()));
     let (code, _, said) = compare(&["--json", "-", "--html", "-"]);
-    let twice = "JSON comparison and HTML comparison would go to one place: name another file for one of them";
+    let twice = "JSON comparison and HTML comparison would go to the same place: name another file for one of them";
     assert_eq!((code, said), (Some(1), format!("gorgon: {twice}\n")));
     let (code, _, said) = compare(&["--html", "/none/c.html"]);
     let nowhere = "cannot write the HTML comparison to `/none/c.html`: there is no directory `/none`";

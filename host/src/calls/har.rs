@@ -1,4 +1,4 @@
-//! A HAR, as browsers save what they sent.
+//! A HAR, in which browsers save their requests.
 
 use serde::Deserialize;
 
@@ -72,7 +72,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
 }
 
 impl PostData {
-    /// What was sent: as text, or as the fields of a form.
+    /// The body that was sent: text, or the fields of a form.
     fn body(self) -> String {
         if !self.text.is_empty() {
             return self.text;

@@ -1,7 +1,7 @@
-//! A `.http` file, as REST clients of editors read it.
+//! A `.http` file, the format of REST clients in editors.
 //!
-//! Requests are set apart by lines that begin with `###`. `@name = value` defines a variable for the file. `# @name
-//! NAME` names a request, `# @capture NAME = HOW` takes a value from its response.
+//! Lines that begin with `###` separate requests. `@name = value` defines a variable for the file. `# @name NAME` names
+//! a request, and `# @capture NAME = HOW` captures a value from its response.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ struct Reader {
     calls: Vec<Call>,
     variables: BTreeMap<String, String>,
     call: Call,
-    /// Where the request line stands; 0 before it.
+    /// The line of the request line; 0 before it.
     line: usize,
     column: usize,
     body: Option<Vec<String>>,
@@ -35,12 +35,12 @@ impl Reader {
             self.call.name = title.trim().to_owned();
             return Ok(());
         }
-        let dynamic = line.find("{{$").map(|at| (at + 1, "a value that the editor makes up"));
+        let dynamic = line.find("{{$").map(|at| (at + 1, "a value that the editor generates"));
         let is_in_body = self.body.is_some();
         let file = (is_in_body && trimmed.starts_with("< ")).then_some((1, "a body from a file"));
         let script = (is_in_body && trimmed.starts_with("> ")).then_some((1, "a script for the response"));
         if let Some((column, what)) = dynamic.or(file).or(script) {
-            return Err(Mistake::new(number, column, format!("{what} is not understood here: write it out")));
+            return Err(Mistake::new(number, column, format!("{what} is not supported: write it out")));
         }
         if let Some(body) = &mut self.body {
             body.push(line.to_owned());
@@ -96,7 +96,7 @@ impl Reader {
     }
 
     fn header(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
-        // A long URL may go on in lines of its own.
+        // The query of a long URL may continue on further lines.
         if line.starts_with(['?', '&']) {
             self.call.url.push_str(&self.with_variables(line));
             return Ok(());
@@ -108,7 +108,7 @@ impl Reader {
                 Mistake::new(
                     number,
                     1,
-                    format!("`{line}` is no header: write NAME: VALUE, and an empty line before the body"),
+                    format!("`{line}` is not a header: write NAME: VALUE, and an empty line before the body"),
                 )
             })?;
         let value = self.with_variables(value.trim());
@@ -128,7 +128,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Puts the file's variables in; a name that it does not define is left to be captured.
+    /// Replaces the file's variables; other names are left for captured values.
     fn with_variables(&self, text: &str) -> String {
         self.variables
             .iter()

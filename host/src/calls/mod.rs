@@ -1,7 +1,7 @@
-//! HTTP calls read from a file: a list of URLs, JSON lines, a `.http` file or a HAR.
+//! Reads HTTP calls from a file: a list of URLs, JSON lines, a `.http` file or a HAR.
 //!
-//! Pure: text in, calls out; what is malformed is named by file, line and column. The calls go to the task `calls` as
-//! rows of data; how they are played is its business.
+//! Pure: text goes in, calls come out. Errors name the file, line and column. The task `calls` receives the calls as
+//! rows of data, and decides how to play them.
 
 mod har;
 mod http_file;
@@ -13,26 +13,26 @@ use std::path::Path;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One request, as the file has it.
+/// A request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
-    /// What its span is called, after the method; the URL's path where the file does not say.
+    /// The name of its span, after the method; by default the URL's path.
     #[serde(default)]
     pub name: String,
     /// The method.
     #[serde(default = "get")]
     pub method: String,
-    /// The URL; `{{name}}` stands for a value captured before.
+    /// The URL; `{{name}}` stands for a captured value.
     pub url: String,
-    /// The headers, in order; in JSON an object.
+    /// The headers in order; in JSON an object.
     #[serde(default, deserialize_with = "in_order")]
     pub headers: Vec<(String, String)>,
     /// The body.
     #[serde(default)]
     pub body: String,
-    /// What is taken from the response, by name: a JSON pointer (`/id`), `header NAME`, or `regex PATTERN`, of which
-    /// the first group counts.
+    /// The values to capture from the response, by name: a JSON pointer (`/id`), `header NAME`, or `regex PATTERN`,
+    /// whose first group is taken.
     #[serde(default)]
     pub capture: BTreeMap<String, String>,
 }
@@ -41,7 +41,7 @@ fn get() -> String {
     "GET".into()
 }
 
-/// The fields of an object, in the order in which they stand.
+/// The fields of an object, in their order in the file.
 fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     struct Fields;
     impl<'de> Visitor<'de> for Fields {
@@ -58,7 +58,7 @@ fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, S
     deserializer.deserialize_map(Fields)
 }
 
-/// Headers that belong to a connection, and are ours to write: in a recording they are passed over.
+/// Headers that belong to a connection and are written by Gorgon. In a HAR they are ignored.
 const OF_CONNECTIONS: [&str; 11] = [
     "connection",
     "content-length",
@@ -74,11 +74,11 @@ const OF_CONNECTIONS: [&str; 11] = [
 ];
 
 fn is_of_connection(header: &str) -> bool {
-    // HTTP/2 writes its own fields as headers that begin with a colon.
+    // Recordings list the pseudo-headers of HTTP/2, which begin with a colon.
     header.starts_with(':') || OF_CONNECTIONS.contains(&header.to_ascii_lowercase().as_str())
 }
 
-/// What is wrong with a file of calls.
+/// A mistake in a file of calls.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}:{line}:{column}: {problem}")]
 pub struct CallsError {
@@ -88,7 +88,7 @@ pub struct CallsError {
     problem: String,
 }
 
-/// A mistake in a text; lines and columns count from 1.
+/// A mistake in a text. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mistake {
     line: usize,
@@ -102,9 +102,9 @@ impl Mistake {
     }
 }
 
-/// Reads the calls in `text`, which is what `path` holds; what it is shows in its name and its beginning.
+/// Reads the calls in `text`, the content of `path`. The name and the beginning of the file tell its format.
 pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
-    // Some editors begin a file with a mark of its encoding.
+    // Some editors put a byte order mark at the beginning of a file.
     let text = text.trim_start_matches('\u{feff}');
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let parsed = match extension.to_ascii_lowercase().as_str() {
@@ -121,7 +121,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
     };
     let mut calls = parsed.map_err(named)?;
     if calls.is_empty() {
-        return Err(named(Mistake::new(1, 1, "there is no call: write a URL, or GET URL")));
+        return Err(named(Mistake::new(1, 1, "the file has no calls: write a URL, or GET URL")));
     }
     for call in calls.iter_mut().filter(|call| call.name.is_empty()) {
         call.name = template(&call.url);
@@ -129,28 +129,26 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
     Ok(calls)
 }
 
-/// A URL's path, with what was captured left as it is: calls of one kind share a span.
+/// The path of a URL, without values for its placeholders, so that calls of one kind share a span.
 fn template(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = rest.find('/').map_or("/", |at| &rest[at..]);
     path.split(['?', '#']).next().unwrap_or("/").to_owned()
 }
 
-/// Checks what a request needs; `line` and `column` say where it stands.
+/// Checks a request that is at `line` and `column` in its file.
 fn check(call: &Call, line: usize, column: usize) -> Result<(), Mistake> {
     let wrong = |problem: String| Err(Mistake::new(line, column, problem));
     if !call.url.starts_with("http://") && !call.url.starts_with("https://") && !call.url.starts_with("{{") {
-        return wrong(format!("`{}` is no URL: write http://HOST/PATH or https://HOST/PATH", call.url));
+        return wrong(format!("`{}`is not a URL: write http://HOST/PATH or https://HOST/PATH", call.url));
     }
     if call.method.is_empty() || !call.method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
-        return wrong(format!("`{}` is no method", call.method));
+        return wrong(format!("`{}` is not a method", call.method));
     }
     if let Some((header, _)) =
         call.headers.iter().find(|(name, _)| is_of_connection(name) && !name.eq_ignore_ascii_case("host"))
     {
-        return wrong(format!(
-            "the header `{header}` belongs to the connection: leave it out, it is written as it must be"
-        ));
+        return wrong(format!("the header `{header}` belongs to the connection: leave it out, gorgon writes it"));
     }
     for (name, how) in &call.capture {
         let is_known = how.starts_with('/') || how.starts_with("header ") || how.starts_with("regex ");

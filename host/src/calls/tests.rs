@@ -1,4 +1,4 @@
-//! Each form by what it reads, and by where it sees a mistake.
+//! Tests what is read from each format, and where a mistake is reported.
 
 use super::*;
 
@@ -55,7 +55,7 @@ accept: */*
 }
 
 #[test]
-fn a_browsers_recording_is_read_without_what_belongs_to_its_connection() {
+fn a_browsers_recording_is_read_without_headers_of_its_connection() {
     let text = r#"{"log": {"version": "1.2", "entries": [{"request": {"method": "POST", "url": "https://host/x",
         "headers": [{"name": ":method", "value": "POST"}, {"name": "Host", "value": "host"}, {"name": "Accept", "value": "*/*"}],
         "postData": {"mimeType": "text/plain", "text": "hello"}}}]}}"#;
@@ -72,9 +72,9 @@ fn a_browsers_recording_is_read_without_what_belongs_to_its_connection() {
 }
 
 #[test]
-fn a_mistake_is_named_by_line_and_column() {
+fn a_mistake_is_reported_with_line_and_column() {
     for (path, text, said) in [
-        ("a.txt", "http://host/\n  nowhere\n", "a.txt:2:3: `nowhere` is no URL"),
+        ("a.txt", "http://host/\n  nowhere\n", "a.txt:2:3: `nowhere` is not a URL"),
         ("a.txt", "one two three\n", "a.txt:1:1: write a URL, METHOD URL"),
         ("a.jsonl", "{\"url\": \"http://h/\"}\n{\"url\": 7}\n", "a.jsonl:2:9: invalid type: integer `7`"),
         ("a.jsonl", "{\"uri\": \"http://h/\"}\n", "a.jsonl:1:6: unknown field `uri`"),
@@ -83,14 +83,14 @@ fn a_mistake_is_named_by_line_and_column() {
             "{\"url\": \"http://h/\", \"capture\": {\"x\": \"regex (\"}}\n",
             "a.jsonl:1:1: cannot capture `x`: error: unclosed group",
         ),
-        ("a.http", "GET http://h/\nno header\n", "a.http:2:1: `no header` is no header"),
+        ("a.http", "GET http://h/\nno header\n", "a.http:2:1: `no header` is not a header"),
         ("a.http", "@base\n", "a.http:1:1: write `@NAME = VALUE`"),
-        ("a.http", "### x\nG3T http://h/\n", "a.http:2:1: `G3T` is no method"),
+        ("a.http", "### x\nG3T http://h/\n", "a.http:2:1: `G3T` is not a method"),
         ("a.har", "{\"log\": {\n  \"entries\": 3}}\n", "a.har:2:"),
         ("a.http", "POST http://h/\nconnection: close\n", "a.http:1:1: the header `connection` belongs"),
-        ("a.http", "POST http://h/\n\n< ./body.json\n", "a.http:3:1: a body from a file is not understood"),
-        ("a.http", "GET http://h/{{$guid}}\n", "a.http:1:14: a value that the editor makes up"),
-        ("a.txt", "# nothing\n", "a.txt:1:1: there is no call"),
+        ("a.http", "POST http://h/\n\n< ./body.json\n", "a.http:3:1: a body from a file is not supported"),
+        ("a.http", "GET http://h/{{$guid}}\n", "a.http:1:14: a value that the editor generates"),
+        ("a.txt", "# nothing\n", "a.txt:1:1: the file has no calls"),
     ] {
         let error = read(path, text).unwrap_err();
         assert!(error.starts_with(said), "{text:?}: {error}");

@@ -1,4 +1,4 @@
-//! `gorgon compare`: is one task slower than another, and is that more than noise?
+//! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 
 use std::fs;
 use std::io::{self, Write};
@@ -72,14 +72,14 @@ impl Compare {
     }
 }
 
-/// A comparison, and what was compared.
+/// A comparison and its reports.
 struct Compared {
     comparison: Comparison,
     a: Input,
     others: Vec<Input>,
 }
 
-/// What a comparison can be written as.
+/// The formats of a comparison.
 #[derive(Clone, Copy)]
 enum Format {
     Json,
@@ -105,7 +105,7 @@ impl output::Format for Format {
 }
 
 impl Compared {
-    /// The comparison's words above its reports, drawn over each other.
+    /// A page with the findings, followed by the reports drawn over each other.
     fn page(&self) -> String {
         let inputs = std::iter::once(&self.a).chain(&self.others);
         let reports: Vec<_> =
@@ -116,7 +116,7 @@ impl Compared {
     }
 }
 
-/// The reports in `files`: one, or several joined by commas.
+/// The reports in `files`: one file, or several joined by commas.
 fn input(files: &str) -> anyhow::Result<Input> {
     let files = if Path::new(files).exists() { vec![files] } else { files.split(',').collect() };
     let read = |file: &str| {
@@ -127,7 +127,7 @@ fn input(files: &str) -> anyhow::Result<Input> {
     Ok(Input { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })
 }
 
-/// A share, written in percent.
+/// Parses a percentage as a share.
 fn share(text: &str) -> Result<f64, String> {
     let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
     let share = percent.map(|percent| percent / 100.0).filter(|share| share.is_finite() && *share >= 0.0);

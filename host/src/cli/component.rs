@@ -1,4 +1,4 @@
-//! `gorgon component`: a component of a core module.
+//! `gorgon component`: makes a component from a core module.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `gorgon demo`: the main job with nothing to set up.
+//! `gorgon demo`: a complete example without any setup.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::flags::Source;
 use super::run::RunFlags;
 use crate::demo::Server;
 
-/// The flow that is run: `examples/flow`, built and checked in, so that the demo needs no toolchain.
+/// The flow that is run: a built copy of `examples/flow`, so that the demo needs no toolchain.
 const FLOW: Source = Source::Embedded { name: "embedded flow.wasm", wasm: include_bytes!("../../embedded/flow.wasm") };
 
-/// How long it runs where nobody says otherwise, and with how much in flight: long enough for progress to be seen.
+/// The defaults for duration and operations in flight: long enough to see progress.
 const DURATION: Duration = Duration::from_secs(3);
 const IN_FLIGHT: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 
@@ -50,13 +50,13 @@ impl Demo {
         let server = listening.with_context(|| format!("cannot listen on 127.0.0.1:{port}; name another --port"))?;
         let base = format!("http://{}", server.address()?);
         if serve {
-            anstream::eprintln!("serving on {base} until Ctrl-C; `curl {base}/` says what there is");
+            anstream::eprintln!("serving on {base} until Ctrl-C; `curl {base}/` lists what it serves");
             server.serve()?;
             return Ok(Exit::Done);
         }
         std::thread::Builder::new().name("server".into()).spawn(move || server.serve())?;
         flags.or_else(DURATION, IN_FLIGHT);
-        let allow = base.parse().context("the server's own address is no destination")?;
+        let allow = base.parse().context("the server's address is not a destination")?;
         flags.plan.task.give(vec![("BASE".into(), base)], Some(allow), None);
         flags.run(&FLOW)
     }

@@ -69,7 +69,7 @@ pub(super) struct Find {
     no_progress: bool,
 }
 
-/// How a search has ended.
+/// How a search ended.
 enum End {
     Answered,
     Stopped,
@@ -77,7 +77,7 @@ enum End {
     Incomplete,
 }
 
-/// Probes that may be void before a search is given up: as many as workers that a run replaces.
+/// A search is given up after more void probes than this. A run replaces as many workers.
 const MOST_VOID: usize = 3;
 
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ struct FindLoad {
 impl Find {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let FindLoad { from, to, .. } = self.load;
-        // What is wrong at the lowest of all rates is wrong at each.
+        // If the plan is valid at the lowest rate, it is valid at every rate.
         if let Err(error) = self.plan(if to < from { to } else { from }) {
             return Ok(Exit::wrong_usage(error));
         }
@@ -154,7 +154,7 @@ impl Find {
         })
     }
 
-    /// Probes one rate after the other, until there is an answer.
+    /// Probes one rate after the other until there is an answer.
     fn search(&self, runner: &mut Runner, report: &mut FindReport) -> Result<End, CannotRun> {
         let FindLoad { from, to, precision, .. } = self.load;
         let mut search = Search::new(from.get(), to.get(), precision);
@@ -174,7 +174,7 @@ impl Find {
             let run_report = Report::new(Environment::here(), &[record]);
             let Some(run) = run_report.runs.first() else { return Ok(End::Stopped) };
             if run_report.is_incomplete() {
-                // It says nothing of the target: a part of the load was missing.
+                // Part of the load was missing, so the probe says nothing about the target.
                 let void = VoidProbe::new(rate, run);
                 self.say(&find::void_line(&void));
                 report.void.push(void);
@@ -216,7 +216,7 @@ impl Find {
     }
 }
 
-/// What an answer can be written as.
+/// The formats of an answer.
 #[derive(Clone, Copy)]
 enum Format {
     Json,

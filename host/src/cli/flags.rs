@@ -1,4 +1,4 @@
-//! Flags that several commands share: a task, what it may use, what it is given.
+//! Flags that several commands share: a task, its grants and its inputs.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use crate::plan::{
 };
 use crate::task::{Compiled, Compiler, TaskError};
 
-/// A task smaller than this compiles before anybody wonders what is going on.
+/// Larger tasks take noticeably long to compile, so a message says so.
 const LARGE_TASK: u64 = 1 << 20;
 
-/// A task and its surroundings.
+/// A task and its environment.
 #[derive(Debug, Args)]
 pub(super) struct TaskFlags {
     /// The task's arguments
@@ -103,7 +103,7 @@ pub(super) struct ExpectFlag {
     expect: Option<Expect>,
 }
 
-/// The part of a plan that says how much is run, where, and when: what a command adds to the flags of the task.
+/// The part of a plan that says how much is run, where, and when. Each command adds it to the flags of the task.
 pub(super) struct LoadSpec {
     pub(super) shape: Shape,
     pub(super) concurrency: NonZeroU32,
@@ -117,20 +117,20 @@ pub(super) struct LoadSpec {
 }
 
 impl TaskFlags {
-    /// Gives the task more than its user did.
+    /// Adds inputs and grants to those that the user gave.
     pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>, data: Option<PathBuf>) {
         self.given.env.extend(env);
         self.network.allow.extend(allow);
         self.given.data = data.or(self.given.data.take());
     }
 
-    /// Whether its user gives it data.
+    /// Whether the user gave a data file.
     pub(super) fn has_data(&self) -> bool {
         self.given.data.is_some()
     }
 
-    /// The plan that runs this task on `load`. This is the one place where flags become a plan, so a flag, or a part of
-    /// a plan, that is forgotten here does not compile.
+    /// The plan that runs this task with `load`. This is the only place where flags become a plan. A flag or a field of
+    /// a plan that is forgotten here does not compile.
     pub(super) fn plan(&self, expect: &ExpectFlag, load: LoadSpec) -> Result<RunPlan, PlanError> {
         let Self { args, limits, given, network } = self;
         let LimitFlags { timeout, max_memory } = limits;
@@ -165,7 +165,7 @@ impl TaskFlags {
         spec.try_into()
     }
 
-    /// Looks at every file and directory that the task will need: what is wrong is better said once, before the run.
+    /// Checks every file and directory that the task needs, to report an error once, before the run.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         self.given.check()?;
         if let Some(path) = &self.network.ca_cert {
@@ -192,7 +192,7 @@ impl NetworkFlags {
 }
 
 impl GivenFlags {
-    /// Reads the data file and looks for the directories, as every worker will: what is wrong is better said once.
+    /// Reads the data file and looks for the directories, to report an error once and not from every worker.
     fn check(&self) -> anyhow::Result<()> {
         if let Some(path) = &self.data {
             Data::read(path)?;
@@ -209,14 +209,14 @@ impl GivenFlags {
     }
 }
 
-/// Where a task comes from.
+/// The origin of a task.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// A file of the user's.
+    /// A file of the user.
     File(PathBuf),
-    /// One that gorgon has inside.
+    /// A task inside the binary.
     Embedded {
-        /// What reports call it.
+        /// Its name in reports.
         name: &'static str,
         /// The component.
         wasm: &'static [u8],
@@ -224,7 +224,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// What it is called.
+    /// Its name or path.
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::File(path) => path,
@@ -232,7 +232,7 @@ impl Source {
         }
     }
 
-    /// Compiles it; says so where that takes long enough to be noticed, and nobody wants quiet.
+    /// Compiles the task. Prints a message if this takes noticeably long, unless `quiet` is set.
     pub(super) fn compile(&self, compiler: &Compiler, quiet: bool) -> Result<Compiled, TaskError> {
         let compiling = |bytes| {
             if bytes > LARGE_TASK && !quiet {

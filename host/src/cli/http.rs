@@ -1,4 +1,4 @@
-//! `gorgon http`: multiply HTTP calls from a file, without building anything.
+//! `gorgon http`: multiplies HTTP calls from a file, without a task to build.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::flags::Source;
 use super::run::RunFlags;
 use crate::calls::{self, Call};
 
-/// The task that plays them: `examples/calls`, built and checked in, so that nothing has to be built.
+/// The task that plays the calls: a built copy of `examples/calls`.
 const CALLS: Source =
     Source::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
 
@@ -53,12 +53,12 @@ impl Http {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { calls: path, flow, random, mut flags } = self;
         if flags.plan.task.has_data() {
-            return Ok(Exit::wrong_usage("`--data` is of no use here: the calls are the task's data"));
+            return Ok(Exit::wrong_usage("`--data` cannot be used here: the calls are the task's data"));
         }
         let text =
             std::fs::read_to_string(&path).with_context(|| format!("cannot read the calls `{}`", path.display()))?;
         let calls = calls::parse(&path, &text)?;
-        // Where the workers find them, for as long as they run.
+        // The workers read this file; it exists until the run has ended.
         let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
         write(&calls, &file)?;
         let mode = match (flow, random) {

@@ -1,4 +1,4 @@
-//! `gorgon inspect`: what a task exports, imports, and would need granted.
+//! `gorgon inspect`: shows what a task exports, imports, and needs to be granted.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -74,8 +74,7 @@ fn text(task: &Inspection) -> String {
         lines.push(format!("  {}", import.name));
         lines.extend(import.functions.iter().map(|function| format!("    {function}")));
     }
-    lines
-        .push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, where it makes use of it" }.into());
+    lines.push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, if it uses them" }.into());
     lines.extend(task.grants.iter().map(|need| format!("  {:<26}  for {}", need.flag, need.import)));
     lines.iter().map(|text| line(text) + "\n").collect()
 }

@@ -93,7 +93,7 @@ struct ClosedFlags {
 }
 
 impl Load {
-    /// Runs for so long with so much in flight where its user has said nothing of how much.
+    /// Sets the duration and the operations in flight, unless the user gave an extent.
     pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
         if self.operations.is_none() && self.duration.is_none() && self.open.stages.is_empty() {
             self.duration = Some(duration);
@@ -101,14 +101,14 @@ impl Load {
         }
     }
 
-    /// The seed of chance.
+    /// The seed of all random numbers.
     pub(super) fn seed(&self) -> Option<u64> {
         self.seed
     }
 
-    /// A run for each shape, whose instances are replaced after `recycle` operations.
+    /// A spec for each shape, whose instances are replaced after `recycle` operations.
     pub(super) fn specs(&self, recycle: Option<NonZeroU64>) -> Result<Vec<LoadSpec>, PlanError> {
-        // The extent has the operations and the duration; the model has the flags of both models.
+        // `extent` uses the operations and the duration, and `model` the flags of both load models.
         let Self {
             operations: _,
             duration: _,
@@ -163,19 +163,19 @@ impl Load {
                     max_in_flight: *max_in_flight,
                 };
                 let model = LoadModel::Open(open);
-                // Before the extent is looked at: a rate of nothing has no end either.
+                // This comes before the extent, because a rate of zero also has no end.
                 model.check()?;
                 Ok(model)
             }
         }
     }
 
-    /// When the run ends: with its stages, where nothing else says so.
+    /// When the run ends: after its stages, unless a flag says otherwise.
     fn extent(&self) -> Result<Extent, PlanError> {
         let OpenFlags { rate, stages, .. } = &self.open;
         let duration = match (self.operations, self.duration) {
             (None, None) if !stages.is_empty() => Some(stages.iter().map(|stage| stage.duration).sum()),
-            // One operation, as in a closed run, is not what a rate is given for.
+            // In a closed run the default is one operation, which makes no sense with a rate.
             (None, None) if rate.is_some() => return Err(PlanError::NoExtent),
             (_, duration) => duration,
         };

@@ -1,4 +1,4 @@
-//! The command line: flags in, plans out. The only room that knows flags; one file per command.
+//! The command line: flags go in, plans come out. No other module knows flags. Each command has a file.
 
 mod compare;
 mod component;
@@ -57,7 +57,7 @@ enum Command {
     Worker,
 }
 
-/// How gorgon exits. Scripts rely on the codes.
+/// The exit codes of Gorgon. Scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything was done.
@@ -75,7 +75,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Says what is wrong with the command line.
+    /// Prints what is wrong with the command line.
     fn wrong_usage(error: impl std::fmt::Display) -> Self {
         say(&error.to_string());
         Self::Usage
@@ -95,14 +95,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what went wrong, in one line. A part of it may be a guest's, or of a file of somebody else's.
+/// Prints an error in one line. It may quote a guest, or a file from somebody else.
 pub fn say(problem: &str) {
     anstream::eprintln!("gorgon: {}", line(problem));
 }
 
-/// Answers a command line that is no command: with the help it asks for, or with a line that says what is wrong.
+/// Responds to a command line that clap did not accept: prints the requested help, or an error in one line.
 pub fn answer(error: &clap::Error) -> Exit {
-    // Where stderr or stdout is closed there is nobody to tell.
+    // If stderr or stdout is closed, the message cannot be shown.
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -114,7 +114,7 @@ pub fn answer(error: &clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// What is wrong with a command line, in one line.
+/// The error in a command line, as one line.
 fn problem(error: &clap::Error) -> String {
     let text = error.to_string();
     let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
@@ -126,7 +126,7 @@ fn problem(error: &clap::Error) -> String {
 }
 
 impl Cli {
-    /// Does what the command line says.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
             Command::Run(run) => run.run(),
@@ -143,7 +143,7 @@ impl Cli {
             Command::Completions(completions) => completions.run(),
             Command::Man(man) => man.run(),
             Command::Worker => match crate::worker::run() {
-                // The controller is gone: it had no more use for this worker.
+                // The controller has ended and no longer needs this worker.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
                 ended => Ok(ended.map(|()| Exit::Done)?),
             },

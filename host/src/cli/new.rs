@@ -1,4 +1,4 @@
-//! `gorgon new`: a task project that builds, from the examples that are inside of the binary.
+//! `gorgon new`: creates a task project that builds. The binary contains the templates.
 
 use std::fs;
 use std::io::{self, Write};
@@ -48,18 +48,17 @@ enum Language {
     Go,
 }
 
-/// A name that every language takes for a package: words of letters and digits, with hyphens between.
+/// A name that is a valid package name in every language: words of letters and digits, joined by hyphens.
 #[derive(Clone, Debug)]
 struct Name(String);
 
-/// What the projects in `templates/` are called.
+/// The name of the projects in `templates/`.
 const TEMPLATE: &str = "my-task";
 
-/// Where the SDK lies if this binary was built in a checkout that is still there; as a published package it has no such
-/// neighbour.
+/// The SDK in the checkout that built this binary, if it still exists. A published package has no such neighbour.
 const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
 
-/// Names that Rust does not take for a crate, as far as [`Name`] lets them pass.
+/// Names that [`Name`] accepts but Rust does not accept for a crate.
 const RUST_KEYWORDS: [&str; 48] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
@@ -67,7 +66,7 @@ const RUST_KEYWORDS: [&str; 48] = [
     "true", "try", "type", "unsafe", "use", "where", "while",
 ];
 
-/// Files of a folder of `templates/`, by their names.
+/// The files with these names in a folder of `templates/`.
 macro_rules! files {
     ($folder:literal: $($name:literal)*) => {
         &[$(($name, include_str!(concat!("../../templates/", $folder, "/", $name)))),*]
@@ -118,14 +117,14 @@ impl Language {
         }
     }
 
-    /// The interfaces that its tools read, or that its authors may want to.
+    /// The interfaces that its tools read, or that its authors may look up.
     fn wit(self, http: bool) -> Vec<(PathBuf, &'static str)> {
         let folder = match self {
             Self::Rust | Self::C | Self::Go => "wit",
             Self::Python | Self::Js | Self::Ts => "wit/deps",
         };
         let task = (Path::new(folder).join("task.wit"), TASK_WIT);
-        // Rust and JavaScript have requests of their own.
+        // Rust and JavaScript have requests without these interfaces.
         let wasi: &[_] = match self {
             Self::Python | Self::C | Self::Go if http => &WASI_WIT,
             _ => &[],
@@ -143,8 +142,7 @@ impl std::str::FromStr for Name {
             |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         if !text.starts_with(|first: char| first.is_ascii_lowercase()) || !text.split('-').all(is_word) {
             return Err(
-                "a name is words of lowercase letters and digits, with hyphens between and a letter first, such \
-                        as my-task"
+                "a name has lowercase letters, digits and single hyphens, and begins with a letter, such as my-task"
                     .into(),
             );
         }
@@ -159,7 +157,7 @@ impl New {
             return Ok(Exit::wrong_usage("--sdk is for --lang rust; the other languages need none"));
         }
         if lang == Language::Rust && RUST_KEYWORDS.contains(&name.as_str()) {
-            return Ok(Exit::wrong_usage(format!("Rust takes no crate called `{name}`: choose another name")));
+            return Ok(Exit::wrong_usage(format!("Rust does not accept a crate called `{name}`: choose another name")));
         }
         let dependency = dependency(sdk.as_deref())?;
         let folder = Path::new(&name);
@@ -182,14 +180,13 @@ impl New {
         for (file, text) in lang.wit(http) {
             write(&folder.join(file), text)?;
         }
-        let next =
-            format!("made `{name}`; what comes next stands in its README.md:\n\n  cd {name}\n{}", commands(&readme));
+        let next = format!("made `{name}`; its README.md has the next steps:\n\n  cd {name}\n{}", commands(&readme));
         ignore_closed(io::stdout().lock().write_all(next.as_bytes()))?;
         Ok(Exit::Done)
     }
 }
 
-/// How a Rust project finds the SDK: published, or in a folder.
+/// The dependency on the SDK: a published version, or a folder.
 fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
     let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
     let folder = match sdk {
@@ -204,7 +201,7 @@ fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
             folder
         }
     };
-    // A path in TOML: Rust's quotes are its quotes, but for what no path here has.
+    // The debug format of Rust is also valid TOML for the characters that occur in a path.
     let path = folder.canonicalize().map(|folder| format!("{version}, path = {:?}", folder.display().to_string()));
     Ok(path.unwrap_or(version))
 }
@@ -216,12 +213,12 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-/// A package's name as Rust and file names have it.
+/// The name of a package in Rust code and in file names.
 fn crate_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The lines of a README's blocks of commands, indented.
+/// The commands in a README's code blocks, indented.
 fn commands(readme: &str) -> String {
     let blocks = readme.split("```\n").skip(1).step_by(2);
     blocks.flat_map(str::lines).map(|line| format!("  {line}\n")).collect()

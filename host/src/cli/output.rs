@@ -1,5 +1,5 @@
-//! Where reports, answers and comparisons go. A place that cannot be written is found before the run, so that no run is
-//! lost by it.
+//! Writes reports, search results and comparisons. Places that cannot be written are found before the run, so that no
+//! results are lost.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -13,18 +13,18 @@ use tempfile::NamedTempFile;
 use crate::rendering::{csv, hlog, html, json, junit, text};
 use crate::report::Report;
 
-/// What something can be written as, besides the words for people.
+/// A format for files, as opposed to the text for people.
 pub(super) trait Format: Copy {
-    /// What is written.
+    /// The value that is written.
     type What;
 
-    /// What it is called when it cannot be written, such as `JSON report`.
+    /// The name in error messages, such as `JSON report`.
     fn name(self) -> &'static str;
 
     fn write(self, what: &Self::What, to: &mut dyn Write) -> io::Result<()>;
 }
 
-/// What a report can be written as.
+/// The formats of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReportFormat {
     Json,
@@ -59,13 +59,13 @@ pub(super) struct FileFlags {
     junit: Option<PathBuf>,
 }
 
-/// All that a command writes of one thing.
+/// All files that a command writes for one value.
 pub(super) struct Outputs<F> {
     files: Vec<Output<F>>,
     quiet: bool,
 }
 
-/// One of them: as what, and where.
+/// One format and its place.
 #[derive(Clone)]
 pub(super) struct Output<F> {
     format: F,
@@ -75,9 +75,9 @@ pub(super) struct Output<F> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Stdout,
-    /// Written beside the file and renamed, so that the file is never half a report.
+    /// Written beside the file and then renamed, so that the file is never incomplete.
     Replacing(PathBuf),
-    /// Written in place: a device, a pipe, or a file in a directory that nothing can be added to.
+    /// Written in place: a device, a pipe, or a file in a directory that cannot be written.
     Overwriting(PathBuf),
 }
 
@@ -106,10 +106,10 @@ impl Format for ReportFormat {
 }
 
 impl FileFlags {
-    /// Makes sure that everything can be written. `-` is stdout.
+    /// Makes sure that all files can be written. `-` is stdout.
     pub(super) fn open(&self, quiet: bool) -> anyhow::Result<Outputs<ReportFormat>> {
         let Self { json, html, csv, hlog, junit } = self;
-        // What is written first is what nothing else may cost.
+        // Ordered by importance: the first ones are written first.
         let wanted = [
             (ReportFormat::Json, json),
             (ReportFormat::Csv, csv),
@@ -122,7 +122,8 @@ impl FileFlags {
 }
 
 impl Outputs<ReportFormat> {
-    /// Those that can be kept up to date while a run goes on: they are replaced as a whole, and made for reading.
+    /// The files that can be kept up to date during a run: whole files that can be replaced, in formats for following a
+    /// run.
     pub(super) fn replaceable(&self) -> Vec<Output<ReportFormat>> {
         let can = |output: &&Output<_>| {
             matches!(output.format, ReportFormat::Json | ReportFormat::Html)
@@ -131,14 +132,14 @@ impl Outputs<ReportFormat> {
         self.files.iter().filter(can).cloned().collect()
     }
 
-    /// Writes the reports, and the small one to stdout.
+    /// Writes the files, and the text report to stdout.
     pub(super) fn write_report(&self, report: &Report) -> anyhow::Result<()> {
         self.write(report, || text::write(report, anstream::stdout().lock()))
     }
 }
 
 impl<F: Format> Outputs<F> {
-    /// Makes sure that everything can be written. `-` is stdout.
+    /// Makes sure that all files can be written. `-` is stdout.
     pub(super) fn open<'a>(
         wanted: impl IntoIterator<Item = (F, &'a Option<PathBuf>)>,
         quiet: bool,
@@ -148,17 +149,17 @@ impl<F: Format> Outputs<F> {
         for (i, output) in files.iter().enumerate() {
             let same = files[..i].iter().find(|other| other.place == output.place && !output.is_in_place());
             let twice = |other: &Output<F>| {
-                format!("{} and {} would go to one place", other.format.name(), output.format.name())
+                format!("{} and {} would go to the same place", other.format.name(), output.format.name())
             };
             ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
         }
         Ok(Self { files, quiet })
     }
 
-    /// Writes the files, and `words` to stdout, unless stdout is taken or nobody wants them. One that cannot be written
-    /// costs no other.
+    /// Writes the files, and `words` to stdout, unless a file is written there or `quiet` is set. An error in one file
+    /// does not prevent the others.
     pub(super) fn write(&self, what: &F::What, words: impl FnOnce() -> io::Result<()>) -> anyhow::Result<()> {
-        // The words first: they are there whatever becomes of the files.
+        // The text comes first, so that it appears even if a file fails.
         let taken = self.files.iter().find(|output| output.place == Place::Stdout);
         let written = match (taken, self.quiet) {
             (Some(output), _) => output.format.write(what, &mut io::stdout().lock()),
@@ -184,7 +185,7 @@ impl<F: Format> Output<F> {
         }
         let failed = || cannot_write(format, path);
         ensure!(!path.is_dir(), "{}: it is a directory", failed());
-        // What a link leads to is written, not the link.
+        // The target of a link is replaced, not the link.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
@@ -193,12 +194,12 @@ impl<F: Format> Output<F> {
         let directory = directory_of(&real);
         ensure!(directory.is_dir(), "{}: there is no directory `{}`", failed(), directory.display());
         match temporary_in(directory) {
-            // Removed at once: whatever ends this process, nothing is left behind.
+            // The temporary file is removed at once, so nothing is left behind if this process dies.
             Ok(_) => Ok(Self { format, place: Place::Replacing(real) }),
             Err(_) if File::options().append(true).open(&real).is_ok() => {
                 Ok(Self { format, place: Place::Overwriting(real) })
             }
-            // Its own message names the temporary file, which is no file of the user's.
+            // The error itself names the temporary file, which the user does not know.
             Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
         }
     }
@@ -207,7 +208,7 @@ impl<F: Format> Output<F> {
         matches!(self.place, Place::Overwriting(_))
     }
 
-    /// Writes it to its file; to stdout it was written before.
+    /// Writes the file; stdout is written elsewhere.
     pub(super) fn write(&self, what: &F::What) -> anyhow::Result<()> {
         let (written, path) = match &self.place {
             Place::Stdout => return Ok(()),
@@ -241,7 +242,7 @@ fn cannot_write(format: impl Format, path: &Path) -> String {
     format!("cannot write the {} to `{}`", format.name(), path.display())
 }
 
-/// A reader that has seen enough, such as `head`, is no error.
+/// A reader that closes the pipe early, such as `head`, is not an error.
 pub(super) fn ignore_closed(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,4 +1,4 @@
-//! `gorgon report`: render a report again.
+//! `gorgon report`: renders a report again.
 
 use std::path::PathBuf;
 

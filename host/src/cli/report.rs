@@ -1,5 +1,5 @@
-//! From what is known of runs to their report, with what only the command line knows: the commands that show a failure
-//! again.
+//! Turns the records of runs into a report. It adds what only the command line knows: the commands that repeat a failed
+//! operation.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::plan::{
 use crate::record::{Environment, RunRecord};
 use crate::report::Report;
 
-/// How the names of tasks begin that gorgon has inside.
+/// The beginning of the names of tasks inside the binary.
 pub(super) const EMBEDDED: &str = "embedded ";
 
 /// The report on `records`.
 pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report {
     let mut report = Report::new(environment, records);
-    // One that gorgon has inside has no file to name.
+    // A task inside the binary has no file that a command could name.
     let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| !run.task.path.starts_with(EMBEDDED));
     for (run, record) in of_files {
         for result in run.results.iter_mut().filter(|result| result.outcome != Outcome::Ok) {
@@ -28,8 +28,8 @@ pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report 
     report
 }
 
-/// The command that runs operation `number` of a task again by itself, with all that bears on it; `None` if a shell has
-/// no way to write it.
+/// The command that repeats operation `number` of a task, with everything that affects it; `None` if a shell cannot
+/// express it.
 fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     let RunSpec {
         operation,
@@ -38,7 +38,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
         grants: Grants { args, env, dirs, network },
         http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
         data,
-        // How much was run, where and when: it is one operation now.
+        // These do not affect a single operation.
         shape: _,
         concurrency: _,
         extent: _,
@@ -51,7 +51,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     let mut words = vec!["gorgon".to_owned(), "test".into(), task.to_owned()];
     let mut flag = |name: &str, value: String| {
         if value.starts_with('-') {
-            // Else it would be taken for a flag.
+            // Otherwise the value would be taken for a flag.
             words.push(format!("{name}={value}"));
         } else {
             words.extend([name.to_owned(), value]);
@@ -80,7 +80,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     for allow in &network.0 {
         flag("--allow", allow.to_string());
     }
-    // By name alone it is taken from the environment of whoever runs the command: its value may be a secret.
+    // A name without a value takes the value from the environment of the command, because the value may be a secret.
     for (name, _) in env {
         flag("--env", name.clone());
     }
@@ -157,9 +157,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_command_that_is_suggested_gives_the_task_the_same(flags in flags(), number in 0..1_000_u64) {
+        fn the_suggested_command_gives_the_task_the_same_inputs(flags in flags(), number in 0..1_000_u64) {
             let plan = parsed(&[vec!["gorgon".into(), "test".into(), "a task.wasm".into()], flags].concat());
-            // Those of a run: none of them is the task's.
+            // These belong to a run, not to the task.
             let (seed, limits) = (9, Limits { recycle: NonZeroU64::new(5), ..plan.limits() });
             let run = RunPlan::try_from(RunSpec { seed, limits, ..plan.clone().into() }).unwrap();
             let again = parsed(&shlex::split(&reproduce(&run, "a task.wasm", number).unwrap()).unwrap());

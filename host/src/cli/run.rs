@@ -1,4 +1,4 @@
-//! `gorgon run`: multiply a task.
+//! `gorgon run`: multiplies a task.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub(super) struct Run {
     flags: RunFlags,
 }
 
-/// How a task is run, whichever it is, and where its report goes.
+/// How any task is run, and where its report goes.
 #[derive(Debug, Args)]
 pub(super) struct RunFlags {
     #[command(flatten)]
@@ -99,12 +99,12 @@ impl Run {
 }
 
 impl RunFlags {
-    /// Runs for so long with so much in flight where its user has said nothing of how much.
+    /// Sets the duration and the operations in flight, unless the user gave an extent.
     pub(super) fn or_else(&mut self, duration: Duration, concurrency: NonZeroU32) {
         self.plan.load.or_else(duration, concurrency);
     }
 
-    /// The seed of chance.
+    /// The seed of all random numbers.
     pub(super) fn seed(&self) -> Option<u64> {
         self.plan.load.seed()
     }
@@ -133,7 +133,7 @@ impl PlanFlags {
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
         let Self { load, task, renew: RenewFlags { fresh, recycle }, judge } = self;
-        // A judge's other flags are no part of a plan: `turns` has them.
+        // `turns` uses the other flags of the judge, which are not part of a plan.
         let JudgeFlags { expect, fail_if: _, abort_if: _ } = judge;
         let recycle = if *fresh { Some(NonZeroU64::MIN) } else { *recycle };
         load.specs(recycle)?.into_iter().map(|load| task.plan(expect, load)).collect()

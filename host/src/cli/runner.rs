@@ -1,5 +1,5 @@
-//! The one way to run something: each task is compiled once, stops are heard, and progress is shown, whichever command
-//! wants it. What becomes of a run's record is the command's business.
+//! The only way to run something, for all commands. It compiles each task once, listens for stops, and shows progress.
+//! The command decides what to do with the record of a run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,11 +18,11 @@ use crate::resolve;
 use crate::signals;
 use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
 
-/// What a command runs its jobs with.
+/// Runs the jobs of a command.
 pub(super) struct Runner {
     engine: Engine,
     compiler: Compiler,
-    /// By the tasks' paths.
+    /// By path.
     compiled: HashMap<PathBuf, Compiled>,
     stop: Sender<()>,
     stops: Receiver<()>,
@@ -30,19 +30,19 @@ pub(super) struct Runner {
     show: Show,
 }
 
-/// Why a run could not be run.
+/// Why a run could not start or finish.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CannotRun {
     /// The command line does not fit the task.
     #[error("{0}")]
     Usage(String),
-    /// Something else.
+    /// Any other error.
     #[error("{0:#}")]
     Failed(anyhow::Error),
 }
 
 impl CannotRun {
-    /// Says so; what the command exits with.
+    /// Prints the error, and returns the exit code of the command.
     pub(super) fn say(&self) -> Exit {
         super::say(&self.to_string());
         match self {
@@ -71,7 +71,7 @@ impl From<PlanError> for CannotRun {
 }
 
 impl Runner {
-    /// From now on a signal to stop is one to the runs, and does not end the process.
+    /// From now on a signal stops the runs and no longer ends the process.
     pub(super) fn new(show: Show) -> anyhow::Result<Self> {
         let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
         let engine = task::engine(Purpose::Multiply)?;
@@ -79,24 +79,24 @@ impl Runner {
         Ok(Self { engine, compiler, compiled: HashMap::new(), stop, stops, progress: Progress::new(show)?, show })
     }
 
-    /// By which somebody else can ask for a stop.
+    /// A sender with which others can ask for a stop.
     pub(super) fn stop(&self) -> Sender<()> {
         self.stop.clone()
     }
 
-    /// Waits for a stop; false if none has come when `most` is over.
+    /// Waits up to `most` for a stop, and returns whether one came.
     pub(super) fn is_stopped_within(&self, most: Duration) -> bool {
         !most.is_zero() && self.stops.recv_timeout(most).is_ok()
     }
 
-    /// Waits for a stop for as long as it takes.
+    /// Waits for a stop without a limit.
     pub(super) fn wait_for_stop(&self) {
-        // Its sender lives as long as this.
+        // This cannot fail, because `self` holds a sender.
         let _ = self.stops.recv();
     }
 
-    /// Runs `plan` on the task from `source`; `observer` is told of its events, besides progress. None if it was
-    /// stopped before there was anything to record.
+    /// Runs `plan` with the task from `source`, and reports events to `observer` besides progress. Returns `None` if a
+    /// stop came before there was anything to record.
     pub(super) fn run(
         &mut self,
         source: &Source,
@@ -116,13 +116,13 @@ impl Runner {
         Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?))
     }
 
-    /// The last word of the progress is said before this returns, so that a report is what comes after it.
+    /// Waits until the progress has been printed, so that the report comes after it.
     pub(super) fn end_progress(&mut self) -> anyhow::Result<()> {
         self.progress = Progress::new(Show::Nothing)?;
         Ok(())
     }
 
-    /// The task from `source`, compiled once, on a thread that a stop need not wait for; none if one came.
+    /// Compiles the task from `source`, once, on a thread that a stop does not wait for. Returns `None` if a stop came.
     fn compile(&mut self, source: &Source) -> anyhow::Result<Option<Compiled>> {
         if let Some(compiled) = self.compiled.get(source.path()) {
             return Ok(Some(compiled.clone()));
@@ -130,7 +130,7 @@ impl Runner {
         let (compiler, task, quiet) = (self.compiler.clone(), source.clone(), self.show == Show::Nothing);
         let (done, made) = bounded(1);
         std::thread::Builder::new().name("compile".into()).spawn(move || {
-            // If a stop came first, nobody waits for it.
+            // After a stop nobody receives this.
             let _ = done.send(task.compile(&compiler, quiet));
         })?;
         let compiled = select! {
@@ -142,7 +142,7 @@ impl Runner {
     }
 }
 
-/// What the controller is to run.
+/// The job of the controller.
 fn job(task: &Task, compiled: &Compiled, plan: &RunPlan) -> Job {
     Job {
         task: TaskFacts {

@@ -1,4 +1,4 @@
-//! A command's runs, one after the other, files and viewers kept up to date meanwhile, one report at the end.
+//! Runs the turns of a command one after the other, keeps files and viewers up to date, and writes one report.
 
 use std::time::Duration;
 
@@ -48,30 +48,31 @@ pub(super) struct OutputFlags {
     no_progress: bool,
 }
 
-/// One run that is to be.
+/// A planned run.
 #[derive(Clone)]
 pub(super) struct Turn {
-    /// What its suite calls it.
+    /// Its name in the suite.
     pub(super) name: Option<String>,
     pub(super) source: Source,
     pub(super) plan: RunPlan,
-    /// What fails it.
+    /// The expressions that fail it.
     pub(super) fail_if: Vec<Expression>,
-    /// What stops it.
+    /// The expressions that stop it.
     pub(super) abort_if: Vec<Expression>,
 }
 
 /// Runs that are reported together.
 pub(super) struct Session {
     pub(super) turns: Vec<Turn>,
-    /// Between two runs.
+    /// The pause between two runs.
     pub(super) pause: Duration,
-    /// What the suite says of itself; nothing where there is no suite file.
+    /// What the suite file says about itself, if there is one.
     pub(super) suite: Option<SuiteReport>,
 }
 
 impl OutputFlags {
-    /// Where viewers look, if any can; a message on `stop` is a viewer's wish.
+    /// Starts the page and the metrics, if they are wanted. A message on `stop` means that a viewer wants to stop the
+    /// run.
     fn board(&self, stop: Sender<()>) -> anyhow::Result<Option<Board>> {
         let board = Board::default();
         if let Some(port) = self.web {
@@ -92,7 +93,7 @@ impl OutputFlags {
 }
 
 impl Session {
-    /// Runs them all, once `check` has found nothing that they would miss, and writes the report.
+    /// Runs all turns and writes the report. `check` looks for missing inputs before the first run.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
         let outputs = flags.files.open(flags.quiet)?;
         check()?;
@@ -115,7 +116,7 @@ impl Session {
         let snapshots = Snapshots::start(wanted, move |records| {
             let report = caption.put_on(report(Environment::here(), records));
             if let Some(verdict) = watch.broken(&report) {
-                // The first one is the one that stopped it.
+                // Only the first verdict counts: it stopped the run.
                 let _ = broke.try_send(verdict);
             }
             report
@@ -126,7 +127,7 @@ impl Session {
         };
         let mut records = Vec::new();
         let worked = self.work_through(&mut records, &mut runner, &mut snapshots);
-        // The last word is the report's.
+        // The final report must come last.
         drop(snapshots);
         runner.end_progress()?;
         if let Err(error) = &worked
@@ -134,11 +135,11 @@ impl Session {
         {
             return Ok(error.say());
         }
-        // What was run before is reported all the same.
+        // The runs before an error are reported too.
         let mut report = self.judged(&records);
         let aborted = broken.try_recv().ok();
         report.verdicts.extend(aborted.clone());
-        // Viewers first: who reads stdout may be slow.
+        // Viewers come first, because stdout may be slow.
         if let Some(board) = &board {
             board.end(&report);
         }
@@ -147,7 +148,7 @@ impl Session {
             return Ok(error.say());
         }
         if flags.web.is_some() {
-            anstream::eprintln!("the page stays as it is until Ctrl-C");
+            anstream::eprintln!("the page stays available until Ctrl-C");
             runner.wait_for_stop();
         }
         written?;
@@ -163,7 +164,7 @@ impl Session {
         })
     }
 
-    /// Runs one after the other, until the last or a stop.
+    /// Runs one turn after the other, until the last one or a stop.
     fn work_through(
         &self,
         records: &mut Vec<RunRecord>,
@@ -203,29 +204,29 @@ impl Session {
     }
 }
 
-/// How often a run that goes on is judged.
+/// How often expressions are judged during a run.
 const JUDGED: Duration = Duration::from_secs(1);
 
-/// What stops a run that goes on.
+/// Stops a run when an expression holds.
 struct Watch {
-    /// By its place among the runs.
+    /// By the index of the run.
     abort_if: Vec<Vec<Expression>>,
     stop: Sender<()>,
 }
 
 impl Watch {
-    /// Stops the run that is under way where an expression holds, and says which.
+    /// Stops the current run if an expression holds, and returns the verdict.
     fn broken(&self, report: &Report) -> Option<Verdict> {
         let place = report.runs.len().checked_sub(1)?;
         let mut judged = self.abort_if.get(place)?.iter().map(|of| of.judge_early(place, &report.runs[place]));
         let broken = judged.find(|verdict| verdict.held)?;
-        // A run that has ended needs no stop.
+        // If the run has already ended, nobody receives this.
         let _ = self.stop.send(());
         Some(broken)
     }
 }
 
-/// What a suite says of a report that its runs cannot know.
+/// What a suite adds to the reports of its runs.
 struct Caption {
     suite: Option<SuiteReport>,
     names: Vec<Option<String>>,

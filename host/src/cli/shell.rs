@@ -1,4 +1,4 @@
-//! `gorgon completions` and `gorgon man`: what a shell and a manual need to know of the command line.
+//! `gorgon completions` and `gorgon man`: the command line for shells and for man.
 
 use std::io::{self, Write};
 
@@ -36,7 +36,7 @@ impl Completions {
 }
 
 impl Man {
-    /// One page: the command, then each subcommand's page after it.
+    /// One page: the command, followed by its subcommands.
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let mut pages = Vec::new();
         let mut command = Cli::command();

@@ -1,6 +1,6 @@
-//! What is known of a run that goes on, for whoever looks at it meanwhile: files that are kept up to date, and viewers.
+//! Shows the state of a run while it goes on, in files that are kept up to date and to viewers.
 //!
-//! Reports are made on a thread of their own, so that the run never waits for a disk or a browser.
+//! A separate thread makes the reports, so that the run never waits for a disk or a browser.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,43 +15,43 @@ use crate::live::Board;
 use crate::record::RunRecord;
 use crate::report::Report;
 
-/// A run is looked at ten times a second, and what it looks at is as much older.
+/// The shortest `--snapshot`. A run ticks ten times a second, and the state that it shows may be another tick old.
 const LEAST_INTERVAL: Duration = Duration::from_millis(400);
 
-/// How often viewers are shown something new; making a report of a long run takes a tenth of a second of a processor.
+/// How often viewers get a new report. Making a report of a long run takes a tenth of a second of processor time.
 const VIEWED: Duration = Duration::from_secs(1);
 
-/// What keeps files and viewers up to date.
+/// Keeps files and viewers up to date.
 pub(super) struct Snapshots {
-    /// None when it has ended.
+    /// `None` when the run has ended.
     records: Option<Sender<Vec<RunRecord>>>,
     maker: Option<JoinHandle<()>>,
-    /// Whether the last one is made.
+    /// Whether the thread has finished the latest report.
     is_idle: Arc<AtomicBool>,
-    /// Where viewers look; none where nobody can.
+    /// `None` if there is no page and no metrics.
     board: Option<Board>,
-    /// None where no file is kept up to date.
+    /// `None` if no file is kept up to date.
     period: Option<Duration>,
-    /// None where nobody judges the run while it goes on.
+    /// `None` if no expression is judged during the run.
     judged: Option<Duration>,
     due: Instant,
     viewed: Instant,
 }
 
-/// Who wants to know of a run that goes on.
+/// What has to be kept up to date.
 pub(super) struct Wanted {
-    /// Files that can be replaced.
+    /// The files to replace.
     pub(super) files: Vec<Output<ReportFormat>>,
-    /// How old they may be; none where they are written at the end alone.
+    /// Their maximal age; `None` if they are only written at the end.
     pub(super) interval: Option<Duration>,
-    /// Where viewers look; kept up to date while somebody does.
+    /// The board, which is updated while somebody looks at it.
     pub(super) board: Option<Board>,
-    /// How often a report is made to be judged, and nothing else.
+    /// How often a report is made for judging; `None` if there is nothing to judge.
     pub(super) judged: Option<Duration>,
 }
 
 impl Snapshots {
-    /// Keeps up to date what is wanted; `make` makes the reports.
+    /// Starts the thread; `make` makes the reports.
     pub(super) fn start(
         wanted: Wanted,
         make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
@@ -60,10 +60,10 @@ impl Snapshots {
         if let Some(interval) = interval {
             ensure!(
                 !files.is_empty(),
-                "--snapshot needs a file that can be replaced: name one by --json FILE or --html FILE"
+                "--snapshot needs a file that can be replaced: name one with --json FILE or --html FILE"
             );
             let least = LEAST_INTERVAL;
-            ensure!(interval >= least, "--snapshot `{interval:?}` is too often: give at least {least:?}");
+            ensure!(interval >= least, "--snapshot `{interval:?}` is too short: give at least {least:?}");
         }
         let (records, taken) = bounded::<Vec<RunRecord>>(1);
         let is_idle = Arc::new(AtomicBool::new(true));
@@ -83,22 +83,22 @@ impl Snapshots {
             }
         })?;
         let now = Instant::now();
-        // Twice as often as promised: a report takes time to be made and written, and it is as old as its beginning.
+        // Twice as often as promised, because a report is as old as the beginning of its making and writing.
         let period = interval.map(|interval| interval / 2);
         let (records, maker) = (Some(records), Some(maker));
         Ok(Self { records, maker, is_idle, board, period, judged, due: now, viewed: now })
     }
 
-    /// Takes a snapshot where one is due and the last one is made.
+    /// Takes a snapshot if one is due and the thread is idle.
     pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
         let now = Instant::now();
         let for_files = self.period.is_some() && now >= self.due;
         let is_looked_at = self.judged.is_some() || self.board.as_ref().is_some_and(Board::is_looked_at);
         let for_viewers = now >= self.viewed && is_looked_at;
         let Some(maker) = self.records.as_ref().filter(|_| for_files || for_viewers) else { return };
-        // One at a time: where the disk is slow, the next one is taken later.
+        // Only one at a time, so snapshots become rarer if the disk is slow.
         if self.is_idle.swap(false, Ordering::Acquire) {
-            // There is room: it is idle.
+            // The channel has room, because the thread was idle.
             let _ = maker.try_send(records());
             self.due = now + self.period.unwrap_or_default();
             self.viewed = now + self.judged.unwrap_or(VIEWED);
@@ -109,7 +109,7 @@ impl Snapshots {
 impl Drop for Snapshots {
     fn drop(&mut self) {
         self.records = None;
-        // A panic of its thread has said what it had to say.
+        // If the thread panicked, the message has been printed already.
         let _ = self.maker.take().map(JoinHandle::join);
     }
 }

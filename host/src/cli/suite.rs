@@ -1,7 +1,7 @@
 //! `gorgon suite`: several runs from a file, one report.
 //!
-//! A run in the file is a table whose keys are the flags of `gorgon run`: it is turned into a command line and parsed
-//! as one, so that a flag is known here as soon as it is known there.
+//! Each run in the file is a table whose keys are flags of `gorgon run`. It is turned into a command line and parsed as
+//! one, so new flags work here at once.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::session::{OutputFlags, Session, Turn};
 use super::{Exit, problem, values};
 use crate::report::SuiteReport;
 
-/// A suite that shows everything there is.
+/// An example that shows all keys.
 const EXAMPLE: &str = include_str!("suite.example.toml");
 
-/// What a suite file says besides its runs.
+/// The keys of a suite file.
 const KEYS: [&str; 6] = ["name", "description", "repetitions", "pause", "defaults", "run"];
 
-/// Beyond this a suite is a slip of the finger.
+/// More repetitions than this are taken for a typing error.
 const MOST_REPETITIONS: i64 = 1_000;
 
-/// How alike a word must be to a known one, from 0 to 1, to be taken for a slip.
+/// How similar a key must be to a known one, from 0 to 1, for a suggestion.
 const ALIKE: f64 = 0.7;
 
 /// Run several tasks, shapes and loads from a file, and report them together
@@ -73,7 +73,7 @@ impl Suite {
     }
 }
 
-/// What a suite file asks for.
+/// The session and the runs that a suite file describes.
 fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let shown = file.display();
     let suite: Table = text.parse().map_err(|error: toml::de::Error| {
@@ -116,7 +116,7 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     Ok((Session { turns, pause, suite }, runs))
 }
 
-/// A run's table, with the defaults for what it does not say, parsed as a command line.
+/// Parses a run's table, completed by the defaults, as a command line.
 fn run(table: &Table, defaults: &Table) -> anyhow::Result<SuiteRun> {
     let command = SuiteRun::command();
     let flags: Vec<&str> = command.get_arguments().filter_map(|flag| flag.get_long()).collect();
@@ -139,7 +139,7 @@ fn run(table: &Table, defaults: &Table) -> anyhow::Result<SuiteRun> {
     SuiteRun::try_parse_from(words).map_err(|error| anyhow!(problem(&error)))
 }
 
-/// A key and its value as flags of a command line.
+/// Adds a key and its value to a command line, as flags.
 fn flag(key: &str, value: &Value, words: &mut Vec<String>) -> anyhow::Result<()> {
     match value {
         Value::Boolean(true) => words.push(format!("--{key}")),
@@ -164,14 +164,14 @@ fn word(key: &str, value: &Value) -> anyhow::Result<String> {
     }
 }
 
-/// Every key of `table` is one of these; or what the one that is not was likely meant to be.
+/// Checks that every key of `table` is among `keys`, and suggests a similar one otherwise.
 fn known<'a>(table: &Table, keys: impl Iterator<Item = &'a str> + Clone) -> anyhow::Result<()> {
     let Some(wrong) = table.keys().find(|key| !keys.clone().any(|known| known == key.as_str())) else { return Ok(()) };
     let likeness = |key: &&str| strsim::jaro_winkler(key, wrong);
     let nearest = keys.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|key| likeness(key) > ALIKE);
     match nearest {
         Some(nearest) => bail!("there is no key `{wrong}`; did you mean `{nearest}`?"),
-        None => bail!("there is no key `{wrong}`; `gorgon suite --example` shows which there are"),
+        None => bail!("there is no key `{wrong}`; `gorgon suite --example` shows the known keys"),
     }
 }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_are_interleaved_and_defaults_filled_in() {
+    fn repetitions_are_interleaved_and_defaults_apply() {
         let text = "repetitions = 2\n[defaults]\noperations = 5\n[[run]]\nname = \"a\"\ntask = \"a.wasm\"\n\
                     [[run]]\ntask = \"b.wasm\"\noperations = 7\nfresh = true\nargs = [\"x\", 1]";
         let turns = turns(text).unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
+    fn an_error_names_its_place_in_the_file() {
         for (text, problem) in [
             ("repetition = 2", "`s.toml`: there is no key `repetition`; did you mean `repetitions`?"),
             (
@@ -223,7 +223,7 @@ mod tests {
             ),
             (
                 "[defaults]\nxyzzy = 3\n[[run]]\ntask = \"a\"",
-                "`s.toml`, run 1: in `defaults`: there is no key `xyzzy`; `gorgon suite --example` shows which there are",
+                "`s.toml`, run 1: in `defaults`: there is no key `xyzzy`; `gorgon suite --example` shows the known keys",
             ),
             ("run = [1]", "`s.toml` has no run: write one as [[run]]; `gorgon suite --example` shows how"),
             ("[[run]]\nname = 3", "`s.toml`, run 1: write `name` as text, in quotes"),

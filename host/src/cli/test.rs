@@ -1,4 +1,4 @@
-//! `gorgon test`: debug a task, in this process, on one thread, every call shown.
+//! `gorgon test`: debugs a task, in this process and on one thread, and shows every call.
 
 use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -96,7 +96,7 @@ impl Test {
     }
 }
 
-/// A run whose every step is shown.
+/// Runs a task and shows every step.
 struct Session<'a> {
     task: &'a Task,
     plan: &'a RunPlan,
@@ -158,7 +158,7 @@ impl Session<'_> {
                 shown = show_operation(&sample);
             };
             let ticket = Ticket { number, due_ns: None };
-            // Nobody cuts it: there is no other thread that could.
+            // Nothing cuts the call, because there is no other thread.
             let _ = match self.task.lane() {
                 Lane::Compute => instance.call(ticket, &self.clock, &mut show),
                 Lane::Io => instance.call_async(ticket, &self.clock, &mut show).await,
@@ -188,7 +188,7 @@ impl Session<'_> {
         Ok(instance)
     }
 
-    /// Shows that a hook was called; where it failed, what was running.
+    /// Shows the call of a hook, and a backtrace if it failed.
     fn show_hook<T>(
         &self,
         hook: Hook,
@@ -205,7 +205,7 @@ impl Session<'_> {
     }
 }
 
-/// Number, result, outcome, time; its spans beneath.
+/// Shows the number, result, outcome and duration of an operation, followed by its spans.
 fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
     let (style, mark) = match sample.outcome {
         Outcome::Ok => (Style::new(), ""),
@@ -229,7 +229,7 @@ fn show_operation(sample: &Sample<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows what was refused since this was last called.
+/// Shows the destinations that were refused since the last call.
 fn show_refused(network: &Network) -> anyhow::Result<()> {
     for destination in network.take_counts().refused.keys() {
         match suggestion(destination.raw()) {
@@ -242,7 +242,7 @@ fn show_refused(network: &Network) -> anyhow::Result<()> {
 
 fn show_backtrace(instance: &Instance) -> anyhow::Result<()> {
     let frames = instance.backtrace();
-    // What Rust does between a panic and the trap that ends it is of no use to anybody.
+    // The frames between a panic and its trap belong to Rust's runtime and do not help the reader.
     let panic = frames.iter().rposition(|frame| frame.function.starts_with("core::panicking::"));
     for (depth, frame) in frames.iter().skip(panic.map_or(0, |at| at + 1)).enumerate() {
         print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", line(&frame.function)))?;

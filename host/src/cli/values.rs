@@ -1,9 +1,9 @@
-//! Values as people write them: `30s`, `64MiB`, `K=V`.
+//! Parses values of flags: `30s`, `64MiB`, `K=V`.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A duration such as `250ms`, `30s` or `1m 30s`; `0` is none.
+/// A duration such as `250ms`, `30s` or `1m 30s`; `0` is zero.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
@@ -12,7 +12,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; write a duration with its unit, such as `250ms`, `30s` or `1m30s`"))
 }
 
-/// A whole number; zero too, as what it means there is better said by whoever knows.
+/// A whole number. Zero is accepted; the plan rejects it with a better message.
 pub(super) fn number(text: &str) -> Result<u64, String> {
     text.replace(['_', ','], "").parse().map_err(|_| "write a whole number, such as `4000`".into())
 }
@@ -36,19 +36,19 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     size.map(|size| size.0).ok_or_else(|| "write a size with its unit, such as `64MiB`".into())
 }
 
-/// An environment variable, `K=V`; `K` alone takes the value from our own environment.
+/// An environment variable as `K=V`; `K` alone takes the value from Gorgon's environment.
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) => Err("write NAME=VALUE".into()),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => match std::env::var(text) {
             Ok(value) => Ok((text.to_owned(), value)),
-            Err(_) => Err("it is not set here to be passed on: set it, or write NAME=VALUE".into()),
+            Err(_) => Err("it is not set: set it, or write NAME=VALUE".into()),
         },
     }
 }
 
-/// A regular expression; an error names the place in one line.
+/// A regular expression. The error message is one line and names the position.
 pub(super) fn expect(pattern: &str) -> Result<crate::plan::Expect, String> {
     pattern.parse().map_err(|error: regex::Error| {
         let text = error.to_string();
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_may_be_grouped() {
+    fn digits_may_be_grouped() {
         assert_eq!((number("4000"), number("1,000,000"), number("1_000")), (Ok(4_000), Ok(1_000_000), Ok(1_000)));
         assert!(
             number("ten").is_err_and(|error| error.contains("`4000`")) && number("").is_err() && number("-1").is_err()

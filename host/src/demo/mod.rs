@@ -1,5 +1,4 @@
-//! A server to try things against, on loopback: what `gorgon demo` measures, and what the documentation's examples talk
-//! to.
+//! A server on loopback for trying things out. `gorgon demo` measures it, and the examples in the documentation use it.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,13 +14,13 @@ use hyper::body::Incoming;
 
 use crate::serve::{listen, serve};
 
-/// What `/bytes` sends at most, and what is taken as an object's body.
+/// The most bytes that `/bytes` sends, and that the body of an object may have.
 const MOST_BYTES: usize = 16 << 20;
 
-/// Objects that are kept; beyond these the oldest is forgotten, so that a long run does not eat the memory.
+/// The most objects that are kept. Beyond them the oldest is deleted, so that memory stays bounded.
 const MOST_OBJECTS: usize = 100_000;
 
-/// The page at `/`, which says what else there is.
+/// The page at `/`, which lists the routes.
 const INDEX: &str = "\
 gorgon demo
 
@@ -47,19 +46,19 @@ struct Objects {
 }
 
 impl Server {
-    /// Listens on loopback; port 0 is any that is free.
+    /// Listens on loopback. Port 0 means any free port.
     pub fn listen(port: u16) -> io::Result<Self> {
         Ok(Self { listener: listen((Ipv4Addr::LOCALHOST, port))?, objects: Objects::default() })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves on this thread, for as long as the process lives.
+    /// Serves on this thread until the process ends.
     pub fn serve(self) -> io::Result<()> {
-        // It is never dropped: connections borrow it for as long as they live.
+        // Connections borrow the objects until the process ends.
         let objects: &'static Objects = Box::leak(Box::new(self.objects));
         serve(self.listener, move |request| answer(request, objects))
     }

@@ -1,4 +1,4 @@
-//! What is answered to whom.
+//! Answers the requests of viewers and of Prometheus.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use hyper::body::{Frame, Incoming};
 use super::{Board, Shown};
 use crate::rendering::{html, openmetrics};
 
-/// How long a scrape waits for figures that are new.
+/// The longest time that a scrape waits for new figures.
 const FRESH: Duration = Duration::from_secs(2);
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// The page and what belongs to it.
+/// The page and the state that belongs to it.
 pub(super) struct Site {
     pub(super) board: Board,
     pub(super) port: u16,
@@ -29,24 +29,24 @@ pub(super) struct Site {
     pub(super) stop: Sender<()>,
 }
 
-/// Answers a viewer.
+/// Answers a request for the page.
 pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Answer {
-    // A page elsewhere can have its name lead to loopback, but not send our name.
+    // DNS rebinding: another site can point its name at loopback, but the browser then sends that name as `Host`.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let ours = [format!("127.0.0.1:{}", site.port), format!("localhost:{}", site.port)];
     if !ours.iter().any(|name| name == host) {
-        return text(StatusCode::FORBIDDEN, "this is served to 127.0.0.1 and localhost alone\n");
+        return text(StatusCode::FORBIDDEN, "this page is only served to 127.0.0.1 and localhost\n");
     }
     let path = request.uri().path().strip_prefix('/').and_then(|path| path.strip_prefix(site.token.as_str()));
     match (request.method(), path) {
-        (_, None) => text(StatusCode::FORBIDDEN, "the address needs the token that gorgon has printed\n"),
+        (_, None) => text(StatusCode::FORBIDDEN, "the address needs the token that gorgon printed\n"),
         (&Method::GET, Some("/")) => answer(StatusCode::OK, "text/html; charset=utf-8", whole(&site.board)),
         (&Method::GET, Some("/events")) => events(&site.board),
         (&Method::POST, Some("/stop")) => {
-            // Where it has ended there is nothing to stop.
+            // A run that has ended cannot be stopped.
             let ended = site.board.latest().is_some_and(|shown| shown.is_final);
             if !ended {
-                // Nobody listens any more if it has just ended.
+                // Sending fails if the run has just ended, and then there is nothing to stop.
                 let _ = site.stop.send(());
             }
             text(StatusCode::ACCEPTED, "stopping\n")
@@ -63,7 +63,7 @@ pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer 
     let mut shown = board.0.shown.subscribe();
     let is_final = board.latest().is_some_and(|shown| shown.is_final);
     if !is_final {
-        // Where nothing new comes, what is known is told.
+        // If no new figures come in time, the scrape gets the current ones.
         let _ = tokio::time::timeout(FRESH, shown.changed()).await;
     }
     match board.latest() {
@@ -72,7 +72,7 @@ pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer 
     }
 }
 
-/// The page as it is now: one that follows, or the last one.
+/// The complete page: one that follows the run, or the final one.
 fn whole(board: &Board) -> String {
     match board.latest() {
         Some(shown) if shown.is_final => html::page(&shown.report),
@@ -80,7 +80,7 @@ fn whole(board: &Board) -> String {
     }
 }
 
-/// Each report from now on, and the end, as server-sent events.
+/// Server-sent events: each report from now on, and the end.
 fn events(board: &Board) -> Answer {
     let mut reports = board.0.shown.subscribe();
     reports.mark_changed();
@@ -91,7 +91,7 @@ fn events(board: &Board) -> Answer {
         loop {
             reports.changed().await.ok()?;
             let Some(shown) = reports.borrow_and_update().clone() else { continue };
-            // As a JSON string it has no line breaks, which would end the event's data.
+            // A JSON string has no line breaks, which would end the event's data.
             let data = serde_json::Value::from(shown.part());
             let end = if shown.is_final { "event: end\ndata: end\n\n" } else { "" };
             let event = format!("event: report\ndata: {data}\n\n{end}");

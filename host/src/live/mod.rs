@@ -1,7 +1,8 @@
-//! A run that goes on, for others to look at: the report as a page that follows it, and its figures for Prometheus.
+//! Shows a run while it goes on: the report as a page that follows it, and its figures for Prometheus.
 //!
-//! Reports come in by a [`Board`]; where nobody looks, none need be made. The page is on loopback alone, behind a token
-//! in its address, and can ask for a stop. Knows neither how reports are made nor how a run is stopped.
+//! A [`Board`] passes reports on. If nobody looks at it, no reports need to be made. The page is only served on
+//! loopback, its address contains a token, and it can ask for a stop. This module knows neither how reports are made
+//! nor how a run stops.
 
 mod answers;
 
@@ -18,23 +19,23 @@ use crate::rendering::html;
 use crate::report::{Moment, Report};
 use crate::serve::{listen, serve};
 
-/// Where the latest report hangs.
+/// Holds the latest report.
 #[derive(Clone)]
 pub struct Board(Arc<Latest>);
 
 struct Latest {
-    /// Nothing before the first one.
+    /// `None` before the first report.
     shown: watch::Sender<Option<Arc<Shown>>>,
-    /// Whether somebody has asked since the last one was shown.
+    /// Whether somebody asked since the latest report arrived.
     asked: AtomicBool,
 }
 
-/// A report that hangs there.
+/// A report on the board.
 struct Shown {
     report: Report,
-    /// Whether it is the last one.
+    /// Whether it is the final one.
     is_final: bool,
-    /// Its page's part, made for the first who wants it.
+    /// The report's part of the page, rendered at the first request.
     part: OnceLock<String>,
 }
 
@@ -46,17 +47,17 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Whether a new report would be seen by anybody.
+    /// Whether anybody would see a new report.
     pub fn is_looked_at(&self) -> bool {
         self.0.asked.load(Ordering::Relaxed) || self.0.shown.receiver_count() > 0
     }
 
-    /// Shows a report of a run that goes on.
+    /// Shows an intermediate report.
     pub fn show(&self, report: &Report) {
         self.hang(report, false);
     }
 
-    /// Shows the last one.
+    /// Shows the final report.
     pub fn end(&self, report: &Report) {
         self.hang(report, true);
     }
@@ -80,8 +81,8 @@ impl Shown {
     }
 }
 
-/// Serves the page of `board` on loopback, on a thread of its own; a message on `stop` is a viewer's wish to stop the
-/// run. Returns the page's address.
+/// Serves the page of `board` on loopback, on a separate thread, and returns its address. A message on `stop` means
+/// that a viewer wants to stop the run.
 pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
     let listener = listen((Ipv4Addr::LOCALHOST, port))?;
     let port = listener.local_addr()?.port();
@@ -96,7 +97,7 @@ pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
     Ok(address)
 }
 
-/// Serves the figures of `board` for Prometheus, on a thread of its own. Returns where.
+/// Serves the figures of `board` for Prometheus, on a separate thread, and returns the address.
 pub fn metrics(board: Board, address: &str) -> io::Result<SocketAddr> {
     let listener = listen(address)?;
     let local = listener.local_addr()?;
