@@ -1,7 +1,7 @@
-//! The arrows between the rooms of the host are those that ARCHITECTURE.md draws, and all of them point down.
+//! The dependencies between the modules of the host are those in ARCHITECTURE.md, and all of them point down.
 //!
-//! The tables of ARCHITECTURE.md are the rules: this reads them, and the sources beside them. A module that is compiled
-//! for tests alone may use what it likes.
+//! The tables of ARCHITECTURE.md are the rules. This test reads them and compares them with the sources. Modules that
+//! are only compiled for tests are exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -13,20 +13,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// A file of the host, without comments and without tests.
+/// A source file of the host, without comments and tests.
 struct Source {
-    /// Below `host/src`.
+    /// Relative to `host/src`.
     path: String,
     code: String,
 }
 
 impl Source {
-    /// The module of the crate's root in which it stands.
+    /// The top-level module that the file belongs to.
     fn room(&self) -> &str {
         self.path.split('/').next().unwrap().trim_end_matches(".rs")
     }
 
-    /// How many `super` lead from it to the crate's root.
+    /// The number of `super` that lead from the file to the crate's root.
     fn depth(&self) -> usize {
         let folders = self.path.matches('/').count();
         if self.path.ends_with("mod.rs") { folders } else { folders + 1 }
@@ -37,7 +37,7 @@ impl Source {
     }
 }
 
-/// Code without whole-line comments and without items for tests; the names of the modules that are such items.
+/// Code without whole-line comments and without test items, and the names of the modules among those items.
 fn without_tests(text: &str) -> (String, Vec<String>) {
     let (mut code, mut modules) = (String::new(), Vec::new());
     let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -62,7 +62,7 @@ fn without_tests(text: &str) -> (String, Vec<String>) {
     (code, modules)
 }
 
-/// What stands in `folder`, below `root`.
+/// Reads the sources in `folder`, a path below `root`.
 fn read_sources(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
     let (mut files, mut folders, mut of_tests) = (Vec::new(), Vec::new(), BTreeSet::new());
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -92,7 +92,8 @@ fn sources() -> Vec<Source> {
     sources
 }
 
-/// The rows of the table of ARCHITECTURE.md that begins with `head`; each cell as its words in backticks.
+/// The rows of the table in ARCHITECTURE.md whose head begins with `head`. Each cell is the list of its words in
+/// backticks.
 fn table(head: &str) -> Vec<Vec<Vec<String>>> {
     let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let mut lines = map.lines().skip_while(|line| !line.starts_with(head));
@@ -103,21 +104,21 @@ fn table(head: &str) -> Vec<Vec<Vec<String>>> {
     rows.map(|row| row.trim_matches('|').split('|').map(words).collect()).collect()
 }
 
-/// The rooms in the order of the table, and what each may use.
+/// The rooms in the order of the table, each with the rooms it may use.
 fn rooms() -> Vec<(String, BTreeSet<String>)> {
     let name = |word: &String| word.trim_end_matches('/').trim_end_matches(".rs").to_owned();
     let rows = table("| room | owns | uses |").into_iter();
     rows.map(|row| (name(&row[0][0]), row[2].iter().map(name).collect())).collect()
 }
 
-/// The arrows that the sources draw: from a room to a room, and where.
+/// The dependencies in the sources, by pair of rooms, with their places.
 fn arrows(sources: &[Source]) -> BTreeMap<(String, String), Vec<String>> {
     let path = Regex::new(r"\b(?:crate|gorgon)::(\w+|\{)(?:::\w+)*").unwrap();
     let supers = Regex::new(r"\b(?:super::)+").unwrap();
     let mut arrows = BTreeMap::<_, Vec<_>>::new();
     for source in sources.iter().filter(|source| source.path != "lib.rs") {
         for found in path.captures_iter(&source.code) {
-            assert!(&found[1] != "{", "{}: write a `use` for each room, in place of `crate::{{`", source.path);
+            assert!(&found[1] != "{", "{}: write a `use` for each room instead of `crate::{{`", source.path);
             if &found[1] != source.room() {
                 let place = format!("{}: {}", source.path, &found[0]);
                 arrows.entry((source.room().to_owned(), found[1].to_owned())).or_default().push(place);
@@ -154,23 +155,23 @@ fn rooms_use_what_the_map_allows() {
     }
     let known: BTreeSet<_> = rooms.iter().map(|(room, _)| room.as_str()).chain(["lib"]).collect();
     let there: BTreeSet<_> = sources.iter().map(Source::room).collect();
-    assert_eq!(there.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "rooms of one side alone");
+    assert_eq!(there.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "rooms of one side only");
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// As all arrows point down, there is no circle, whether of two rooms or of more.
+/// Since all arrows point down, there is no cycle.
 #[test]
 fn arrows_point_down() {
     let rooms = rooms();
     for (i, (room, uses)) in rooms.iter().enumerate() {
         for used in uses {
             let at = rooms.iter().position(|(room, _)| room == used);
-            assert!(at.is_some_and(|at| at > i), "`{room}` uses `{used}`, which does not stand below it in the table");
+            assert!(at.is_some_and(|at| at > i), "`{room}` uses `{used}`, which is not below it in the table");
         }
     }
 }
 
-/// What no later table may allow: these hold even if somebody changes the rows above.
+/// These rules hold even if somebody changes the table.
 #[test]
 fn rooms_that_must_not_know_each_other_do_not() {
     let engine = ["task", "capability", "controller", "worker", "transport", "wire", "cli"];
@@ -210,7 +211,7 @@ fn crates_are_named_where_the_map_says() {
 }
 
 #[test]
-fn what_is_pure_names_nothing_of_the_world_outside() {
+fn pure_modules_name_nothing_outside() {
     let rows = table("| never named | in |");
     let sources = sources();
     for row in &rows {
@@ -226,7 +227,7 @@ fn what_is_pure_names_nothing_of_the_world_outside() {
 }
 
 #[test]
-fn items_for_tests_are_left_out() {
+fn test_items_are_left_out() {
     let text = "use a;\n// crate::b\n#[cfg(test)]\nmod far;\n#[cfg(test)]\n#[allow(c)]\nmod near {\n    fn d() {\n    }\n}\nuse e;\n";
     assert_eq!(without_tests(text), ("use a;\nuse e;\n".to_owned(), vec!["far".to_owned()]));
 }

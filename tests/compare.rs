@@ -1,4 +1,4 @@
-//! Comparing the reports of real runs.
+//! Compares the reports of real runs.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{gorgon, guest, run, validate};
 
-/// Five short runs of a task that computes, each operation `factor` times as long, as a report in `file`.
+/// Writes a report to `file`: five short runs of a computing task whose operations take `factor` times as long.
 fn measure(file: &Path, factor: &str, args: &[&str]) {
     let factor = format!("GORGON_FACTOR={factor}");
     let mut all = vec!["-n", "200", "--env", "GORGON_SPIN=20000", "--env", &factor];
@@ -30,7 +30,7 @@ fn complaint(folder: &Path, args: &[&str]) -> String {
     stderr
 }
 
-/// A comparison, checked against its schema.
+/// Parses a comparison after checking it against its schema.
 fn checked(json: &[u8]) -> Value {
     let comparison = serde_json::from_slice(json).unwrap();
     validate(&comparison);
@@ -52,21 +52,21 @@ fn a_task_that_takes_three_times_as_long_is_slower() {
     assert_eq!(pairs[0]["figures"][0]["finding"], "slower");
     assert_eq!(comparison["fail_if_slower"]["held"], true);
 
-    // The other way round it is faster, which fails nothing; the words go to stdout and the figures to a file.
+    // The other way round B is faster, which does not fail. The words go to stdout and the figures to a file.
     let output = compare(folder.path(), &["b.json", "a.json", "--fail-if-slower", "0%", "--json", "c.json"]);
     let words = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && words.contains("B is faster: its median is shorter by "), "{words}");
     let comparison = checked(&fs::read(file("c.json")).unwrap());
     assert_eq!(comparison["schema"], "gorgon.compare/1");
 
-    // Files joined by commas are one side.
+    // Files that are joined by commas are one side.
     let output = compare(folder.path(), &["a.json,a.json", "b.json", "--json", "-"]);
     let comparison = checked(&output.stdout);
     assert_eq!(comparison["pairs"][0]["a"]["runs"].as_array().unwrap().len(), 10);
 }
 
 #[test]
-fn what_is_no_such_report_is_refused_in_one_line() {
+fn a_file_that_is_not_a_report_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     measure(&file("a.json"), "1", &[]);
@@ -93,7 +93,7 @@ fn what_is_no_such_report_is_refused_in_one_line() {
 }
 
 #[test]
-fn a_run_of_an_instant_is_too_short_by_itself() {
+fn a_single_very_short_run_cannot_be_compared() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(&guest("hello"), &["-n", "100"]);
     fs::write(folder.path().join("a.json"), ran.report.to_string()).unwrap();
@@ -105,7 +105,7 @@ fn a_run_of_an_instant_is_too_short_by_itself() {
 }
 
 #[test]
-fn verdicts_look_at_spans_results_and_the_worst_interval() {
+fn verdicts_judge_spans_results_and_the_worst_interval() {
     let users = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/spans/users.csv");
     let expressions = ["span(sign in).p97.5>1ns", "result(nobody)>0", "worst(throughput, 1h)<1", "lag.p99>0"];
     let mut args = vec!["-n", "200", "--data", users];

@@ -1,4 +1,4 @@
-//! `gorgon test` and `gorgon inspect`: one task, looked at closely.
+//! `gorgon test` and `gorgon inspect`: a close look at one task.
 
 use std::path::Path;
 use std::process::Output;
@@ -21,20 +21,20 @@ fn every_operation_is_shown() {
 }
 
 #[test]
-fn a_result_that_is_not_as_expected_exits_with_ten() {
+fn an_unexpected_result_exits_with_ten() {
     let (code, shown, _) = test(&guest("hash"), &["-n", "5", "--expect", "SUCCESS"]);
     assert_eq!(code, Some(10));
     assert!(shown.contains("4  FAIL  failed  ") && shown.contains("does not match --expect SUCCESS"), "{shown}");
 }
 
 #[test]
-fn a_panic_is_heard_before_its_backtrace() {
+fn a_panic_message_comes_before_its_backtrace() {
     let (code, shown, heard) = test(&guest("misbehave"), &["--number", "1"]);
     assert_eq!(code, Some(10));
     assert!(heard.contains("panicked at") && heard.contains("operation 1 panics"), "{heard}");
     let lines: Vec<_> = shown.lines().collect();
     assert!(lines[0].starts_with("1  trap: unreachable  trapped  "), "{shown}");
-    // Demangled, the innermost first, without the panic's own machinery.
+    // Names are demangled, and the innermost frame comes first, without those of the panic itself.
     assert_eq!(lines[1], "   0  misbehave::WAYS::{{closure}}", "{shown}");
     assert!(lines.last().unwrap().ends_with("  operation"), "{shown}");
 }
@@ -71,7 +71,7 @@ fn a_loop_and_a_wait_are_ended_by_the_timeout() {
 }
 
 #[test]
-fn an_inspection_tells_the_lane_and_what_is_to_be_granted() {
+fn an_inspection_shows_the_lane_and_the_grants() {
     let inspect = |task: &Path| -> (Option<i32>, serde_json::Value) {
         let output = gorgon().arg("inspect").arg(task).arg("--json").output().unwrap();
         (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())

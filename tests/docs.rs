@@ -1,9 +1,9 @@
-//! The documentation: what it says to type works, and its reference is that of this gorgon.
+//! The documentation: its commands work, and its reference pages match this version.
 //!
-//! A page is followed as a reader would: the block after `<!-- file: NAME -->` is written to that file, the block after
-//! `<!-- run -->` is run, all in one shell, and the one after `<!-- set-up -->` is what the test has its own way for.
-//! The server of `gorgon demo --serve` is there. Reference pages are written anew by
-//! `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e docs`.
+//! The tests follow a page as a reader would. The block after `<!-- file: NAME -->` is written to that file. The blocks
+//! after `<!-- run -->` are run in one shell. The block after `<!-- set-up -->` is replaced by a set-up of the test.
+//! The server of `gorgon demo --serve` is running. `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e docs` rewrites
+//! the reference pages.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// A page's marked blocks, as a script.
+/// The marked blocks of a page as a script.
 fn script(page: &str, set_up: &str) -> String {
     let mut script = String::from("set -e\n");
     let mut lines = page.lines();
@@ -45,7 +45,7 @@ fn script(page: &str, set_up: &str) -> String {
     script
 }
 
-/// Follows a page in an empty folder.
+/// Runs the script of a page in an empty folder.
 fn follow(page: &str, tools: Option<&Tools>) {
     let text = std::fs::read_to_string(root().join(page)).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ fn follow(page: &str, tools: Option<&Tools>) {
         None => {
             let mut shell = Command::new("bash");
             let path = format!("{}:{}", Path::new(GORGON).parent().unwrap().display(), std::env::var("PATH").unwrap());
-            // Dependencies are compiled once; the page says `target`.
+            // Dependencies are compiled only once, in this folder instead of the page's `target`.
             let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
             let script = script.replace(" target/", &format!(" {}/", target.display()));
             shell.args(["-c", &script]).current_dir(folder.path()).env("PATH", path).env("CARGO_TARGET_DIR", target);
@@ -103,13 +103,13 @@ fn the_tutorial_of_go_works() {
 }
 
 #[test]
-fn what_other_pages_say_to_type_works() {
+fn the_commands_of_other_pages_work() {
     for page in ["docs/src/ci.md", "README.md"] {
         follow(page, None);
     }
 }
 
-/// `text` is what the page says; or, told to bless, what it says from now on.
+/// Asserts that the page has `text`, or writes it there if told to bless.
 fn assert_page(page: &str, text: &str) {
     let page = root().join("docs/src/reference").join(page);
     if std::env::var_os("GORGON_BLESS").is_some() {
@@ -125,7 +125,7 @@ fn help(command: &[&str]) -> String {
 }
 
 #[test]
-fn the_reference_of_the_command_line_is_what_it_says_of_itself() {
+fn the_reference_of_the_command_line_is_its_help() {
     let overview = help(&[]);
     let mut page = format!(
         "# The command line\n\n<!-- Written by a test from `--help`; see tests/docs.rs. -->\n\n```text\n{}\n```\n",
@@ -136,7 +136,7 @@ fn the_reference_of_the_command_line_is_what_it_says_of_itself() {
     for line in commands.take_while(|line| !line.is_empty()).filter(is_command) {
         let command = line.split_whitespace().next().unwrap();
         let text = help(&[command]);
-        // Lines end without blanks here, as an editor would leave them.
+        // Help has trailing blanks, which an editor would remove from the page.
         let text: Vec<_> = text.trim_end().lines().map(str::trim_end).collect();
         writeln!(page, "\n## gorgon {command}\n\n```text\n{}\n```", text.join("\n")).unwrap();
     }
@@ -187,7 +187,7 @@ fn the_reference_of_the_json_report_is_its_schema() {
     assert_page("report.md", &page);
 }
 
-/// What a schema says of a part, in one line.
+/// The description in a schema, in one line.
 fn words(part: &Value) -> String {
     part["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -216,7 +216,7 @@ fn named(name: &str, of: &Value) -> String {
     }
 }
 
-/// An object of a few fields, in words.
+/// An object with its fields, in words.
 fn object(of: &Value) -> String {
     let fields = of["properties"].as_object().into_iter().flatten();
     let fields: Vec<_> = fields.map(|(field, of)| format!("`{field}`: {}", kind(of))).collect();
@@ -225,7 +225,7 @@ fn object(of: &Value) -> String {
 
 /// Every page is in the summary.
 #[test]
-fn the_book_is_whole() {
+fn the_summary_has_every_page() {
     let source = root().join("docs/src");
     let summary = std::fs::read_to_string(source.join("SUMMARY.md")).unwrap();
     for page in pages(&source) {
@@ -234,7 +234,7 @@ fn the_book_is_whole() {
     }
 }
 
-/// Every link of the book, of READMEs and of what stands beside them leads to a file, and to a heading in it.
+/// Every link of the book, the READMEs and the other pages leads to a file, and to a heading in it.
 #[test]
 fn links_lead_somewhere() {
     let root = root();
@@ -251,14 +251,14 @@ fn links_lead_somewhere() {
             assert!(target.exists(), "{} links to {link}", page.display());
             let leads =
                 heading.is_empty() || headings(&std::fs::read_to_string(target).unwrap()).any(|id| id == heading);
-            assert!(leads, "{} links to {link}, where there is no such heading", page.display());
+            assert!(leads, "{} links to {link}, a heading that does not exist", page.display());
             checked += 1;
         }
     }
     assert!(checked > 50, "only {checked} links were found");
 }
 
-/// The pages in a folder and those beneath it, but for the root's, which has other things beneath it.
+/// The pages in a folder and its subfolders; in the root only the pages directly in it.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut pages = Vec::new();
     for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -271,7 +271,7 @@ fn pages(folder: &Path) -> Vec<PathBuf> {
     pages
 }
 
-/// What mdBook and others make of headings, to be linked to.
+/// The anchors that mdBook and others make for headings.
 fn headings(page: &str) -> impl Iterator<Item = String> {
     let titles =
         page.lines().filter_map(|line| line.strip_prefix('#')).map(|title| title.trim_start_matches('#').trim());

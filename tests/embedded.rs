@@ -1,6 +1,6 @@
-//! The tasks that the binary has inside are built from the sources that are here.
+//! The tasks inside the binary are built from the present sources.
 //!
-//! After a change of theirs, or of the guest SDK: `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`.
+//! After a change of those, or of the guest SDK: `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::support::portable_guest;
 
 const EMBEDDED: [&str; 2] = ["flow", "calls"];
 
-/// Everything that a task is built from and that lies in this repository, in a fixed order.
+/// All files of this repository that a task is built from, in a fixed order.
 fn sources(name: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut files = Vec::new();
@@ -33,7 +33,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn embedded_tasks_are_those_of_their_sources() {
+fn embedded_tasks_match_their_sources() {
     for name in EMBEDDED {
         let mut digest = Sha256::new();
         for file in sources(name) {
@@ -49,7 +49,7 @@ fn embedded_tasks_are_those_of_their_sources() {
         assert_eq!(
             std::fs::read_to_string(&noted).unwrap_or_default().trim(),
             digest,
-            "{name} has changed: build it again by `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`"
+            "{name} has changed: build it again with `GORGON_BLESS=1 cargo test -p gorgon-cli --test e2e embedded`"
         );
     }
 }

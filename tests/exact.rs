@@ -1,10 +1,10 @@
-//! Each number of a run is run once: seen by the guest, counted in the report.
+//! Each number of a run is run exactly once, according to the guest and to the report.
 
 use std::ops::Range;
 
 use crate::support::{Ran, guest, run};
 
-/// The numbers that guests say they have seen, one range per `saw A-B` line, ascending.
+/// The numbers that the guests have seen, from their lines `saw A-B`, as ascending ranges.
 fn seen(stderr: &str) -> Vec<Range<u64>> {
     let mut ranges: Vec<Range<u64>> = stderr
         .lines()
@@ -17,7 +17,7 @@ fn seen(stderr: &str) -> Vec<Range<u64>> {
     ranges
 }
 
-/// The guests saw exactly `numbers`, each once, and the report says so.
+/// Asserts that the guests saw each of `numbers` once, and that the report says so.
 fn assert_exact(ran: &Ran, numbers: Range<u64>) {
     let seen = seen(&ran.stderr);
     assert_eq!(seen.first().map(|range| range.start), Some(numbers.start));
@@ -45,7 +45,7 @@ fn every_number_is_seen_once_in_every_shape() {
 }
 
 #[test]
-fn slow_operations_among_fast_ones_do_not_blur_the_count() {
+fn slow_operations_among_fast_ones_do_not_distort_the_count() {
     let env = ["--env", "GORGON_SLEEP_EVERY=700", "--env", "GORGON_SLEEP_MS=1500"];
     for shape in ["1x1", "3x7"] {
         let n = if shape == "1x1" { "1400" } else { "4000" };
@@ -53,8 +53,8 @@ fn slow_operations_among_fast_ones_do_not_blur_the_count() {
         assert_exact(&ran, 0..n.parse().unwrap());
         assert_eq!(ran.report["runs"][0]["task"]["lane"], "io");
         assert!(ran.figure("/latency_ns/max") >= 1_500_000_000);
-        // The six slow ones run side by side. If a thread waited for numbers that a sleeping thread holds, fewer than
-        // three operations would run at a time on average. A busy machine makes both sides of this longer.
+        // The six slow operations run in parallel. If a thread waited for numbers that a sleeping thread holds, fewer
+        // than three operations would run at a time on average. A busy machine lengthens both sides of this comparison.
         if shape == "3x7" {
             let latency = &ran.report["runs"][0]["latency_ns"];
             let sum_ns = latency["mean"].as_f64().unwrap() * latency["count"].as_f64().unwrap();
@@ -76,7 +76,7 @@ fn a_suite_is_exact_in_each_run_and_in_total() {
 }
 
 #[test]
-fn a_duration_ends_a_run_and_what_ran_was_in_a_row_for_each_worker() {
+fn a_duration_ends_a_run_and_every_number_is_seen() {
     let ran = run(&guest("recorder"), &["-d", "500ms", "-p", "2", "-t", "2"]);
     ran.adds_up();
     assert_eq!(ran.code, Some(0));

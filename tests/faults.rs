@@ -1,4 +1,4 @@
-//! Worker processes that die: what they held is named, the run goes on, nobody is left behind.
+//! Workers that die: the report names the numbers they held, the run goes on, and no process is left behind.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -18,7 +18,7 @@ fn a_worker_that_is_killed_is_replaced_and_its_numbers_are_named() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The first operation's greeting says that the run is under way.
+    // The output of the first operation shows that the run has started.
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
@@ -57,7 +57,7 @@ fn no_worker_outlives_its_controller() {
     let orphans = workers(&gorgon);
     gorgon.kill().unwrap();
     gorgon.wait().unwrap();
-    // Their operations compute without an end, so a worker that waits for anything first uses a processor meanwhile.
+    // Their operations compute without an end, so a worker that waits for something before it ends uses processor time.
     let begun: Vec<_> = orphans.iter().map(|&orphan| processor_time(orphan)).collect();
     let mut used = begun.clone();
     wait_until("workers end without their controller", || {
@@ -73,12 +73,12 @@ fn no_worker_outlives_its_controller() {
 }
 
 #[test]
-fn a_run_whose_workers_die_over_and_over_ends_by_itself_and_says_why() {
+fn a_run_whose_workers_keep_dying_ends_and_says_why() {
     let endless = operation("(loop (br 0))");
     let mut gorgon = spawn(endless.path(), &["-n", "100", "-p", "2", "--timeout", "0"]);
     wait_until("it ends", || {
         for worker in workers(&gorgon) {
-            // It may be gone by now.
+            // The worker may have ended already.
             let _ = std::process::Command::new("kill").args(["-9", &worker.to_string()]).stderr(Stdio::null()).status();
         }
         gorgon.try_wait().unwrap().is_some()
@@ -92,7 +92,7 @@ fn a_run_whose_workers_die_over_and_over_ends_by_itself_and_says_why() {
             assert!(stderr.contains("no more are replaced in this run"), "{stderr}");
             assert!(stderr.contains("were never started"), "{stderr}");
         }
-        // All died before the run began.
+        // All of them died before the run began.
         code => assert!(code == Some(1) && stderr.contains("ended before the run began"), "{code:?} {stderr}"),
     }
 }
@@ -106,7 +106,7 @@ fn a_worker_that_is_stopped_for_a_while_loses_nothing() {
     wait_until("both workers are there", || workers(&gorgon).len() == 2);
     let worker = workers(&gorgon)[0];
     signal("STOP", worker);
-    // The fault itself, not a wait for something.
+    // The pause is the fault under test, not a wait for something.
     std::thread::sleep(Duration::from_secs(3));
     signal("CONT", worker);
     let ran = ran(gorgon.wait_with_output().unwrap());
@@ -115,10 +115,10 @@ fn a_worker_that_is_stopped_for_a_while_loses_nothing() {
 }
 
 #[test]
-fn a_thread_inside_a_long_operation_delays_nobodys_deltas() {
+fn a_long_operation_does_not_delay_the_deltas_of_other_threads() {
     let first_never_ends = operation("(if (i64.eqz (local.get $n)) (then (loop (br 0))))");
     let watched = watch(first_never_ends.path(), &["-n", "1001", "-t", "2", "--timeout", "0"]);
-    // The first operation is still in its loop, and all that the other thread has done is confirmed.
+    // The first operation is still in its loop, but the operations of the other thread are confirmed.
     wait_until("the other thread's operations are confirmed", || watched.completed() == 1_000);
     signal("KILL", workers(&watched.gorgon)[0]);
     let ran = watched.finish();

@@ -1,4 +1,4 @@
-//! `gorgon find`, on servers whose limit is known.
+//! `gorgon find` on servers whose limit is known.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use crate::support::{gorgon, guest, validate, wait_until, workers};
 
-/// A server that serves `k` requests at a time, each for `service`; how many seconds one really takes, once it is
-/// asked.
+/// Starts a server that serves `k` requests at a time, each for `service`, and returns its address.
 fn limited(k: usize, service: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -43,7 +42,7 @@ fn serve(mut stream: TcpStream, free: &(Mutex<usize>, Condvar), service: Duratio
 
 #[test]
 fn the_limit_of_a_semaphore_is_found() {
-    // Four at a time, 20 ms each: 200 a second, less what it takes to wake a thread.
+    // Four at a time with 20 ms each make 200 per second, minus the time to wake a thread.
     let url = limited(4, Duration::from_millis(20));
     let mut find = gorgon();
     find.arg("find").arg(guest("http")).args(["--slo", "p99<150ms", "--slo", "failed<0.1%", "-c", "40"]);
@@ -57,14 +56,14 @@ fn the_limit_of_a_semaphore_is_found() {
     let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
     let page = std::fs::read_to_string(html.path()).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 2);
-    // Probes of two seconds on a machine that does other things besides: near it, and never beyond what is possible by
-    // more than a queue of 150 ms allows.
+    // The probes take two seconds, on a machine that also does other work. The rate must be near 200, and can exceed it
+    // only by what a queue of 150 ms allows.
     assert!((140.0..=220.0).contains(&rate), "{rate}: {stderr}");
     assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
-fn a_promise_that_no_rate_keeps_is_said() {
+fn a_promise_that_no_rate_keeps_is_reported() {
     let mut find = gorgon();
     find.arg("find").arg(guest("hello")).args(["--slo", "max<1ns", "--from", "1/s", "--probe", "1s"]);
     let output = find.output().expect("gorgon starts");
@@ -73,8 +72,8 @@ fn a_promise_that_no_rate_keeps_is_said() {
     assert!(text.contains("no rate keeps the promise"), "{text}");
 }
 
-/// A search among rates that all keep their promise, some of whose workers are killed: those for which `is_killed` says
-/// so, by how many there were before.
+/// A search in which every rate keeps its promise, but some workers are killed: those whose index, counted over all
+/// workers of the search, satisfies `is_killed`.
 fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Option<i32>, Value, String) {
     let mut find = gorgon();
     find.arg("find").arg(guest("hello")).args(["--slo", "p99<10s", "--probe", "1s", "--json", "-"]).args(args);
@@ -86,7 +85,7 @@ fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Opt
             let comm = std::fs::read_to_string(format!("/proc/{worker}/comm")).unwrap_or_default();
             if comm.trim() == "gorgon running" && !seen.contains(&worker) {
                 if is_killed(seen.len()) {
-                    // It may be gone by now.
+                    // The worker may have ended already.
                     let kill = std::process::Command::new("kill").args(["-9", &worker.to_string()]).output();
                     kill.expect("kill starts");
                 }
@@ -103,7 +102,7 @@ fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Opt
 }
 
 #[test]
-fn a_probe_in_which_a_worker_died_is_void_and_run_again() {
+fn a_probe_in_which_a_worker_died_is_void_and_repeated() {
     let (code, found, stderr) =
         with_killed_workers(&["--from", "20/s", "--to", "20/s", "-p", "2"], |before| before == 0);
     assert_eq!(code, Some(0), "{stderr}");
@@ -114,7 +113,7 @@ fn a_probe_in_which_a_worker_died_is_void_and_run_again() {
 }
 
 #[test]
-fn a_search_whose_workers_die_over_and_over_is_given_up() {
+fn a_search_whose_workers_keep_dying_is_given_up() {
     let (code, found, stderr) = with_killed_workers(&["--from", "20/s", "--to", "20/s", "-p", "2"], |_| true);
     assert_eq!(code, Some(11), "{stderr}");
     assert_eq!((&found["answer"], &found["is_given_up"]), (&Value::Null, &Value::Bool(true)));

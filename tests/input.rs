@@ -1,5 +1,4 @@
-//! Input that cannot be used: one line that says what is wrong and what to do, the right exit code, nothing left
-//! behind.
+//! Unusable input: one line says what is wrong and what to do, the exit code is right, and nothing is left behind.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -7,8 +6,8 @@ use std::process::Stdio;
 
 use crate::support::{gorgon, guest, limited, operation, wat};
 
-/// Runs gorgon in an empty directory; asserts its exit code, that it says `words` in one line, and that nothing is
-/// left.
+/// Runs gorgon in an empty directory. Asserts its exit code, that it prints one line with all `words`, and that it
+/// leaves no files.
 fn assert_refused(args: &[&str], code: i32, words: &[&str]) {
     let directory = tempfile::tempdir().unwrap();
     let output = gorgon().current_dir(directory.path()).args(args).output().unwrap();
@@ -28,7 +27,7 @@ fn assert_task_refused(task: &Path, words: &[&str]) {
     }
 }
 
-/// A component that lifts a core function of this type as `operation` of that type.
+/// A component that lifts a core function of type `core` as `operation` of type `ty`.
 fn lifted(core: &str, ty: &str) -> tempfile::NamedTempFile {
     wat(&format!(
         r#"(component
@@ -39,7 +38,7 @@ fn lifted(core: &str, ty: &str) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn what_is_no_task() {
+fn files_that_are_not_tasks() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         let path = directory.path().join(name);
@@ -63,7 +62,7 @@ fn what_is_no_task() {
 }
 
 #[test]
-fn components_that_are_no_tasks() {
+fn components_that_are_not_tasks() {
     let none = wat(r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
         (func (export "go") (canon lift (core func $i "f"))))"#);
     assert_task_refused(none.path(), &["no function `operation`", "it exports `go`", "--operation-name"]);
@@ -94,11 +93,11 @@ fn a_full_disk_loses_the_file_and_not_the_report() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("operations  ops/sec"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("`/dev/full`") && stderr.contains("No space left"), "{stderr}");
-    assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device(), "it is still what it was");
+    assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device(), "/dev/full is still a device");
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_the_pipe_early_is_not_an_error() {
     for args in
         [&["run", "TASK", "-n", "5"][..], &["test", "TASK"], &["inspect", "TASK"], &["man"], &["completions", "zsh"]]
     {
@@ -113,7 +112,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn limits_of_the_shell_that_are_too_low_are_named() {
+fn shell_limits_that_are_too_low_are_named() {
     for (limit, args, advice) in [("-v 4000000", &["-t", "4"][..], "ulimit -v"), ("-n 20", &["-p", "20"], "ulimit -n")]
     {
         let output = limited(limit, &guest("noop"), args);

@@ -1,7 +1,7 @@
-//! Projects of `gorgon new`, in every language: as the examples are, built and run by the commands of their READMEs,
-//! with the results of the Rust examples.
+//! Projects of `gorgon new` in every language: they match the examples, the commands of their READMEs build and run
+//! them, and they have the results of the Rust examples.
 //!
-//! The toolchains are installed where they are missing, which takes some minutes and the package registries.
+//! Missing toolchains are installed, which takes some minutes and the package registries.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::support::{Ran, gorgon, guest, ran, run};
 
 const GORGON: &str = env!("CARGO_BIN_EXE_gorgon");
 
-/// A project of `gorgon new`, in a folder of its own.
+/// A project of `gorgon new` in a separate folder.
 struct Project {
     folder: TempDir,
     name: &'static str,
@@ -33,7 +33,7 @@ impl Project {
         self.folder.path().join(self.name)
     }
 
-    /// Every file of it, by its path.
+    /// Its files, by path.
     fn files(&self) -> BTreeMap<PathBuf, String> {
         files(&self.path())
     }
@@ -45,7 +45,8 @@ impl Project {
         }
     }
 
-    /// Tests, builds, shows and multiplies the task by the three commands of the README; what the last one has left.
+    /// Tests, builds, shows and multiplies the task with the three commands of the README. Returns the result of the
+    /// last one.
     fn run(&self, tools: Option<&Tools>, env: &[(&str, &str)]) -> Ran {
         let readme = std::fs::read_to_string(self.path().join("README.md")).unwrap();
         let commands = Commands::of(&readme).unwrap();
@@ -58,7 +59,7 @@ impl Project {
                 None => rust(&self.path(), line),
             };
             for (key, value) in gorgon().get_envs().filter_map(|(key, value)| Some((key, value?))) {
-                // The caches of other tools are where they always are.
+                // Other tools keep their usual caches.
                 if key != "XDG_CACHE_HOME" || line.starts_with("gorgon") {
                     shell.env(key, value);
                 }
@@ -67,7 +68,7 @@ impl Project {
         };
         succeeded(commands.test, &shell(commands.test));
         succeeded(commands.build, &shell(commands.build));
-        // `gorgon run TASK -n 1000 …` shows what it does to one operation as well.
+        // `gorgon run TASK -n 1000 …` also shows how to show one operation.
         let words: Vec<_> = commands.run.split(' ').collect();
         let (task, grants) = (words[2], words.iter().position(|word| *word == "--allow"));
         let grants = grants.map(|at| words[at..].join(" ")).unwrap_or_default();
@@ -77,18 +78,18 @@ impl Project {
     }
 }
 
-/// `gorgon new` in `folder`.
+/// Runs `gorgon new` in `folder`.
 fn new(folder: &Path, name: &str, args: &[&str]) -> Output {
     gorgon().args(["new", name]).args(args).current_dir(folder).output().unwrap()
 }
 
-/// A shell for a Rust project: what it builds is kept, so that its dependencies are compiled once.
+/// A shell for a Rust project. It keeps what is built, so that dependencies are compiled only once.
 fn rust(project: &Path, line: &str) -> Command {
     let mut shell = Command::new("bash");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:{path}", Path::new(GORGON).parent().unwrap().display());
-    // The README says `target`.
+    // The folder replaces the README's `target`.
     let line = line.replace(" target/", &format!(" {}/", target.display()));
     shell.args(["-ec", &line]).current_dir(project).env("CARGO_TARGET_DIR", target).env("PATH", path);
     shell
@@ -116,7 +117,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     files
 }
 
-/// What the Rust example says to as many operations in the same shape.
+/// The results of the Rust example for the same number of operations and the same shape.
 fn as_in_rust() -> Vec<(String, String, u64)> {
     run(&guest("hash"), &["-n", "1000", "-p", "2", "-t", "2"]).results()
 }
@@ -201,7 +202,7 @@ fn rust_hashes_and_sends_requests() {
     flows("rust", None);
 }
 
-/// The SDK is taken from the checkout that built this gorgon. Published, it comes by its version alone: here a patch
+/// The SDK comes from the checkout that built this gorgon. After publication it comes by its version; here a patch
 /// stands in for the registry.
 #[test]
 fn a_rust_project_builds_with_a_published_sdk() {
@@ -226,7 +227,7 @@ fn zig_hashes_as_rust_does() {
     assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
 }
 
-/// A copy of an example, to be built or run in.
+/// A copy of an example, for building or running it there.
 fn copy(example: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files(&examples().join(example)) {
@@ -244,7 +245,7 @@ fn pytest_calls_what_gorgon_multiplies() {
     let said = succeeded("pytest", &pytest.env("TASK", guest("hash")).output().unwrap());
     assert!(said.contains("11 passed"), "{said}");
 
-    // An operation that returns an `Err` has failed there too.
+    // In Python too, an operation that returns an `Err` has failed.
     let call =
         "import os, gorgon_task; task = gorgon_task.Task(os.environ['TASK']); print(task.operation(0), task.failures)";
     let mut python = tools.shell(folder.path(), Path::new(GORGON), &format!("python3 -c \"{call}\"")).unwrap();
@@ -306,7 +307,7 @@ fn a_new_project_is_refused_in_one_line() {
 }
 
 #[test]
-fn what_no_component_can_be_made_of_is_named() {
+fn a_module_that_cannot_become_a_component_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("core.wasm");
     for (bytes, wanted) in [
@@ -340,7 +341,7 @@ fn what_no_component_can_be_made_of_is_named() {
 fn a_module_brings_its_hooks_and_may_be_fallible() {
     let folder = tempfile::tempdir().unwrap();
     let (core, task) = (folder.path().join("core.wasm"), folder.path().join("task.wasm"));
-    // `err("no")` at 16: a discriminant, then where the text lies and how long it is.
+    // `err("no")` at 16: a discriminant, then the address and the length of the text.
     let module = r#"(module
         (memory (export "memory") 1)
         (data (i32.const 8) "no")

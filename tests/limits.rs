@@ -1,4 +1,4 @@
-//! What is bounded stays bounded: memory in the number of operations, threads and results.
+//! Memory stays bounded in the number of operations, threads and results.
 
 use crate::support::{guest, run};
 

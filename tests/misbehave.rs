@@ -1,8 +1,9 @@
-//! The task that does everything wrong: the run goes on, counts stay exact, memory stays bounded, the report says it.
+//! The task that misbehaves in every way: the run goes on, counts stay exact, memory stays bounded, and the report
+//! shows it.
 
 use crate::support::{gorgon, guest, run};
 
-/// Result, outcome, and what else the report says of it, of every way but the one that returns a new string each time.
+/// The result and the outcome of every way, except the one that returns a new string each time.
 const WAYS: [(&str, &str); 11] = [
     ("fine", "ok"),
     ("trap: unreachable", "trapped"),
@@ -20,7 +21,7 @@ const WAYS: [(&str, &str); 11] = [
 #[test]
 fn every_way_is_counted_and_the_run_goes_on() {
     const ROUNDS: u64 = 3;
-    // Long enough for the longest way that ends, which counts 100,000 spans, on a busy machine.
+    // This is long enough for the slowest way that ends, which counts 100,000 spans, on a busy machine.
     let n = (12 * ROUNDS).to_string();
     let limits = ["--timeout", "2s", "--max-memory", "64MiB"];
     let ran = run(&guest("misbehave"), &[&["-n", &n, "-p", "2", "-t", "2"][..], &limits].concat());
@@ -46,7 +47,7 @@ fn every_way_is_counted_and_the_run_goes_on() {
 
     let printed = ran.stderr.lines().filter(|line| line.ends_with(" prints")).count();
     assert!((1..200_000).contains(&printed), "{printed}");
-    assert!(ran.stderr.contains("the task printed too much"), "it is said that not all of it is shown");
+    assert!(ran.stderr.contains("the task printed too much"), "the message that output was cut is missing");
     for worker in ran.report["runs"][0]["workers"].as_array().unwrap() {
         let peak = worker["peak_rss_bytes"].as_u64().unwrap();
         assert!(peak < 400 << 20, "{peak} bytes");
@@ -54,7 +55,7 @@ fn every_way_is_counted_and_the_run_goes_on() {
 }
 
 #[test]
-fn the_report_says_how_to_see_each_failure_again() {
+fn the_report_has_a_command_that_repeats_each_failure() {
     let limits = ["--timeout", "300ms", "--max-memory", "64MiB"];
     let ran = run(&guest("misbehave"), &[&["-n", "12"][..], &limits].concat());
     let results = ran.report["runs"][0]["results"].as_array().unwrap();

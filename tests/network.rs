@@ -1,4 +1,4 @@
-//! HTTP and sockets: real servers, good and bad; what was not granted never leaves.
+//! HTTP and sockets with real servers, good and bad. Whatever was not granted never leaves the host.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,7 +10,7 @@ use gorgon::demo::Server;
 
 use crate::support::{Ran, gorgon, guest, run};
 
-/// The demo's server, for as long as the tests live.
+/// The server of the demo, which runs as long as the tests.
 fn demo() -> SocketAddr {
     let server = Server::listen(0).unwrap();
     let address = server.address().unwrap();
@@ -18,7 +18,7 @@ fn demo() -> SocketAddr {
     address
 }
 
-/// A listener that hands each connection to `serve`, on a thread of its own, and counts them.
+/// A listener that passes each connection to `serve`, on a separate thread, and counts the connections.
 fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -34,7 +34,7 @@ fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Arc
     (address, accepted)
 }
 
-/// Reads the head of a request; false where the client has closed.
+/// Reads the head of a request; false if the client has closed the connection.
 fn read_head(stream: &mut BufReader<TcpStream>) -> bool {
     let mut line = String::new();
     loop {
@@ -47,7 +47,7 @@ fn read_head(stream: &mut BufReader<TcpStream>) -> bool {
     }
 }
 
-/// Answers each request on a connection with these bytes.
+/// Answers each request on a connection with `bytes`.
 fn answer(bytes: &'static [u8]) -> impl Fn(TcpStream) + Send + Sync {
     move |stream| {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -58,7 +58,7 @@ fn answer(bytes: &'static [u8]) -> impl Fn(TcpStream) + Send + Sync {
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// A GET of `url`, granted what `args` say.
+/// Runs one GET of `url` with `args`.
 fn get(url: &str, args: &[&str]) -> Ran {
     let env = format!("URL={url}");
     let ran = run(&guest("http"), &[&["--env", &env][..], args].concat());
@@ -66,7 +66,7 @@ fn get(url: &str, args: &[&str]) -> Ran {
     ran
 }
 
-/// The text of the one result that all operations had.
+/// The result that all operations had in common.
 fn only_result(ran: &Ran) -> String {
     let results = ran.results();
     assert_eq!(results.len(), 1, "{results:?}");
@@ -92,7 +92,7 @@ fn connections_are_kept_and_counted_on_both_sides() {
 }
 
 #[test]
-fn a_flow_uses_what_came_back_and_times_its_parts() {
+fn a_flow_uses_the_response_and_times_its_parts() {
     let base = format!("http://{}", demo());
     let env = format!("BASE={base}");
     let ran = run(&guest("flow"), &["-n", "100", "-p", "2", "-c", "5", "--allow", &base, "--env", &env]);
@@ -107,7 +107,7 @@ fn a_flow_uses_what_came_back_and_times_its_parts() {
 }
 
 #[test]
-fn the_demo_needs_nothing() {
+fn the_demo_needs_no_setup() {
     let output = gorgon().args(["demo", "-n", "50", "-c", "5", "--json", "-"]).output().unwrap();
     let ran = crate::support::ran(output);
     assert_eq!(ran.adds_up().results(), [("done".into(), "ok".into(), 50)], "{}", ran.stderr);
@@ -160,9 +160,8 @@ fn calls_are_played_from_a_file() {
     assert!(stderr.contains("wrong.txt:3:1: `nowhere` is not a URL"), "{stderr}");
 }
 
-/// A server over TLS, with a certificate of an authority of its own for `localhost`, that speaks HTTP/1.1 and HTTP/2
-/// and answers with the version it was spoken to in; the authority's certificate in a file, and where the server
-/// listens.
+/// A TLS server with a certificate for `localhost` from a new authority. It speaks HTTP/1.1 and HTTP/2, and answers
+/// with the version of the request. Returns the authority's certificate in a file, and the server's address.
 fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
     use hyper::service::service_fn;
     use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -218,7 +217,7 @@ fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
 }
 
 #[test]
-fn tls_is_trusted_as_told_and_negotiates_http2() {
+fn tls_follows_the_trust_flags_and_negotiates_http2() {
     let (authority, address) = secure();
     let url = format!("https://localhost:{}/", address.port());
     let authority = authority.path().to_str().unwrap();
@@ -230,7 +229,7 @@ fn tls_is_trusted_as_told_and_negotiates_http2() {
     for trust in [&["--ca-cert", authority][..], &["--insecure"]] {
         let ran = with(trust);
         assert_eq!(only_result(&ran), "202", "HTTP/2, by ALPN");
-        // One connection carries many requests at once; those that began together may each have opened one.
+        // One connection carries many requests at once, but requests that begin together may each open one.
         assert!(ran.figure("/network/opened") <= 5 && ran.figure("/network/requests") == 50);
     }
     let missing = gorgon().arg("run").arg(guest("http")).args(["--ca-cert", "none.pem"]).output().unwrap();
@@ -251,7 +250,7 @@ fn a_task_that_never_waits_has_one_operation_at_a_time() {
 }
 
 #[test]
-fn what_was_not_granted_never_leaves() {
+fn requests_without_a_grant_never_leave() {
     let (address, accepted) = listen(answer(OK));
     let url = format!("http://{address}/");
     let port = address.port();
@@ -275,7 +274,7 @@ fn what_was_not_granted_never_leaves() {
         let refused = granted.report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
         assert!(refused.is_empty(), "{flag}: {refused:?}");
     }
-    // Each was wanted once more with the grant that the report had named; of those, these came here.
+    // Each destination was tried again with the grant that the report suggested. These are the ones that arrived here.
     let came = accepted.load(Ordering::SeqCst);
     assert!((3..=7).contains(&came), "{came}");
     let before = accepted.load(Ordering::SeqCst);
@@ -288,7 +287,7 @@ fn what_was_not_granted_never_leaves() {
 }
 
 #[test]
-fn a_redirect_is_granted_by_itself() {
+fn a_redirect_needs_a_separate_grant() {
     let (forbidden, accepted) = listen(answer(OK));
     let location = format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://{forbidden}/\r\n\r\n");
     let (address, _) = listen(answer(Box::leak(location.into_bytes().into_boxed_slice())));
@@ -301,7 +300,7 @@ fn a_redirect_is_granted_by_itself() {
 }
 
 #[test]
-fn what_prepare_and_cleanup_were_refused_is_said_too() {
+fn refusals_in_prepare_and_cleanup_are_reported() {
     let env = ["--env", "PREPARE=127.0.0.1:3", "--env", "CLEANUP=127.0.0.1:2"];
     let ran =
         run(&guest("sockets"), &[&env[..], &["--allow", "tcp://localhost:1", "--", "lookup", "localhost"]].concat());
@@ -310,20 +309,20 @@ fn what_prepare_and_cleanup_were_refused_is_said_too() {
     assert_eq!(ran.figure("/network/requests"), 0, "the requests of hooks are not the run's");
 }
 
-/// What a task with sockets of its own says, and what was refused.
+/// The result of a task that opens sockets, and what was refused.
 fn sockets(words: &[&str], grants: &[&str]) -> (String, Vec<String>) {
     let ran = run(&guest("sockets"), &[grants, &["--"], words].concat());
     (only_result(&ran), refused(&ran))
 }
 
-/// The flags that would grant what was refused.
+/// The flags that would grant the refused destinations.
 fn refused(ran: &Ran) -> Vec<String> {
     let refused = ran.adds_up().report["runs"][0]["network"]["refused"].as_array().cloned().unwrap_or_default();
     refused.iter().map(|refusal| refusal["flag"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn sockets_reach_what_was_granted_and_nothing_else() {
+fn sockets_reach_granted_destinations_only() {
     let (address, accepted) = listen(|mut stream| {
         let _ = stream.read(&mut [0; 16]);
     });
@@ -354,16 +353,16 @@ fn sockets_reach_what_was_granted_and_nothing_else() {
 
     assert_ne!(sockets(&["listen"], &["--allow", &tcp_grant]).0, "done");
     assert_eq!(sockets(&["listen"], &["--allow", "all"]).0, "done");
-    // A name may be asked for where it was granted, and only there: asking alone would tell somebody.
+    // Only granted names may be looked up, because the question itself could carry a secret.
     assert_ne!(sockets(&["lookup", "localhost"], &["--allow", &tcp_grant]).0, "done");
     assert_eq!(sockets(&["lookup", "LocalHost"], &["--allow", "tcp://localhost:1"]).0, "done");
-    // A granted name stands for its own addresses, at the granted port.
+    // A granted name stands for its addresses, at the granted port.
     let by_name = format!("tcp://localhost:{}", address.port());
     assert_eq!(sockets(&["tcp", &tcp], &["--allow", &by_name]).0, "done");
 }
 
 #[test]
-fn servers_that_misbehave_end_on_time_as_counted_results() {
+fn misbehaving_servers_give_counted_results_in_time() {
     let stalls = |stream: TcpStream| {
         let mut reader = BufReader::new(stream);
         read_head(&mut reader);
@@ -385,7 +384,7 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
     let closes = |stream: TcpStream| {
         read_head(&mut BufReader::new(stream));
     };
-    // Closed with the request unread: the system answers with a reset.
+    // The connection is closed while the request is unread, so the system sends a reset.
     let resets = |stream: TcpStream| {
         let _ = stream.peek(&mut [0; 1]);
     };
@@ -416,7 +415,7 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
             results.iter().all(|(result, out, _)| result.contains(words) && out == outcome),
             "{words}: {results:?}"
         );
-        // Without the limits the servers would hold an operation for an hour; nothing in the test is as slow as a
+        // Without the limits, the servers would block an operation for an hour. Nothing in the test takes as long as a
         // minute.
         assert!(ran.figure("/latency_ns/max") < 60_000_000_000, "{words}");
     }
@@ -424,7 +423,8 @@ fn servers_that_misbehave_end_on_time_as_counted_results() {
     assert!(only_result(&ran).contains("cannot resolve no-such-host.invalid"), "{:?}", ran.results());
 }
 
-/// An nginx that listens by `listen`, with more directives; nothing, and said, where it is not installed.
+/// An nginx that listens as `listen` says, with `more` directives. If nginx is not installed, prints so and returns
+/// `None`.
 fn nginx(listen: &str, more: &str) -> Option<Nginx> {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().display();
@@ -465,16 +465,16 @@ fn nginx_is_a_server_like_any_other() {
     let Some(Nginx { url, .. }) = &nginx("", "") else { return };
     let ran = get(url, &["-n", "2000", "-t", "2", "-c", "5", "--allow", url]);
     assert_eq!(ran.results(), [("200".into(), "ok".into(), 2_000)]);
-    // It closes a connection after a thousand requests, by default; those after it go over a new one.
+    // By default nginx closes a connection after a thousand requests, and the next request opens a new one.
     assert!(ran.figure("/network/opened") <= 12, "{}", ran.figure("/network/opened"));
 }
 
 #[test]
-fn what_an_http2_server_refuses_as_it_ends_a_connection_is_sent_again_over_one_that_all_share() {
+fn requests_that_http2_refuses_at_the_end_of_a_connection_are_repeated() {
     let Some(Nginx { url, .. }) = &nginx("http2", "keepalive_requests 50;") else { return };
     let ran = get(url, &["-n", "2000", "-c", "20", "--http2", "--allow", url]);
     assert_eq!(ran.results(), [("200".into(), "ok".into(), 2_000)]);
-    // Forty would do where none is refused, and where those that wait for a new one all come to share it.
+    // Forty connections would do if none is refused, and if all requests that wait for a new connection share it.
     assert!((40..=80).contains(&ran.figure("/network/opened")), "{}", ran.figure("/network/opened"));
     let calls = tempfile::NamedTempFile::with_suffix(".http").unwrap();
     std::fs::write(calls.path(), format!("POST {url}\ncontent-type: text/plain\n\nhello\n")).unwrap();
@@ -528,13 +528,13 @@ fn a_frozen_server_makes_as_many_operations_slow_as_were_in_flight() {
     let histogram: hdrhistogram::Histogram<u64> =
         hdrhistogram::serialization::Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
     // Those in flight waited for the whole freeze. Nothing was invented in between: a correction for coordinated
-    // omission adds as many between a half of it and the whole as below that. A busy machine slows no other operation
-    // so much.
+    // omission adds as many durations above half of the freeze as below. A busy machine does not slow other operations
+    // by that much.
     let slow = histogram.count_between(FREEZE.as_nanos() as u64 / 2, u64::MAX);
     assert!((1..=8).contains(&slow), "{slow} operations were slow, of {}", histogram.len());
     let longest = ran.figure("/latency_ns/max") as f64;
-    // It began before the freeze and ended after it, so it is no shorter, but for the histogram's three digits. How
-    // much longer it is depends on the machine; a figure that counted the freeze twice would be twice as long.
+    // It began before the freeze and ended after it, so it is at least as long, up to the histogram's three digits. How
+    // much longer depends on the machine, but a figure that counts the freeze twice would be twice as long.
     let ratio = longest / frozen.as_nanos() as f64;
     assert!((0.99..1.9).contains(&ratio), "the longest took {longest} ns of a freeze of {frozen:?}");
 }

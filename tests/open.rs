@@ -10,7 +10,7 @@ fn buckets(report: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn every_slot_is_run_once_whoever_takes_it() {
+fn every_slot_is_run_once_by_any_process() {
     for (task, shape, arrivals) in [
         (guest("hello"), ["-p", "1", "-t", "1"], "constant"),
         (guest("hello"), ["-p", "3", "-t", "2"], "poisson"),
@@ -23,34 +23,34 @@ fn every_slot_is_run_once_whoever_takes_it() {
         assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_001), "{}", ran.stderr);
         assert_eq!(ran.figure("/service_ns/count"), 1_001);
         assert_eq!(ran.figure("/schedule_lag_ns/count"), 1_001);
-        // Half a second of slots takes half a second at least, however many would have been there to run them.
+        // Half a second of slots takes at least half a second, even with enough instances to run them all at once.
         assert!(ran.figure("/elapsed_ns") > 400_000_000);
     }
 }
 
 #[test]
-fn a_ramp_starts_as_many_as_its_integral_says() {
+fn a_ramp_starts_the_integral_of_its_rate() {
     let ran = run(&guest("hello"), &["--stages", "1s:1000/s,1s:1000/s", "-p", "2"]);
     ran.adds_up();
-    // 500 in the first second, 1,000 in the next.
+    // 500 in the first second and 1,000 in the next.
     assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_500));
     let started = |from: u64, to: u64| -> u64 {
         let within = |bucket: &&Value| (from..to).contains(&bucket["start_ns"].as_u64().unwrap_or_default());
         buckets(&ran.report).iter().filter(within).filter_map(|bucket| bucket["started"].as_u64()).sum()
     };
-    // What is late is counted later; on a busy machine that may be some.
+    // Late operations are counted in a later interval, and on a busy machine there may be some.
     assert!(started(0, 1_000_000_000) <= 501);
     assert_eq!(started(0, u64::MAX), 1_500);
 }
 
 #[test]
-fn after_its_last_stage_a_run_ends_or_stays_at_that_rate_until_it_is_told_to_end() {
+fn after_its_last_stage_a_run_ends_or_keeps_the_rate_until_its_limit() {
     for (stages, end, operations) in [
         ("200ms:1000/s", &[][..], 100),
         ("200ms:1000/s", &["-d", "400ms"], 300),
         ("200ms:1000/s", &["-n", "250"], 250),
         ("200ms:1000/s", &["-d", "100ms"], 25),
-        // There are no more, as the rate falls to nothing: those that are due when its integral is 0, 1, … 200.
+        // There are no more, because the rate falls to zero: operations are due when its integral is 0, 1, … 200.
         ("200ms:1000/s,201ms:0/s", &["-n", "1000"], 201),
     ] {
         let ran = run(&guest("hello"), &[&["--stages", stages], end].concat());
@@ -61,7 +61,7 @@ fn after_its_last_stage_a_run_ends_or_stays_at_that_rate_until_it_is_told_to_end
 
 #[test]
 fn a_slot_beyond_the_bound_is_dropped_and_counted() {
-    // An operation every millisecond, one at a time, and number 10 takes half a second.
+    // An operation is due every millisecond, one may be in flight, and number 10 takes half a second.
     let stall = operation(
         r#"(local $i i64)
            (if (i64.eq (local.get $n) (i64.const 10)) (then
@@ -75,7 +75,7 @@ fn a_slot_beyond_the_bound_is_dropped_and_counted() {
     assert!(ran.figure("/operations/dropped") > 10, "{:#}", ran.report["runs"][0]["operations"]);
     let dropped: u64 = buckets(&ran.report).iter().filter_map(|bucket| bucket["dropped"].as_u64()).sum();
     assert_eq!(dropped, ran.figure("/operations/dropped"));
-    // Without a bound they wait: all are run, and are as late as they were.
+    // Without a bound they wait: all are run, and late.
     let ran = run(stall.path(), &["--rate", "1000/s", "-d", "1500ms"]);
     assert_eq!(ran.adds_up().figure("/operations/completed"), 1_500);
     assert!(ran.figure("/latency_ns/p90") > ran.figure("/service_ns/p90"));
@@ -84,8 +84,9 @@ fn a_slot_beyond_the_bound_is_dropped_and_counted() {
 }
 
 #[test]
-fn an_end_waits_for_what_is_due_no_longer_than_an_operation_may_take() {
-    // Each takes half a second; four a second are due, for a second: two are run by then, and one more per half second.
+fn at_the_end_due_operations_get_no_longer_than_the_timeout() {
+    // Each takes half a second, and four per second are due for one second. Two are run by then, and one more per half
+    // second.
     let sleep = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=500"];
     let ran = run(&guest("sleeper"), &[&["--rate", "4/s", "-d", "1s", "--timeout", "700ms"], &sleep[..]].concat());
     ran.adds_up();
@@ -95,14 +96,14 @@ fn an_end_waits_for_what_is_due_no_longer_than_an_operation_may_take() {
 }
 
 #[test]
-fn the_slots_of_one_that_died_are_lost_until_then_and_run_by_another_after() {
+fn slots_of_a_dead_worker_are_lost_and_later_ones_run_by_another() {
     let mut running = spawn(&guest("sleeper"), &["--rate", "2000/s", "-d", "2s", "-p", "2", "-c", "2"]);
     let mut stderr = wait_for_the_first(&mut running);
     signal("KILL", workers(&running)[0]);
     std::io::Read::read_to_end(&mut stderr, &mut Vec::new()).expect("it ends");
     let ran = ran(running.wait_with_output().expect("it ends"));
     assert_eq!(ran.adds_up().code, Some(11));
-    // Every slot is accounted for: what was due when it died is lost, what came after is another's.
+    // Every slot is accounted for: those due before the death are lost, and a replacement runs the later ones.
     assert_eq!(ran.figure("/operations/offered"), 4_000);
     assert!(ran.figure("/operations/completed") > 3_000, "{:#}", ran.report["runs"][0]["operations"]);
 }
@@ -118,7 +119,7 @@ fn a_stop_ends_a_schedule() {
 }
 
 #[test]
-fn a_warm_up_is_reported_apart_and_shares_no_number_with_the_run() {
+fn a_warm_up_is_reported_separately_with_its_own_numbers() {
     let task = guest("recorder");
     for args in [&["-n", "50", "-p", "2"][..], &["-n", "50", "--rate", "1000/s", "-p", "2", "-t", "2"]] {
         let args = [args, &["--warmup", "30"]].concat();
@@ -142,10 +143,10 @@ fn a_warm_up_is_reported_apart_and_shares_no_number_with_the_run() {
 fn a_pause_and_a_ramp_pace_a_closed_run() {
     let ran = run(&guest("hello"), &["-n", "10", "-t", "2", "--pause", "20ms..30ms"]);
     assert_eq!(ran.adds_up().figure("/operations/completed"), 10);
-    // Ten operations of two threads: four pauses each at least, if they share them.
+    // Ten operations on two threads: at least four pauses each, if they share evenly.
     assert!(ran.figure("/elapsed_ns") >= 80_000_000, "{}", ran.figure("/elapsed_ns"));
     let ran = run(&guest("hello"), &["-d", "400ms", "-p", "2", "--ramp", "400ms", "--pause", "90ms"]);
-    // The last pause reaches beyond the end: nothing is missing.
+    // The last pause reaches beyond the end, but no operation is missing.
     assert_eq!(ran.adds_up().code, Some(0), "{}", ran.stderr);
     let workers = ran.report["runs"][0]["workers"].as_array().expect("an array").len();
     assert_eq!(workers, 2);
@@ -157,12 +158,12 @@ fn a_run_is_aborted_as_soon_as_it_breaks_a_promise() {
     ran.adds_up();
     assert_eq!(ran.code, Some(10), "{}", ran.stderr);
     assert_eq!((&ran.report["partial"], &ran.report["verdicts"][0]["held"]), (&Value::Bool(true), &Value::Bool(true)));
-    // Long before its end: an hour is more than a busy machine adds.
+    // This is long before the planned end; a busy machine does not add an hour.
     assert!(ran.figure("/elapsed_ns") < 3_600_000_000_000);
 }
 
 #[test]
-fn a_rate_that_nobody_can_keep_ends_when_its_time_does() {
+fn a_rate_that_cannot_be_kept_ends_on_time() {
     let slow = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=100", "--timeout", "300ms"];
     for arrivals in ["constant", "poisson"] {
         for bound in [&[][..], &["--max-in-flight", "1000000"]] {
@@ -170,7 +171,7 @@ fn a_rate_that_nobody_can_keep_ends_when_its_time_does() {
             let ran = run(&guest("sleeper"), &[&load[..], &slow, bound].concat());
             ran.adds_up();
             assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-            // Five deviations of a Poisson count.
+            // Within five standard deviations of a Poisson count.
             let offered = ran.figure("/operations/offered");
             assert!(offered.abs_diff(50_000_000) < 36_000, "{offered}");
             assert!(ran.figure("/operations/dropped") > 49_000_000);

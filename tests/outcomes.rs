@@ -1,8 +1,8 @@
-//! How operations end: every way is counted, and the run goes on.
+//! How operations end: every outcome is counted, and the run goes on.
 
 use crate::support::{guest, operation, operation_with_data, run, wat};
 
-/// What a task whose every third operation has this body is reported as.
+/// Asserts the report on a task whose every third operation has this body.
 fn assert_every_third(body: &str, args: &[&str], outcome: &str, result: &str) {
     let every_third = format!("(if (i64.eqz (i64.rem_u (local.get $n) (i64.const 3))) (then {body}))");
     let task = operation(&every_third);
@@ -67,7 +67,7 @@ fn a_guest_may_survive_being_refused_memory() {
     assert_eq!(ran.adds_up().results(), [("ok".into(), "ok".into(), 9)]);
 }
 
-/// A component with an operation that returns a result: `err` for every fourth number.
+/// A component whose operation returns a result: `err` for every fourth number.
 const FALLIBLE: &str = r#"(component
     (core module $m
         (memory (export "memory") 1)
@@ -95,7 +95,7 @@ fn an_err_is_a_failed_operation_whose_text_is_the_result() {
 }
 
 #[test]
-fn a_result_that_is_not_as_expected_is_a_failed_operation() {
+fn an_unexpected_result_is_a_failed_operation() {
     let ran = run(&guest("hash"), &["-n", "100", "-p", "2", "--expect", "^SUCCESS$", "--fail-if", "failed>=20%"]);
     assert_eq!(ran.adds_up().results(), [("SUCCESS".into(), "ok".into(), 80), ("FAIL".into(), "failed".into(), 20)]);
     let reason = serde_json::json!({"the result does not match --expect ^SUCCESS$": 20});
@@ -114,15 +114,15 @@ fn a_verdict_that_does_not_hold_fails_nothing() {
 }
 
 #[test]
-fn a_thousand_results_are_told_apart_and_more_are_folded() {
+fn a_thousand_results_are_kept_and_more_are_folded() {
     let ran = run(&guest("results"), &["-n", "20000", "-p", "2", "-t", "4"]);
     let results = ran.adds_up().results();
     assert_eq!(results.len(), 1_000);
     assert!(results.iter().all(|(_, _, operations)| *operations == 20));
     assert_eq!(ran.figure("/folded"), 0);
 
-    // Which are folded depends on when they were counted: a result that is told apart in the end may not have been from
-    // the start.
+    // Which results are folded depends on when they were counted: a result that is kept in the end may have been folded
+    // at first.
     let ran = run(&guest("results"), &["-n", "3000", "--", "1500"]);
     let results = ran.adds_up().results();
     assert_eq!((results.len(), results[0].0.as_str()), (1_001, "(other)"));
@@ -131,7 +131,7 @@ fn a_thousand_results_are_told_apart_and_more_are_folded() {
 }
 
 #[test]
-fn a_large_task_is_said_to_be_compiled_and_compiled_once() {
+fn compiling_a_large_task_is_announced_and_done_once() {
     let bytes = "x".repeat(2 << 20);
     let task = operation_with_data(&bytes);
     let cache = tempfile::tempdir().unwrap();

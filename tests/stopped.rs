@@ -1,4 +1,4 @@
-//! Worker processes that are stopped (SIGSTOP): they neither end nor answer, and nobody may wait for them for ever.
+//! Workers that are stopped (SIGSTOP) neither end nor answer, and nothing may wait for them forever.
 
 use std::process::{Child, Stdio};
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::{Ran, gorgon, guest, lives, ran, signal, spawn, wait_until, workers};
 
-/// A run of two workers, one of which is stopped as soon as both operate; who that is.
+/// A run with two workers, one of which is stopped as soon as both run operations. Returns the run and the stopped
+/// process.
 fn with_one_stopped(args: &[&str]) -> (Child, u32) {
     let sleeps = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=20"];
     let gorgon = spawn(&guest("sleeper"), &[&["-p", "2", "-t", "2", "--quiet"], args, &sleeps].concat());
@@ -19,7 +20,7 @@ fn with_one_stopped(args: &[&str]) -> (Child, u32) {
     (gorgon, stopped)
 }
 
-/// What is left of a run whose stopped worker was ended, and with it what it held.
+/// Waits for a run whose stopped worker is killed and loses the numbers it held.
 fn finish(gorgon: Child, stopped: u32, code: i32) -> Ran {
     let ran = ran(gorgon.wait_with_output().unwrap());
     assert_eq!(ran.adds_up().code, Some(code), "{}", ran.stderr);
@@ -34,21 +35,21 @@ fn faults(ran: &Ran) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn a_duration_ends_whatever_has_stopped() {
+fn a_duration_ends_a_run_with_a_stopped_worker() {
     let (gorgon, stopped) = with_one_stopped(&["-d", "1s", "--timeout", "1s"]);
     let ran = finish(gorgon, stopped, 11);
     let faults = faults(&ran);
     assert!(faults.iter().any(|(kind, _)| *kind == "worker_died"), "{faults:?}");
-    // It is not the user who has stopped it.
+    // The user did not stop the run.
     assert_eq!(ran.report["partial"], Value::Bool(false));
 }
 
 #[test]
-fn two_requests_end_a_run_whose_worker_has_stopped() {
+fn two_stops_end_a_run_with_a_stopped_worker() {
     let (gorgon, stopped) = with_one_stopped(&["-n", "1000000"]);
     signal("INT", gorgon.id());
     wait_until("it ends", || {
-        // One that comes while another waits to be seen is one with it.
+        // Two pending signals of one kind are delivered as one.
         if lives(gorgon.id()) {
             let _ = std::process::Command::new("kill")
                 .args(["-INT", &gorgon.id().to_string()])
@@ -61,7 +62,7 @@ fn two_requests_end_a_run_whose_worker_has_stopped() {
 }
 
 #[test]
-fn one_that_says_nothing_is_named_then_killed_and_replaced() {
+fn a_silent_worker_is_named_then_killed_and_replaced() {
     let (gorgon, stopped) = with_one_stopped(&["-n", "3000", "--timeout", "1s"]);
     let ran = finish(gorgon, stopped, 11);
     let faults = faults(&ran);
@@ -73,7 +74,7 @@ fn one_that_says_nothing_is_named_then_killed_and_replaced() {
 }
 
 #[test]
-fn a_hook_that_is_stopped_does_not_keep_a_stop_waiting() {
+fn a_stopped_hook_does_not_delay_a_stop() {
     let prepares = crate::support::wat(
         r#"(component
             (core module $m

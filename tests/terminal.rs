@@ -1,4 +1,4 @@
-//! On a terminal and in a pipe: what is drawn, what is coloured, what is left.
+//! Output on a terminal and in a pipe: what is drawn, what is coloured, what remains.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,17 +11,17 @@ use crate::support::{gorgon, guest};
 
 const ESCAPE: char = '\u{1b}';
 
-/// Everything that `command` writes to a terminal of that many columns, however it ends.
+/// Everything that `command` writes to a terminal with `columns` columns, regardless of its exit code.
 pub(crate) fn on_a_terminal(mut command: Command, columns: u16) -> String {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None).unwrap();
     let end = || -> OwnedFd { terminal.slave.try_clone().unwrap() };
     let mut child = command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-    // Its own copies of the terminal are dropped with the command; then the terminal ends with the process.
+    // The command holds copies of the terminal; without them the terminal ends with the process.
     drop(command);
     drop(terminal.slave);
     let mut written = Vec::new();
-    // A terminal whose other end is closed reads as an error, not as an end.
+    // Reading a terminal whose other end is closed gives an error instead of an end.
     let _ = File::from(terminal.master).read_to_end(&mut written);
     child.wait().unwrap();
     String::from_utf8(written).unwrap()
@@ -35,14 +35,14 @@ fn a_run() -> Command {
 }
 
 #[test]
-fn progress_is_drawn_and_taken_away_again() {
+fn progress_is_drawn_and_removed() {
     for columns in [80, 200] {
         let written = on_a_terminal(a_run(), columns);
         assert!(written.contains(" ops  ") && written.contains(" failed"), "{written:?}");
         let drawn = written.split(['\r', '\n']).map(|line| anstream::adapter::strip_str(line).to_string());
         let widest = drawn.filter(|line| line.contains(" ops  ")).map(|line| line.trim_end().chars().count()).max();
         assert!(widest < Some(columns as usize), "{widest:?} of {columns} columns");
-        // The last thing that happens to the line is its removal, before the report.
+        // The line is removed before the report.
         let (progress, report) = written.split_once("start-up").unwrap();
         assert!(progress.contains("\u{1b}[2K"), "{progress:?}");
         assert!(!report.contains(" ops  ") && !report.contains("\u{1b}[2K"), "{report:?}");
@@ -51,14 +51,14 @@ fn progress_is_drawn_and_taken_away_again() {
 }
 
 #[test]
-fn what_the_task_prints_does_not_break_the_line() {
+fn output_of_the_task_does_not_break_the_progress_line() {
     let written = on_a_terminal(a_run(), 80);
     let lines: Vec<_> = written.split("\r\n").map(|line| anstream::adapter::strip_str(line).to_string()).collect();
     assert!(lines.iter().any(|line| line.trim_start_matches('\r').ends_with("began")), "{written:?}");
 }
 
 #[test]
-fn no_colour_where_none_is_wanted_and_no_progress() {
+fn no_colour_and_no_progress_if_unwanted() {
     let mut command = a_run();
     command.env("NO_COLOR", "1").arg("--no-progress");
     let written = on_a_terminal(command, 80);

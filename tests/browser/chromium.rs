@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by its DevTools protocol over a pipe: no port, no library.
+//! A headless Chromium, driven through its DevTools protocol over a pipe, without a port or a library.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -18,26 +18,26 @@ pub(crate) struct Chromium {
     session: Value,
     calls: u64,
     is_loaded: bool,
-    /// What the page has logged as an error or a warning, and what it has thrown.
+    /// The errors and warnings that the page logged, and the exceptions it threw.
     pub(crate) complaints: Vec<String>,
-    /// Every address that the page has asked for, itself included.
+    /// Every address that the page requested, including its own.
     pub(crate) requests: Vec<String>,
     _profile: TempDir,
 }
 
 impl Chromium {
-    /// A browser; says so, and gives none, where there is no Chromium on this machine.
+    /// Starts a browser. If Chromium is not installed, prints so and returns `None`.
     pub(crate) fn start() -> Option<Self> {
         let names = ["chromium", "chromium-browser", "google-chrome"];
         let found = std::env::split_paths(&std::env::var_os("PATH")?)
             .find_map(|folder| names.map(|name| folder.join(name)).into_iter().find(|path| path.is_file()));
         let Some(browser) = found else {
             eprintln!("SKIPPED: there is no Chromium here (Debian: apt-get install chromium)");
-            assert!(std::env::var_os("CI").is_none(), "CI installs Chromium, and it is not there");
+            assert!(std::env::var_os("CI").is_none(), "CI installs Chromium, but it is missing");
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        // The protocol's pipes are the descriptors 3 and 4; a shell puts our ends there.
+        // The protocol uses the descriptors 3 and 4; a shell connects our pipes to them.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"]).arg(browser);
         command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
@@ -59,7 +59,7 @@ impl Chromium {
         Some(browser)
     }
 
-    /// Calls a method of the protocol, and waits for what it returns.
+    /// Calls a method of the protocol and waits for its result.
     pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
@@ -94,7 +94,7 @@ impl Chromium {
         message
     }
 
-    /// Opens an address, and waits until it is loaded.
+    /// Opens an address and waits until it has loaded.
     pub(crate) fn open(&mut self, address: &str) {
         self.requests.clear();
         self.is_loaded = false;
@@ -109,7 +109,7 @@ impl Chromium {
         self.open(&format!("file://{}", path.display()));
     }
 
-    /// What an expression in the page is, or what its promise comes to.
+    /// The value of an expression in the page, or of its promise.
     pub(crate) fn eval(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let result = self.call("Runtime.evaluate", params);
@@ -117,7 +117,7 @@ impl Chromium {
         result["result"]["value"].clone()
     }
 
-    /// Waits until an expression in the page is true; it is looked at a hundred times a second.
+    /// Waits until an expression in the page is true, checking it a hundred times a second.
     pub(crate) fn wait_for(&mut self, expression: &str) {
         let begin = Instant::now();
         while self.eval(&format!("Boolean({expression})")) != true {
@@ -126,14 +126,14 @@ impl Chromium {
         }
     }
 
-    /// Pretends a screen of that size.
+    /// Emulates a screen of that size.
     pub(crate) fn resize(&mut self, width: u32, height: u32, scale: f64) {
         let mobile = width < 500;
         let params = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile });
         self.call("Emulation.setDeviceMetricsOverride", params);
     }
 
-    /// Pretends a medium (`screen`, `print`) and a preferred colour scheme.
+    /// Emulates a medium (`screen`, `print`) and a preferred colour scheme.
     pub(crate) fn media(&mut self, medium: &str, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme },
                               { "name": "prefers-reduced-motion", "value": "reduce" }]);
@@ -152,7 +152,7 @@ impl Chromium {
         }
     }
 
-    /// A picture of the page as PNG: of the screen, or of so much of the page from its top.
+    /// A PNG picture of the screen, or of the top `height` pixels of the page.
     pub(crate) fn picture(&mut self, height: Option<u32>) -> Vec<u8> {
         let mut params = json!({ "format": "png" });
         if let Some(height) = height {

@@ -1,4 +1,4 @@
-//! The page that follows a run.
+//! Tests the page that follows a run.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use super::chromium::Chromium;
 use crate::support::{gorgon, guest, lives, signal, wait_until};
 
-/// A run that goes on, and its page's address.
+/// Starts a run and returns the address of its page.
 fn follow(args: &[&str]) -> (Child, String) {
     let mut run = gorgon();
     run.arg("run").arg(guest("results")).args(["--no-progress", "--json", "-"]).args(args).args(["--web", "--", "3"]);
@@ -15,7 +15,7 @@ fn follow(args: &[&str]) -> (Child, String) {
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    // It goes on being read, or the run would wait for it.
+    // The rest must be read, or the run would block.
     std::thread::spawn(move || stderr.read_to_string(&mut String::new()));
     (gorgon, line.trim().strip_prefix("following the run at ").unwrap().to_owned())
 }
@@ -37,9 +37,9 @@ fn it_follows_a_run_stops_it_and_stays() {
     assert_eq!(
         browser.eval("document.querySelector('figure canvas').kept"),
         true,
-        "charts grow, they are not made anew"
+        "charts grow and are not created again"
     );
-    // A reload, and a second viewer.
+    // A reload and a second viewer.
     browser.open(&address);
     let mut second = Chromium::start().unwrap();
     second.open(&address);
@@ -63,8 +63,8 @@ fn it_follows_a_run_stops_it_and_stays() {
     ran.adds_up();
 }
 
-/// Whether a chart over time is drawn again between two reports, which replace what is in the page; false where five
-/// reports have come and it never was.
+/// Whether a chart over time is redrawn between two reports, which replace content of the page; false if that did not
+/// happen within five reports.
 const FLOWS: &str = "new Promise(done => {
     let reports = 0, before;
     new MutationObserver(() => { before = undefined; if (++reports > 5) done(false); })
@@ -78,7 +78,7 @@ const FLOWS: &str = "new Promise(done => {
     look(); })";
 
 #[test]
-fn charts_flow_between_two_reports_unless_motion_is_unwelcome() {
+fn charts_flow_between_two_reports_unless_reduced_motion_is_preferred() {
     let Some(mut browser) = Chromium::start() else { return };
     let (mut gorgon, address) = follow(&["-d", "120s"]);
     browser.resize(1280, 900, 1.0);
@@ -86,7 +86,7 @@ fn charts_flow_between_two_reports_unless_motion_is_unwelcome() {
     browser.wait_for(&format!("{OPERATIONS} > 0 && document.querySelector('figure[data-chart=latency] canvas')"));
     assert_eq!(browser.eval(FLOWS), true);
     browser.media("screen", "light");
-    // What flows yet comes to its end with the next report.
+    // A chart that still flows reaches its end with the next report.
     let before = browser.eval(OPERATIONS);
     browser.wait_for(&format!("{OPERATIONS} > {before}"));
     assert_eq!(browser.eval(FLOWS), false, "`prefers-reduced-motion: reduce`");
@@ -97,7 +97,7 @@ fn charts_flow_between_two_reports_unless_motion_is_unwelcome() {
 }
 
 #[test]
-fn what_is_open_focused_and_scrolled_stays_so() {
+fn open_focused_and_scrolled_elements_stay_so() {
     let Some(mut browser) = Chromium::start() else { return };
     let (mut gorgon, address) = follow(&["-d", "120s"]);
     browser.resize(1280, 900, 1.0);
@@ -120,7 +120,7 @@ fn what_is_open_focused_and_scrolled_stays_so() {
     gorgon.wait().unwrap();
 }
 
-/// The status of what is answered.
+/// The status of a response.
 fn status(address: &str, path: &str, host: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
@@ -143,13 +143,13 @@ fn it_refuses_a_wrong_token_another_name_and_another_machine() {
     for name in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1", ""] {
         assert_eq!(status(place, &page, name), "403", "{name}");
     }
-    // An address of this machine by which others would reach it, where it has one.
+    // An address of this machine that others could use, if it has one.
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     match socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()) {
         Ok(outside) if !outside.ip().is_loopback() => assert!(TcpStream::connect((outside.ip(), port)).is_err()),
         _ => eprintln!("SKIPPED: this machine has no address but loopback"),
     }
-    // The end of the run leaves the page, and the next one ends it.
+    // The first signal ends the run and leaves the page, and the next one ends the page.
     for _ in 0..2 {
         signal("INT", gorgon.id());
     }

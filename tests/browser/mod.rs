@@ -1,4 +1,4 @@
-//! The HTML report in a real browser.
+//! Tests the HTML report in a real browser.
 
 mod chromium;
 mod live;
@@ -13,24 +13,25 @@ use gorgon::report::Report;
 use chromium::Chromium;
 use reports::{Returned, SERVICE, record, report};
 
-/// Writes a report's page into the tests' own folder.
+/// Writes the page of a report into the folder of the tests.
 fn page(name: &str, report: &Report) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).with_extension("html");
     html::write(report, std::fs::File::create(&path).unwrap()).unwrap();
     path
 }
 
-/// Whether every chart of the page that is drawn has ink on its canvas, and of more than one colour.
+/// Whether the canvas of every drawn chart has more than one colour.
 const INK: &str = "[...document.querySelectorAll('figure canvas')].map(canvas => {
     const pixels = new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer);
     return new Set(pixels).size; })";
 
-/// What makes the page wider than the screen: elements that reach beyond it, and are in nothing that scrolls.
+/// The elements that make the page wider than the screen: those that extend beyond it and are not in a scrolling
+/// element.
 const WIDER: &str = "(root => root.scrollWidth <= root.clientWidth ? [] : [...document.querySelectorAll('body *')]
     .filter(e => e.getBoundingClientRect().right > root.clientWidth && !e.closest('.scroll, .results-bar'))
     .map(e => `${e.tagName}.${e.className}`).concat(['page']))(document.documentElement)";
 
-/// Opens a report's page, scrolls through it, and waits until all its charts are drawn.
+/// Opens the page of a report, scrolls through it, and waits until all charts are drawn.
 fn open(browser: &mut Chromium, path: &Path) {
     browser.media("screen", "light");
     browser.resize(1280, 900, 1.0);
@@ -46,11 +47,11 @@ fn draw_all(browser: &mut Chromium) {
         browser.wait_for(&format!("{figure}.dataset.drawn"));
     }
     browser.eval("scrollTo(0, 0)");
-    // Those that take the room that is left know it a frame later.
+    // A chart that takes the remaining space learns its size one frame later.
     browser.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))");
 }
 
-/// Nothing was complained of, and nothing was asked for but the page.
+/// Asserts that there were no errors or warnings, and no requests except the page.
 fn assert_clean(browser: &Chromium) {
     assert_eq!(browser.complaints, Vec::<String>::new());
     let others: Vec<_> =
@@ -97,12 +98,12 @@ fn a_search_is_drawn_around_its_knee() {
 }
 
 #[test]
-fn a_chart_keeps_its_size_when_it_is_drawn_anew() {
+fn a_chart_keeps_its_size_when_it_is_drawn_again() {
     let Some(mut browser) = Chromium::start() else { return };
     open(&mut browser, &page("shown", &reports::shown()));
     let height = "document.querySelector('figure[data-chart=latency] canvas').clientHeight";
     let before = browser.eval(height).as_u64().unwrap();
-    assert!(before > 300, "{before}: it takes the room that is there");
+    assert!(before > 300, "{before}: it takes the available space");
     browser.media("screen", "dark");
     browser.wait_for("getComputedStyle(document.body).color === 'rgb(236, 238, 242)'");
     assert_eq!(browser.eval(height), before, "in other colours");
@@ -114,7 +115,7 @@ fn a_chart_keeps_its_size_when_it_is_drawn_anew() {
 }
 
 #[test]
-fn everything_has_a_name_for_who_cannot_see_it() {
+fn everything_has_a_name_for_screen_readers() {
     let Some(mut browser) = Chromium::start() else { return };
     open(&mut browser, &page("shown", &reports::shown()));
     let nameless =
@@ -124,7 +125,7 @@ fn everything_has_a_name_for_who_cannot_see_it() {
                 .filter(e => !e.ariaLabel && !e.querySelector('h2, h3')))
         .map(e => e.outerHTML.slice(0, 80))";
     assert_eq!(browser.eval(nameless), serde_json::json!([]));
-    // Everything that can be focused shows that it is.
+    // Every element that can be focused shows its focus.
     let unseen = "[...document.querySelectorAll('main a, main button, main summary, main [tabindex]')].filter(e => {
         e.focus({ focusVisible: true }); return document.activeElement === e && getComputedStyle(e).outlineStyle === 'none' })
         .map(e => e.outerHTML.slice(0, 80))";
@@ -206,7 +207,7 @@ fn an_hour_fits_a_mail_and_a_second() {
 }
 
 #[test]
-fn hovering_and_arrow_keys_say_the_values() {
+fn hovering_and_arrow_keys_show_the_values() {
     let Some(mut browser) = Chromium::start() else { return };
     open(&mut browser, &page("shown", &reports::shown()));
     for (chart, says) in [("throughput", "200"), ("latency", "p99"), ("percentiles", "took at most"), ("heat", "s")] {
@@ -277,7 +278,7 @@ fn hostile_names_are_text() {
         browser.wait_for(&format!("({WIDER}).length === 0"));
         let names = browser.eval("[...document.querySelectorAll('.results bdi')].map(name => name.textContent)");
         let names: Vec<_> = names.as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
-        // What is longer than 256 bytes is cut, wherever it comes from.
+        // Names longer than 256 bytes are cut, regardless of their origin.
         assert!(names.contains(&hostile[0]) && names.contains(&hostile[1]) && names.contains(&&long[..256]));
         assert_clean(&browser);
     }
@@ -295,7 +296,7 @@ fn it_reads_without_javascript_and_on_paper() {
     browser.open_file(&page("shown", &reports::shown()));
     let drawn = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect().height > 50 && svg.querySelectorAll('path').length > 2 && svg.querySelectorAll('text').length > 4
          && [...svg.querySelectorAll('text')].every(text => text.getBoundingClientRect().height > 4))";
-    // Throughput, failures, latency over time, percentiles, heat; what kept the workers busy, and their memory.
+    // Throughput, failures, latency over time, percentiles, heat map, processors and memory of the workers.
     let all = serde_json::json!([true, true, true, true, true, true, true]);
     assert_eq!(browser.eval(drawn), all);
     browser.call("Emulation.setScriptExecutionDisabled", serde_json::json!({ "value": false }));
@@ -303,7 +304,7 @@ fn it_reads_without_javascript_and_on_paper() {
     browser.media("print", "dark");
     assert_eq!(browser.eval(drawn), all, "on paper");
     assert_eq!(browser.eval("getComputedStyle(document.querySelector('.uplot')).display"), "none");
-    // Each within its figure, and none over another.
+    // Each chart lies within its figure, and does not overlap another.
     let over = "[...document.querySelectorAll('figure')].filter((figure, i, all) => {
         const box = figure.getBoundingClientRect(), next = all[i + 1]?.getBoundingClientRect();
         return figure.querySelector('svg').getBoundingClientRect().bottom > box.bottom || next?.top < box.bottom; })
@@ -313,7 +314,7 @@ fn it_reads_without_javascript_and_on_paper() {
     assert!(paper["data"].as_str().is_some_and(|pdf| pdf.len() > 10_000));
 }
 
-/// The documentation's pictures; `GORGON_BLESS=1` takes them anew.
+/// Pictures in the documentation; `GORGON_BLESS=1` takes them again.
 #[test]
 fn pictures_of_the_documentation() {
     let Some(mut browser) = Chromium::start() else { return };

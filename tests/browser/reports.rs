@@ -1,4 +1,4 @@
-//! Runs that are made up, counted and reported by gorgon's own parts.
+//! Made-up runs, counted and reported by Gorgon's own code.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,10 @@ use gorgon::record::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::report::Report;
 use gorgon::report::find::{Answer, FindReport, Probe};
 
-/// What a made up task returned: the result, its outcome, how often beside the others, its median in microseconds.
+/// What a made-up task returned: the result, its outcome, its relative frequency, its median in microseconds.
 pub(crate) type Returned<'a> = (&'a str, Outcome, u32, f64);
 
-/// Two results of a small service, and three ways to fail.
+/// Two results of a small service, and three kinds of failure.
 pub(crate) const SERVICE: [Returned<'_>; 5] = [
     ("200", Outcome::Ok, 900, 12_000.0),
     ("304", Outcome::Ok, 380, 4_000.0),
@@ -46,7 +46,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
                 None => true,
             })
             .unwrap();
-        // The product of a few draws is near enough to a log-normal one, with its long tail.
+        // The product of a few draws is close enough to a log-normal distribution with its long tail.
         let spread: f64 = (0..4).map(|_| 0.55 + chance.f64() * 1.05).product();
         let took = median_us * 1e3 * spread * wave * if is_stalled { 9.0 } else { 1.0 };
         let mut spans = Spans::default();
@@ -113,7 +113,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
     }
 }
 
-/// A look each second.
+/// A health sample each second.
 fn health(seconds: f64, share: f64) -> HealthLog {
     let mut log = HealthLog::default();
     for second in 1..seconds as u64 {
@@ -148,7 +148,7 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
     spec.try_into().unwrap()
 }
 
-/// A report on runs, on a machine that is made up.
+/// A report on runs on a made-up machine.
 pub(crate) fn report(records: &[RunRecord]) -> Report {
     let environment = Environment { os: "linux x86_64".into(), cpus: 8, wasmtime: "48.0.8".into(), clock_ns: 10.5 };
     Report::new(environment, records)
@@ -185,7 +185,7 @@ pub(crate) fn hour() -> Report {
     report(&[record("soak.wasm", 3_600.0, 400.0, 8, &results)])
 }
 
-/// A search for the rate of a service that can do about 520 a second.
+/// A search for the rate of a service that completes about 520 operations per second.
 pub(crate) fn found() -> FindReport {
     let slo: Vec<Expression> = ["p99<500ms", "failed<1%"].iter().map(|text| text.parse().unwrap()).collect();
     let mut report =
@@ -200,7 +200,7 @@ pub(crate) fn found() -> FindReport {
             let record = record("checkout.wasm", 5.0 + f64::from(again) * 0.1, rate, 8, &results);
             let run = &self::report(&[record]).runs[0];
             let mut probe = Probe::new(rate, Duration::from_secs(5), run, &slo);
-            // Of probes this short the last operation's time alone would say that they fell behind.
+            // In probes this short, the duration of the last operation would make the target seem too slow.
             probe.broken.retain(|promise| promise != "keeps up");
             report.probes.push(probe);
         }

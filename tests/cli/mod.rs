@@ -1,4 +1,4 @@
-//! The command line, as golden sessions: what is typed, what is printed, how it exits.
+//! The command line as golden sessions: commands, their output and their exit codes.
 
 #[test]
 fn golden_sessions() {

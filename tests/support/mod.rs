@@ -1,4 +1,4 @@
-//! Running gorgon on tasks: built from their Rust sources, or written as WebAssembly text.
+//! Runs gorgon on tasks that are built from Rust sources or written as WebAssembly text.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-/// The gorgon binary, with a cache of compiled tasks that the tests share with nobody.
+/// The gorgon binary, with a cache of compiled tasks that only the tests use.
 pub(crate) fn gorgon() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gorgon"));
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
@@ -16,7 +16,7 @@ pub(crate) fn gorgon() -> Command {
     command
 }
 
-/// The component of an example or test guest, built from its sources the way its users build it.
+/// The component of an example or a test guest, built like a user would build it.
 pub(crate) fn guest(name: &str) -> PathBuf {
     static TARGET: OnceLock<PathBuf> = OnceLock::new();
     let packages: Vec<&str> = include_str!("../guests/packages").lines().collect();
@@ -29,7 +29,7 @@ pub(crate) fn debug_guest(name: &str) -> PathBuf {
     build(&[name], &[]).join("debug").join(name).with_extension("wasm")
 }
 
-/// The component of an example as it is checked in: without a path of the machine that has built it.
+/// The component of an example as it is checked in, without paths of the machine that built it.
 pub(crate) fn portable_guest(name: &str) -> PathBuf {
     let home = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
     let cargo = home("CARGO_HOME").or(home("HOME").map(|home| home.join(".cargo"))).expect("cargo has a home");
@@ -40,7 +40,7 @@ pub(crate) fn portable_guest(name: &str) -> PathBuf {
     built.join("release").join(name).with_extension("wasm")
 }
 
-/// Builds tasks; where cargo puts them, by profile.
+/// Builds tasks and returns the directory of the binaries.
 fn build(packages: &[&str], flags: &[&str]) -> PathBuf {
     build_into("guests", packages, flags, &[])
 }
@@ -56,20 +56,20 @@ fn build_into(folder: &str, packages: &[&str], flags: &[&str], env: &[(&str, &st
     target.join("wasm32-wasip2")
 }
 
-/// A component from WebAssembly text, in a file that lives as long as the value.
+/// A component from WebAssembly text, in a file that exists as long as the value.
 pub(crate) fn wat(text: &str) -> NamedTempFile {
     let file = tempfile::Builder::new().suffix(".wasm").tempfile().expect("a temporary file");
     std::fs::write(file.path(), wat::parse_str(text).expect("valid text")).expect("it can be written");
     file
 }
 
-/// A component whose operation has this body, in core WebAssembly; it gets the number as `$n`, and
-/// returns "ok" where the body does not end otherwise.
+/// A component whose operation has this body in core WebAssembly. The body gets the number as `$n`, and returns "ok"
+/// unless it ends otherwise.
 pub(crate) fn operation(body: &str) -> NamedTempFile {
     component(body, "")
 }
 
-/// The same with nothing to do and these bytes to carry.
+/// The same with an empty body and these bytes as data.
 pub(crate) fn operation_with_data(bytes: &str) -> NamedTempFile {
     component("", &format!("(data \"{bytes}\")"))
 }
@@ -101,13 +101,13 @@ pub(crate) fn signal(signal: &str, process: u32) {
 
 /// The worker processes of a running gorgon.
 pub(crate) fn workers(of: &Child) -> Vec<u32> {
-    // Each thread has a list of its own, and any of them may have started a worker.
+    // Each thread has a separate list of children, and any of them may have started a worker.
     let threads = std::fs::read_dir(format!("/proc/{}/task", of.id())).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()).collect()
 }
 
-/// Waits until `is_so`; a minute is more than anything here can take.
+/// Waits until `is_so`, up to a minute, which is more than anything here takes.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
@@ -116,30 +116,30 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a process lives; one that has ended and that nobody has waited for does not.
+/// Whether a process lives; a zombie does not.
 pub(crate) fn lives(process: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
-/// The processor time that a process has used, from `/proc`; `None` once it is gone. A busy machine makes other
-/// programs wait, but it does not make them use more of this.
+/// The processor time that a process has used, from `/proc`; `None` once it has ended. On a busy machine programs wait
+/// longer, but do not use more processor time.
 pub(crate) fn processor_time(process: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok().filter(|_| lives(process))?;
-    // The name is in parentheses and may hold anything; user and system time are the 14th and 15th field.
+    // The name is in parentheses and may contain anything. User and system time are fields 14 and 15.
     let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
     let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
-    // Linux counts a hundred of them a second for every program.
+    // Linux counts them in hundredths of a second for all programs.
     Some(Duration::from_millis(ticks * 10))
 }
 
-/// A gorgon that runs and keeps its JSON report up to date in a file.
+/// A running gorgon that keeps its JSON report up to date in a file.
 pub(crate) struct Watched {
     pub(crate) gorgon: Child,
     directory: tempfile::TempDir,
 }
 
-/// `gorgon run TASK ARGS…` with a report that can be read while it runs.
+/// Starts `gorgon run TASK ARGS…` with a report that can be read while it runs.
 pub(crate) fn watch(task: &Path, args: &[&str]) -> Watched {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let mut command = gorgon();
@@ -155,13 +155,13 @@ impl Watched {
         self.directory.path()
     }
 
-    /// What the file says now; null before there is one.
+    /// The current content of the file; null before there is one.
     pub(crate) fn report(&self) -> Value {
         let file = std::fs::read(self.directory.path().join("report.json"));
         file.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    /// How many operations the file says are completed.
+    /// The number of completed operations in the file.
     pub(crate) fn completed(&self) -> u64 {
         self.report()["runs"][0]["operations"]["completed"].as_u64().unwrap_or_default()
     }
@@ -180,20 +180,20 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // A test that failed leaves no process behind; one that has ended cannot be killed again.
+        // A failed test must not leave a process behind. Killing a process that has ended does nothing.
         let _ = self.gorgon.kill();
         let _ = self.gorgon.wait();
     }
 }
 
-/// A gorgon that runs, with its output for us.
+/// Starts a gorgon whose output the test reads.
 pub(crate) fn spawn(task: &Path, args: &[&str]) -> Child {
     let mut command = gorgon();
     command.arg("run").arg(task).args(["--json", "-"]).args(args);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gorgon starts")
 }
 
-/// Runs a task under a limit of the shell's, such as `-n 40`.
+/// Runs a task under a limit of the shell, such as `-n 40`.
 pub(crate) fn limited(limit: &str, task: &Path, args: &[&str]) -> Output {
     let mut shell = Command::new("bash");
     shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_gorgon"));
@@ -203,20 +203,20 @@ pub(crate) fn limited(limit: &str, task: &Path, args: &[&str]) -> Output {
     shell.arg("run").arg(task).args(args).output().expect("bash starts")
 }
 
-/// What a finished gorgon has left.
+/// The result of a finished gorgon.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) report: Value,
     pub(crate) stderr: String,
 }
 
-/// `gorgon run TASK ARGS… --json -`.
+/// Runs `gorgon run TASK ARGS… --json -`.
 pub(crate) fn run(task: &Path, args: &[&str]) -> Ran {
     let output = gorgon().arg("run").arg(task).args(["--json", "-"]).args(args).output().expect("gorgon starts");
     ran(output)
 }
 
-/// What `output` of a `gorgon run … --json -` says.
+/// Parses the output of `gorgon run … --json -`.
 pub(crate) fn ran(output: Output) -> Ran {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
@@ -224,7 +224,7 @@ pub(crate) fn ran(output: Output) -> Ran {
     Ran { code: output.status.code(), report, stderr }
 }
 
-/// JSON that gorgon has written is what the schema of its format says.
+/// Checks JSON from gorgon against the schema of its format.
 pub(crate) fn validate(report: &Value) {
     static SCHEMAS: OnceLock<[(&str, jsonschema::Validator); 3]> = OnceLock::new();
     let schemas = SCHEMAS.get_or_init(|| {
@@ -244,7 +244,7 @@ pub(crate) fn validate(report: &Value) {
 }
 
 impl Ran {
-    /// The figure at a JSON pointer of the first run.
+    /// The figure at a JSON pointer in the first run.
     pub(crate) fn figure(&self, pointer: &str) -> u64 {
         let value = &self.report["runs"][0];
         value.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no figure at {pointer} in {value:#}"))
@@ -262,7 +262,7 @@ impl Ran {
             .collect()
     }
 
-    /// Every term of the report adds up; for every run.
+    /// Asserts that the counts of every run add up.
     pub(crate) fn adds_up(&self) -> &Self {
         for run in self.report["runs"].as_array().expect("an array") {
             let of = |key: &str| run["operations"][key].as_u64().unwrap_or_else(|| panic!("no {key} in {run:#}"));

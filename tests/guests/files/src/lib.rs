@@ -1,4 +1,4 @@
-//! A task that reads a file, writes one, and looks where it was not let in; its result says what came of each.
+//! A task that reads a file, writes one, and tries paths without a grant. Its result says which of these worked.
 
 use std::fs;
 

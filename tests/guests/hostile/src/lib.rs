@@ -1,15 +1,15 @@
-//! A task that means harm: its argument names the act. `TEXT` in the environment is what it says, where it can.
+//! A hostile task. Its argument names what it does, with the text in the environment variable `TEXT`.
 
 use std::net::ToSocketAddrs;
 
-/// As much as a look-up is tried with: what a guest of 512 MiB can afford.
+/// The length of the longest name that is looked up: as much as a guest with 512 MiB can afford.
 const HUGE: usize = 100 << 20;
 
 #[gorgon_guest::operation]
 fn hostile(n: u64) -> Result<String, String> {
     let text = std::env::var("TEXT").unwrap_or_default();
     match std::env::args().nth(1).as_deref() {
-        // One that is different each time.
+        // A different name each time.
         Some("lookups") => {
             for i in 0..3_u8 {
                 let mut name = "n".repeat(HUGE);
@@ -25,13 +25,13 @@ fn hostile(n: u64) -> Result<String, String> {
             gorgon_guest::span(&text).end();
             Ok("ok".into())
         }
-        // Keeps open as many as it may of the longest names.
+        // Keeps as many spans open as possible, with very long names.
         Some("open") => {
             let name = "s".repeat(HUGE / 10);
             let open: Vec<_> = (0..100).map(|_| gorgon_guest::span(&name)).collect();
             Ok(format!("{} open", open.len()))
         }
-        // Says it everywhere.
+        // Writes the text everywhere.
         _ => {
             println!("{text}");
             eprint!("{text}");

@@ -1,4 +1,4 @@
-//! A task that does nothing: what is left of its time is the harness.
+//! A task that does nothing, so that the remaining time is Gorgon's.
 
 #[gorgon_guest::operation]
 fn noop(_n: u64) -> &'static str {

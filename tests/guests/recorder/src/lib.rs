@@ -1,7 +1,7 @@
-//! A task for end-to-end tests: each instance tells in its teardown which numbers it was called with.
+//! A task for end-to-end tests: in its teardown each instance prints the numbers it was called with.
 //!
-//! It only computes and imports no way to wait, so the host runs it in the compute lane; `sleeper` is the same task in
-//! the I/O lane.
+//! It only computes and imports nothing to wait with, so the host runs it in the compute lane. `sleeper` is the same
+//! task in the I/O lane.
 
 mod seen;
 

@@ -1,5 +1,5 @@
-//! A task with a thousand distinct results, or as many as its first argument says: what is left of its memory is the
-//! books kept on them.
+//! A task with a thousand distinct results, or as many as its first argument says. The memory it takes is mostly that
+//! of Gorgon's records of them.
 
 use std::sync::LazyLock;
 

@@ -1,8 +1,8 @@
-//! The recorder that also sleeps, which puts it in the I/O lane.
+//! The recorder with sleeping, which puts it in the I/O lane.
 //!
-//! Operation 0 prints `began`, by which a test knows that the run is under way.
-//! `GORGON_SLEEP_EVERY=k` and `GORGON_SLEEP_MS=ms` make every operation whose number k divides sleep that long. Without
-//! them it does not sleep.
+//! Operation 0 prints `began`, which tells a test that the run has started. `GORGON_SLEEP_EVERY=k` and
+//! `GORGON_SLEEP_MS=ms` make every operation sleep that long whose number is a multiple of k. Without them no operation
+//! sleeps.
 
 #[path = "../../recorder/src/seen.rs"]
 mod seen;

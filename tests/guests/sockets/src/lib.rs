@@ -1,5 +1,5 @@
-//! A task that uses sockets of its own: `tcp ADDRESS`, `udp ADDRESS`, `lookup NAME` or `listen` as its arguments. Its
-//! `prepare` and `cleanup` connect to `PREPARE` and `CLEANUP` in the environment, and do not mind when they cannot.
+//! A task that opens sockets: its arguments are `tcp ADDRESS`, `udp ADDRESS`, `lookup NAME` or `listen`. Its `prepare`
+//! and `cleanup` connect to `PREPARE` and `CLEANUP` in the environment, and ignore errors.
 
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};

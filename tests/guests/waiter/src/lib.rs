@@ -1,7 +1,7 @@
-//! Takes a time that chance decides, around a known median: for measuring how well two runs can be told apart.
+//! Takes a random time with a known median, for measuring how well two runs can be distinguished.
 //!
-//! `GORGON_WAIT_US=us` waits around so many microseconds, `GORGON_SPIN=rounds` computes around so many rounds; without
-//! them it does neither. Both are lognormal. `GORGON_FACTOR=1.05` makes both so much longer.
+//! `GORGON_WAIT_US=us` waits for about this many microseconds, `GORGON_SPIN=rounds` computes for about this many
+//! rounds; the default is neither. Both are lognormal. `GORGON_FACTOR=1.05` multiplies both.
 
 use std::f64::consts::TAU;
 use std::hash::{BuildHasher, RandomState};
