@@ -1,35 +1,35 @@
-//! How a worker process is over time: bounded, whatever the length of the run.
+//! The health of a worker process over time, in bounded memory however long the run is.
 
 use serde::{Deserialize, Serialize};
 
-/// Looks that are kept; beyond, pairs of neighbours become one.
+/// How many samples are kept. If there are more, neighbours are merged in pairs.
 const MAX_LOOKS: usize = 300;
 
-/// How a worker is, at one moment.
+/// A sample of a worker's health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// When it was looked at, in nanoseconds from the beginning of the run.
+    /// When it was sampled, in nanoseconds since the start of the run.
     pub at_ns: u64,
-    /// Processor time since its launch, user and system.
+    /// Processor time since the worker's launch, user and system.
     pub cpu_ns: u64,
-    /// Memory that it has resident.
+    /// Resident memory.
     pub rss_bytes: u64,
-    /// The longest time from due to start of the operations it has counted since it was looked at last.
+    /// The longest time from due to start, of the operations that were counted since the previous sample.
     pub worst_lag_ns: u64,
 }
 
-/// What was seen of one worker.
+/// The samples of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthLog {
     looks: Vec<Health>,
-    /// Looks that are not yet as many as one of those stands for.
+    /// New samples, until there are enough to merge into one of `looks`.
     pending: Vec<Health>,
-    /// How many that is, as a power of two.
+    /// How many samples one of `looks` stands for, as a power of two.
     halvings: u32,
 }
 
 impl HealthLog {
-    /// Notes how it is now.
+    /// Adds a sample.
     pub fn note(&mut self, health: Health) {
         self.pending.push(health);
         if self.pending.len() >= 1 << self.halvings {
@@ -41,13 +41,13 @@ impl HealthLog {
         }
     }
 
-    /// What was seen, in the order of time.
+    /// The samples, in order of time.
     pub fn looks(&self) -> &[Health] {
         &self.looks
     }
 }
 
-/// Several looks as one: the last one's time and processor time, the worst of the rest.
+/// Merges samples into one: time and processor time are the last one's, the rest are the worst values.
 fn merged(looks: &[Health]) -> Option<Health> {
     let &last = looks.last()?;
     Some(Health {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_run_keeps_the_worst_of_each_time() {
+    fn a_long_run_keeps_the_worst_values() {
         let mut log = HealthLog::default();
         for i in 0..10_000_u64 {
             let worst_lag_ns = if i == 7_001 { 99 } else { 1 };

@@ -1,7 +1,7 @@
 //! Counts of durations, sparse, in the layout of an HdrHistogram.
 //!
-//! Owns the counting: one add per recorded value, exact merging, exact minimum, maximum and sum beside the buckets.
-//! Quantiles and the interchange format are `hdrhistogram`'s own; [`Histogram::to_hdr`] converts without loss.
+//! Owns the counting: one addition per recorded value, exact merging, and an exact minimum, maximum and sum beside the
+//! buckets. Quantiles and the interchange format come from `hdrhistogram`; [`Histogram::to_hdr`] converts without loss.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -13,19 +13,19 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 const SUB_BUCKET_BITS: u32 = 11;
 const SUB_BUCKET_MASK: u64 = (1 << SUB_BUCKET_BITS) - 1;
 
-/// The largest value that has a bucket of its own: one hour, in nanoseconds. Longer ones count as overflow.
+/// The largest value that has a bucket: one hour, in nanoseconds. Longer durations count as overflow.
 pub const HIGHEST_NS: u64 = 3_600_000_000_000;
 
-/// A slot holds a bucket's index in its upper 16 bits and that bucket's count in the lower 48: 2^48 operations at five
-/// million a second are twenty months.
+/// A slot holds a bucket's index in its upper 16 bits and the bucket's count in the lower 48. It takes twenty months to
+/// count 2^48 operations at five million a second.
 const COUNT_BITS: u32 = 48;
 const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
 
-/// How often each duration was seen; durations in nanoseconds, from 1 ns to 1 h at three significant digits.
+/// How often each duration was seen: from 1 ns to 1 h, in nanoseconds, with three significant digits.
 ///
-/// An open-addressing table from bucket index to count. Durations cluster, and neighbouring indices fall into
-/// neighbouring slots, so that a look-up is nearly always one probe. The table doubles as buckets come into use, up to
-/// 2^16 slots, where each index has the slot of its own number: a sparse histogram becomes a dense one without a mode.
+/// An open-addressing table from bucket index to count. Durations cluster, and neighbouring indices are in neighbouring
+/// slots, so a look-up is nearly always one probe. The table doubles as buckets come into use, up to 2^16 slots, where
+/// each index has its slot: a sparse histogram becomes dense without switching to another layout.
 #[derive(Clone)]
 pub struct Histogram {
     slots: Vec<u64>,
@@ -39,7 +39,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        // No duration is above this minimum, so that recording need not ask whether there is one.
+        // No duration is above this minimum, so recording need not check whether there is one.
         Self { slots: Vec::new(), used: 0, count: 0, overflow: 0, sum: 0, min: u64::MAX, max: 0 }
     }
 }
@@ -71,12 +71,12 @@ impl Histogram {
         self.sum
     }
 
-    /// The shortest duration, exact; `None` where there is none.
+    /// The shortest duration, exact; `None` if there is none.
     pub fn min(&self) -> Option<u64> {
         (self.count > 0).then_some(self.min)
     }
 
-    /// The longest duration, exact; `None` where there is none.
+    /// The longest duration, exact; `None` if there is none.
     pub fn max(&self) -> Option<u64> {
         (self.count > 0).then_some(self.max)
     }
@@ -100,7 +100,7 @@ impl Histogram {
 
     #[inline]
     fn add(&mut self, index: u16, count: u64) {
-        // Where the index has its own slot, as nearly all have, this is all.
+        // Fast path: nearly every index is in the slot that it hashes to.
         let at = usize::from(index) & self.slots.len().wrapping_sub(1);
         match self.slots.get_mut(at) {
             Some(slot) if *slot >> COUNT_BITS == u64::from(index) && *slot != 0 => *slot += count,
@@ -132,7 +132,7 @@ impl Histogram {
 
     #[cold]
     fn grow(&mut self) {
-        // 2^16 slots hold every index and stay below three quarters full, so this is called for smaller tables only.
+        // 2^16 slots hold every index and stay below three quarters full, so only smaller tables grow.
         let grown = vec![0; (self.slots.len() * 2).max(16)];
         self.used = 0;
         for slot in std::mem::replace(&mut self.slots, grown) {
@@ -185,8 +185,8 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// The exact figures, then the buckets as gaps between indices and counts: small numbers, which the wire's variable
-/// length integers write in one or two bytes.
+/// The exact figures, then the buckets as gaps between indices, with counts. These are small numbers, which take one or
+/// two bytes as the variable-length integers of the wire.
 type Encoded = (u64, u128, u64, u64, Vec<(u16, u64)>);
 
 impl Serialize for Histogram {
@@ -227,8 +227,8 @@ fn unpack(slot: u64) -> (u16, u64) {
     ((slot >> COUNT_BITS) as u16, slot & COUNT_MASK)
 }
 
-/// The index of the bucket that holds `ns`, by HdrHistogram's formula for a lowest value of 1: values below 2,048 have
-/// a bucket each; above, each doubling is cut into 1,024 buckets.
+/// The index of the bucket that holds `ns`, by HdrHistogram's formula for a lowest value of 1. Each value below 2,048
+/// has a bucket; above that, each doubling is divided into 1,024 buckets.
 #[inline]
 fn index_of(ns: u64) -> u16 {
     let exponent = u64::BITS - SUB_BUCKET_BITS - (ns | SUB_BUCKET_MASK).leading_zeros();
@@ -285,9 +285,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_counts_as_hdrhistogram_does(values in durations()) {
+        fn a_histogram_counts_as_hdrhistogram_does(values in durations()) {
             let mut hdr = hdrhistogram::Histogram::<u64>::new_with_bounds(1, HIGHEST_NS, SIGNIFICANT_DIGITS).unwrap();
-            // What is longer than an hour hdrhistogram counts in one more bucket, and we as overflow of the last.
+            // Durations above an hour differ on purpose: hdrhistogram gives them another bucket, we count overflow.
             let values: Vec<_> = values.into_iter().map(|ns| ns.min(HIGHEST_NS)).collect();
             for &ns in &values {
                 hdr.saturating_record(ns);

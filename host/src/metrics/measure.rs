@@ -1,4 +1,4 @@
-//! What is measured of each operation. A new measure is one line here: counting, merging and the wire follow.
+//! What is measured for each operation. A new measure is one line here; counting, merging and the wire follow from it.
 
 use std::ops::{AddAssign, Index, IndexMut};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Histogram;
 
-/// What is measured of each operation.
+/// What is measured for each operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// From when it was due to its end. In a closed run an operation is due when it starts.
+    /// From due to end. In a closed run an operation is due when it starts.
     Latency,
-    /// From its start to its end; recorded in an open run only, as in a closed one it is the latency.
+    /// From start to end. Recorded only in an open run, because in a closed run it equals the latency.
     Service,
-    /// From when it was due to its start; recorded in an open run only.
+    /// From due to start. Recorded only in an open run.
     Lag,
 }
 
 impl Measure {
-    /// All of them.
+    /// All measures.
     pub const ALL: [Self; 3] = [Self::Latency, Self::Service, Self::Lag];
 }
 
@@ -28,7 +28,7 @@ impl Measure {
 pub struct Measured([Histogram; Measure::ALL.len()]);
 
 impl Measured {
-    /// How many operations were measured: each has a latency.
+    /// How many operations were measured. Each of them has a latency.
     pub fn operations(&self) -> u64 {
         self[Measure::Latency].count()
     }
@@ -62,7 +62,7 @@ impl AddAssign<Measured> for Measured {
     }
 }
 
-/// On the wire only what was recorded: a closed run has nothing but latencies.
+/// Only what was recorded goes on the wire: a closed run has only latencies.
 impl Serialize for Measured {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let recorded = Measure::ALL.into_iter().filter(|&measure| self[measure].count() > 0);

@@ -1,9 +1,9 @@
-//! What a run counts: operations by result, their durations, their spans, and the same over time.
+//! What a run counts: operations by result, with their durations and spans, in total and over time.
 //!
-//! Pure: no clock, no I/O, no thread. [`Metrics`] is the one type that a thread, a worker, the wire and a whole run
-//! use; parts merge with `+=`, in any order, to what one observer of everything would have counted. The exception is
-//! said in the report: past [`MAX_RESULTS`] distinct results, which of them are folded into [`OTHER`] depends on the
-//! order.
+//! Pure: no clock, no I/O, no thread. A thread, a worker, the wire and a whole run all use the same type, [`Metrics`].
+//! Parts merge with `+=` in any order, and the sum is what one observer of all operations would have counted. There is
+//! one exception, which the report mentions: beyond [`MAX_RESULTS`] distinct results, the order decides which of them
+//! are folded into [`OTHER`].
 
 mod health;
 mod histogram;
@@ -32,13 +32,14 @@ pub use scheduled::Scheduled;
 pub use spans::{Span, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
-/// Distinct results that are counted by themselves; a task that returns a new string each time must not eat the memory.
+/// How many distinct results are counted separately. A task that returns a new string each time must not exhaust the
+/// memory.
 pub const MAX_RESULTS: usize = 1_000;
 
-/// Distinct reasons kept for one result.
+/// How many distinct reasons are kept for one result.
 pub const MAX_REASONS: usize = 20;
 
-/// What lies beyond a cap is counted under this name.
+/// Whatever is beyond a limit is counted under this name.
 pub const OTHER: &str = "(other)";
 
 /// How an operation ended.
@@ -46,9 +47,9 @@ pub const OTHER: &str = "(other)";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// The task returned, and neither it nor `--expect` called that a failure.
+    /// The task returned, and neither the task nor `--expect` called it a failure.
     Ok,
-    /// The task said so, or its result did not match `--expect`.
+    /// The task reported a failure, or its result did not match `--expect`.
     Failed,
     /// The task trapped.
     Trapped,
@@ -56,15 +57,15 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// Where the time of operations went, in nanoseconds. What is missing to their duration is the host's own.
+/// Where the time of operations went, in nanoseconds. The rest of their duration is the host's overhead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TimeSplit {
-    /// They ran: the guest's code, and what the host does for it at once.
+    /// Running: the guest's code, and what the host does for it without waiting.
     pub running_ns: u64,
-    /// They waited: for a response, a timer, a file.
+    /// Waiting: for a response, a timer, a file.
     pub waiting_ns: u64,
-    /// What they waited for was there, and their thread was still busy with others: the generator's own queue.
+    /// Ready to go on, but the thread was busy with other operations: the generator's queue.
     pub queued_ns: u64,
 }
 
@@ -76,12 +77,12 @@ impl AddAssign<TimeSplit> for TimeSplit {
     }
 }
 
-/// One finished operation. Times are nanoseconds from the start of the run.
+/// One finished operation. Times are in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample<'a> {
     /// The operation's number.
     pub number: u64,
-    /// When it was due; `None` in a closed run, where an operation is due when it starts.
+    /// When the operation was due; `None` in a closed run, where it is due when it starts.
     pub due_ns: Option<u64>,
     /// When the guest call began.
     pub start_ns: u64,
@@ -91,11 +92,11 @@ pub struct Sample<'a> {
     pub outcome: Outcome,
     /// The string it returned, or the trap's name.
     pub result: &'a str,
-    /// Why it failed, where somebody said.
+    /// Why it failed, if a reason was given.
     pub reason: Option<&'a str>,
-    /// Its named parts.
+    /// The spans that it recorded.
     pub spans: &'a Spans,
-    /// Where its time went; `None` in the compute lane, where it ran all the time.
+    /// Where its time went; `None` in the compute lane, where it was always running.
     pub split: Option<&'a TimeSplit>,
 }
 
@@ -118,17 +119,17 @@ pub struct ResultMetrics {
     pub outcome: Outcome,
     /// The smallest of their numbers.
     pub first_number: u64,
-    /// Why they failed: how often each reason was given.
+    /// The reasons why they failed, and how often each was given.
     pub reasons: BTreeMap<GuestText, u64>,
-    /// What was measured of them.
+    /// Their measurements.
     pub measured: Measured,
-    /// How long their parts took.
+    /// Their spans.
     pub spans: Spans,
-    /// Where their time went; nothing in the compute lane.
+    /// Where their time went; zero in the compute lane.
     pub split: TimeSplit,
 }
 
-/// The time between the first start and the last end of operations, in nanoseconds from the start of the run.
+/// From the first start to the last end of operations, in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// When the first operation began.
@@ -144,7 +145,7 @@ impl Window {
     }
 }
 
-/// Everything counted about some operations.
+/// Everything that is counted about a set of operations.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Metrics {
     results: Vec<ResultMetrics>,
@@ -152,9 +153,9 @@ pub struct Metrics {
     window: Option<Window>,
     /// Operations counted under [`OTHER`].
     folded: u64,
-    /// What their requests did on the network.
+    /// What they did on the network.
     pub network: NetworkCounts,
-    /// How they kept to their schedule; nothing in a closed run.
+    /// How well they kept to their schedule; empty in a closed run.
     pub scheduled: Scheduled,
     #[serde(skip)]
     index: Index,
@@ -166,8 +167,8 @@ impl Metrics {
         self.results.is_empty() && self.scheduled.is_empty()
     }
 
-    /// One entry per result and outcome, in the order in which they were first seen. A bucket of the timeline counts
-    /// them by their place in this list.
+    /// One entry per result and outcome, in the order in which they were first seen. The buckets of the timeline refer
+    /// to an entry by its index.
     pub fn results(&self) -> &[ResultMetrics] {
         &self.results
     }
@@ -177,7 +178,7 @@ impl Metrics {
         &self.timeline
     }
 
-    /// From the first start to the last end; `None` before the first operation.
+    /// From the first start to the last end; `None` if there are no operations.
     pub fn window(&self) -> Option<Window> {
         self.window
     }
@@ -187,7 +188,7 @@ impl Metrics {
         self.results.iter().map(|of_result| of_result.measured.operations()).sum()
     }
 
-    /// How many of them are counted under [`OTHER`], because their result was one too many.
+    /// How many of them are counted under [`OTHER`] because there were too many distinct results.
     pub fn folded(&self) -> u64 {
         self.folded
     }
@@ -198,7 +199,7 @@ impl Metrics {
         self.timeline.drop_slots(due_ns, slots);
     }
 
-    /// One measure of all operations.
+    /// One measure over all operations.
     pub fn measured(&self, measure: Measure) -> Histogram {
         let mut all = Histogram::default();
         self.results.iter().for_each(|of_result| all += &of_result.measured[measure]);
@@ -215,7 +216,8 @@ impl Metrics {
         });
     }
 
-    /// The place of `result` in the list of results, where `operations` are about to be counted.
+    /// The index of `result` in the list of results; adds the result if it is new. `operations` is how many are about
+    /// to be counted under it.
     #[inline]
     fn intern(&mut self, outcome: Outcome, result: &str, operations: u64) -> usize {
         match self.index.find(&self.results, outcome, result) {
@@ -277,26 +279,26 @@ impl AddAssign<&Metrics> for Metrics {
     }
 }
 
-/// Finds a result's place by its outcome and text, without a second copy of the text.
+/// Finds the index of a result by its outcome and text, without a second copy of the text.
 #[derive(Clone, Debug, Default)]
 struct Index {
     places: HashTable<usize>,
     hasher: DefaultHashBuilder,
-    /// The place found last: most tasks return the same string again and again, and comparing beats hashing.
+    /// The index found last. Most tasks return the same string again and again, and comparing is faster than hashing.
     last: usize,
 }
 
 impl Index {
     #[inline]
     fn find(&mut self, results: &[ResultMetrics], outcome: Outcome, result: &str) -> Option<usize> {
-        // Nothing is never compared with nothing: an empty string's address is a dangling one, and the masked load by
-        // which memcmp reads no bytes from there costs 80 ns of the processor's time.
+        // Never compare two empty strings. The address of an empty string is dangling, and the masked load with which
+        // memcmp reads zero bytes from it costs 80 ns of processor time.
         let same = |known: &str| known.len() == result.len() && (result.is_empty() || known == result);
         let is_it = |&id: &usize| results[id].outcome == outcome && same(results[id].result.raw());
         if self.last < results.len() && is_it(&self.last) {
             return Some(self.last);
         }
-        // Metrics that came over the wire bring no index.
+        // Metrics from the wire have no index yet.
         while self.places.len() < results.len() {
             self.insert(results, self.places.len());
         }

@@ -1,4 +1,4 @@
-//! What went over the network, counted beside the operations.
+//! What is counted about the network, besides the operations.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 use super::{Histogram, OTHER};
 use crate::guest_text::{GuestText, cut};
 
-/// Distinct destinations of which refusals are kept; a task that makes up names must not eat the memory.
+/// How many distinct refused destinations are kept. A task that makes up names must not exhaust the memory.
 const MAX_REFUSED: usize = 100;
 
-/// Requests, connections, bytes, and what was refused.
+/// Requests, connections, bytes, and refused destinations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NetworkCounts {
     /// HTTP requests that were sent.
     pub requests: u64,
     /// Connections that were opened for them.
     pub opened: u64,
-    /// Requests that went over a connection that was there.
+    /// Requests that went over a connection that was already open.
     pub reused: u64,
-    /// Bytes that came in over those connections, headers and TLS included.
+    /// Bytes received over those connections, headers and TLS included.
     pub bytes_in: u64,
-    /// Bytes that went out.
+    /// Bytes sent over those connections.
     pub bytes_out: u64,
-    /// How long it took to open a connection: TCP, and TLS where it is spoken.
+    /// How long it took to open a connection: TCP, and TLS if it is used.
     pub connect: Histogram,
-    /// How long it took from a request's sending to the first byte of its response.
+    /// How long it took from sending a request to the first byte of its response.
     pub first_byte: Histogram,
-    /// What was not granted, and how often it was wanted.
+    /// Destinations that were not granted, and how often the task tried to reach them.
     pub refused: BTreeMap<GuestText, u64>,
 }
 

@@ -1,25 +1,26 @@
-//! Counting one operation after the other: the hot end of [`Metrics`].
+//! Counts one operation after the other: the hot path of [`Metrics`].
 
 use super::{BASE_INTERVAL_NS, Measure, Measured, Metrics, Sample, Window, count_reason};
 use crate::guest_text::cut;
 
-/// Counts operations, and gives what it counted as [`Metrics`].
+/// Counts operations, and returns the counts as [`Metrics`].
 ///
-/// A duration belongs to a result and to an interval of time. It is recorded once, for the result within the interval
-/// that is now; when operations begin to end in another interval, that one is added to both sums.
+/// A duration belongs to a result and to an interval of time. It is recorded once, for its result in the current
+/// interval. When operations begin to end in another interval, the counts of the previous one are added to the sums of
+/// the results and of the intervals.
 #[derive(Debug)]
 pub struct Recorder {
     metrics: Metrics,
-    /// The operations that ended in the interval that is now, by result.
+    /// The operations that ended in the current interval, by result.
     now: Vec<Ended>,
     now_begins_ns: u64,
-    /// Zero before the first operation.
+    /// Zero if there is no current interval.
     now_length_ns: u64,
-    /// Operations that began in it.
+    /// Operations that began in the current interval.
     started: u64,
-    /// The longest time from due to start of those that ended in it.
+    /// The longest time from due to start, of operations that ended in the current interval.
     worst_lag_ns: u64,
-    /// What of the window is not yet added to the metrics; nothing where its start is behind its end.
+    /// The window of operations that are not yet added to the metrics; empty if its start is after its end.
     window: Window,
 }
 
@@ -81,7 +82,7 @@ impl Recorder {
         self.window.last_end_ns = self.window.last_end_ns.max(end_ns);
     }
 
-    /// Counts what most operations of a task that only computes do not have.
+    /// Counts what most operations of a computing task do not have.
     fn tell_more(&mut self, id: usize, sample: &Sample<'_>) {
         let of_result = &mut self.metrics.results[id];
         if let Some(reason) = sample.reason {
@@ -93,7 +94,7 @@ impl Recorder {
         }
     }
 
-    /// What was counted since this was last asked.
+    /// What was counted since the last call.
     pub fn take(&mut self) -> Metrics {
         self.add_up();
         self.now.clear();

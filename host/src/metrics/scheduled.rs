@@ -1,23 +1,23 @@
-//! What only an open run counts: why operations did not start when they were due.
+//! What only an open run counts: operations that did not start when they were due.
 
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// How operations kept to their schedule.
+/// How well operations kept to their schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduled {
-    /// Operations that were due while every instance of their process was busy, and waited for one.
+    /// Operations that were due while all instances of their process were busy, and waited for one.
     pub waited: u64,
-    /// Operations that an instance was waiting for, and that were started late all the same: their thread was not
-    /// woken, or was kept busy.
+    /// Operations that started late although an instance was waiting for them: their thread was not woken in time, or
+    /// was busy.
     pub late: u64,
     /// Slots that were due and never started.
     pub dropped: u64,
 }
 
 impl Scheduled {
-    /// Whether it says nothing.
+    /// Whether there is nothing to report without completed operations: no dropped slots.
     pub fn is_empty(&self) -> bool {
         self.dropped == 0
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Histogram, OTHER};
 use crate::guest_text::{GuestText, cut};
 
-/// Distinct span names kept for one result; a task that makes up names must not eat the memory.
+/// How many distinct span names are kept for one result. A task that makes up names must not exhaust the memory.
 const MAX_NAMES: usize = 100;
 
 /// All spans of one name.
@@ -19,7 +19,7 @@ pub struct Span {
     pub latency: Histogram,
 }
 
-/// Spans by name, in the order in which the names were first seen: the order of the flow.
+/// Spans by name, in the order in which the names were first seen, which is the order of the task's steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spans(Vec<Span>);
 
@@ -29,7 +29,7 @@ impl Spans {
         self.named(cut(name)).record(ns);
     }
 
-    /// Whether there is none.
+    /// Whether there are no spans.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Tables and properties of counting and merging.
+//! Tests of counting and merging, by tables and properties.
 
 use super::*;
 use proptest::prelude::*;
@@ -54,7 +54,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     })
 }
 
-/// What two observers of the same operations must agree on: everything but the order in which things were first seen.
+/// What two observers of the same operations must agree on: everything except the order in which things were first
+/// seen.
 fn facts(metrics: &Metrics) -> impl PartialEq + std::fmt::Debug + use<> {
     let mut results: Vec<_> = metrics
         .results()
@@ -136,7 +137,7 @@ fn returning(number: u64, result: String) -> Operation {
 }
 
 #[test]
-fn a_new_result_each_time_is_folded_and_said() {
+fn too_many_distinct_results_are_folded_and_reported() {
     let operations: Vec<_> = (0..5_000).map(|n| returning(n, format!("result {n}"))).collect();
     let metrics = count(&operations);
     assert_eq!(metrics.results().len(), MAX_RESULTS + 1);

@@ -1,13 +1,14 @@
-//! Operations over time: buckets of equal length, cut from the start of the run.
+//! Operations over time, in buckets of equal length from the start of the run.
 
 use serde::{Deserialize, Serialize};
 
 use super::Histogram;
 
-/// The length of a bucket until there are too many of them: a quarter of a second.
+/// The length of a bucket, as long as there are not too many of them: a quarter of a second.
 pub const BASE_INTERVAL_NS: u64 = 250_000_000;
 
-/// More buckets than this are merged with their neighbours, so that a long run takes no more memory than a short one.
+/// If there are more buckets than this, neighbours are merged, so that a long run takes no more memory than a short
+/// one.
 pub const MAX_BUCKETS: usize = 300;
 
 /// What happened within one interval.
@@ -17,12 +18,12 @@ pub struct Bucket {
     pub started: u64,
     /// Slots that were due in it and never started.
     pub dropped: u64,
-    /// The longest time from due to start, of those that ended in it, in nanoseconds; zero in a closed run.
+    /// The longest time from due to start, of operations that ended in it, in nanoseconds; zero in a closed run.
     pub worst_lag_ns: u64,
-    /// The durations of those that ended in it.
+    /// The durations of operations that ended in it.
     pub latency: Histogram,
-    /// How many ended in it, by the result's place in [`Metrics::results`](super::Metrics::results); a result that is
-    /// not reached has none.
+    /// How many operations ended in it, by the index of their result in [`Metrics::results`](super::Metrics::results).
+    /// Results beyond the end of this list have none.
     pub results: Vec<u64>,
 }
 
@@ -66,7 +67,7 @@ impl Timeline {
         self.interval_ns
     }
 
-    /// The buckets, each with the time from the start of the run at which it begins, in nanoseconds.
+    /// The buckets, each with the time at which it begins, in nanoseconds since the start of the run.
     pub fn buckets(&self) -> impl ExactSizeIterator<Item = (u64, &Bucket)> {
         self.buckets.iter().enumerate().map(|(i, bucket)| ((self.first + i as u64) * self.interval_ns, bucket))
     }
@@ -81,14 +82,14 @@ impl Timeline {
         self.bucket_at(ns).dropped += slots;
     }
 
-    /// Notes a time from due to start, of an operation that ended at about `ns`.
+    /// Notes the time from due to start of an operation that ended at about `ns`.
     pub(super) fn lag(&mut self, ns: u64, lag_ns: u64) {
         let worst = &mut self.bucket_at(ns).worst_lag_ns;
         *worst = lag_ns.max(*worst);
     }
 
-    /// Counts operations with the result `id` and these durations, which ended at about `ns`: in the base interval that
-    /// holds it.
+    /// Counts operations with the result `id` and these durations, which ended at about `ns`: within the same base
+    /// interval.
     pub(super) fn end(&mut self, ns: u64, id: usize, durations: &Histogram) {
         let bucket = self.bucket_at(ns);
         bucket.count(id, durations.count());
@@ -116,14 +117,14 @@ impl Timeline {
         }
     }
 
-    /// Makes room for the interval `wanted`, or merges neighbours where that would be one bucket too many.
+    /// Makes room for the interval `wanted`, or merges neighbours if there would be too many buckets.
     fn reach(&mut self, wanted: u64) {
         if self.buckets.is_empty() {
             self.first = wanted;
         }
         let first = self.first.min(wanted);
         let last = wanted.max(self.first + (self.buckets.len() as u64).saturating_sub(1));
-        // Counted from the start of the run, where a report begins.
+        // Count from the start of the run, because a report's timeline begins there.
         if last >= MAX_BUCKETS as u64 {
             return self.coarsen();
         }
@@ -133,7 +134,7 @@ impl Timeline {
         self.buckets.resize_with((last - first + 1) as usize, Bucket::default);
     }
 
-    /// Doubles the interval; counts are kept, each pair of neighbours becomes one bucket.
+    /// Doubles the interval: each pair of neighbours becomes one bucket, and no count is lost.
     fn coarsen(&mut self) {
         let first = self.first / 2;
         let mut merged: Vec<Bucket> = Vec::with_capacity(self.buckets.len() / 2 + 1);
