@@ -1,22 +1,22 @@
-//! Where a guest was when it trapped.
+//! The guest functions that were running at a trap.
 
 use wasmtime::WasmBacktrace;
 
 /// A guest function that was running when its operation trapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its name, as the source has it where that is known.
+    /// Its name, as in the source if that is known.
     pub function: String,
-    /// Where in the source, as `file:line:column`; `None` in a component without debug information.
+    /// The place in the source, as `file:line:column`; `None` if the component has no debug information.
     pub place: Option<String>,
 }
 
-/// The functions behind a trap; none where the engine keeps none.
+/// The functions behind a trap; empty if the engine keeps none.
 pub(super) fn frames(error: &wasmtime::Error) -> Vec<Frame> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let unnamed = |index: u32| format!("function {index}");
     let frames = backtrace.frames().iter().flat_map(|frame| {
-        // Several, where functions were inlined.
+        // There are several if functions were inlined.
         let symbols = frame.symbols().iter().map(|symbol| Frame {
             function: symbol.name().or(frame.func_name()).map_or_else(|| unnamed(frame.func_index()), demangled),
             place: symbol.file().map(|file| {
@@ -31,10 +31,10 @@ pub(super) fn frames(error: &wasmtime::Error) -> Vec<Frame> {
     frames.collect()
 }
 
-/// A function's name as its source has it.
+/// A function's name as in its source.
 fn demangled(name: &str) -> String {
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        // Without the hashes that tell crates and instances apart.
+        // The alternate form leaves out the hashes that distinguish crates and instances.
         return format!("{rust:#}");
     }
     let mut other = String::new();

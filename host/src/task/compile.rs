@@ -1,7 +1,7 @@
-//! From a `.wasm` file to machine code in a cache that is private to its user.
+//! Compiles `.wasm` files to machine code, in a cache that is private to the user.
 //!
-//! What is compiled is found again by the component's digest and by everything of the engine that the machine code
-//! depends on. Files are written under a temporary name and renamed, so that a reader sees all of one or nothing.
+//! The key of the cache is the component's digest, together with everything in the engine on which machine code
+//! depends. Files are written under a temporary name and then renamed, so that a reader sees a whole file or none.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,10 +18,10 @@ use wasmtime::component::Component;
 
 use super::{TaskError, describe};
 
-/// A compiled task that nobody used for this long is removed when another one is stored.
+/// A compiled task that was not used for this long is removed when another one is stored.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// A task, compiled.
+/// A compiled task.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     /// The component's file, as it was named.
@@ -30,11 +30,11 @@ pub struct Compiled {
     pub sha256: String,
     /// The component's size.
     pub bytes: u64,
-    /// The machine code's file; for [`Task::load`](super::Task::load) alone.
+    /// The file with the machine code; only for [`Task::load`](super::Task::load).
     pub machine_code: PathBuf,
-    /// How long it took to have it, whether compiled or found.
+    /// How long it took to compile the task or to find it in the cache.
     pub took: Duration,
-    /// Whether it was found in the cache.
+    /// Whether the task was found in the cache.
     pub cached: bool,
 }
 
@@ -43,13 +43,13 @@ pub struct Compiled {
 pub struct Compiler {
     engine: Engine,
     directory: PathBuf,
-    /// The directory, where it lives no longer than this.
+    /// Keeps the directory alive if it is a temporary one.
     _temporary: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Compiler {
-    /// A compiler that keeps what it compiled in the user's cache directory; where there is none that is private and
-    /// can be written, only for as long as it lives.
+    /// A compiler that keeps machine code in the user's cache directory. If that is not private or cannot be written,
+    /// the compiler uses a temporary directory, which it removes when it is dropped.
     pub fn new(engine: &Engine) -> Result<Self, TaskError> {
         let engine = engine.clone();
         let cache = etcetera::choose_base_strategy().map(|base| base.cache_dir().join("gorgon/compiled"));
@@ -63,8 +63,8 @@ impl Compiler {
         Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(Arc::new(temporary)) })
     }
 
-    /// Compiles the component in `path`, or finds it compiled. `compiling` is called with the component's size before
-    /// it is compiled.
+    /// Compiles the component in `path`, or finds it in the cache. `compiling` is called with the component's size
+    /// before it is compiled.
     pub fn compile(&self, path: &Path, compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
         let wasm = read(path)?;
@@ -72,7 +72,7 @@ impl Compiler {
         Ok(Compiled { took: begin.elapsed(), ..compiled })
     }
 
-    /// The same for a component that is not in a file; `path` is what a report calls it.
+    /// The same for a component that is not in a file; `path` is its name in reports.
     pub fn compile_bytes(&self, path: &Path, wasm: &[u8], compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
         let sha256 = hex(&Sha256::digest(wasm));
@@ -95,7 +95,7 @@ impl Compiler {
         })
     }
 
-    /// Whether `machine_code` is there and loads; marks it as used just now.
+    /// Whether `machine_code` exists and loads. Marks the file as just used.
     fn is_usable(&self, machine_code: &Path) -> bool {
         let marked =
             File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
@@ -110,7 +110,7 @@ impl Compiler {
         Ok(())
     }
 
-    /// Removes what was not used for long. Fails silently: that costs disk, not correctness.
+    /// Removes compiled tasks that were not used for long. Ignores failures: they cost only disk space.
     fn forget_unused(&self) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let used = entry.metadata().and_then(|metadata| metadata.modified());
@@ -130,28 +130,28 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
         Some(Err(error)) => return Err(unusable(error.to_string())),
         _ => return Err(unusable("its directory can be written by others".into())),
     }
-    // SAFETY: machine code is run as it is, so it must be wasmtime's own and stay unchanged while it is mapped. The
-    // path comes from `Compiler` alone, to a worker by way of its controller, never from a user: it lies in a directory
-    // that, as was just checked, belongs to this user and can be written by nobody else; files get there only by the
-    // rename of what `precompile_component` returned, and are never changed in place. Whoever can write there as this
-    // user could replace the gorgon binary as well. That the engine fits is checked by wasmtime against the file's own
-    // header.
+    // SAFETY: machine code is run unchecked, so it must come from wasmtime and must not change while it is mapped. The
+    // path comes only from `Compiler`, through the controller to a worker, and never from a user. The file is in a
+    // directory that, as was just checked, belongs to this user and cannot be written by others. Files get there only
+    // by renaming what `precompile_component` returned, and are never changed in place. Anyone who can write there as
+    // this user could also replace the gorgon binary. wasmtime checks the file's header against the engine.
     unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
 }
 
-/// Why a component does not compile; with a remedy where it wants what is left out here.
+/// Why a component does not compile; with a remedy if it needs a feature that Gorgon leaves out.
 fn why(error: &wasmtime::Error) -> String {
     let text = describe(error);
     if !text.contains("component model async") {
         return text;
     }
-    // Built into wasmtime it costs every task, even switched off: docs/src/languages.md has the figures.
+    // Built into wasmtime, the feature slows every task, even if it is switched off: docs/src/languages.md has the
+    // figures.
     "it needs component-model-async, which gorgon leaves out because it slows every other task: build it for WASI 0.2 \
      without async functions (with jco, without `--backend qjs`)"
         .into()
 }
 
-/// Reads a component's file, and says what else it is where it is none.
+/// Reads a component's file. If the file is not a component, the error says what it is.
 fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
     let not_a_component = |what, remedy| TaskError::NotAComponent { path: path.display().to_string(), what, remedy };
     let unreadable =
@@ -166,7 +166,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
         [] => Err(not_a_component("empty", "build the task again")),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(not_a_component(
             "a core module",
-            "build it for wasm32-wasip2, or make a component of it by `wasm-tools component new`",
+            "build it for wasm32-wasip2, or make it a component with `wasm-tools component new`",
         )),
         [0, b'a', b's', b'm', ..] => {
             Err(not_a_component("WebAssembly of an unknown version", "build it with a current toolchain"))
@@ -180,14 +180,14 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
     }
 }
 
-/// Everything of the engine that machine code depends on: the processor, the configuration, wasmtime's version.
+/// A hash of everything in the engine on which machine code depends: processor, configuration, wasmtime's version.
 fn compatibility(engine: &Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.finish()
 }
 
-/// Makes a directory that only this user can read or write, or checks that it is one.
+/// Makes a directory that only this user can write, or checks that an existing one is.
 fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     if is_private(directory)? && !fs::metadata(directory)?.permissions().readonly() {
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_component_is_named() {
+    fn a_file_that_is_not_a_component_is_identified() {
         for (bytes, what) in [
             (&b""[..], "is empty"),
             (b"\0asm\x01\0\0\0", "a core module"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_of_another_kind_of_async_is_told_what_to_do() {
+    fn a_component_that_needs_component_model_async_is_refused_with_a_remedy() {
         let wasm = wat::parse_str("(component (core func (canon task.cancel)))").unwrap();
         let engine = super::super::engine(super::super::Purpose::Multiply).unwrap();
         let compiled = Compiler::new(&engine).unwrap().compile_bytes(Path::new("task.wasm"), &wasm, |_| {});

@@ -1,4 +1,4 @@
-//! What a component is, seen from outside: nothing of it is run.
+//! Describes a component without running it.
 
 use serde::Serialize;
 use wasmtime::Engine;
@@ -11,22 +11,22 @@ use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::plan::Grants;
 
-/// What a component exports and imports, and what follows from that.
+/// What a component exports and imports, and what follows from it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
-    /// Its file, as it was named.
+    /// The file, as it was named.
     pub path: String,
     /// The file's SHA-256.
     pub sha256: String,
     /// The file's size.
     pub bytes: u64,
-    /// The operation's name and type; null where it has none that gorgon can call.
+    /// The operation's name and type; null if there is none that Gorgon can call.
     pub operation: Option<String>,
-    /// What keeps gorgon from running it; null where nothing does.
+    /// Why Gorgon cannot run the component; null if it can.
     pub problem: Option<String>,
     /// The lane in which it runs.
     pub lane: Lane,
-    /// Why in that one.
+    /// Why it runs in that lane.
     pub lane_reason: String,
     /// The hooks it exports.
     pub hooks: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Everything it imports.
     pub imports: Vec<Import>,
-    /// What it can make use of only where it is granted.
+    /// What it can use only if it is granted.
     pub grants: Vec<Need>,
 }
 
@@ -47,7 +47,7 @@ pub struct Import {
     pub functions: Vec<String>,
 }
 
-/// Something to be granted.
+/// Something that has to be granted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Need {
     /// The flag that grants it.
@@ -56,8 +56,8 @@ pub struct Need {
     pub import: String,
 }
 
-/// Interfaces that reach only what was granted, without their versions; of each, the function without which it would be
-/// of no use, and the flag that grants it.
+/// Interfaces (without versions) that reach only what is granted. For each: the function without which the interface is
+/// useless, and the flag that grants it.
 const GRANTED: [(&str, &str, &str); 6] = [
     ("wasi:http/outgoing-handler", "handle", "--allow http://HOST[:PORT]"),
     ("wasi:sockets/tcp-create-socket", "create-tcp-socket", "--allow tcp://HOST:PORT"),
@@ -67,7 +67,7 @@ const GRANTED: [(&str, &str, &str); 6] = [
     ("wasi:cli/environment", "get-environment", "--env K=V"),
 ];
 
-/// Looks at a compiled component.
+/// Inspects a compiled component.
 pub fn inspect(engine: &Engine, compiled: &Compiled, operation: &str) -> Result<Inspection, TaskError> {
     let component = compile::map(engine, &compiled.machine_code)?;
     let component_type = component.component_type();

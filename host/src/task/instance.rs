@@ -21,7 +21,7 @@ use crate::lane::Lane;
 use crate::metrics::{Cut, Outcome, Sample, TimeSplit};
 use crate::plan::HOOK_TIMEOUT;
 
-/// One instance of a task, in a store of its own.
+/// One instance of a task, in its store.
 pub struct Instance {
     store: Store<Guest>,
     exports: Exports,
@@ -35,12 +35,12 @@ pub struct Instance {
     woken: Arc<Woken>,
 }
 
-/// An operation that is to be called.
+/// An operation to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Its number.
+    /// The number of the operation.
     pub number: u64,
-    /// When it was due, by the clock that it is timed by; `None` in a closed run.
+    /// When it was due, by the clock that times it; `None` in a closed run.
     pub due_ns: Option<u64>,
 }
 
@@ -70,13 +70,13 @@ impl Task {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => {
                 let begun = until(hook_timeout, &surroundings.halt, self.pre.instantiate_async(&mut store));
-                begun.await.map_err(|_| TaskError::Instantiate("it waited for something that did not come".into()))?
+                begun.await.map_err(|_| TaskError::Instantiate("it waited for too long".into()))?
             }
         };
         let exports = exports.map_err(|error| {
             if store.data().memory.has_refused() {
                 let most = bytesize::ByteSize(self.limits.max_memory);
-                TaskError::Instantiate(format!("it needs more memory to begin with than --max-memory {most} allows"))
+                TaskError::Instantiate(format!("it needs more memory at the start than --max-memory {most} allows"))
             } else {
                 failed(error)
             }
@@ -102,11 +102,11 @@ impl Task {
 }
 
 impl Instance {
-    /// Calls the operation on this thread, for a task of the compute lane; times the call and nothing else, and hands
-    /// what came of it to `count`. Returns when the call ended, by `clock`; where it was cut, nothing is counted.
+    /// Calls the operation on this thread, for a task of the compute lane. Times only the call, and passes the outcome
+    /// to `count`. Returns when the call ended, by `clock`. A call that was cut is not counted.
     ///
-    /// A plain function beside [`call_async`](Self::call_async), though a future that never waits would do: a future
-    /// copies what it captures, which is a measurable part of a short operation's cost.
+    /// This is a plain function beside [`call_async`](Self::call_async), although a future that never waits would do. A
+    /// future copies what it captures, which is a measurable part of a short operation's cost.
     #[inline]
     pub fn call(&mut self, ticket: Ticket, clock: &Clock, count: &mut impl FnMut(Sample<'_>)) -> Result<u64, Cut> {
         match self.operation {
@@ -140,7 +140,7 @@ impl Instance {
         let start_ns = clock.elapsed_ns();
         let returned = operation.call(&mut self.store, (ticket.number,));
         let end_ns = clock.elapsed_ns();
-        // Looked at where it lies: a copy would be a measurable part of a short operation's cost.
+        // Look at the result in place: a copy would be a measurable part of a short operation's cost.
         let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
         self.conclude(Times { ticket, start_ns, end_ns, split: None }, returned, count)
     }
@@ -154,7 +154,7 @@ impl Instance {
     ) -> Result<u64, Cut> {
         self.ready();
         let (timeout, halt) = (self.timeout, self.store.data().halt.clone());
-        // A guest that computes after it has waited has what is left of its time.
+        // A guest that computes after it has waited gets only the rest of its time.
         self.store.data_mut().called = Some(Instant::now());
         let mut split = TimeSplit::default();
         let start_ns = clock.elapsed_ns();
@@ -174,12 +174,12 @@ impl Instance {
         let guest = self.store.data_mut();
         guest.current.clear();
         guest.memory.clear();
-        // Without reading the clock: its first tick, at most a hundredth of the time late, does.
+        // The clock is not read here. The call's first tick reads it, late by at most a hundredth of the time-out.
         guest.called = None;
         guest.allowed = timeout;
     }
 
-    /// Tells `count` how a call ended; returns when.
+    /// Tells `count` how a call ended, and returns when it ended.
     #[inline(always)]
     fn conclude(
         &mut self,
@@ -204,18 +204,18 @@ impl Instance {
             }
         };
         let spans = current.spans();
-        // Counted in one place, so that counting is compiled into the loop.
+        // Count in one place only, so that the compiler inlines it into the loop.
         count(Sample { number, due_ns, start_ns, end_ns, outcome, result, reason, spans, split });
         Ok(end_ns)
     }
 
-    /// Whether it can be called again: not after a trap or a time-out.
+    /// Whether the instance can be called again: not after a trap, a time-out or a cut.
     pub fn is_usable(&self) -> bool {
         self.usable
     }
 
-    /// The guest functions that were running when the last call trapped, the innermost first; empty where it did not,
-    /// or where the engine is not [for that](super::Purpose::Debug).
+    /// The guest functions that were running when the last call trapped, innermost first. Empty if it did not trap, or
+    /// if the engine was not made for [debugging](super::Purpose::Debug).
     pub fn backtrace(&self) -> &[Frame] {
         &self.backtrace
     }
@@ -225,22 +225,22 @@ impl Instance {
         self.calls
     }
 
-    /// Calls `setup`, where the task has one.
+    /// Calls `setup`, if the task has one.
     pub async fn setup(&mut self) -> Result<(), TaskError> {
         self.call_hook::<_, ()>(Hook::Setup, ()).await.map(Option::unwrap_or_default)
     }
 
-    /// Calls `teardown`, where the task has one.
+    /// Calls `teardown`, if the task has one.
     pub async fn teardown(&mut self) -> Result<(), TaskError> {
         self.call_hook::<_, ()>(Hook::Teardown, ()).await.map(Option::unwrap_or_default)
     }
 
-    /// Calls `prepare`; empty where the task has none.
+    /// Calls `prepare`; returns an empty string if the task has none.
     pub async fn prepare(&mut self) -> Result<String, TaskError> {
         self.call_hook(Hook::Prepare, ()).await.map(Option::unwrap_or_default)
     }
 
-    /// Calls `cleanup`, where the task has one.
+    /// Calls `cleanup`, if the task has one.
     pub async fn cleanup(&mut self, prepared: String) -> Result<(), TaskError> {
         self.call_hook::<_, ()>(Hook::Cleanup, (prepared,)).await.map(Option::unwrap_or_default)
     }
@@ -294,7 +294,7 @@ impl Instance {
         }
     }
 
-    /// What a call that did not return is reported as: outcome, result and, where it says more, a reason.
+    /// How a call that did not return is reported: outcome, result, and a reason if there is more to say.
     fn outcome_of(&self, stopped: Stopped<'_>) -> (Outcome, String, Option<String>) {
         let error = match stopped {
             Stopped::Late | Stopped::Cut => return (Outcome::TimedOut, "timeout".into(), None),
@@ -302,7 +302,7 @@ impl Instance {
         };
         let memory = &self.store.data().memory;
         let (name, reason) = match error.downcast_ref::<Trap>() {
-            // A guest that is refused memory gives up by `unreachable`; the cause is the better name.
+            // A guest that gets no more memory gives up by `unreachable`. The cause is the better name.
             Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
                 "out of memory".into(),
                 Some(format!("it asked for more than {}", bytesize::ByteSize(memory.max_bytes()))),
@@ -319,7 +319,7 @@ impl Instance {
     }
 }
 
-/// When an operation ran, which, and where its time went.
+/// Which operation ran, when, and where its time went.
 #[derive(Clone, Copy)]
 struct Times<'a> {
     ticket: Ticket,
@@ -331,9 +331,9 @@ struct Times<'a> {
 /// Why a call did not return.
 #[derive(Clone, Copy)]
 enum Stopped<'a> {
-    /// Its deadline came.
+    /// Its time-out passed.
     Late,
-    /// The run ended.
+    /// The run was cut.
     Cut,
     /// It trapped.
     Trapped(&'a wasmtime::Error),
@@ -347,9 +347,9 @@ fn frames_of(stopped: Stopped<'_>) -> Vec<Frame> {
     }
 }
 
-/// What an operation returns, in either of its types.
+/// What an operation returns, for both of its possible types.
 trait Returned: ComponentNamedList + Lift + Send + Sync + 'static {
-    /// The result, or the result that is a failure.
+    /// The result; as an error if it is a failure.
     fn result(&self) -> Result<&str, &str>;
 }
 
@@ -367,16 +367,16 @@ impl Returned for (Result<String, String>,) {
     }
 }
 
-/// What came of a call that may have been ended while it waited.
+/// The outcome of a call that may have been ended while it waited.
 type InTime<R> = Result<wasmtime::Result<R>, Stopped<'static>>;
 
-/// Waits for `call` until its time is up or it is cut.
+/// Waits for `call` until it times out or is cut.
 async fn until<R>(
     timeout: Option<Duration>,
     halt: &Halt,
     call: impl Future<Output = wasmtime::Result<R>>,
 ) -> InTime<R> {
-    // From now, and not from when it first waits.
+    // The time counts from now, not from the first wait.
     let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
     let late = async {
         match deadline {
@@ -385,7 +385,7 @@ async fn until<R>(
         }
     };
     tokio::select! {
-        // In this order, so that a call that never waits neither arms a timer nor listens.
+        // In this order, so that a call that never waits neither arms a timer nor subscribes to the cut.
         biased;
         returned = call => Ok(returned),
         () = late => Err(Stopped::Late),
@@ -393,19 +393,17 @@ async fn until<R>(
     }
 }
 
-/// What the engine's tick means to a guest that is computing. It is called at every tick, and arms the next, so that a
-/// call need not arm anything.
+/// What the engine does at a tick while a guest computes. Each tick arms the next one, so calls need not arm anything.
 #[expect(clippy::unnecessary_wraps, reason = "wasmtime calls it, and a callback can fail")]
 fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
     let guest = store.data_mut();
-    // By the clock, and not by counting ticks: a thread that had to wait for a processor has seen one where many
-    // passed.
+    // Read the clock instead of counting ticks: a thread that had to wait for a processor sees one tick for many.
     let since = *guest.called.get_or_insert_with(Instant::now);
     let is_late = guest.allowed.is_some_and(|allowed| since.elapsed() >= allowed);
     Ok(if is_late || guest.halt.is_cut() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
 }
 
-/// The time of a hook.
+/// The time-out of a hook.
 fn of_hooks(timeout: Option<Duration>) -> Option<Duration> {
     timeout.map(|timeout| timeout.max(HOOK_TIMEOUT))
 }

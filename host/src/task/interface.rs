@@ -1,4 +1,4 @@
-//! What a component exports and imports, and what follows: the operation's type, the hooks, the lane.
+//! What follows from a component's exports and imports: the operation's type, the hooks, the lane.
 
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -18,7 +18,7 @@ pub(super) enum OperationType {
     Fallible,
 }
 
-/// A task's exports, found once.
+/// A task's exports, looked up once.
 pub(super) struct Interface {
     pub(super) operation: ComponentExportIndex,
     pub(super) operation_type: OperationType,
@@ -110,7 +110,7 @@ fn is_string(ty: Option<Type>) -> bool {
     matches!(ty, Some(Type::String))
 }
 
-/// A function's type as WIT writes it, to the depth that an error needs.
+/// A function's type in WIT, in as much detail as an error message needs.
 pub(super) fn describe(function: &ComponentFunc) -> String {
     let list = |types: Vec<Type>| types.iter().map(name).collect::<Vec<_>>().join(", ");
     let prefix = if function.async_() { "async " } else { "" };
@@ -149,10 +149,10 @@ fn name(ty: &Type) -> String {
     }
 }
 
-/// The first import of a component that can wait in the host; it makes the component one for the I/O lane.
+/// The first import of a component that can wait in the host. If there is one, the component runs in the I/O lane.
 ///
 /// Functions that every guest imports (`wasi:io`, `wasi:cli`, reading a clock, random numbers) do not count: without
-/// one of those below there is nothing they could wait for.
+/// one of the imports below they have nothing to wait for.
 pub(super) fn waits(engine: &Engine, component: &Component, grants: &Grants) -> Option<String> {
     let is_async = |item: &ComponentItem| matches!(item, ComponentItem::ComponentFunc(function) if function.async_());
     component.component_type().imports(engine).find_map(|(import, item)| match item.ty {
@@ -179,7 +179,7 @@ pub(super) fn unversioned(interface: &str) -> &str {
 fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {
     match interface {
         "wasi:clocks/monotonic-clock" => function.starts_with("subscribe-"),
-        // A FIFO in a granted directory blocks where no deadline reaches.
+        // Reading a FIFO in a granted directory blocks, and in the compute lane no deadline could end that.
         "wasi:filesystem/types" => !grants.dirs.is_empty(),
         "wasi:sockets/tcp"
         | "wasi:sockets/udp"
@@ -190,9 +190,9 @@ fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {
     }
 }
 
-/// An import that nothing provides, put for the one who wrote the task.
+/// The message for an import that nothing provides, for the author of the task.
 pub(super) fn unlinked(error: &wasmtime::Error) -> String {
-    // wasmtime's words name the interface, then the function in it, each between backticks.
+    // wasmtime's message names the interface, then the function in it, each in backticks.
     let text = format!("{error:#}");
     let names: Vec<_> = text.split('`').skip(1).step_by(2).collect();
     let import = if names.is_empty() { text } else { names.join(".") };

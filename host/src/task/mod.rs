@@ -1,7 +1,7 @@
 //! A task: compiled once, shared by all threads, instantiated by each.
 //!
-//! With `capability/` the only room that names wasmtime. Owns how a component is compiled, which lane it runs in, how
-//! its operation is called and timed. Knows nothing of numbers, leases or reports.
+//! Only this module and `capability/` use wasmtime (`machine.rs` reads its version). Owns how a component is compiled,
+//! in which lane it runs, and how its operation is called and timed. Knows nothing about leases or reports.
 
 mod backtrace;
 mod compile;
@@ -39,7 +39,7 @@ pub enum TaskError {
     Unreadable {
         /// The file.
         path: String,
-        /// What the operating system said.
+        /// The operating system's error.
         problem: String,
     },
     /// The file is something else.
@@ -47,7 +47,7 @@ pub enum TaskError {
     NotAComponent {
         /// The file.
         path: String,
-        /// What it is instead.
+        /// What the file is instead.
         what: &'static str,
         /// What to do.
         remedy: &'static str,
@@ -60,18 +60,18 @@ pub enum TaskError {
         /// Why, in wasmtime's words.
         problem: String,
     },
-    /// The component has no operation, or one of another type.
+    /// The component has no operation, or its operation has the wrong type.
     #[error("the task {0}")]
     Interface(String),
     /// An instance could not be made.
     #[error("cannot instantiate the task: {0}")]
     Instantiate(String),
-    /// A hook did not do its work.
+    /// A hook failed.
     #[error("the task's `{hook}` failed: {reason}")]
     Hook {
-        /// Which.
+        /// Which hook.
         hook: Hook,
-        /// What the guest said, or how it trapped.
+        /// The guest's reason, or how it trapped.
         reason: String,
     },
 }
@@ -79,21 +79,21 @@ pub enum TaskError {
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To multiply a task: a trap says what happened and no more.
+    /// To run a task: a trap says only what happened.
     Multiply,
-    /// To find a task's mistakes: a trap says where it happened, in lines of source where the component knows them.
+    /// To debug a task: a trap also says where it happened, with source lines if the component has them.
     Debug,
 }
 
-/// The engine that compiles tasks and runs them; for one purpose the same configuration in controller and workers, or a
-/// compiled task would not load.
+/// The engine that compiles and runs tasks. Controller and workers must use the same configuration, or a compiled task
+/// would not load.
 pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .wasm_component_model(true)
         .epoch_interruption(true)
-        // On, it costs every call two and a half times as much, and WASI 0.2 has no use for it.
+        // It would make every call two and a half times as expensive, and WASI 0.2 does not need it.
         .concurrency_support(false);
     match purpose {
         Purpose::Multiply => config.wasm_backtrace_max_frames(None),
@@ -102,10 +102,10 @@ pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
     Engine::new(&config).map_err(|error| TaskError::Instantiate(describe(&error)))
 }
 
-/// An error of wasmtime's in one line; where the operating system's is behind it, with what to do.
+/// A wasmtime error in one line, with a remedy if an error of the operating system is behind it.
 fn describe(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}").replace('\n', " ");
-    // wasmtime passes on the system's errors in a type of its own, as text.
+    // wasmtime passes the system's errors on as text, in its error type.
     let code = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
     let advice = code.map(std::io::Error::from_raw_os_error).as_ref().map_or("", remedy);
     format!("{text}{advice}")
@@ -141,7 +141,7 @@ impl Task {
         self.lane
     }
 
-    /// Why it cannot be run by `plan`; `None` where it can.
+    /// Why `plan` cannot run the task; `None` if it can.
     pub fn refuses(&self, plan: &RunPlan) -> Option<String> {
         (self.lane == Lane::Compute && plan.concurrency().get() > 1).then(|| {
             let why = "the task never waits, so one operation at a time keeps its thread busy: use -t for more";
@@ -160,14 +160,14 @@ impl Task {
     }
 }
 
-/// How often an engine's epoch must advance so that deadlines of `timeout` are kept to within about two hundredths.
+/// The interval at which an engine's epoch must advance to keep deadlines of `timeout` to within about 2 %.
 pub fn tick(timeout: Option<Duration>) -> Duration {
     let fine = timeout.unwrap_or(Duration::MAX) / 100;
     fine.clamp(Duration::from_millis(1), Duration::from_millis(20))
 }
 
-/// Advances the engine's epoch for as long as the process lives, on a thread of its own: the deadlines of loops that
-/// never leave the guest depend on it.
+/// Starts a thread that advances the engine's epoch for as long as the engine lives. Deadlines of loops that never
+/// leave the guest depend on it.
 pub fn start_ticking(engine: &Engine, tick: Duration) -> std::io::Result<()> {
     let engine = engine.weak();
     std::thread::Builder::new().name("epoch".into()).stack_size(64 << 10).spawn(move || {

@@ -1,4 +1,4 @@
-//! Where the time of a call goes, seen from its polls: running, waiting, or woken and not yet run.
+//! Where the time of a call goes, derived from its polls: running, waiting, or woken and not yet polled.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use futures_util::task::AtomicWaker;
 use crate::clock::Clock;
 use crate::metrics::TimeSplit;
 
-/// Notes when a call was woken; one for all calls of an instance.
+/// Notes when a call was woken. All calls of an instance share one.
 #[derive(Debug)]
 pub(super) struct Woken {
     clock: Clock,
-    /// When the call was first woken since it last began to wait; 0 while it was not.
+    /// When the call was first woken since it last began to wait; 0 if it was not.
     at_ns: AtomicU64,
     task: AtomicWaker,
 }
@@ -31,7 +31,7 @@ impl Wake for Woken {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The first waking counts; who wakes again adds nothing.
+        // Only the first wake-up counts.
         let _ = self.at_ns.compare_exchange(0, self.clock.elapsed_ns().max(1), Ordering::Relaxed, Ordering::Relaxed);
         self.task.wake();
     }
@@ -42,7 +42,7 @@ pub(super) struct Timed<'a, F> {
     call: Pin<&'a mut F>,
     woken: &'a Arc<Woken>,
     split: &'a mut TimeSplit,
-    /// When it began to wait; 0 before its first poll.
+    /// When the call began to wait; 0 before its first poll.
     waits_since_ns: u64,
 }
 
@@ -60,7 +60,8 @@ impl<F: Future> Future for Timed<'_, F> {
         let begin_ns = this.woken.clock.elapsed_ns();
         let woken_ns = this.woken.at_ns.swap(0, Ordering::Relaxed);
         if this.waits_since_ns > 0 {
-            // Polled without having been woken: by whoever polls beside it. Then it was waiting all the time.
+            // If it was polled without a wake-up, because of something else in the same task, it was waiting all the
+            // time.
             let woken_ns = if woken_ns == 0 { begin_ns } else { woken_ns.clamp(this.waits_since_ns, begin_ns) };
             this.split.waiting_ns += woken_ns - this.waits_since_ns;
             this.split.queued_ns += begin_ns - woken_ns;
@@ -81,8 +82,8 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn running_waiting_and_queueing_are_told_apart() {
-        // By the clock that times the call: two clocks differ by some microseconds on a busy machine.
+    async fn running_waiting_and_queueing_are_distinguished() {
+        // Use the clock that times the call: two clocks differ by some microseconds on a busy machine.
         let clock = Clock::new();
         let spin = |time: Duration| {
             let begin_ns = clock.elapsed_ns();
@@ -101,7 +102,7 @@ mod tests {
         tokio::join!(timed, async {
             tokio::time::sleep(Duration::from_millis(40)).await;
             answer.send(()).unwrap();
-            // The call could go on now; its thread is kept busy.
+            // The call could go on now, but its thread is kept busy.
             spin(Duration::from_millis(60));
         });
         let ms = |ns: u64| ns / 1_000_000;
