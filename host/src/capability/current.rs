@@ -7,10 +7,10 @@ use crate::clock::Clock;
 use crate::guest_text::cut_owned;
 use crate::metrics::Spans;
 
-/// Spans that an instance may have open at once; one that never ends them must not eat the memory.
+/// How many spans an instance may have open. A task that never ends them must not exhaust the memory.
 const MAX_OPEN_SPANS: usize = 1_000;
 
-/// What the running operation has said of itself.
+/// What the running operation has reported about itself.
 pub struct Current {
     clock: Clock,
     open: usize,
@@ -26,12 +26,12 @@ struct Timer {
 }
 
 impl Current {
-    /// Nothing said yet.
+    /// Nothing reported yet.
     pub fn new(clock: Clock) -> Self {
         Self { clock, open: 0, spans: Spans::default(), failure: None }
     }
 
-    /// Forgets what the last operation said.
+    /// Forgets what the previous operation reported.
     #[inline]
     pub fn clear(&mut self) {
         if !self.spans.is_empty() {
@@ -45,7 +45,7 @@ impl Current {
         &self.spans
     }
 
-    /// The reason the operation gave for having failed; the first, where it gave several.
+    /// The reason that the operation gave for its failure; the first, if it gave several.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
@@ -56,7 +56,7 @@ impl Current {
         }
         self.open += 1;
         let name = cut_owned(name);
-        // The clock is read last, so that the span does not contain its own book-keeping.
+        // The clock is read last, so that the span does not include its bookkeeping.
         let timer = table.push(Timer { name, started_ns: 0, ended: false })?;
         table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
         Ok(timer)

@@ -18,23 +18,23 @@ use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::plan::{Grants, Limits};
 
-/// What instances have around them, besides the task.
+/// What an instance needs besides the task.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The clock that times spans.
     pub clock: Clock,
-    /// Where guests print to.
+    /// Where guests print.
     pub output: Output,
     /// What the run gives its operations.
     pub given: Arc<Given>,
-    /// What they reach, and the counts of one thread's instances.
+    /// What instances may reach, and the network counts of one thread's instances.
     pub network: Arc<Network>,
-    /// What ends their calls.
+    /// Ends their calls.
     pub halt: Halt,
 }
 
 impl Surroundings {
-    /// The same for another thread, whose instances count for themselves.
+    /// The same for another thread, with separate network counts.
     pub fn for_another_thread(&self) -> Self {
         Self { network: self.network.for_another_thread(), ..self.clone() }
     }
@@ -44,9 +44,9 @@ impl Surroundings {
 pub struct Guest {
     pub(crate) current: Current,
     pub(crate) memory: MemoryLimit,
-    /// When the running call began, as far as anybody has looked.
+    /// When the running call began; `None` until the clock is first read for it.
     pub(crate) called: Option<Instant>,
-    /// How long it may take.
+    /// How long the call may take.
     pub(crate) allowed: Option<Duration>,
     pub(crate) halt: Halt,
     pub(super) wasi: WasiCtx,

@@ -1,11 +1,12 @@
-//! How much memory one instance may take. Does not know what becomes of an instance that is refused more.
+//! How much memory one instance may take. Does not know what happens to an instance that is refused more.
 
 use wasmtime::ResourceLimiter;
 
-/// Elements that a table of an instance may have: function pointers, of which real programs have some thousands.
+/// How many elements a table of an instance may have. They are function pointers, and real programs have some
+/// thousands.
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 
-/// Bounds the linear memory of one instance, all its memories together, and each of its tables.
+/// Limits the linear memory of one instance, over all its memories, and the size of each of its tables.
 pub struct MemoryLimit {
     max_bytes: u64,
     used_bytes: u64,
@@ -14,12 +15,12 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// A limit of `max_bytes`, of which nothing is used.
+    /// A limit of `max_bytes`; nothing is used yet.
     pub fn new(max_bytes: u64) -> Self {
         Self { max_bytes, used_bytes: 0, refused: false }
     }
 
-    /// What the instance may use.
+    /// How many bytes the instance may use.
     pub fn max_bytes(&self) -> u64 {
         self.max_bytes
     }
@@ -29,7 +30,7 @@ impl MemoryLimit {
         self.refused
     }
 
-    /// Forgets what was refused.
+    /// Forgets that growth was refused.
     #[inline]
     pub fn clear(&mut self) {
         self.refused = false;
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_memories_share_one_bound_and_a_refusal_takes_nothing() {
+    fn all_memories_share_one_limit_and_a_refusal_uses_nothing() {
         let mut limit = MemoryLimit::new(100);
         assert!(limit.memory_growing(0, 60, None).unwrap());
         assert!(!limit.memory_growing(0, 41, None).unwrap());

@@ -1,7 +1,7 @@
 //! What a task may import, one file per capability.
 //!
-//! A capability has three moments: it is linked once per process, it has a state per instance, and that state is made
-//! from the run's grants. With `task/` the only room that names wasmtime.
+//! A capability is linked once per process and has a state per instance, which is made from the run's grants. Only this
+//! module and `task/` use wasmtime (`machine.rs` reads its version).
 
 pub mod current;
 pub mod guest;

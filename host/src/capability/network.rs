@@ -1,8 +1,8 @@
-//! The network as a task sees it: what is granted, and what names stand for.
+//! The network as a task sees it: what is granted, and which addresses names have.
 //!
-//! What is granted and known is one for all instances of a process; what is counted belongs to a thread's instances and
-//! their connections. A refusal names the flag that would grant what was refused. HTTP goes through
-//! `http/`; here are the sockets of a task's own, under the same policy.
+//! All instances of a process share grants and known addresses; counts belong to the instances of one thread and to
+//! their connections. Refused destinations are counted, so that the report can suggest the flag that would grant them.
+//! HTTP goes through `http/`; this module handles sockets that tasks open themselves, under the same policy.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,27 +22,27 @@ use crate::network::{Destination, Host, Policy, Protocol};
 use crate::plan::HttpPlan;
 use crate::resolve::{Addresses, Resolver};
 
-/// A name of the domain name system has no more bytes (RFC 1035).
+/// The longest name in the domain name system, in bytes (RFC 1035).
 const MOST_NAME_BYTES: usize = 255;
 
-/// What the instances of one thread reach the network through, and what they have counted.
+/// The network access of the instances of one thread, and their counts.
 #[derive(Debug)]
 pub struct Network {
     /// What is granted.
     pub(super) policy: Arc<Policy>,
-    /// What names stand for.
+    /// The addresses of names.
     pub(super) resolver: Arc<Resolver>,
     /// How HTTP is spoken.
     pub(super) http: Arc<HttpPlan>,
-    /// Made when the first TLS connection is.
+    /// Made with the first TLS connection.
     pub(super) tls: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
-    /// What was counted and not yet taken. A lock, as wasmtime and tokio want what can be sent; only one thread takes
-    /// it.
+    /// What was counted and not yet taken. It is behind a lock because wasmtime and tokio require `Send`; only one
+    /// thread takes the lock.
     counts: Mutex<NetworkCounts>,
 }
 
 impl Network {
-    /// A network of `policy`, where names have `addresses` from the start.
+    /// A network under `policy`, which knows `addresses` from the start.
     pub fn new(policy: Policy, http: HttpPlan, addresses: Addresses) -> Arc<Self> {
         let resolver = Resolver::new(addresses, http.dns_ttl_ns.map(Duration::from_nanos));
         Arc::new(Self {
@@ -54,7 +54,7 @@ impl Network {
         })
     }
 
-    /// The same network for another thread: what is granted and known is shared, what is counted is not.
+    /// The same network for another thread: grants and addresses are shared, counts are not.
     pub fn for_another_thread(&self) -> Arc<Self> {
         let Self { policy, resolver, http, tls, counts: _ } = self;
         Arc::new(Self {
@@ -66,7 +66,7 @@ impl Network {
         })
     }
 
-    /// What was counted since this was last asked.
+    /// What was counted since the last call.
     pub fn take_counts(&self) -> NetworkCounts {
         std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -80,7 +80,7 @@ impl Network {
         self.count(|counts| counts.refuse(destination));
     }
 
-    /// Whether `wanted` may be reached; a refusal is counted.
+    /// Whether `wanted` may be reached. Counts a refusal.
     pub(super) fn permits(&self, wanted: &Destination) -> bool {
         let permitted = self.policy.permits(wanted);
         if !permitted {
@@ -91,17 +91,17 @@ impl Network {
 
     async fn permits_socket(&self, address: SocketAddr, how: SocketAddrUse) -> bool {
         let protocol = match how {
-            // What the system does by itself before a connection is made.
+            // The system does this by itself before it connects.
             SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => {
                 return true;
             }
             SocketAddrUse::TcpConnect => Protocol::Tcp,
             SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => Protocol::Udp,
-            // Nobody may come in but where everything is granted.
+            // Incoming connections are allowed only if everything is granted.
             _ => return self.policy.is_all(),
         };
         let (ip, port) = (address.ip(), address.port());
-        // A name that could not be resolved at the start may be by now; one that still cannot stands for nothing.
+        // A name that could not be resolved at the start may be resolvable by now. If not, it has no addresses.
         let mut addresses = Addresses::new();
         for name in self.policy.names_at(protocol, port) {
             addresses.insert(name.to_owned(), self.resolver.resolve(name).await.unwrap_or_default());
@@ -124,7 +124,7 @@ pub(super) fn configure(wasi: &mut WasiCtxBuilder, network: &Arc<Network>) {
     });
 }
 
-/// Links name look-up anew, for granted names only: the name itself could carry what must not leave.
+/// Replaces WASI's name look-up by one for granted names only: the name itself could carry a secret.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let linked = ip_name_lookup::add_to_linker::<Guest, Lookup<'static>>(linker, |guest| {
@@ -150,7 +150,7 @@ impl ip_name_lookup::Host for Lookup<'_> {
         handle: Resource<Handle>,
         name: String,
     ) -> Result<Resource<ip_name_lookup::ResolveAddressStream>, SocketError> {
-        // No name is longer; of one that is, nothing more is copied.
+        // No real name is longer, so a longer one is refused, and only its beginning is copied.
         if name.len() > MOST_NAME_BYTES || !self.network.policy.permits_lookup(&name) {
             self.network.refuse(&format!("tcp://{}:PORT", Host::new(cut(&name))));
             return Err(ErrorCode::AccessDenied.into());

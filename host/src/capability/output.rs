@@ -1,4 +1,4 @@
-//! What a guest prints: in a run never to a terminal or a pipe of ours directly, never blocking, never without bound.
+//! What guests print. In a run it never goes directly to the host's terminal or pipes, never blocks, and is bounded.
 
 use std::io::Write;
 use std::pin::Pin;
@@ -14,13 +14,13 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::guest_text;
 
-/// Bytes that all guests of a process may print in a run; what is more is counted and dropped.
+/// How many bytes all guests of a process may print in a run. The rest is counted and dropped.
 pub const MAX_BYTES: u64 = 1 << 20;
 
-/// A line longer than this is passed on in pieces.
+/// A line that is longer, in bytes, is passed on in pieces.
 const MAX_LINE: usize = 4_096;
 
-/// Where the guests of a process print to.
+/// Where the guests of a process print.
 #[derive(Clone, Debug)]
 pub struct Output {
     lines: Option<Sender<Vec<u8>>>,
@@ -28,17 +28,17 @@ pub struct Output {
 }
 
 impl Output {
-    /// Passes whole lines on to `lines`.
+    /// Sends whole lines to `lines`.
     pub fn new(lines: Sender<Vec<u8>>) -> Self {
         Self { lines: Some(lines), printed: Arc::default() }
     }
 
-    /// Prints to our stderr as it comes, without bound: for a person who watches.
+    /// Prints to the host's stderr at once and without limit, for a person who watches.
     pub fn live() -> Self {
         Self { lines: None, printed: Arc::default() }
     }
 
-    /// Bytes that were dropped because the guests printed too much.
+    /// How many bytes were dropped because the guests printed too much.
     pub fn dropped(&self) -> u64 {
         self.printed.load(Ordering::Relaxed).saturating_sub(MAX_BYTES)
     }
@@ -46,7 +46,7 @@ impl Output {
     fn pass_on(&self, line: &[u8]) {
         let length = line.len() as u64;
         if self.printed.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES {
-            // Nobody listens any more when the worker is ending; then nobody misses the line either.
+            // This fails only if the worker is ending, and then the line does not matter.
             let _ = self.lines.as_ref().map(|lines| lines.send(line.to_vec()));
         }
     }
@@ -68,7 +68,7 @@ impl StdoutStream for Output {
     }
 }
 
-/// One stream of an instance: gathers bytes into lines.
+/// One output stream of an instance: collects bytes into lines.
 struct Lines {
     output: Output,
     unfinished: Vec<u8>,
@@ -81,7 +81,7 @@ impl Lines {
             let whole = whole(&self.unfinished);
             let shown = guest_text::output(&self.unfinished[..whole]);
             self.unfinished.drain(..whole);
-            // If stderr is closed, nobody watches.
+            // If stderr is closed, there is nothing to show.
             let _ = anstream::stderr().lock().write_all(shown.as_bytes());
             return;
         }
@@ -110,10 +110,10 @@ impl Drop for Lines {
     }
 }
 
-/// How much of `bytes` can be shown: all but a character, or an escape sequence, that may go on with what is printed
-/// next.
+/// How much of `bytes` can be shown: everything but an incomplete character or escape sequence at the end, which the
+/// next bytes may continue.
 fn whole(bytes: &[u8]) -> usize {
-    /// A sequence that sets colours is not longer.
+    /// No sequence that sets colours is longer.
     const LONGEST: usize = 32;
     let tail = bytes.len().saturating_sub(LONGEST);
     if let Some(at) = bytes[tail..].iter().rposition(|&byte| byte == 0x1b) {
@@ -131,7 +131,7 @@ fn whole(bytes: &[u8]) -> usize {
 
 #[wasmtime_wasi::async_trait]
 impl Pollable for Lines {
-    // Always ready: in the compute lane there is nobody who could wait.
+    // Always ready: in the compute lane nothing can wait.
     async fn ready(&mut self) {}
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_go_on_waits_for_its_rest() {
+    fn an_incomplete_character_or_sequence_waits_for_its_rest() {
         for (bytes, shown) in [
             (&b"plain"[..], 5),
             ("é".as_bytes(), 2),

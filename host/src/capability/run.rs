@@ -23,7 +23,7 @@ pub struct DataError {
 }
 
 impl Data {
-    /// Reads a CSV file whose first line names the columns. A line with another number of fields is an error.
+    /// Reads a CSV file whose first line names the columns. A line with a different number of fields is an error.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let error = |error: csv::Error| DataError { path: path.display().to_string(), problem: error.to_string() };
         let strings = |record: &csv::StringRecord| record.iter().map(str::to_owned).collect::<Vec<_>>();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_line_is_named() {
+    fn an_error_gives_the_number_of_a_short_line() {
         let error = read("user,password\nada,x\ngrace\n").unwrap_err().to_string();
         assert!(error.contains("line: 3") || error.contains("line 3"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! WASI 0.2: always linked; what it can reach is what the run's grants say.
+//! WASI 0.2: always linked, but it can reach only what the run grants.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::capability::guest::Guest;
 use crate::lane::Lane;
 use crate::plan::{Access, Grants};
 
-/// Links WASI for a lane: a single async host function would make every sync call of the compute lane fail.
+/// Links WASI for a lane. A single async host function would make every sync call of the compute lane fail.
 pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
     match lane {
         Lane::Compute => wasmtime_wasi::p2::add_to_linker_sync(linker),
@@ -29,7 +29,7 @@ pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
 pub fn context(grants: &Grants, output: &Output, network: &Arc<Network>) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(output.clone()).stderr(output.clone());
-    // A program finds its own name before its arguments.
+    // A program expects its name before its arguments.
     wasi.arg("task").args(&grants.args).envs(&grants.env);
     for dir in &grants.dirs {
         let access = match dir.access {

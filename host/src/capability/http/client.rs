@@ -1,4 +1,4 @@
-//! The HTTP client of a thread: requests go out over connections that are kept, and responses come back.
+//! The HTTP client of a thread: sends requests over kept connections, and receives the responses.
 
 use std::error::Error as _;
 use std::io;
@@ -28,21 +28,21 @@ use crate::capability::network::Network;
 use crate::network::Destination;
 use crate::plan::KeepAlive;
 
-/// How long a kept connection may take to finish with the response before: its end is there already. One that takes
-/// longer waits for a request that somebody has not written to its end, and is of no use to others.
+/// How long a kept connection may take to finish with the previous response, whose end has already arrived. If it takes
+/// longer, a request on it was never written to its end, and the connection is useless to others.
 const FINISHING: Duration = Duration::from_millis(20);
 
-/// A server that refuses one request this often does not want it.
+/// A server that refuses a request this many times does not want it.
 const MOST_REFUSALS: u32 = 16;
 
-/// Sends a request to where it was granted, over a connection that is there or a new one.
+/// Sends a request, if its destination is granted, over a kept connection or a new one.
 pub(super) fn send(
     network: Arc<Network>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> impl Future<Output = Result<Response<WasiBody>, Error>> {
     let to = destination(request.uri());
-    // A block, as the future of an async function would hold the request twice.
+    // An async block, because the future of an async function would hold the request twice.
     async move {
         let to = to?;
         if !network.permits(&to) {
@@ -53,7 +53,7 @@ pub(super) fn send(
         let mut refusals = 0;
         loop {
             let (mut connection, is_new) = pool::obtain(&network, &to, options.connect_timeout).await?;
-            // It may still be finishing with the response before, and it may have been closed by now.
+            // A kept connection may still be finishing with the previous response, or may have been closed by now.
             let patience = if is_new { None } else { Some(FINISHING) };
             match connection.ready_within(patience).await {
                 Some(Ok(())) => {}
@@ -80,7 +80,7 @@ pub(super) fn send(
                     );
                 }
                 Err(mut error) => match error.take_message() {
-                    // It went nowhere: the connection was closed at the very moment.
+                    // The request was not sent: the connection was closed at that moment.
                     Some(unsent) if !is_new => request = unsent,
                     _ => {
                         let error = error.error();
@@ -104,7 +104,7 @@ fn destination(uri: &Uri) -> Result<Destination, Error> {
 type Exchanged = Result<Response<Incoming>, TrySendError<Request<WasiBody>>>;
 
 impl Connection {
-    /// Waits until a request can be sent; `None` where that takes longer than it may.
+    /// Waits until a request can be sent; `None` if that takes longer than `most`.
     async fn ready_within(&mut self, most: Option<Duration>) -> Option<hyper::Result<()>> {
         let mut ready = pin!(async {
             match self {
@@ -112,14 +112,14 @@ impl Connection {
                 Self::Http2(sender) => sender.ready().await,
             }
         });
-        // Nearly always it is, and no timer is needed.
+        // The connection is nearly always ready, and then needs no timer.
         match ready.as_mut().now_or_never() {
             Some(ready) => Some(ready),
             None => within(most, ready).await,
         }
     }
 
-    /// Sends a request; gives the head of its response.
+    /// Sends a request, and returns the head of its response.
     fn exchange(&mut self, mut request: Request<WasiBody>) -> impl Future<Output = Exchanged> + use<> {
         match self {
             Self::Http1(sender) => {
@@ -129,13 +129,13 @@ impl Connection {
                 {
                     request.headers_mut().insert(HOST, host);
                 }
-                // A server is sent the path alone; the rest was for us.
+                // The server gets only the path; the rest of the URI was for the client.
                 let path = request.uri().path_and_query().cloned();
                 *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
                 Either::Left(sender.try_send_request(request))
             }
             Self::Http2(sender) => {
-                // HTTP/2 says it in the request's head.
+                // HTTP/2 sends the host in the `:authority` field instead.
                 if let Some(host) = request.headers_mut().remove(HOST)
                     && let Ok(authority) = Authority::try_from(host.as_bytes())
                 {
@@ -151,14 +151,14 @@ impl Connection {
     }
 }
 
-/// A response's body; at its end the connection is kept for the next request.
+/// A response's body. At its end the connection is kept for the next request.
 struct Received {
     body: Incoming,
     after: Option<(Destination, Connection)>,
     pause: Option<Pause>,
 }
 
-/// How long the next bytes may take.
+/// The time-out for the next bytes.
 struct Pause {
     most: Duration,
     over: Pin<Box<Sleep>>,
@@ -225,14 +225,14 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        // What was not read hyper reads to its end where that is there already, and otherwise closes the connection.
+        // If the rest of the body has already arrived, hyper reads it; otherwise hyper closes the connection.
         self.keep();
     }
 }
 
-/// A transport's error as tasks are told of it.
+/// The error that a task gets for a transport error.
 pub(super) fn describe(error: &hyper::Error) -> Error {
-    // A stream that was reset, or a connection that the server is about to close.
+    // The server has reset the stream, or is about to close the connection.
     if cause::<h2::Error>(error).is_some_and(|error| error.is_reset() || error.is_go_away()) {
         return Error::ConnectionTerminated;
     }
@@ -248,18 +248,18 @@ pub(super) fn describe(error: &hyper::Error) -> Error {
     }
 }
 
-/// Whether a server says, over HTTP/2, that it has not worked on the request.
+/// Whether the server says, over HTTP/2, that it has not processed the request.
 fn is_refusal(error: &hyper::Error) -> bool {
     let refusal = |error: &h2::Error| match error.reason() {
         Some(Reason::REFUSED_STREAM) => error.is_reset(),
-        // Those that it does work on end without an error.
+        // Requests that the server does process end without an error.
         Some(Reason::NO_ERROR) => error.is_go_away(),
         _ => false,
     };
     cause::<h2::Error>(error).is_some_and(|error| error.is_remote() && refusal(error))
 }
 
-/// What lies beneath an error, of one type.
+/// The first error of type `E` in the chain of sources.
 fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     std::iter::successors(error.source(), |&error| error.source()).find_map(|error| error.downcast_ref())
 }

@@ -1,4 +1,4 @@
-//! A new connection: addresses, TCP, TLS, and which HTTP is spoken over it.
+//! Opens a connection: addresses, TCP, TLS, and the version of HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::capability::network::Network;
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::{HttpPlan, HttpVersion, Trust};
 
-/// How long an address may take to be connected to while there is another one to try.
+/// How long connecting to an address may take if there is another address to try.
 const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
 /// What requests are sent over.
@@ -39,7 +39,7 @@ impl Connection {
         }
     }
 
-    /// The same connection for another request beside the one that has it; nothing where one has it alone.
+    /// The same connection for another concurrent request; `None` if requests cannot share it.
     pub(super) fn shared(&self) -> Option<Self> {
         match self {
             Self::Http1(_) => None,
@@ -48,10 +48,10 @@ impl Connection {
     }
 }
 
-/// Connects, and drives the connection by a task of its own from then on.
+/// Connects, and starts a task that drives the connection.
 pub(super) async fn connect(network: &Arc<Network>, to: &Destination) -> Result<Connection, Error> {
     let stream = reach(network, to).await?;
-    // Requests are written whole; waiting for more to write would only add to their time.
+    // Requests are written whole, so waiting for more bytes would only delay them.
     stream.set_nodelay(true).map_err(Error::Connect)?;
     let stream = Counted { stream, network: network.clone() };
     match to.protocol {
@@ -86,7 +86,7 @@ async fn reach(network: &Network, to: &Destination) -> Result<TcpStream, Error> 
     for address in addresses {
         left -= 1;
         let connecting = TcpStream::connect(SocketAddr::new(address, to.port));
-        // One that does not answer, such as a broken IPv6, must not keep the next from being tried.
+        // An address that does not answer, such as one behind broken IPv6, must not prevent trying the next one.
         let most = if left > 0 { NEXT_ADDRESS } else { Duration::MAX };
         match tokio::time::timeout(most, connecting).await {
             Ok(Ok(stream)) => return Ok(stream),
@@ -110,7 +110,7 @@ where
     let stream = TokioIo::new(stream);
     if is_http2 {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
-        // How it ends its requests are told.
+        // Requests hear of the connection's end themselves.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Connection::Http2(sender))
     } else {
@@ -131,7 +131,7 @@ fn tls_error(error: io::Error) -> Error {
     }
 }
 
-/// The TLS configuration of a process: one, as making it reads and parses hundreds of certificates.
+/// The TLS configuration of a process. There is only one, because making it parses hundreds of certificates.
 fn tls(plan: &HttpPlan) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone());
@@ -149,10 +149,10 @@ fn tls(plan: &HttpPlan) -> Result<Arc<ClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// Mozilla's roots, the system's, and what the user adds.
+/// Mozilla's roots, the system's, and those that the user adds.
 fn roots(trust: &Trust) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // Where the system has none, or one that does not parse, Mozilla's remain.
+    // If the system has none, or some that do not parse, Mozilla's remain.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Trust::RootsAnd(path) = trust {
         let unusable = |problem: String| format!("cannot use the certificates `{}`: {problem}", path.display());
@@ -165,7 +165,7 @@ fn roots(trust: &Trust) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// Takes any certificate: for a test environment whose certificates nobody vouches for.
+/// Accepts any certificate: for test environments with self-signed certificates.
 #[derive(Debug)]
 struct Anyone(Arc<rustls::crypto::CryptoProvider>);
 
@@ -204,7 +204,7 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-/// A TCP stream whose bytes are counted for the thread that opened it.
+/// A TCP stream that counts its bytes for the thread that opened it.
 struct Counted {
     stream: TcpStream,
     network: Arc<Network>,

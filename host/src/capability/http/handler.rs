@@ -1,7 +1,7 @@
-//! `wasi:http/outgoing-handler`, and the response that it promises.
+//! `wasi:http/outgoing-handler`, and the future response that it returns.
 //!
-//! wasi-http's own would spawn two tasks for each request. Here a request without a body is sent and awaited by the
-//! instance itself; only one whose body is still to be written needs a task that drives it meanwhile.
+//! wasi-http's handler would spawn two tasks for each request. Here the instance itself sends and awaits a request
+//! without a body. Only a request whose body is still to be written needs a task that drives it meanwhile.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -22,7 +22,7 @@ use crate::capability::guest::Guest;
 
 type Sent = Result<Response<WasiBody>, Error>;
 
-/// A response that was promised.
+/// A future response.
 enum Promised {
     OnItsWay(Pin<Box<dyn Future<Output = Sent> + Send>>),
     Here(Sent),
@@ -38,7 +38,7 @@ impl Pollable for Promised {
     }
 }
 
-/// Puts this handler in the place of wasi-http's.
+/// Replaces wasi-http's handler by this one.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance("wasi:http/types@0.2.12")?;
@@ -79,10 +79,10 @@ fn handle(
     let network = guest.network.clone();
     let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> = Box::pin(client::send(network, request, options));
     let promised = if has_body {
-        // The guest writes it next, and somebody must be reading.
+        // The guest writes the body next, and a task must read it.
         Promised::OnItsWay(Box::pin(wasmtime_wasi::runtime::spawn(response)))
     } else {
-        // Once now, so that it is sent; who waits for the response polls it again.
+        // Poll once, so that the request is sent. The guest polls again when it waits for the response.
         match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(sent) => Promised::Here(sent),
             Poll::Pending => Promised::OnItsWay(response),
@@ -91,7 +91,7 @@ fn handle(
     Ok(Ok(guest.table.push(promised)?))
 }
 
-/// The request as it is sent.
+/// Builds the request to send.
 fn made(request: HostOutgoingRequest) -> Result<Request<WasiBody>, ErrorCode> {
     let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
     let headers = HeaderMap::from(headers);
@@ -142,7 +142,7 @@ fn get(guest: &mut Guest, promised: &Resource<Promised>) -> wasmtime::Result<Got
     Ok(Some(Ok(Ok(guest.table.push(response)?))))
 }
 
-/// An error in the words of `wasi:http`.
+/// The `wasi:http` code for an error.
 fn code(error: Error) -> ErrorCode {
     match error {
         Error::DnsError { rcode, info_code } => ErrorCode::DnsError(DnsErrorPayload { rcode, info_code }),

@@ -1,4 +1,4 @@
-//! `wasi:http`: requests go out over connections that a thread keeps, to destinations that were granted.
+//! `wasi:http`: sends requests to granted destinations, over connections that each thread keeps.
 
 mod client;
 mod connect;
@@ -19,7 +19,7 @@ use wasmtime_wasi_http::{
 
 use crate::capability::guest::Guest;
 
-/// The state of one instance.
+/// The HTTP state of one instance.
 pub struct Http {
     ctx: WasiHttpCtx,
     hooks: Hooks,
@@ -44,7 +44,7 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// What wasi-http asks of its host, besides sending: that is `handler.rs`.
+/// What wasi-http asks of its host. Sending is in `handler.rs`.
 struct Hooks;
 
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
@@ -56,7 +56,7 @@ impl WasiHttpHooks for Hooks {
         _: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        // Nothing that is linked calls it.
+        // Nothing that is linked calls this.
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }
 
@@ -69,13 +69,13 @@ impl WasiHttpHooks for Hooks {
     }
 }
 
-/// Headers that belong to the connection and not to the task; the host's name is the task's, as a load test may have to
-/// give another than that of the machine it connects to.
+/// Headers that belong to the connection and not to the task. A task may set `Host`, because a load test may need a
+/// name other than that of the machine it connects to.
 fn is_forbidden(name: &HeaderName) -> bool {
     *name != http::header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
-/// What `future` gives; nothing where it takes longer than it may.
+/// The output of `future`; `None` if it takes longer than `most`.
 async fn within<T>(most: Option<Duration>, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match most {
         None => Some(future.await),

@@ -1,7 +1,6 @@
 //! The connections that a thread keeps, by destination.
 //!
-//! A connection belongs to the thread that opened it, and so does the runtime that drives it: no request crosses
-//! threads.
+//! A connection belongs to the thread that opened it, and that thread's runtime drives it: no request crosses threads.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -18,20 +17,20 @@ use crate::network::{Destination, Protocol};
 use crate::plan::{HttpVersion, KeepAlive};
 
 thread_local! {
-    /// Of the few destinations that a task has, the right one is found sooner by looking than by hashing.
+    /// A list, because a task has few destinations, and searching a short list is faster than hashing.
     static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is kept of one destination.
+/// The kept connections to one destination.
 struct Kept {
     to: Destination,
     connections: Vec<Connection>,
-    /// Requests over HTTP/2 share a connection, which one of them opens while the others wait; nothing where the
+    /// Requests over HTTP/2 share a connection, which one of them opens while the others wait. `None` if the
     /// destination speaks HTTP/1.1.
     turn: Option<Arc<Mutex<()>>>,
 }
 
-/// A connection to `to`, and whether it is a new one.
+/// A connection to `to`, and whether it is new.
 pub(super) async fn obtain(
     network: &Arc<Network>,
     to: &Destination,
@@ -46,15 +45,16 @@ pub(super) async fn obtain(
     if let Some(turn) = &turn {
         opening = turn.try_lock().ok();
         if opening.is_none() {
-            // Somebody opens one. Where that comes to nothing, or cannot be shared, each opens its own at once.
+            // Another request is opening a connection. If that fails, or the connection cannot be shared, each request
+            // opens one at once.
             drop(turn.lock().await);
             if let Some(connection) = take(to) {
                 return Ok((connection, false));
             }
         }
     }
-    // On a task of its own, and made there, as it is rare and large: its stack would be the instance's, and its state a
-    // part of every request's future.
+    // Open the connection in a separate task, because opening is rare and large. Otherwise its deep stack would stay
+    // with the instance, and its state would be part of every request's future.
     let (network, of) = (network.clone(), to.clone());
     let connection = wasmtime_wasi::runtime::spawn(async move { Box::pin(open(&network, &of, timeout)).await }).await?;
     if is_kept {
@@ -75,12 +75,12 @@ async fn open(network: &Arc<Network>, to: &Destination, timeout: Option<Duration
     Ok(connection)
 }
 
-/// Keeps a connection whose response has come to its end, for the next request.
+/// Keeps a connection for the next request, after its response has ended.
 pub(super) fn keep(to: &Destination, connection: Connection) {
     kept(to, |kept| kept.keep(connection));
 }
 
-/// The connection used last, of those to `to` that are still open.
+/// The most recently used connection to `to` that is still open.
 fn take(to: &Destination) -> Option<Connection> {
     kept(to, |Kept { connections, .. }| {
         loop {
@@ -88,15 +88,15 @@ fn take(to: &Destination) -> Option<Connection> {
             if connection.is_closed() {
                 continue;
             }
-            // Any number of requests share one of HTTP/2.
+            // Any number of requests can share an HTTP/2 connection.
             connections.extend(connection.shared());
             return Some(connection);
         }
     })?
 }
 
-/// Where requests wait until one of them has opened the connection that they will share; which HTTP a destination
-/// speaks over TLS is known when the first one has.
+/// The lock on which requests wait while one of them opens the connection that they will share. Over TLS, the first
+/// connection tells which HTTP the destination speaks.
 fn turn(network: &Network, to: &Destination) -> Option<Arc<Mutex<()>>> {
     KEPT.with_borrow_mut(|kept| match kept.iter().find(|kept| kept.to == *to) {
         Some(kept) => kept.turn.clone(),
@@ -109,7 +109,7 @@ fn turn(network: &Network, to: &Destination) -> Option<Arc<Mutex<()>>> {
     })
 }
 
-/// Shares a new connection, or lets the others open theirs.
+/// Shares a new connection if it can be shared; otherwise lets each request open one.
 fn learn(to: &Destination, new: &Connection) {
     kept(to, |kept| match new.shared() {
         Some(connection) => kept.keep(connection),
@@ -117,7 +117,7 @@ fn learn(to: &Destination, new: &Connection) {
     });
 }
 
-/// Looks at what is kept of `to`; there is nothing before the first request asks for a connection.
+/// Calls `look` with what is kept for `to`; `None` before the first request asks for a connection.
 fn kept<T>(to: &Destination, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
     KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.to == *to).map(look))
 }

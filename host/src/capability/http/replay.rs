@@ -1,7 +1,7 @@
-//! A request that can be sent again, where HTTP/2 says that it was not worked on.
+//! A request that can be sent again if HTTP/2 says that the server has not processed it.
 //!
-//! A server ends a connection when it likes, such as after a thousand requests, and refuses what was on its way by
-//! then; that it is safe to send such a request again is a promise of RFC 9113 (6.8 and 8.7).
+//! A server may end a connection at any time, such as after a thousand requests, and then refuses requests that were
+//! already on their way. RFC 9113 (6.8 and 8.7) promises that such requests can safely be sent again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// Of a body this much is remembered, in bytes: a longer one cannot be sent again.
+/// How much of a body is remembered, in bytes. A longer body cannot be sent again.
 const MOST_REMEMBERED: usize = 64 << 10;
 
 /// What is needed to send a request again.
@@ -24,19 +24,19 @@ pub(super) struct Replay {
     body: Arc<Mutex<Remembered>>,
 }
 
-/// A body, and what of it has been sent.
+/// A body, and the part of it that has been sent.
 struct Remembered {
     body: WasiBody,
     sent: Vec<Bytes>,
     bytes: usize,
-    /// Whether all that was sent is remembered.
+    /// Whether everything that was sent is remembered.
     is_whole: bool,
-    /// Counts the times it is sent: an earlier one takes no more of it.
+    /// How many times the body was sent again. An earlier sending gets no more of it.
     times: u32,
 }
 
 impl Replay {
-    /// The request in a form that is remembered while it is sent.
+    /// Wraps `request` so that it is remembered while it is sent.
     pub(super) fn of(request: Request<WasiBody>) -> (Self, Request<WasiBody>) {
         let (parts, body) = request.into_parts();
         let body = Remembered { body, sent: Vec::new(), bytes: 0, is_whole: true, times: 0 };
@@ -46,7 +46,7 @@ impl Replay {
         (replay, request)
     }
 
-    /// The same request once more; nothing where too much of it is gone.
+    /// The same request once more; `None` if not all of it is remembered.
     pub(super) fn again(&self) -> Option<Request<WasiBody>> {
         let mut body = lock(&self.body);
         body.times += 1;
@@ -65,11 +65,11 @@ impl Replay {
     }
 }
 
-/// A body that is being sent, once more from its beginning.
+/// One sending of a body, from its beginning.
 struct Sending {
     body: Arc<Mutex<Remembered>>,
     time: u32,
-    /// How many of the frames that are remembered it has sent.
+    /// How many of the remembered frames it has sent.
     at: usize,
 }
 
@@ -94,7 +94,7 @@ impl Body for Sending {
                 body.sent.push(data.clone());
                 self.at += 1;
             }
-            // Too much, or trailers.
+            // The body is too long, or has trailers.
             Some(_) => {
                 body.is_whole = false;
                 body.sent.clear();
@@ -123,7 +123,7 @@ impl Body for Sending {
     }
 }
 
-/// A body is polled by one thread; nobody who holds it can panic half-way.
+/// One thread polls a body, and nothing that holds the lock panics.
 fn lock(body: &Mutex<Remembered>) -> MutexGuard<'_, Remembered> {
     body.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -164,14 +164,14 @@ mod tests {
                 (again.method(), again.uri(), &again.headers()["x"]),
                 (first.method(), first.uri(), &"y".parse().unwrap())
             );
-            assert!(first.body_mut().frame().now_or_never().unwrap().is_none(), "the first one takes no more");
+            assert!(first.body_mut().frame().now_or_never().unwrap().is_none(), "the first sending gets no more");
             let twice = replay.again().unwrap();
             assert_eq!(read(twice.into_body()), 12);
         }
     }
 
     #[test]
-    fn its_length_is_known_as_it_was() {
+    fn a_replayed_body_keeps_its_length() {
         let whole = Full::new(Bytes::from_static(b"12345")).map_err(|never| match never {}).boxed_unsync();
         let (replay, first) = Replay::of(post(whole));
         assert_eq!(first.body().size_hint().exact(), Some(5));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_too_long_to_be_remembered_is_sent_once() {
+    fn a_body_too_long_to_be_remembered_is_sent_once() {
         let (replay, mut first) = Replay::of(post(of_frames(&[MOST_REMEMBERED, 1])));
         first.body_mut().frame().now_or_never().unwrap();
         assert!(replay.again().is_some());
