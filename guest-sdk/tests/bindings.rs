@@ -1,19 +1,19 @@
-//! The bindings in `src/bindings` are what wit-bindgen makes of `../wit`, byte for byte.
+//! The bindings in `src/bindings` are the output of wit-bindgen for `../wit`, byte for byte.
 //!
-//! They are generated here and not in a build script, so that a task's build neither waits for wit-bindgen nor needs
-//! the WIT. After a change of the WIT: `GORGON_BLESS=1 cargo test -p gorgon-guest --test bindings`.
+//! They are generated here and not in a build script, so that building a task needs neither wit-bindgen nor the WIT.
+//! After a change of the WIT: `GORGON_BLESS=1 cargo test -p gorgon-guest --test bindings`.
 
 use std::path::{Path, PathBuf};
 
 use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 
-/// Every world of the package, each with bindings of its own: a task pays for what it uses, and exports only that.
+/// Every world of the package, each with separate bindings, so that a task exports only the hooks it has.
 const WORLDS: [&str; 7] =
     ["task", "fallible-task", "host", "with-setup", "with-teardown", "with-prepare", "with-cleanup"];
 
 #[test]
-fn bindings_are_those_of_the_wit() {
+fn bindings_match_the_wit() {
     let bless = std::env::var_os("GORGON_BLESS").is_some();
     let stale: Vec<PathBuf> = WORLDS
         .iter()
@@ -50,7 +50,7 @@ fn generate(world: &str) -> String {
     let world = resolve.select_world(&[package], Some(world)).expect("the world is in the WIT");
     let options = wit_bindgen_rust::Opts {
         format: true,
-        // The SDK's `export!` expands in the task's crate; so must the section that describes the export.
+        // The SDK's `export!` expands in the task's crate, and so must the section that describes the export.
         pub_export_macro: true,
         ..Default::default()
     };

@@ -1,6 +1,6 @@
-//! What the built examples import and export: a task has what it uses, and nothing else.
+//! The imports and exports of the built examples: a task has those it uses, and no others.
 //!
-//! Builds them for wasm32-wasip2, the way their users do, into a target folder of its own.
+//! The examples are built for wasm32-wasip2 like users do, in a separate target folder.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,11 +12,11 @@ use wit_component::DecodedWasm;
 
 const TASKS: [&str; 5] = ["hello", "hash", "spans", "recorder", "sleeper"];
 
-/// What decides between the lanes of the host: a way to wait.
+/// A way to wait, which decides the host's lane.
 const WAIT: &str = "wasi:clocks/monotonic-clock.subscribe-duration";
 
 #[test]
-fn a_plain_task_is_its_operation_and_nothing_else() {
+fn a_plain_task_has_only_its_operation() {
     for name in ["hello", "hash"] {
         let task = Task::built(name);
         assert_eq!(task.exports, set(["operation"]), "exports of {name}");
@@ -42,7 +42,7 @@ fn the_recorder_computes_and_the_sleeper_waits() {
     assert!(sleeper.imports.contains(WAIT), "the sleeper cannot wait: {:?}", sleeper.imports);
 }
 
-/// A built component, as far as it shows from outside.
+/// The interface of a built component.
 struct Task {
     /// Imported functions, `package:name/interface.function`, without versions.
     imports: BTreeSet<String>,
@@ -72,7 +72,7 @@ impl Task {
         }
     }
 
-    /// What it imports of `gorgon:task`, without that prefix.
+    /// Its imports from `gorgon:task`, without that prefix.
     fn gorgon_imports(&self) -> BTreeSet<String> {
         self.imports.iter().filter_map(|name| name.strip_prefix("gorgon:task/")).map(str::to_owned).collect()
     }

@@ -1,6 +1,7 @@
-//! What the attributes say to a function they cannot use. After a change: `TRYBUILD=overwrite cargo test …`.
+//! The compiler messages for functions that the attributes cannot use. After a change: `TRYBUILD=overwrite cargo test
+//! …`.
 
 #[test]
-fn each_mistake_is_one_sentence_that_says_what_to_write() {
+fn each_mistake_has_a_message_that_says_what_to_write() {
     trybuild::TestCases::new().compile_fail("tests/mistakes/*.rs");
 }

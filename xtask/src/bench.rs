@@ -1,7 +1,7 @@
-//! The measurements: gorgon beside a bare wasmtime loop and beside the original's loop, in one go.
+//! Measures gorgon beside a bare wasmtime loop and beside the loop of the original.
 //!
-//! Speeds are given as ratios of medians over interleaved rounds, so that a machine that is busy for a while slows both
-//! sides; the single figures are of this machine and this hour.
+//! Speeds are ratios of medians over interleaved rounds, so a machine that is busy for a while slows both sides. The
+//! absolute figures only hold for this machine at this time.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::{TARGET, cargo, guests, release, root, run, target};
 
-/// Interleaved rounds; the median of an odd number is one of them.
+/// Interleaved rounds. With an odd number, the median is one of them.
 const ROUNDS: usize = 9;
 
-/// Operations of a no-op task in one round: about a second.
+/// Operations of a no-op task in a round, which take about a second.
 const NOOPS: u64 = 8_000_000;
 
 struct Bench {
@@ -133,7 +133,7 @@ impl Bench {
         figure(Command::new(&self.bare).arg(self.task("noop")).arg(NOOPS.to_string()).args(args))
     }
 
-    /// Two bare loops at once: what the machine gives to the second of them.
+    /// Two bare loops at once, which shows what the machine gives to the second one.
     fn two_bare(&self) -> anyhow::Result<f64> {
         let loops = || self.bare(&["clock"]);
         std::thread::scope(|scope| {

@@ -1,10 +1,10 @@
-//! HTTP beside other tools: each on one core, against nginx on the other, one after the other in interleaved rounds.
+//! Measures HTTP beside other tools. Each tool runs on one core against nginx on the other, in interleaved rounds.
 //!
-//! What is compared is requests per second of processor time, so that a tool that keeps its core busy and one that does
-//! not are measured alike. Both cores are kept from falling asleep, by a process that has them only while nobody else
-//! wants them: on a virtual machine waking one costs more than a request, and the faster tool, which keeps nginx awake
-//! by itself, would be spared that. What ten threads cost over one is held against wrk, which does next to nothing
-//! besides HTTP: it shows what the machine asks for. Tools that are not installed are left out, and said to be.
+//! The compared figure is requests per second of processor time, so that it does not matter whether a tool keeps its
+//! core busy. An idle-priority process keeps both cores awake: on a virtual machine waking a core costs more than a
+//! request, and a fast tool, which keeps nginx awake, would be spared that cost. The cost of ten threads over one is
+//! compared with wrk's, which does little besides HTTP, so it shows the machine's share. Tools that are not installed
+//! are left out, with a message.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -27,7 +27,7 @@ const PORT: u16 = 18_080;
 struct Contender {
     name: &'static str,
     command: Vec<String>,
-    /// Requests per second of wall time, and per second of processor time, by round.
+    /// Requests per second of wall time and per second of processor time, by round.
     figures: Vec<(f64, f64)>,
 }
 
@@ -61,7 +61,7 @@ fn beside_others(program: &Path, task: &Path) -> anyhow::Result<()> {
         Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {url}"))),
     ];
     let locustfile = root().join("xtask/src/locustfile.py");
-    // Its host is without a path; the seconds it takes to start are among its processor time.
+    // Locust takes the host without a path. Its start-up is part of its processor time.
     let host = url.trim_end_matches('/');
     let mut locust = words(&format!("locust --headless --only-summary -u 10 -r 10 -t {SECONDS}s -H {host} -f"));
     locust.push(locustfile.display().to_string());
@@ -111,7 +111,7 @@ fn beside_others(program: &Path, task: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operation in flight takes: of ten thousand, each of which waits for a response, four times over.
+/// Measures the memory of an operation in flight: ten thousand of them wait for a response, four times over.
 fn memory(program: &Path, task: &Path) -> anyhow::Result<()> {
     const IN_FLIGHT: u64 = 10_000;
     let server = Server::start(program)?;
@@ -141,7 +141,7 @@ impl Contender {
         median(self.figures.iter().map(|&(_, per_cpu)| per_cpu))
     }
 
-    /// Runs it on the first core; requests are what nginx has counted.
+    /// Runs the tool on the first core. The requests are those that nginx counted.
     fn measure(&mut self, nginx: &Nginx) -> anyhow::Result<()> {
         let (before, cpu, begin) = (nginx.requests()?, children_cpu()?, Instant::now());
         let output = Command::new("taskset").args(["-c", "0"]).args(&self.command).output()?;
@@ -154,18 +154,18 @@ impl Contender {
     }
 }
 
-/// Processor time of all processes that this one has waited for.
+/// The processor time of all child processes that have ended.
 fn children_cpu() -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // After the name, which may contain anything: cutime and cstime are the 14th and 15th field from there.
+    // The name may contain anything. After it, cutime and cstime are fields 14 and 15.
     let fields: Vec<&str> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field).and_then(|field| field.parse::<u64>().ok());
     let ticks = ticks(13).zip(ticks(14)).map(|(user, system)| user + system).context("no times")?;
-    // Linux counts them in hundredths of a second, whatever the kernel's own tick.
+    // Linux counts them in hundredths of a second, whatever the tick of the kernel.
     Ok(Duration::from_millis(ticks * 10))
 }
 
-/// Keeps both cores awake, for half an hour at most.
+/// Keeps both cores awake, for at most half an hour.
 struct Awake([Child; 2]);
 
 impl Awake {
@@ -188,7 +188,7 @@ impl Drop for Awake {
     }
 }
 
-/// A server on the second core, in a folder of its own.
+/// An nginx on the second core, in a separate folder.
 struct Nginx {
     process: Child,
     directory: PathBuf,
@@ -220,7 +220,7 @@ impl Nginx {
         Ok(nginx)
     }
 
-    /// How many requests it has answered.
+    /// The number of requests that it has answered.
     fn requests(&self) -> anyhow::Result<u64> {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", PORT))?;

@@ -1,5 +1,5 @@
-//! The steps of `cargo xtask check` and `cargo xtask test`, and how long each took. Knows no tool's rules: those are in
-//! the tools' files (Cargo.toml, rustfmt.toml, clippy.toml, deny.toml, eslint.config.mjs).
+//! The steps of `cargo xtask check` and `cargo xtask test`, and how long each took. The rules are in the files of the
+//! tools: Cargo.toml, rustfmt.toml, clippy.toml, deny.toml, eslint.config.mjs.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::{TARGET, cargo, install_target, root, run, task_packages, width};
 /// The folder of the report's JavaScript.
 const PAGE: &str = "host/src/rendering/html";
 
-/// What a change has to pass before it is worth a longer look: all that needs no process of Gorgon and no guest.
+/// The checks before each commit: all that need neither a process of Gorgon nor a guest.
 pub(crate) fn check() -> anyhow::Result<()> {
     static_checks()?;
     step("unit tests", || run(cargo().args(["test", "--workspace", "--lib", "--bins"])))
@@ -42,7 +42,7 @@ fn static_checks() -> anyhow::Result<()> {
     step("clippy", || run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])))
 }
 
-/// Runs one step, and prints its name before and its time after it.
+/// Runs a step, and prints its name before and its duration after it.
 fn step(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     println!("== {name}");
     let begin = Instant::now();
@@ -51,7 +51,7 @@ fn step(name: &str, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<
     Ok(())
 }
 
-/// ESLint over the scripts of the HTML report. What they have from other projects is not judged.
+/// Runs ESLint on the scripts of the HTML report, except for uPlot's.
 fn page() -> anyhow::Result<()> {
     let line = "eslint --config eslint.config.mjs --no-warn-ignored --max-warnings 0 \"$GORGON_PAGE\"/*.js";
     run(languages::eslint()?.shell(&root(), Path::new("gorgon"), line)?.env("GORGON_PAGE", PAGE))
@@ -63,8 +63,8 @@ fn deny(arguments: &[&str]) -> anyhow::Result<Command> {
     languages::cargo_deny()?.shell(&root(), Path::new("gorgon"), &line)
 }
 
-/// The advisories come from a git repository that a machine without the internet cannot fetch. Their check is then left
-/// out, and the output says so: "ok" would be a lie.
+/// The advisories come from a git repository on GitHub. If that cannot be reached, the check is skipped and the output
+/// says so.
 fn advisories() -> anyhow::Result<()> {
     if run(&mut deny(&["fetch", "db"])?).is_err() {
         println!("NOT CHECKED: advisories (RustSec) and yanked crates: their database cannot be fetched, see above");
@@ -73,7 +73,7 @@ fn advisories() -> anyhow::Result<()> {
     run(&mut deny(&["check", "--disable-fetch", "advisories"])?)
 }
 
-/// Packages what is published, and builds it from the packages. The settings are the workspace's, so that dependencies
+/// Packages the published crates and builds them from the packages. The settings are the workspace's, so dependencies
 /// are not compiled again.
 fn package() -> anyhow::Result<()> {
     let packages = ["gorgon-cli", "gorgon-guest-macro", "gorgon-guest"].map(|name| ["-p", name]);

@@ -1,7 +1,7 @@
-//! How often `gorgon compare` is right: real runs whose true difference is known.
+//! Counts how often `gorgon compare` is right, on real runs whose true difference is known.
 //!
-//! Of each triple of runs two are equal and the third one's operations are 5 % longer. Triples are independent; the
-//! order within one changes from one to the next, so that a machine that warms up or cools down favours nobody.
+//! In each triple of runs two are equal, and the operations of the third are 5 % longer. Triples are independent. The
+//! order within a triple rotates, so that a machine that warms up or cools down favours no side.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ use serde_json::Value;
 
 use crate::{TARGET, cargo, guests, run, target};
 
-/// Triples whose sides are also compared as repetitions of one another.
+/// The number of triples whose sides are also compared as repetitions.
 const REPETITIONS: usize = 5;
 
-/// Each with what makes its third run slower; written to the file beside it.
+/// The name of each run, which is also its file, and the factor that makes it slower.
 const SIDES: [(&str, &str); 3] = [("a", "1"), ("equal", "1"), ("slower", "1.05")];
 
-/// What operations do.
+/// What the operations do.
 struct Kind {
     triples: usize,
-    /// Triples under way at once.
+    /// Triples that run at the same time.
     lanes: usize,
     args: &'static [&'static str],
 }
 
-/// Waiting takes no processor, so that several runs do not disturb each other.
+/// Waiting takes no processor time, so several runs do not disturb each other.
 const WAITS: Kind = Kind { triples: 200, lanes: 4, args: &["-c", "150", "--env", "GORGON_WAIT_US=50000"] };
 
 const COMPUTES: Kind = Kind { triples: 60, lanes: 1, args: &["--env", "GORGON_SPIN=200000"] };
@@ -55,7 +55,7 @@ impl Kind {
             reports: target.join("tmp/compare-check"),
         };
         fs::create_dir_all(&check.reports)?;
-        // A copy: what is built meanwhile is not measured.
+        // The copy is measured, so that a later build does not change the program.
         fs::copy(target.join("debug/gorgon"), &check.gorgon)?;
         check.run_triples(self)?;
         let alone: Vec<Vec<usize>> = (0..self.triples).map(|triple| vec![triple]).collect();
@@ -116,7 +116,7 @@ impl Check {
         run(gorgon.args(["--env", &format!("GORGON_FACTOR={factor}")]).arg("--json").arg(report))
     }
 
-    /// What the primary figure shows about each of these groups of triples.
+    /// Counts what the primary figure shows for each of these groups of triples.
     fn findings(&self, groups: &[Vec<usize>], side: &str) -> anyhow::Result<Findings> {
         let mut findings = Findings::default();
         for group in groups {

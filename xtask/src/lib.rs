@@ -1,3 +1,3 @@
-//! What a fresh machine needs, for `cargo xtask` and for the tests alike.
+//! Toolchains for a fresh machine, for `cargo xtask` and for the tests.
 
 pub mod languages;

@@ -1,4 +1,4 @@
-//! `cargo xtask …`: what a fresh machine needs, everything that is checked, and the measurements.
+//! `cargo xtask …`: sets up a fresh machine, runs all checks, and measures.
 
 mod bench;
 mod bench_http;
@@ -18,20 +18,20 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo     build the examples and gorgon, and run a task over several shapes
-  guests   install the wasm32-wasip2 target where it is missing, and build the examples and the tests' guests
+  guests   install the wasm32-wasip2 target if it is missing, and build the examples and the tests' guests
   guests --lang python|js|ts|c|go|zig
-           install that language's toolchain where it is missing, and build its examples
+           install that language's toolchain if it is missing, and build its examples
   languages [GORGON]
-           measure the same task in every language, and print a table; with this gorgon, or one built in release
+           measure the same task in every language, and print a table; with this gorgon, or a release build
   check    formatting, lints, dependencies, unit tests: minutes, once dependencies are compiled
   test     everything that is checked: the above, docs, packages, end-to-end tests
   simulate [--seed S] [--runs N]
-           drive the controller in made-up worlds, 100,000 by default; with a seed, tell that one's story step by step;
+           simulate the controller in made-up worlds, 100,000 by default; with a seed, print that world step by step;
            print in how many runs each of a list of deliberate mistakes is found
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
   stall [GORGON]
-           freeze a target for four seconds, and hold what gorgon and other tools report against arithmetic
+           freeze a target for four seconds, and compare the reports of gorgon and other tools with arithmetic
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
@@ -42,7 +42,7 @@ usage: cargo xtask COMMAND
 /// The target that Rust guests are built for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// The packages that are tasks, as arguments of cargo; the tests build the same.
+/// The packages that are tasks, as arguments of cargo. The tests build the same packages.
 fn task_packages() -> impl Iterator<Item = &'static str> {
     include_str!("../../tests/guests/packages").lines().flat_map(|package| ["-p", package])
 }
@@ -78,15 +78,15 @@ fn guests() -> anyhow::Result<()> {
     run(cargo().args(["build", "--release", "--target", TARGET]).args(task_packages()))
 }
 
-/// Builds gorgon in release, and the loop that it is measured against; where it is. Every command builds this one
-/// selection: cargo chooses features for what is selected, and would build another one anew.
+/// Builds gorgon in release, and the loop it is measured against. Returns the path of gorgon. All commands build this
+/// same selection, because cargo chooses features for the whole selection and would otherwise build again.
 fn release() -> anyhow::Result<PathBuf> {
     run(cargo().args(["build", "--release", "-p", "gorgon-cli", "--bin", "gorgon", "--example", "bare"]))?;
     Ok(target()?.join("release/gorgon"))
 }
 
-/// Builds the examples of a language, in copies outside of the checkout, by the commands of their own READMEs; where
-/// the tasks are.
+/// Builds the examples of a language with the commands in their READMEs, in copies outside of the checkout. Returns the
+/// paths of the tasks.
 fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
     let tools = language.install()?;
     run(cargo().args(["build", "-p", "gorgon-cli", "--bin", "gorgon"]))?;
@@ -109,7 +109,7 @@ fn examples(language: Language) -> anyhow::Result<Vec<PathBuf>> {
     Ok(tasks)
 }
 
-/// What the same task costs in every language.
+/// Measures the same task in every language.
 fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     guests()?;
     let gorgon = match gorgon {
@@ -118,13 +118,13 @@ fn languages(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     };
     let mut tasks = vec![("rust", target()?.join(TARGET).join("release/hash.wasm"))];
     for language in Language::ALL {
-        // The first example of each is the one that only computes.
+        // The first example of each language only computes.
         tasks.extend(examples(language)?.into_iter().next().map(|task| (language.name(), task)));
     }
     table::print(&gorgon, &tasks)
 }
 
-/// Drives the controller in made-up worlds: those that its tests run some thousands of.
+/// Simulates the controller in made-up worlds. The tests run some thousands of them.
 fn simulate(arguments: &[&str]) -> anyhow::Result<()> {
     let (mut seed, mut runs) = (None, "100000");
     for pair in arguments.chunks(2) {
@@ -146,7 +146,7 @@ fn simulate(arguments: &[&str]) -> anyhow::Result<()> {
     run(&mut test)
 }
 
-/// What gorgon does, to look at: one task over four shapes in one report, and a flow against a server.
+/// Shows what gorgon does: one task over four shapes in one report, and a flow against a server.
 fn demo() -> anyhow::Result<()> {
     guests()?;
     let (gorgon, target) = (release()?, target()?);
@@ -156,13 +156,13 @@ fn demo() -> anyhow::Result<()> {
     run(Command::new(&gorgon).arg("demo"))
 }
 
-/// The size of an hour's report, and when a browser has opened and drawn it: what its test prints.
+/// Prints the size of an hour's report, and when a browser has drawn it, as its test reports them.
 fn bench_html() -> anyhow::Result<()> {
     let test = ["test", "--package", "gorgon-cli", "--test", "e2e", "an_hour_fits", "--", "--nocapture"];
     run(cargo().args(test))
 }
 
-/// Adds the wasm target to the toolchain in use, where it is missing.
+/// Adds the wasm target to the current toolchain if it is missing.
 fn install_target() -> anyhow::Result<()> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let libraries = libraries.context("cannot run rustc")?;
@@ -183,13 +183,12 @@ fn install_target() -> anyhow::Result<()> {
     }
 }
 
-/// Cargo, in the root of the workspace.
+/// Cargo in the root of the workspace.
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
-    // What the cargo that runs this says of this package is not for the next: a build script that looks at it (ring's
-    // does) would run again, and all that depends on it be built again, each time that one calls cargo oneself in
-    // between.
+    // Cargo's variables for this package must not reach the next cargo. A build script that watches them (ring's does)
+    // would run again, and everything that depends on it, each time cargo is called without xtask in between.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             cargo.env_remove(name);
@@ -199,13 +198,13 @@ fn cargo() -> Command {
 }
 
 fn root() -> PathBuf {
-    // Asked of the cargo that runs this, and not of the one that built it: two checkouts may share a target folder.
+    // This asks the cargo that runs xtask, not the one that built it, because two checkouts may share a target folder.
     let package =
         std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     package.join("..")
 }
 
-/// Where cargo puts what it builds.
+/// The folder of cargo's output.
 fn target() -> anyhow::Result<PathBuf> {
     let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;

@@ -1,10 +1,11 @@
 //! The stall test: does the report tell the truth about a target that freezes for four seconds?
 //!
 //! A server that answers at once is frozen in the middle of a run at 500 operations per second. Every operation that is
-//! due in the freeze waits until its end, so that the distribution of response times is known by arithmetic, from the
-//! freeze as it was measured and from how fast what has piled up is worked off. That holds as long as the server's
-//! kernel takes in who connects while it is frozen: `gorgon demo` asks for a queue that is long enough, as with a
-//! shorter one those beyond it would try again every second, and their times would be whole seconds. Other tools run
+//! due in the freeze waits until its end. So the distribution of response times follows by arithmetic, from the
+//! measured freeze and from how fast the queue drains. This requires that the kernel accepts connections while the
+//! server is frozen. `gorgon demo` asks for a long enough queue; with a shorter one, further connections would be
+//! retried every second, and their times would be whole seconds. Other tools run against the same server; those that
+//! are not installed are left out, with a message.
 //! against the same server; those that are not installed are left out, and said to be.
 
 use std::collections::BTreeMap;
@@ -29,10 +30,10 @@ const SECONDS: u64 = 20;
 const FREEZE_AFTER: Duration = Duration::from_secs(8);
 const FREEZE_FOR: Duration = Duration::from_secs(4);
 
-/// Four fifths of the operations are not due in the freeze: there is the kink, below which nothing is to be seen.
+/// The shown percentiles. Four fifths of the operations are not due in the freeze, so it is only visible above p80.
 const SHOWN: [(&str, f64); 4] = [("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99_9", 0.999)];
 
-/// Locust's part: 100 users, five requests a second each.
+/// The load for Locust: 100 users, five requests per second each.
 const LOCUSTFILE: &str = "\
 from locust import FastHttpUser, constant_pacing, task
 
@@ -45,29 +46,29 @@ class User(FastHttpUser):
         self.client.get(\"\")
 ";
 
-/// Where another tool is told what to ask, in its arguments.
+/// The placeholder for the URL in the arguments of other tools.
 const URL: &str = "{url}";
 
-/// The programs, the tasks, and a folder of its own.
+/// The programs, the tasks, and a separate folder.
 struct Bench {
     gorgon: PathBuf,
     guests: PathBuf,
     folder: PathBuf,
 }
 
-/// The server that gorgon embeds, in a process of its own, so that it can be frozen.
+/// Gorgon's demo server, in a separate process, so that it can be frozen.
 pub(crate) struct Server {
     process: Child,
     pub(crate) url: String,
 }
 
-/// When the server was frozen, by the wall clock, in seconds.
+/// When the server was frozen, in seconds of the wall clock.
 struct Freeze {
     from: f64,
     to: f64,
 }
 
-/// With this gorgon, or one built in release.
+/// Runs everything with this gorgon, or with a release build.
 pub(crate) fn run_all(gorgon: Option<PathBuf>) -> anyhow::Result<()> {
     guests()?;
     let target = target()?;
@@ -102,7 +103,7 @@ impl Bench {
         let server = Server::start(&self.gorgon)?;
         let shape = ["-c", in_flight, "--allow", "all", "--env", &format!("URL={}", server.url)].map(str::to_owned);
         let shape: Vec<&str> = shape.iter().map(String::as_str).collect();
-        // How fast what has piled up can be worked off.
+        // How fast a queue can drain.
         let closed = self.gorgon("http", &[&shape[..], &["-d", "2s"]].concat(), || Ok(()))?.0;
         let closed = closed["throughput"].as_f64().context("no throughput")?;
         let open = [&shape[..], &["--rate", "500/s", "-d", "20s"]].concat();
@@ -113,7 +114,7 @@ impl Bench {
         Ok(())
     }
 
-    /// A task that stalls by itself: operation 4,000 of 7,000 sleeps for four seconds.
+    /// A task that stalls without a server: operation 4,000 of 7,000 sleeps for four seconds.
     fn guest(&self) -> anyhow::Result<()> {
         let sleep = ["--env", "GORGON_SLEEP_EVERY=4000", "--env", "GORGON_SLEEP_MS=4000"];
         let open = [&["--first", "1", "-n", "7000", "--rate", "500/s"], &sleep[..]].concat();
@@ -126,7 +127,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The closed model: as many are slow as are in flight, and nothing is invented.
+    /// The closed model: only the operations in flight are slow, and nothing is invented.
     fn closed(&self) -> anyhow::Result<()> {
         let server = Server::start(&self.gorgon)?;
         let url = format!("URL={}", server.url);
@@ -140,7 +141,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What other tools say of the same.
+    /// The reports of other tools on the same freeze.
     fn others(&self) -> anyhow::Result<()> {
         let oha = ["--no-tui", "--output-format", "json", "-z", "20s", "-q", "500", "-c", "100"];
         let corrected = [&oha[..], &["--latency-correction", URL]].concat();
@@ -175,7 +176,7 @@ impl Bench {
         let begun = now();
         let freeze = server.freeze()?;
         let output = child.wait_with_output()?;
-        // What it would have seen at this rate, had it timed from when requests were due.
+        // What the tool would have measured at this rate if it had timed requests from when they were due.
         let expected =
             distribution(RATE * SECONDS as f64, Some((freeze.from - begun, freeze.to - begun)), 5_000.0, 0.0);
         let figures = read(&String::from_utf8_lossy(&output.stdout));
@@ -192,7 +193,7 @@ impl Bench {
         Ok(())
     }
 
-    /// The report of a run, and what `meanwhile` has done.
+    /// The report of a run, and the result of `meanwhile`.
     fn gorgon<T>(
         &self,
         task: &str,
@@ -222,7 +223,7 @@ impl Server {
         Ok(Self { url: format!("{}/", url.trim_end_matches('/')), process })
     }
 
-    /// Freezes it for a while, in the middle of a run that begins now.
+    /// Freezes the server for a while, in the middle of a run that begins now.
     fn freeze(&self) -> anyhow::Result<Freeze> {
         std::thread::sleep(FREEZE_AFTER);
         let from = self.signal("STOP")?;
@@ -247,7 +248,7 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// When a run began, by the wall clock.
+/// When a run began, in seconds of the wall clock.
 fn wall(report: &Value) -> anyhow::Result<f64> {
     let text = report["started_at"].as_str().context("no start")?;
     let began = humantime::parse_rfc3339(text)?;
@@ -266,8 +267,8 @@ fn longer_than(report: &Value, ns: u64) -> anyhow::Result<u64> {
     Ok(histogram.count_between(ns, u64::MAX))
 }
 
-/// How many operations ended per second from `thaw` on while others still waited, by the intervals of the report that
-/// lie within that time; nothing, where it was over sooner.
+/// The operations per second that ended after `thaw` while others still waited, from the intervals of the report within
+/// that time. `None` if the queue drained within the first interval.
 fn drained(report: &Value, thaw: f64) -> anyhow::Result<Option<f64>> {
     let thaw = thaw - wall(report)?;
     let length = seconds(report, "/timeline/interval_ns");
@@ -289,7 +290,7 @@ fn drained(report: &Value, thaw: f64) -> anyhow::Result<Option<f64>> {
     Ok((intervals > 0.0).then(|| drained / (intervals * length)))
 }
 
-/// The response times that are to be expected of a run, by arithmetic.
+/// The response times that arithmetic predicts for a run.
 fn expected(report: &Value, freeze: Option<&Freeze>, drain: f64) -> anyhow::Result<Vec<f64>> {
     let began = wall(report)?;
     let operations = report["operations"]["offered"].as_f64().context("no operations")?;
@@ -297,8 +298,8 @@ fn expected(report: &Value, freeze: Option<&Freeze>, drain: f64) -> anyhow::Resu
     Ok(distribution(operations, freeze, drain, seconds(report, "/latency_ns/p50")))
 }
 
-/// The sorted response times of `operations` that are due at the rate: those due in the freeze end after it, one after
-/// the other at the rate `drain`, and so do those after them until nothing waits any more.
+/// The sorted response times of `operations` that are due at the rate. Those due in the freeze end after it, one after
+/// the other at the rate `drain`, and so do later ones until nothing waits any more.
 fn distribution(operations: f64, freeze: Option<(f64, f64)>, drain: f64, usual: f64) -> Vec<f64> {
     let times = (0..operations as u64).map(|i| {
         let due = i as f64 / RATE;
@@ -311,13 +312,13 @@ fn distribution(operations: f64, freeze: Option<(f64, f64)>, drain: f64, usual: 
     times
 }
 
-/// The smallest time that such a share of all does not exceed.
+/// The smallest time that a share `q` of all times does not exceed.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let rank = (sorted.len() as f64 * q).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// p50 and those above the kink, in seconds.
+/// p50 and the shown percentiles, in seconds.
 fn figures(report: &Value) -> Vec<Option<f64>> {
     let names = std::iter::once("p50").chain(SHOWN.iter().map(|(name, _)| *name));
     names.map(|name| Some(seconds(report, &format!("/latency_ns/{name}"))).filter(|s| s.is_finite())).collect()
@@ -331,7 +332,7 @@ fn print_ours(name: &str, report: &Value, expected: &[f64]) {
     print_row("    by arithmetic", &arithmetic, "");
 }
 
-/// The largest error above the kink.
+/// The largest relative error of the shown percentiles.
 fn error_of(figures: &[Option<f64>], expected: &[f64]) -> String {
     let errors = figures.iter().skip(1).zip(SHOWN).filter_map(|(&figure, (_, q))| {
         let expected = quantile(expected, q);
@@ -356,7 +357,7 @@ fn oha_figures(text: &str) -> Vec<Option<f64>> {
     ["p50", "p90", "p95", "p99", "p99.9"].map(|name| report["latencyPercentiles"][name].as_f64()).to_vec()
 }
 
-/// How many requests took how many milliseconds, each rounded to two digits.
+/// Lines with the number of requests for each time in milliseconds, rounded to two digits.
 fn locust_figures(text: &str) -> Vec<Option<f64>> {
     let report: Value = serde_json::from_str(text).unwrap_or_default();
     let counts = report[0]["response_times"].as_object();
@@ -366,7 +367,7 @@ fn locust_figures(text: &str) -> Vec<Option<f64>> {
     [0.5, 0.9, 0.95, 0.99, 0.999].map(|q| Some(quantile(&times, q)).filter(|time| time.is_finite())).to_vec()
 }
 
-/// `  99% in 0.0021 secs`, with or without two signs of percent.
+/// `  99% in 0.0021 secs`, with one or two percent signs.
 fn hey_figures(text: &str) -> Vec<Option<f64>> {
     let of = |percent: &str| {
         let line = text.lines().find(|line| line.trim().starts_with(percent) && line.contains(" in "))?;

@@ -1,4 +1,4 @@
-//! What the same task costs in each language, as a table for docs/src/languages.md.
+//! Measures the same task in each language, as a table for docs/src/languages.md.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-/// Threads, and so instances, by which the memory of one is found.
+/// The number of threads, and so of instances, from which the memory of one instance is derived.
 const MANY: u64 = 17;
 
-/// Rounds of what is fast; the median counts.
+/// Rounds for fast figures, of which the median counts.
 const ROUNDS: usize = 9;
 
-/// Prints a line for each task, measured with this gorgon.
+/// Prints a row for each task, measured with this gorgon.
 pub(crate) fn print(gorgon: &Path, tasks: &[(&str, PathBuf)]) -> anyhow::Result<()> {
     println!("| language | size | compile | start again | instantiate | operation | memory |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -49,7 +49,7 @@ fn line(gorgon: &Path, task: &Path) -> anyhow::Result<[String; 6]> {
     ])
 }
 
-/// A cache of compiled tasks of its own, so that the first start compiles.
+/// A separate cache of compiled tasks, so that the first start compiles.
 struct Cache(PathBuf);
 
 impl Cache {

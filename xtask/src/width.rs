@@ -1,4 +1,4 @@
-//! The width of comments, which rustfmt leaves as it is. Knows Rust's line comments and nothing else of the language.
+//! Checks the width of comments, which rustfmt does not change. It knows only Rust's line comments.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 /// The width that rustfmt.toml sets for code.
 const MOST_COLUMNS: usize = 120;
 
-/// Fails with every comment of the repository that is too wide.
+/// Fails if a comment of the repository is too wide, and lists all of them.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let (mut files, mut wide) = (Vec::new(), Vec::new());
     rust_files(root, &mut files)?;
@@ -21,14 +21,14 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The Rust files below a folder of the repository, apart from what others write: builds, packages, and the bindings of
+/// The Rust files below a folder of the repository, except for generated ones: builds, packages, and the bindings of
 /// wit-bindgen.
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let (entry, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
         let name = entry.to_string_lossy();
         let is_foreign = name.starts_with('.') || ["target", "node_modules", "bindings"].contains(&&*name);
-        // A link leads to what is here anyway.
+        // Links lead to files of the repository, which are found anyway.
         let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         if is_folder && !is_foreign {
             rust_files(&path, found)?;
@@ -39,7 +39,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The numbers of lines that are too wide because of a comment: a line of its own, or one that follows code.
+/// The numbers of lines that are too wide because of a comment, on a separate line or after code.
 fn wide_comments(text: &str) -> impl Iterator<Item = usize> {
     let is_wide = |line: &str| line.chars().count() > MOST_COLUMNS;
     let is_comment = |line: &str| line.trim_start().starts_with("//") || line.contains("; // ");
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_that_are_too_wide_are_found() {
+    fn too_wide_comments_are_found() {
         let wide = "x".repeat(MOST_COLUMNS);
         let fits = |opening: &str| format!("{opening}{}", "é".repeat(MOST_COLUMNS - opening.len()));
         for (text, found) in [
@@ -60,7 +60,7 @@ mod tests {
             (format!("// {wide}"), &[1]),
             (format!("fn f() {{}}\n    //! {wide}\n\n/// {wide}\n"), &[2, 4]),
             (format!("let a = 1; // {wide}"), &[1]),
-            // Code is rustfmt's, and it does not break strings.
+            // rustfmt formats code, but does not break strings.
             (format!("let a = \"{wide}\";"), &[]),
         ] {
             assert_eq!(wide_comments(&text).collect::<Vec<_>>(), found, "{text}");
