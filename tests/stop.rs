@@ -1,7 +1,7 @@
 //! Runs that are stopped: what was done is reported, what was cut is named, and the counts add up.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -91,10 +91,7 @@ fn a_second_stop_cuts_operations_and_names_their_ages() {
 }
 
 fn signal_if_alive(gorgon: &Child) {
-    let _ = std::process::Command::new("kill")
-        .args(["-INT", &gorgon.id().to_string()])
-        .stderr(std::process::Stdio::null())
-        .status();
+    let _ = std::process::Command::new("kill").args(["-INT", &gorgon.id().to_string()]).stderr(Stdio::null()).status();
 }
 
 #[test]
@@ -134,7 +131,33 @@ fn a_duration_waits_for_operations_in_flight_up_to_the_timeout() {
 }
 
 #[test]
-fn a_stop_before_the_first_operation_reports_no_operations() {
+fn a_stop_ends_a_command_whose_report_nobody_reads() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.json");
+    let mut gorgon = gorgon();
+    // The page is larger than a pipe, and nobody reads this one.
+    gorgon.arg("run").arg(guest("noop")).args(["-n", "1000", "--html", "-", "--json"]).arg(&file);
+    let mut gorgon = gorgon.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // Files come first.
+    wait_until("the file is written", || std::fs::metadata(&file).is_ok());
+    let mut ended = None;
+    wait_until("it ends", || {
+        // One that comes just before the page is begun is a stop of runs that have ended already.
+        signal("INT", gorgon.id());
+        ended = gorgon.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["runs"][0]["operations"]["completed"], 1_000);
+    // What was in the pipe is a beginning only.
+    let mut page = String::new();
+    gorgon.stdout.take().unwrap().read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && !page.contains("</html>"), "{} bytes", page.len());
+}
+
+#[test]
+fn a_stop_before_the_first_operation_is_a_report_of_nothing() {
     let prepares = wat(r#"(component
             (core module $m
                 (memory (export "memory") 1)

@@ -46,7 +46,11 @@ pub struct Progress {
     written: Receiver<()>,
 }
 
-/// What the writing thread receives.
+/// A way to say something beside the progress, on the thread that shows it.
+#[derive(Clone)]
+pub struct Messages(Option<Sender<Shown>>);
+
+/// An event, as the thread that writes gets it.
 enum Shown {
     Began(Extent, String),
     Counted { latency: Histogram, failed: u64 },
@@ -132,6 +136,11 @@ impl Progress {
         }
     }
 
+    /// A way to say something else; the progress ends when the last of them is gone.
+    pub fn messages(&self) -> Messages {
+        Messages(self.shown.clone())
+    }
+
     fn keeps_up(&self) -> bool {
         self.shown.as_ref().is_some_and(|shown| shown.len() < MOST_WAITING)
     }
@@ -139,6 +148,16 @@ impl Progress {
     fn tell(&self, shown: Shown) {
         // The thread ends only when this is dropped, so sending cannot fail.
         let _ = self.shown.as_ref().map(|to| to.send(shown));
+    }
+}
+
+impl Messages {
+    /// Says one line, whatever is shown besides.
+    pub fn say(&self, message: &str) {
+        if let Some(shown) = &self.0 {
+            // Its thread ends with the last sender, and not before.
+            let _ = shown.send(Shown::Print(format!("{}\n", line(message)).into_bytes()));
+        }
     }
 }
 

@@ -64,7 +64,11 @@ impl Compare {
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
         let compared = Compared { comparison, a, others };
-        outputs.write(&compared, || rendering::compare::write(&compared.comparison, anstream::stdout().lock()))?;
+        outputs.write(
+            &compared,
+            || rendering::compare::write(&compared.comparison, anstream::stdout().lock()),
+            || {},
+        )?;
         Ok(match compared.comparison.fail_if_slower {
             Some(slower) if slower.held => Exit::Failed,
             _ => Exit::Done,

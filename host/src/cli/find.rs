@@ -11,7 +11,6 @@ use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
 use super::output::{self, Outputs};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
-use crate::guest_text;
 use crate::judging::search::{Next, Search};
 use crate::judging::verdict::Expression;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
@@ -143,9 +142,12 @@ impl Find {
         runner.end_progress()?;
         let end = match searched {
             Ok(end) => end,
-            Err(error) => return Ok(error.say()),
+            Err(error) => {
+                runner.let_signals_end();
+                return Ok(error.say());
+            }
         };
-        outputs.write(&report, || find::write(&report, anstream::stdout().lock()))?;
+        outputs.write(&report, || find::write(&report, anstream::stdout().lock()), || runner.let_signals_end())?;
         Ok(match end {
             End::Stopped => Exit::Stopped,
             End::Incomplete => Exit::Incomplete,
@@ -176,7 +178,7 @@ impl Find {
             if run_report.is_incomplete() {
                 // Part of the load was missing, so the probe says nothing about the target.
                 let void = VoidProbe::new(rate, run);
-                self.say(&find::void_line(&void));
+                runner.say(&find::void_line(&void));
                 report.void.push(void);
                 if report.void.len() > MOST_VOID {
                     report.is_given_up = true;
@@ -185,15 +187,9 @@ impl Find {
                 continue;
             }
             let probe = Probe::new(rate, self.load.probe, run, &self.slo);
-            self.say(&find::line(&probe));
+            runner.say(&find::line(&probe));
             search.tell(rate, probe.finding());
             report.probes.push(probe);
-        }
-    }
-
-    fn say(&self, line: &str) {
-        if !self.quiet {
-            anstream::eprintln!("{}", guest_text::line(line));
         }
     }
 

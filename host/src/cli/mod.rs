@@ -80,18 +80,22 @@ impl Exit {
         say(&error.to_string());
         Self::Usage
     }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::CouldNotRun => 1,
+            Self::Usage => 2,
+            Self::Failed => 10,
+            Self::Incomplete => 11,
+            Self::Stopped => 130,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::CouldNotRun => 1,
-            Exit::Usage => 2,
-            Exit::Failed => 10,
-            Exit::Incomplete => 11,
-            Exit::Stopped => 130,
-        })
+        Self::from(exit.code())
     }
 }
 

@@ -132,9 +132,9 @@ impl Outputs<ReportFormat> {
         self.files.iter().filter(can).cloned().collect()
     }
 
-    /// Writes the files, and the text report to stdout.
-    pub(super) fn write_report(&self, report: &Report) -> anyhow::Result<()> {
-        self.write(report, || text::write(report, anstream::stdout().lock()))
+    /// Writes the reports, and the small one to stdout; see [`Self::write`].
+    pub(super) fn write_report(&self, report: &Report, may_wait: impl FnOnce()) -> anyhow::Result<()> {
+        self.write(report, || text::write(report, anstream::stdout().lock()), may_wait)
     }
 }
 
@@ -156,25 +156,31 @@ impl<F: Format> Outputs<F> {
         Ok(Self { files, quiet })
     }
 
-    /// Writes the files, and `words` to stdout, unless a file is written there or `quiet` is set. An error in one file
-    /// does not prevent the others.
-    pub(super) fn write(&self, what: &F::What, words: impl FnOnce() -> io::Result<()>) -> anyhow::Result<()> {
-        // The text comes first, so that it appears even if a file fails.
+    /// Writes the files, and `words` to stdout, unless stdout is taken or `--quiet` was given. If one cannot be written,
+    /// the others are written all the same.
+    ///
+    /// Regular files come first: nobody can keep them waiting. Then it calls `may_wait` and writes stdout, pipes and
+    /// devices, which wait for their readers.
+    pub(super) fn write(
+        &self,
+        what: &F::What,
+        words: impl FnOnce() -> io::Result<()>,
+        may_wait: impl FnOnce(),
+    ) -> anyhow::Result<()> {
+        let (in_place, regular): (Vec<_>, Vec<_>) = self.files.iter().partition(|output| output.is_in_place());
+        let mut errors: Vec<_> = regular.iter().filter_map(|output| output.write(what).err()).collect();
+        may_wait();
         let taken = self.files.iter().find(|output| output.place == Place::Stdout);
         let written = match (taken, self.quiet) {
             (Some(output), _) => output.format.write(what, &mut io::stdout().lock()),
             (_, false) => words(),
             (_, true) => Ok(()),
         };
-        let mut result = ignore_closed(written).context("cannot write to stdout");
-        for output in &self.files {
-            match (output.write(what), &result) {
-                (Err(error), Ok(())) => result = Err(error),
-                (Err(error), Err(_)) => super::say(&format!("{error:#}")),
-                (Ok(()), _) => {}
-            }
-        }
-        result
+        errors.extend(ignore_closed(written).context("cannot write to stdout").err());
+        errors.extend(in_place.iter().filter_map(|output| output.write(what).err()));
+        let Some(last) = errors.pop() else { return Ok(()) };
+        errors.iter().for_each(|error| super::say(&format!("{error:#}")));
+        Err(last)
     }
 }
 

@@ -34,7 +34,8 @@ impl Render {
         let outputs = self.files.open(self.quiet)?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
-        outputs.write_report(&json::read(&bytes).with_context(|| format!("cannot render `{shown}`"))?)?;
+        let report = json::read(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
+        outputs.write_report(&report, || {})?;
         Ok(Exit::Done)
     }
 }

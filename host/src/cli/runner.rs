@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use crossbeam::channel::{Receiver, Sender, bounded, select};
+use crossbeam::channel::{Sender, bounded, select};
 
 use super::Exit;
 use super::flags::Source;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
 use crate::plan::{PlanError, RunPlan};
-use crate::progress::{Progress, Show};
+use crate::progress::{Messages, Progress, Show};
 use crate::record::{RunRecord, Startup, TaskFacts};
-use crate::resolve;
-use crate::signals;
+use crate::resolve::{self, Addresses};
+use crate::signals::Stops;
 use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
 
 /// Runs the jobs of a command.
@@ -24,8 +24,7 @@ pub(super) struct Runner {
     compiler: Compiler,
     /// By path.
     compiled: HashMap<PathBuf, Compiled>,
-    stop: Sender<()>,
-    stops: Receiver<()>,
+    stops: Stops,
     progress: Progress,
     show: Show,
 }
@@ -73,26 +72,44 @@ impl From<PlanError> for CannotRun {
 impl Runner {
     /// From now on a signal stops the runs and no longer ends the process.
     pub(super) fn new(show: Show) -> anyhow::Result<Self> {
-        let (stop, stops) = signals::stops().context("cannot listen for Ctrl-C")?;
+        let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
-        Ok(Self { engine, compiler, compiled: HashMap::new(), stop, stops, progress: Progress::new(show)?, show })
+        Ok(Self { engine, compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show })
     }
 
-    /// A sender with which others can ask for a stop.
+    /// Asks for a stop.
     pub(super) fn stop(&self) -> Sender<()> {
-        self.stop.clone()
+        self.stops.sender()
+    }
+
+    /// Says one line, unless nothing is to be shown.
+    pub(super) fn say(&self, message: &str) {
+        if self.show != Show::Nothing {
+            self.messages().say(message);
+        }
+    }
+
+    /// A way to say something beside the progress, without waiting for the terminal.
+    pub(super) fn messages(&self) -> Messages {
+        self.progress.messages()
     }
 
     /// Waits up to `most` for a stop, and returns whether one came.
     pub(super) fn is_stopped_within(&self, most: Duration) -> bool {
-        !most.is_zero() && self.stops.recv_timeout(most).is_ok()
+        !most.is_zero() && self.stops.receiver().recv_timeout(most).is_ok()
     }
 
     /// Waits for a stop without a limit.
     pub(super) fn wait_for_stop(&self) {
-        // This cannot fail, because `self` holds a sender.
-        let _ = self.stops.recv();
+        self.stops.hear();
+        // Its sender lives as long as this.
+        let _ = self.stops.receiver().recv();
+    }
+
+    /// After the runs: from now on a signal ends the process, whatever it waits for.
+    pub(super) fn let_signals_end(&self) {
+        self.stops.let_end();
     }
 
     /// Runs `plan` with the task from `source`, and reports events to `observer` besides progress. Returns `None` if a
@@ -108,11 +125,15 @@ impl Runner {
         if let Some(why) = task.refuses(plan) {
             return Err(CannotRun::Usage(why));
         }
-        let job = job(&task, &compiled, plan);
+        let network = plan.grants().network.clone();
+        let Some(addresses) = self.unless_stopped("resolve", move || resolve::ask(network.names()))? else {
+            return Ok(None);
+        };
+        let job = job(&task, &compiled, plan, addresses);
         let progress = &self.progress;
         let show: Observer<'_> = Box::new(|event: &RunEvent, books: &Books| progress.on(event, books));
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
-        let record = controller::run(&job, &self.stops, &mut observers);
+        let record = controller::run(&job, self.stops.receiver(), &mut observers);
         Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?))
     }
 
@@ -122,28 +143,40 @@ impl Runner {
         Ok(())
     }
 
-    /// Compiles the task from `source`, once, on a thread that a stop does not wait for. Returns `None` if a stop came.
+    /// The task from `source`, compiled once; none if a stop came first.
     fn compile(&mut self, source: &Source) -> anyhow::Result<Option<Compiled>> {
         if let Some(compiled) = self.compiled.get(source.path()) {
             return Ok(Some(compiled.clone()));
         }
         let (compiler, task, quiet) = (self.compiler.clone(), source.clone(), self.show == Show::Nothing);
-        let (done, made) = bounded(1);
-        std::thread::Builder::new().name("compile".into()).spawn(move || {
-            // After a stop nobody receives this.
-            let _ = done.send(task.compile(&compiler, quiet));
-        })?;
-        let compiled = select! {
-            recv(made) -> made => made.context("the compiler has panicked")??,
-            recv(self.stops) -> _ => return Ok(None),
+        let Some(compiled) = self.unless_stopped("compile", move || task.compile(&compiler, quiet))? else {
+            return Ok(None);
         };
+        let compiled = compiled?;
         self.compiled.insert(source.path().to_owned(), compiled.clone());
         Ok(Some(compiled))
     }
+
+    /// Does `work` on a thread called `name`; none if a stop came first, and then the thread is left behind.
+    fn unless_stopped<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> anyhow::Result<Option<T>> {
+        let (done, worked) = bounded(1);
+        std::thread::Builder::new().name(name.into()).spawn(move || {
+            // If a stop came first, nobody waits for it.
+            let _ = done.send(work());
+        })?;
+        select! {
+            recv(worked) -> worked => Ok(Some(worked.with_context(|| format!("the thread `{name}` has panicked"))?)),
+            recv(self.stops.receiver()) -> _ => Ok(None),
+        }
+    }
 }
 
-/// The job of the controller.
-fn job(task: &Task, compiled: &Compiled, plan: &RunPlan) -> Job {
+/// What the controller is to run.
+fn job(task: &Task, compiled: &Compiled, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         task: TaskFacts {
             path: compiled.path.display().to_string(),
@@ -154,7 +187,7 @@ fn job(task: &Task, compiled: &Compiled, plan: &RunPlan) -> Job {
         },
         hooks: task.hooks(),
         machine_code: compiled.machine_code.clone(),
-        addresses: resolve::ask(plan.grants().network.names()),
+        addresses,
         startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
         plan: plan.clone(),
     }

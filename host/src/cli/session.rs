@@ -71,22 +71,21 @@ pub(super) struct Session {
 }
 
 impl OutputFlags {
-    /// Starts the page and the metrics, if they are wanted. A message on `stop` means that a viewer wants to stop the
-    /// run.
-    fn board(&self, stop: Sender<()>) -> anyhow::Result<Option<Board>> {
+    /// Where viewers look, if any can; they may stop the runs of `runner`.
+    fn board(&self, runner: &Runner) -> anyhow::Result<Option<Board>> {
         let board = Board::default();
         if let Some(port) = self.web {
-            let address = live::web(board.clone(), port, stop);
+            let address = live::web(board.clone(), port, runner.stop());
             let address =
                 address.with_context(|| format!("cannot serve a page on 127.0.0.1:{port}; name another --web PORT"))?;
-            anstream::eprintln!("following the run at {address}");
+            runner.messages().say(&format!("following the run at {address}"));
         }
         if let Some(wanted) = &self.metrics {
             let address = live::metrics(board.clone(), wanted);
             let address = address.with_context(|| {
                 format!("cannot serve metrics at `{wanted}`; write HOST:PORT, such as 127.0.0.1:9464")
             })?;
-            anstream::eprintln!("metrics are at http://{address}/metrics");
+            runner.messages().say(&format!("metrics are at http://{address}/metrics"));
         }
         Ok((self.web.is_some() || self.metrics.is_some()).then_some(board))
     }
@@ -102,7 +101,7 @@ impl Session {
             (_, true) => Show::Messages,
             _ => Show::Progress,
         })?;
-        let board = flags.board(runner.stop())?;
+        let board = flags.board(&runner)?;
         let caption = self.caption();
         let watch =
             Watch { abort_if: self.turns.iter().map(|turn| turn.abort_if.clone()).collect(), stop: runner.stop() };
@@ -113,7 +112,7 @@ impl Session {
             board: board.clone(),
             judged: watch.abort_if.iter().any(|expressions| !expressions.is_empty()).then_some(JUDGED),
         };
-        let snapshots = Snapshots::start(wanted, move |records| {
+        let snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
             let report = caption.put_on(report(Environment::here(), records));
             if let Some(verdict) = watch.broken(&report) {
                 // Only the first verdict counts: it stopped the run.
@@ -133,6 +132,7 @@ impl Session {
         if let Err(error) = &worked
             && records.is_empty()
         {
+            runner.let_signals_end();
             return Ok(error.say());
         }
         // The runs before an error are reported too.
@@ -143,7 +143,7 @@ impl Session {
         if let Some(board) = &board {
             board.end(&report);
         }
-        let written = outputs.write_report(&report);
+        let written = outputs.write_report(&report, || runner.let_signals_end());
         if let Err(error) = worked {
             return Ok(error.say());
         }

@@ -12,6 +12,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::output::{Output, ReportFormat};
 use crate::live::Board;
+use crate::progress::Messages;
 use crate::record::RunRecord;
 use crate::report::Report;
 
@@ -51,9 +52,10 @@ pub(super) struct Wanted {
 }
 
 impl Snapshots {
-    /// Starts the thread; `make` makes the reports.
+    /// Keeps up to date what is wanted; `make` makes the reports, and `messages` say what cannot be written.
     pub(super) fn start(
         wanted: Wanted,
+        messages: Messages,
         make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
     ) -> anyhow::Result<Self> {
         let Wanted { files, interval, board, judged } = wanted;
@@ -74,7 +76,7 @@ impl Snapshots {
                 let mut report = make(&records);
                 report.partial = true;
                 for error in files.iter().filter_map(|file| file.write(&report).err()) {
-                    anstream::eprintln!("warning: {error:#}");
+                    messages.say(&format!("warning: {error:#}"));
                 }
                 if let Some(board) = &shown {
                     board.show(&report);
