@@ -10,6 +10,7 @@ use clap::Args;
 use super::Exit;
 use super::output::{self, Outputs};
 use crate::judging::compare::{self, Comparison, Input, Scruples};
+use crate::judging::read;
 use crate::rendering::{self, html, json};
 
 /// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
@@ -125,7 +126,7 @@ fn input(files: &str) -> anyhow::Result<Input> {
     let files = if Path::new(files).exists() { vec![files] } else { files.split(',').collect() };
     let read = |file: &str| {
         let bytes = fs::read(file).with_context(|| format!("cannot read the report `{file}`"))?;
-        let report = json::read(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
+        let report = read::report(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
         Ok((file.to_owned(), report))
     };
     Ok(Input { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::FileFlags;
-use crate::rendering::json;
+use crate::judging::read;
 
 /// Render a JSON report again, as text or as anything that a run writes
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ impl Render {
         let outputs = self.files.open(self.quiet)?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
-        let report = json::read(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
+        let report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
         outputs.write_report(&report, || {})?;
         Ok(Exit::Done)
     }

@@ -4,5 +4,6 @@
 
 pub mod compare;
 pub mod probe;
+pub mod read;
 pub mod search;
 pub mod verdict;

@@ -2,44 +2,9 @@
 
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::guest_text;
-use crate::judging::verdict;
-use crate::report::{Report, SCHEMA};
-
-/// Why bytes cannot be read as a report.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// They are not a report.
-    #[error("it is not a report of gorgon: `gorgon run TASK.wasm --json FILE` writes one")]
-    Other,
-    /// They are a report in another format.
-    #[error("its format is `{0}`, but this gorgon reads `{SCHEMA}`: use the version that wrote it")]
-    Schema(String),
-    /// They are a broken report.
-    #[error("the report cannot be read: {0}; was it truncated or edited?")]
-    Broken(serde_json::Error),
-}
-
-/// Reads the output of [`write()`].
-pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
-    #[derive(Deserialize)]
-    struct Head {
-        schema: String,
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(Head { schema }) if schema == SCHEMA => {
-            let mut report: Report = serde_json::from_slice(bytes).map_err(ReadError::Broken)?;
-            verdict::complete(&mut report.verdicts);
-            Ok(report)
-        }
-        Ok(Head { schema }) if schema.starts_with("gorgon.report/") => Err(ReadError::Schema(schema)),
-        // It begins like a report and ends too early.
-        Err(error) if error.is_eof() && bytes.starts_with(b"{") => Err(ReadError::Broken(error)),
-        _ => Err(ReadError::Other),
-    }
-}
 
 /// Writes a report, or a result made from reports, as indented JSON with a newline at the end.
 pub fn write(what: &impl Serialize, mut to: impl Write) -> io::Result<()> {
