@@ -57,6 +57,36 @@ pub struct TaskFacts {
     pub operation: String,
     /// The lane in which the task ran.
     pub lane: Lane,
+    /// Where it comes from; a file in reports that were written before it was said.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Where a task comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A file of the user.
+    #[default]
+    File,
+    /// Gorgon itself: there is no file to name.
+    Embedded,
+}
+
+#[cfg(test)]
+impl TaskFacts {
+    /// Those of a task that is never called.
+    pub(crate) fn example() -> Self {
+        Self {
+            path: "task.wasm".into(),
+            sha256: "00ff".into(),
+            bytes: 45_040,
+            operation: "operation".into(),
+            lane: Lane::Compute,
+            origin: Origin::File,
+        }
+    }
 }
 
 /// Where the time between the command and the first operation went. Each time is the longest of all workers.

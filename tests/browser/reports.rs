@@ -8,7 +8,7 @@ use gorgon::judging::verdict::Expression;
 use gorgon::lane::Lane;
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
 use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape};
-use gorgon::record::{Environment, RunRecord, Startup, TaskFacts, WorkerRecord};
+use gorgon::record::{Environment, Origin, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::report::Report;
 use gorgon::report::find::{Answer, FindReport, Probe};
 
@@ -89,6 +89,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             bytes: 171_204,
             operation: "operation".into(),
             lane: Lane::Io,
+            origin: Origin::File,
         },
         plan: plan(operations, threads),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),

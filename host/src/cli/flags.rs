@@ -14,6 +14,7 @@ use crate::plan::{
     DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
     LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
 };
+use crate::record::Origin;
 use crate::task::{Compiled, Compiler, TaskError};
 
 /// Larger tasks take noticeably long to compile, so a message says so.
@@ -232,7 +233,14 @@ impl Source {
         }
     }
 
-    /// Compiles the task. Prints a message if this takes noticeably long, unless `quiet` is set.
+    pub(super) fn origin(&self) -> Origin {
+        match self {
+            Self::File(_) => Origin::File,
+            Self::Embedded { .. } => Origin::Embedded,
+        }
+    }
+
+    /// Compiles it; says so where that takes long enough to be noticed, and nobody wants quiet.
     pub(super) fn compile(&self, compiler: &Compiler, quiet: bool) -> Result<Compiled, TaskError> {
         let compiling = |bytes| {
             if bytes > LARGE_TASK && !quiet {

@@ -9,17 +9,14 @@ use crate::plan::{
     DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, RunPlan,
     RunSpec, Trust,
 };
-use crate::record::{Environment, RunRecord};
+use crate::record::{Environment, Origin, RunRecord};
 use crate::report::Report;
-
-/// The beginning of the names of tasks inside the binary.
-pub(super) const EMBEDDED: &str = "embedded ";
 
 /// The report on `records`.
 pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report {
     let mut report = Report::new(environment, records);
-    // A task inside the binary has no file that a command could name.
-    let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| !run.task.path.starts_with(EMBEDDED));
+    // A command can only name a file.
+    let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| run.task.origin == Origin::File);
     for (run, record) in of_files {
         for result in run.results.iter_mut().filter(|result| result.outcome != Outcome::Ok) {
             result.reproduce = reproduce(&record.plan, &record.task.path, result.first_number);

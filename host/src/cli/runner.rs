@@ -13,7 +13,7 @@ use super::flags::Source;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
 use crate::plan::{PlanError, RunPlan};
 use crate::progress::{Messages, Progress, Show};
-use crate::record::{RunRecord, Startup, TaskFacts};
+use crate::record::{Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
 use crate::signals::Stops;
 use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
@@ -129,7 +129,7 @@ impl Runner {
         let Some(addresses) = self.unless_stopped("resolve", move || resolve::ask(network.names()))? else {
             return Ok(None);
         };
-        let job = job(&task, &compiled, plan, addresses);
+        let job = job(&task, &compiled, source.origin(), plan, addresses);
         let progress = &self.progress;
         let show: Observer<'_> = Box::new(|event: &RunEvent, books: &Books| progress.on(event, books));
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
@@ -176,7 +176,7 @@ impl Runner {
 }
 
 /// What the controller is to run.
-fn job(task: &Task, compiled: &Compiled, plan: &RunPlan, addresses: Addresses) -> Job {
+fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         task: TaskFacts {
             path: compiled.path.display().to_string(),
@@ -184,6 +184,7 @@ fn job(task: &Task, compiled: &Compiled, plan: &RunPlan, addresses: Addresses) -
             bytes: compiled.bytes,
             operation: plan.operation().to_owned(),
             lane: task.lane(),
+            origin,
         },
         hooks: task.hooks(),
         machine_code: compiled.machine_code.clone(),

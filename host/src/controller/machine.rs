@@ -298,7 +298,6 @@ mod tests {
     use super::*;
     use crate::controller::Job;
     use crate::fault::FaultKind;
-    use crate::lane::Lane;
     use crate::pace::tests::{lasting, of, plan};
     use crate::plan::{Extent, LoadModel, RunSpec};
     use crate::record::{Startup, TaskFacts};
@@ -316,15 +315,8 @@ mod tests {
             let spec = plan(extent, 2, LoadModel::default()).spec().clone();
             let limits = crate::plan::Limits { timeout: Some(Duration::from_secs(1)), ..spec.limits };
             let plan = RunPlan::try_from(RunSpec { limits, ..spec }).unwrap();
-            let task = TaskFacts {
-                path: "task.wasm".into(),
-                sha256: String::new(),
-                bytes: 1,
-                operation: "operation".into(),
-                lane: Lane::Compute,
-            };
             let job = Job {
-                task,
+                task: TaskFacts::example(),
                 hooks: Vec::new(),
                 machine_code: PathBuf::new(),
                 addresses: HashMap::new(),

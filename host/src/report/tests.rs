@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::fault::{Fault, FaultKind};
-use crate::lane::Lane;
 use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{
     Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
@@ -19,13 +18,7 @@ pub(crate) fn environment() -> Environment {
 /// A run of 2,000 operations over half a second, of every outcome, with spans, a reason, lost operations and a fault.
 pub(crate) fn record(threads: u32) -> RunRecord {
     RunRecord {
-        task: TaskFacts {
-            path: "task.wasm".into(),
-            sha256: "00ff".into(),
-            bytes: 45_040,
-            operation: "operation".into(),
-            lane: Lane::Compute,
-        },
+        task: TaskFacts::example(),
         plan: RunPlan::try_from(RunSpec {
             operation: "operation".into(),
             shape: Shape { processes: 2, threads },

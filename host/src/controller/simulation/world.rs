@@ -11,7 +11,7 @@ use super::account::{Account, Trouble};
 use super::worker::{State, Worker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::journal::{Entry, What};
-use crate::lane::Lane;
+use crate::pace::SlotIndex;
 use crate::plan::{
     Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
 };
@@ -63,7 +63,7 @@ struct World {
     workers: BTreeMap<u32, Worker>,
     links: BTreeMap<u32, Link>,
     told: BTreeMap<u32, VecDeque<(Duration, Command)>>,
-    loads: BTreeMap<u32, (u32, u64)>,
+    loads: BTreeMap<u32, (u32, SlotIndex)>,
     dismissed: BTreeSet<u32>,
     stops: Vec<Duration>,
     crashes: Vec<Duration>,
@@ -487,15 +487,8 @@ fn job(chance: &mut Rng) -> Job {
         data: None,
     };
     let plan = RunPlan::try_from(spec).expect("it is a plan");
-    let task = TaskFacts {
-        path: "task.wasm".into(),
-        sha256: String::new(),
-        bytes: 1,
-        operation: "operation".into(),
-        lane: Lane::Compute,
-    };
     Job {
-        task,
+        task: TaskFacts::example(),
         hooks: Vec::new(),
         machine_code: PathBuf::new(),
         addresses: std::collections::HashMap::new(),
