@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
+use crate::pace::SlotIndex;
 use crate::plan::RunPlan;
 use crate::resolve::Addresses;
 
@@ -29,8 +30,8 @@ pub struct WorkerPlan {
     pub phases: Vec<(Phase, RunPlan)>,
     /// The worker's place among the processes of the run, from 0. A replacement takes over its predecessor's place.
     pub place: u32,
-    /// In an open run: the first slot of the place, in the last phase, that does not belong to an earlier worker.
-    pub first_slot: u64,
+    /// In an open run: the first slot of that place, in the last phase, which is not another worker's.
+    pub first_slot: SlotIndex,
     /// The task's machine code.
     pub machine_code: PathBuf,
     /// The addresses of host names, for the whole run.
@@ -138,9 +139,9 @@ pub struct Delta {
     pub metrics: Metrics,
     /// The operations: their numbers, or in an open run the indices of their slots within the process.
     pub numbers: Vec<Range<u64>>,
-    /// The indices of slots that were due and never started.
-    pub dropped: Vec<Range<u64>>,
-    /// Operations that were cut in flight; they are not counted.
+    /// Slots that were due and never started.
+    pub dropped: Vec<Range<SlotIndex>>,
+    /// Operations that were in flight when they were cut; not among those counted.
     pub in_flight: Vec<Cut>,
     /// Operations that ran beyond the run's duration until their time-out; they are counted as timed out.
     pub overtime: Vec<Cut>,
@@ -148,8 +149,8 @@ pub struct Delta {
 
 impl Delta {
     /// Counts slots that were due at about `due_ns` and never started, by their indices.
-    pub fn drop_slots(&mut self, indices: Range<u64>, due_ns: u64) {
-        self.metrics.drop_slots(due_ns, indices.end - indices.start);
+    pub fn drop_slots(&mut self, indices: Range<SlotIndex>, due_ns: u64) {
+        self.metrics.drop_slots(due_ns, indices.start.until(indices.end));
         match self.dropped.last_mut() {
             Some(last) if last.end == indices.start => last.end = indices.end,
             _ => self.dropped.push(indices),
@@ -265,7 +266,7 @@ mod tests {
         let plan = WorkerPlan {
             phases: vec![(Phase::Run, run)],
             place: 1,
-            first_slot: 2,
+            first_slot: SlotIndex(2),
             machine_code: "x.cwasm".into(),
             addresses: Addresses::from([("db".into(), vec![[127, 0, 0, 1].into()])]),
         };
@@ -273,7 +274,7 @@ mod tests {
         let delta = Delta {
             metrics: metrics(),
             numbers: vec![3..4; 1],
-            dropped: vec![5..6; 1],
+            dropped: vec![SlotIndex(5)..SlotIndex(6); 1],
             in_flight: vec![cut],
             overtime: vec![cut],
         };

@@ -22,6 +22,7 @@ use crate::hook::Hook;
 use crate::journal::{Decision, Entry, What};
 use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, Shares};
+use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, Open, RunPlan};
 use crate::record::{Startup, TaskFacts, WorkerRecord};
 use crate::wire::Phase;
@@ -154,8 +155,8 @@ pub enum Effect {
         worker: u32,
         /// Its place among the processes of the run.
         place: u32,
-        /// In an open run: the first slot that the worker may start.
-        first_slot: u64,
+        /// In an open run: the first slot that is its own.
+        first_slot: SlotIndex,
     },
     /// Tell a worker to make its instances.
     SetUp(u32),

@@ -9,6 +9,7 @@ use crossbeam::channel::{Receiver, after, never, select, unbounded};
 use super::RunError;
 use super::job::Job;
 use crate::metrics::NetworkCounts;
+use crate::pace::SlotIndex;
 use crate::plan::HOOK_TIMEOUT;
 use crate::transport::{FromWorker, Worker};
 use crate::wire::{Command, Message, WorkerPlan};
@@ -31,7 +32,7 @@ pub(super) fn call(
     worker.tell(Command::Load(Box::new(WorkerPlan {
         phases: job.phases(),
         place: 0,
-        first_slot: 0,
+        first_slot: SlotIndex(0),
         machine_code: job.machine_code.clone(),
         addresses: job.addresses.clone(),
     })));

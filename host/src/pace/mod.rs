@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::plan::{Arrivals, Closed, Open, Pause, RunPlan, Stage};
 
 /// What an instance has to do next.
@@ -56,11 +58,28 @@ impl Pacer {
     }
 }
 
+/// The index of a slot among the slots of its process, counted from 0. It is not the number of the slot's operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SlotIndex(pub u64);
+
+impl SlotIndex {
+    /// The index `slots` further on.
+    #[must_use]
+    pub fn plus(self, slots: u64) -> Self {
+        Self(self.0.saturating_add(slots))
+    }
+
+    /// How many slots there are from here to `end`, without the one there.
+    pub fn until(self, end: Self) -> u64 {
+        end.0.saturating_sub(self.0)
+    }
+}
+
 /// A place in the schedule of an open run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Its index among the slots of its process, from 0.
-    pub index: u64,
+    /// Its place among the slots of its process.
+    pub index: SlotIndex,
     /// When it is due.
     pub due_ns: u64,
 }
@@ -113,7 +132,7 @@ impl Slots {
             process,
             processes,
         };
-        all.skip_to(0);
+        all.skip_to(SlotIndex(0));
         all
     }
 
@@ -122,19 +141,18 @@ impl Slots {
         self.head
     }
 
-    /// How many slots of the process are due by `until_ns`, counted from its first slot; at least as many as are
-    /// already behind. The time of a slot with constant arrivals is known directly, so the count is a binary search.
-    /// Poisson arrivals are drawn in blocks, so this takes one draw for each thousand slots.
-    pub fn due_by(&self, until_ns: u64) -> u64 {
+    /// The index of the first slot that is not due by `until_ns`; none that is already behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are
+    /// drawn in blocks, so this takes one draw for each thousand slots.
+    pub fn due_by(&self, until_ns: u64) -> SlotIndex {
         let is_due = |slot: Option<Slot>| slot.is_some_and(|slot| slot.due_ns <= until_ns);
         if !is_due(self.head) {
-            return self.next;
+            return SlotIndex(self.next);
         }
         let mut ahead = self.clone();
         while ahead.pass_block(until_ns) {}
-        ahead.skip_to(ahead.next);
+        ahead.skip_to(SlotIndex(ahead.next));
         if !is_due(ahead.head) {
-            return ahead.next;
+            return SlotIndex(ahead.next);
         }
         // The last slot that is known to be due, and the first one that is known not to be.
         let mut due = ahead.next;
@@ -142,19 +160,19 @@ impl Slots {
         while not_due - due > 1 {
             let middle = due + (not_due - due) / 2;
             let mut there = ahead.clone();
-            there.skip_to(middle);
+            there.skip_to(SlotIndex(middle));
             if is_due(there.head) {
                 (due, ahead) = (middle, there);
             } else {
                 not_due = middle;
             }
         }
-        not_due
+        SlotIndex(not_due)
     }
 
-    /// Makes slot `index` the next one, and skips those before it. Does nothing if the slot is already behind.
-    pub fn skip_to(&mut self, index: u64) {
-        self.next = self.next.max(index.min(self.count));
+    /// Makes slot `index` the next one; those before it are passed over. Does nothing if it is already behind.
+    pub fn skip_to(&mut self, index: SlotIndex) {
+        self.next = self.next.max(index.0.min(self.count));
         self.head = self.slot(self.next);
     }
 
@@ -168,7 +186,7 @@ impl Slots {
             Reaches::Poisson(steps) => steps.reach(at),
         };
         let due_ns = self.integral.time_of(reach)?;
-        (due_ns < self.end_ns).then_some(Slot { index, due_ns })
+        (due_ns < self.end_ns).then_some(Slot { index: SlotIndex(index), due_ns })
     }
 
     /// The first index after the block of steps that contains the next slot. Constant arrivals form a single block.
@@ -199,7 +217,7 @@ impl Iterator for Slots {
     #[inline]
     fn next(&mut self) -> Option<Slot> {
         let slot = self.head?;
-        self.skip_to(slot.index + 1);
+        self.skip_to(slot.index.plus(1));
         Some(slot)
     }
 }

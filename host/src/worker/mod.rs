@@ -25,6 +25,7 @@ use crate::fault::{Fault, FaultKind, remedy};
 use crate::halt::Halt;
 use crate::lane::Executor;
 use crate::metrics::{Health, Measure, NetworkCounts};
+use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Purpose, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
@@ -87,8 +88,8 @@ enum Source {
 
 impl Stint {
     fn new(plan: RunPlan, order: Order, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
-        // A worker that takes the place of another takes part in the last phase only.
-        let first_slot = if order == Order::Last { worker.first_slot } else { 0 };
+        // One that takes the place of another has a part in the last phase alone.
+        let first_slot = if order == Order::Last { worker.first_slot } else { SlotIndex(0) };
         let source = match plan.load_model() {
             LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
             LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot))),
@@ -101,7 +102,7 @@ impl Stint {
     fn known_as(&self, number: u64) -> u64 {
         match &self.source {
             Source::Lease(_) => number,
-            Source::Schedule(schedule) => schedule.index(number),
+            Source::Schedule(schedule) => schedule.index(number).0,
         }
     }
 }

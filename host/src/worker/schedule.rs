@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::metrics::BASE_INTERVAL_NS;
-use crate::pace::{Slot, Slots};
+use crate::pace::{Slot, SlotIndex, Slots};
 use crate::plan::{Open, RunPlan};
 use crate::wire::Delta;
 
@@ -30,9 +30,9 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct State {
     slots: Slots,
-    /// The indices of slots that are due and wait for an instance. Used only if operations in flight are limited.
-    waiting: VecDeque<Range<u64>>,
-    /// How many slots wait.
+    /// The indices of slots that are due and wait for an instance; in use only if their number is bounded.
+    waiting: VecDeque<Range<SlotIndex>>,
+    /// How many wait.
     waiting_slots: u64,
     /// The schedule from the first waiting slot on; it gives the time at which each of them was due.
     behind: Slots,
@@ -60,9 +60,8 @@ pub(super) struct Taken {
 }
 
 impl Schedule {
-    /// The slots of the process at `place`, from index `first` on. Earlier ones belong to the worker that had the place
-    /// before.
-    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: u64) -> Self {
+    /// The part of the process at `place`; slots of it before `first` are another worker's.
+    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: SlotIndex) -> Self {
         let mut slots = Slots::new(plan, open, place);
         slots.skip_to(first);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -83,9 +82,9 @@ impl Schedule {
         Self { state: Mutex::new(state), first: plan.first() + u64::from(place), step }
     }
 
-    /// The index of the slot whose operation has this number.
-    pub(super) fn index(&self, number: u64) -> u64 {
-        (number - self.first) / self.step
+    /// The index of the slot with this number.
+    pub(super) fn index(&self, number: u64) -> SlotIndex {
+        SlotIndex((number - self.first) / self.step)
     }
 
     /// Whether there are no more slots.
@@ -111,7 +110,7 @@ impl Schedule {
         state.busy += 1;
         let waited = slot.due_ns < idle_ns;
         state.told.metrics.scheduled.waited += u64::from(waited);
-        Some(Taken { number: self.first + slot.index * self.step, due_ns: slot.due_ns, waited })
+        Some(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
     }
 
     /// The operation of the slot `taken` is about to start.
@@ -133,7 +132,7 @@ impl Schedule {
         let index = self.index(taken.number);
         let state = &mut *self.lock();
         if taken.due_ns < state.end_ns {
-            state.told.drop_slots(index..index + 1, taken.due_ns);
+            state.told.drop_slots(index..index.plus(1), taken.due_ns);
         }
     }
 
@@ -174,7 +173,7 @@ impl State {
     fn pop_waiting(&mut self) -> Option<Slot> {
         let waiting = self.waiting.front_mut()?;
         self.behind.skip_to(waiting.start);
-        waiting.start += 1;
+        waiting.start = waiting.start.plus(1);
         self.waiting_slots -= 1;
         if waiting.is_empty() {
             self.waiting.pop_front();
@@ -192,9 +191,9 @@ impl State {
         let room = self.most.saturating_sub(self.busy + self.waiting_slots);
         if room > 0 {
             let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
-            let end = due.min(next.index.saturating_add(room));
+            let end = due.min(next.index.plus(room));
             self.slots.skip_to(end);
-            self.waiting_slots += end - next.index;
+            self.waiting_slots += next.index.until(end);
             self.waiting.push_back(next.index..end);
         }
         self.drop_due(now_ns);
@@ -209,8 +208,8 @@ impl State {
     }
 }
 
-/// Drops the slots before the index `end`. Counts them by interval of the timeline, not one by one.
-fn drop_until(slots: &mut Slots, end: u64, told: &mut Delta) {
+/// Drops the slots before the index `end`: counted interval by interval of the timeline, not slot by slot.
+fn drop_until(slots: &mut Slots, end: SlotIndex, told: &mut Delta) {
     while let Some(slot) = slots.peek().filter(|slot| slot.index < end) {
         let interval = slot.due_ns / BASE_INTERVAL_NS;
         let last_ns = (interval + 1).saturating_mul(BASE_INTERVAL_NS) - 1;
@@ -233,7 +232,7 @@ mod tests {
         let open = Open { max_in_flight: most.and_then(NonZeroU64::new), ..open(Arrivals::Constant, 1_000.0, &[]) };
         let plan = plan(extent, 1, LoadModel::Open(open.clone()));
         let plan = RunPlan::try_from(RunSpec { first: 100, ..plan.into() }).unwrap();
-        Schedule::new(&plan, &open, 0, 0)
+        Schedule::new(&plan, &open, 0, SlotIndex(0))
     }
 
     const MS: u64 = 1_000_000;
@@ -262,7 +261,7 @@ mod tests {
         schedule.ended(5 * MS + MS / 2);
         let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
         assert_eq!(next.number, 102);
-        assert_eq!(schedule.tell().dropped, vec![3..6; 1]);
+        assert_eq!(schedule.tell().dropped, vec![SlotIndex(3)..SlotIndex(6); 1]);
         schedule.ended(6 * MS + MS / 2);
         assert_eq!(schedule.take(6 * MS + MS / 2, 6 * MS + MS / 2).unwrap().number, 106);
     }
@@ -279,7 +278,7 @@ mod tests {
         schedule.put_back(&waiting_for);
         schedule.close(u64::MAX);
         let told = schedule.tell();
-        assert_eq!(told.dropped, vec![1..5; 1]);
+        assert_eq!(told.dropped, vec![SlotIndex(1)..SlotIndex(5); 1]);
         assert_eq!(told.metrics.scheduled.dropped, 4);
     }
 
@@ -289,13 +288,13 @@ mod tests {
         for (most, arrivals) in [(None, Arrivals::Constant), (NonZeroU64::new(500_000_000), Arrivals::Poisson)] {
             let open = Open { max_in_flight: most, ..open(arrivals, 1e8, &[]) };
             let plan = plan(lasting(20_000), 1, LoadModel::Open(open.clone()));
-            let schedule = Schedule::new(&plan, &open, 0, 0);
+            let schedule = Schedule::new(&plan, &open, 0, SlotIndex(0));
             assert!(schedule.take(0, 0).is_some());
             schedule.ended(10 * second);
             assert!(schedule.take(10 * second, 10 * second).is_some_and(|taken| taken.number == 1));
             schedule.close(20 * second);
             let told = schedule.tell();
-            let dropped: u64 = told.dropped.iter().map(|range| range.end - range.start).sum();
+            let dropped: u64 = told.dropped.iter().map(|range| range.start.until(range.end)).sum();
             // Five deviations of a Poisson count.
             assert!(dropped.abs_diff(2_000_000_000) < 250_000, "{dropped}");
             assert_eq!(told.metrics.scheduled.dropped, dropped);
@@ -304,7 +303,7 @@ mod tests {
             assert!(buckets.iter().all(|bucket| bucket.abs_diff(25_000_000) < 30_000), "{buckets:?}");
             let mut ranges = told.dropped;
             ranges.sort_by_key(|range| range.start);
-            assert_eq!(ranges.first().map(|range| range.start), Some(2));
+            assert_eq!(ranges.first().map(|range| range.start), Some(SlotIndex(2)));
             assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
         }
     }
@@ -313,7 +312,7 @@ mod tests {
     fn a_replacement_leaves_out_the_slots_of_its_predecessor() {
         let open = open(Arrivals::Constant, 1_000.0, &[]);
         let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
-        let schedule = Schedule::new(&plan, &open, 0, 4);
+        let schedule = Schedule::new(&plan, &open, 0, SlotIndex(4));
         assert_eq!(schedule.take(0, 0).unwrap().number, 4);
     }
 

@@ -8,7 +8,7 @@ use crate::controller::mistakes::{Mistake, is_made};
 use crate::fault::{Fault, FaultKind};
 use crate::journal::Deafness;
 use crate::numbers::NumberSet;
-use crate::pace::Slots;
+use crate::pace::{SlotIndex, Slots};
 use crate::wire::{Delta, Message, PROTOCOL, Phase, Usage};
 
 impl Books {
@@ -36,8 +36,8 @@ impl Books {
                 self.startup.spawn = self.startup.spawn.max(at.saturating_sub(of.launched));
                 let place = of.place;
                 let ledger = self.last_mut().shares.of(place);
-                let first_slot = ledger.next_unleased().unwrap_or(u64::MAX);
-                let first_slot = if is_made(Mistake::BeginAtZero) { 0 } else { first_slot };
+                let first_slot = SlotIndex(ledger.next_unleased().unwrap_or(u64::MAX));
+                let first_slot = if is_made(Mistake::BeginAtZero) { SlotIndex(0) } else { first_slot };
                 vec![Effect::Load { worker, place, first_slot }]
             }
             (State::SettingUp, Message::Loaded { took }) => {
@@ -98,7 +98,7 @@ impl Books {
         let phase = &mut self.phases[self.phase];
         let ledger = phase.shares.of(of.place);
         let mut held = ledger.confirm(worker, delta.numbers.iter().cloned());
-        held &= ledger.drop(worker, delta.dropped.iter().cloned());
+        held &= ledger.drop(worker, delta.dropped.iter().map(|range| range.start.0..range.end.0));
         for cut in delta.in_flight.iter().filter(|_| !is_made(Mistake::ForgetTheCut)) {
             let index = phase.shares.index(cut.number);
             held &= phase.shares.of(of.place).cut(worker, index);
@@ -199,7 +199,7 @@ impl Books {
             None => u64::MAX,
             Some(open) => {
                 let until_ns = at.min(stopped.unwrap_or(at)).saturating_sub(began).as_nanos();
-                Slots::new(&phase.plan, open, of.place).due_by(u64::try_from(until_ns).unwrap_or(u64::MAX))
+                Slots::new(&phase.plan, open, of.place).due_by(u64::try_from(until_ns).unwrap_or(u64::MAX)).0
             }
         };
         if is_made(Mistake::LoseNothing) {

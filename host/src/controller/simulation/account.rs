@@ -90,7 +90,7 @@ impl Account {
         match effect {
             Effect::Load { worker, place, first_slot } => {
                 self.places.insert(*worker, *place);
-                self.first_slots.insert(*worker, *first_slot);
+                self.first_slots.insert(*worker, first_slot.0);
             }
             Effect::Go { worker, phase, beginning } => {
                 self.phase = *phase as usize;
@@ -146,7 +146,7 @@ impl Account {
             (index..index + 1, Fate::Cut)
         });
         let numbers = delta.numbers.iter().map(|range| (range.clone(), Fate::Confirmed));
-        let dropped = delta.dropped.iter().map(|range| (range.clone(), Fate::Dropped));
+        let dropped = delta.dropped.iter().map(|range| (range.start.0..range.end.0, Fate::Dropped));
         let all: Vec<_> = numbers.chain(dropped).chain(cuts).collect();
         for (range, fate) in all {
             for index in range {
@@ -178,8 +178,8 @@ impl Account {
         let first = if self.phase + 1 == self.phases.len() { self.first_slots[&worker] } else { 0 };
         let place = self.places[&worker];
         for slot in Slots::new(&plan, open, place).take_while(|slot| u128::from(slot.due_ns) <= until) {
-            if slot.index >= first {
-                self.fates.entry((self.phase, place, slot.index)).or_insert(Fate::Lost);
+            if slot.index.0 >= first {
+                self.fates.entry((self.phase, place, slot.index.0)).or_insert(Fate::Lost);
             }
         }
     }

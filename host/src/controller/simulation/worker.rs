@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use crate::metrics::{Cut, Health, Outcome, Recorder, Sample, Spans};
 use crate::numbers::Shares;
-use crate::pace::{Slot, Slots};
+use crate::pace::{Slot, SlotIndex, Slots};
 use crate::plan::RunPlan;
 use crate::wire::{Command, Delta, Message, PROTOCOL, Phase, Usage};
 
@@ -37,7 +37,7 @@ pub(super) struct Worker {
     /// Operations that were started since the world last looked: phase and number.
     pub(super) started: Vec<(usize, u64)>,
     phases: Vec<(Phase, RunPlan)>,
-    first_slot: u64,
+    first_slot: SlotIndex,
     phase: usize,
     began: Duration,
     /// Numbers that are leased and not started. In an open run `slots` has the slots to come instead.
@@ -73,7 +73,7 @@ impl Worker {
             is_deaf: false,
             started: Vec::new(),
             phases,
-            first_slot: 0,
+            first_slot: SlotIndex(0),
             phase: 0,
             began: Duration::ZERO,
             lease: VecDeque::new(),
@@ -95,8 +95,8 @@ impl Worker {
         &self.phases[self.phase].1
     }
 
-    /// The worker loads the task. `first_slot` is the first slot of its place that it may start.
-    pub(super) fn load(&mut self, first_slot: u64) {
+    /// The first slot of its place that it may start.
+    pub(super) fn load(&mut self, first_slot: SlotIndex) {
         self.first_slot = first_slot;
         self.state = State::Loading;
     }
@@ -111,7 +111,7 @@ impl Worker {
                 (self.is_closed, self.has_asked) = (false, true);
                 self.lease.clear();
                 if let Some(open) = self.plan().load_model().open() {
-                    let first = if self.phase + 1 == self.phases.len() { self.first_slot } else { 0 };
+                    let first = if self.phase + 1 == self.phases.len() { self.first_slot } else { SlotIndex(0) };
                     let mut slots = Slots::new(self.plan(), open, self.place).peekable();
                     while slots.next_if(|slot| slot.index < first).is_some() {}
                     self.slots = Some(slots);
@@ -221,12 +221,12 @@ impl Worker {
             while self.running.len() < threads
                 && let Some(slot) = self.waiting.pop_front()
             {
-                let number = first + slot.index * processes + u64::from(self.place);
-                // Now and then a slot is dropped instead, as a limit on operations in flight would do.
+                let number = first + slot.index.0 * processes + u64::from(self.place);
+                // Now and then one is dropped instead, as a bound would.
                 if chance.u8(0..12) == 0 {
                     self.drop(slot);
                 } else {
-                    self.run(slot.index, number, now, chance);
+                    self.run(slot.index.0, number, now, chance);
                 }
             }
             return;
@@ -255,7 +255,7 @@ impl Worker {
     }
 
     fn drop(&mut self, slot: Slot) {
-        self.delta.dropped.push(slot.index..slot.index + 1);
+        self.delta.dropped.push(slot.index..slot.index.plus(1));
         self.delta.metrics.drop_slots(slot.due_ns, 1);
     }
 
