@@ -104,21 +104,21 @@ fn table(head: &str) -> Vec<Vec<Vec<String>>> {
     rows.map(|row| row.trim_matches('|').split('|').map(words).collect()).collect()
 }
 
-/// The rooms in the order of the table, each with the rooms it may use.
+/// The modules in the order of the table, each with the modules it may use.
 fn rooms() -> Vec<(String, BTreeSet<String>)> {
     let name = |word: &String| word.trim_end_matches('/').trim_end_matches(".rs").to_owned();
-    let rows = table("| room | owns | uses |").into_iter();
+    let rows = table("| module | owns | uses |").into_iter();
     rows.map(|row| (name(&row[0][0]), row[2].iter().map(name).collect())).collect()
 }
 
-/// The dependencies in the sources, by pair of rooms, with their places.
+/// The dependencies in the sources, by pair of modules, with their places.
 fn arrows(sources: &[Source]) -> BTreeMap<(String, String), Vec<String>> {
     let path = Regex::new(r"\b(?:crate|gorgon)::(\w+|\{)(?:::\w+)*").unwrap();
     let supers = Regex::new(r"\b(?:super::)+").unwrap();
     let mut arrows = BTreeMap::<_, Vec<_>>::new();
     for source in sources.iter().filter(|source| source.path != "lib.rs") {
         for found in path.captures_iter(&source.code) {
-            assert!(&found[1] != "{", "{}: write a `use` for each room instead of `crate::{{`", source.path);
+            assert!(&found[1] != "{", "{}: write a `use` for each module instead of `crate::{{`", source.path);
             if &found[1] != source.room() {
                 let place = format!("{}: {}", source.path, &found[0]);
                 arrows.entry((source.room().to_owned(), found[1].to_owned())).or_default().push(place);
@@ -128,7 +128,7 @@ fn arrows(sources: &[Source]) -> BTreeMap<(String, String), Vec<String>> {
             let steps = found.as_str().matches("super").count();
             assert!(
                 steps < source.depth(),
-                "{}: `{}` leaves its room: begin with `crate`",
+                "{}: `{}` leaves its module: begin with `crate`",
                 source.path,
                 found.as_str()
             );
@@ -138,7 +138,7 @@ fn arrows(sources: &[Source]) -> BTreeMap<(String, String), Vec<String>> {
 }
 
 #[test]
-fn rooms_use_what_the_map_allows() {
+fn modules_use_what_the_map_allows() {
     let (rooms, sources) = (rooms(), sources());
     let drawn = arrows(&sources);
     let mut wrong = String::new();
@@ -155,7 +155,7 @@ fn rooms_use_what_the_map_allows() {
     }
     let known: BTreeSet<_> = rooms.iter().map(|(room, _)| room.as_str()).chain(["lib"]).collect();
     let there: BTreeSet<_> = sources.iter().map(Source::room).collect();
-    assert_eq!(there.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "rooms of one side only");
+    assert_eq!(there.symmetric_difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "modules of one side only");
     assert!(wrong.is_empty(), "{wrong}");
 }
 
@@ -173,7 +173,7 @@ fn arrows_point_down() {
 
 /// These rules hold even if somebody changes the table.
 #[test]
-fn rooms_that_must_not_know_each_other_do_not() {
+fn modules_that_must_not_know_each_other_do_not() {
     let engine = ["task", "capability", "controller", "worker", "transport", "wire", "cli"];
     let forbidden: [(&str, &[&str]); 7] = [
         ("capability", &["task"]),
@@ -195,7 +195,7 @@ fn rooms_that_must_not_know_each_other_do_not() {
 #[test]
 fn crates_are_named_where_the_map_says() {
     let sources = sources();
-    for row in table("| crate | named in alone |") {
+    for row in table("| crate | named only in |") {
         let [names, places] = &row[..] else { panic!("{row:?}") };
         for name in names {
             let named = Regex::new(&format!(r"\b{name}(?:_\w+)?::")).unwrap();
