@@ -13,11 +13,11 @@ use crate::judging::compare::{self, Comparison, Input, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
 
-/// Say whether a task got slower, from reports on runs of it, and whether that is more than noise
+/// Say whether a task got slower, and whether that is more than noise, from reports on its runs
 ///
-/// Each figure's difference stands beside the interval in which the true one lies, from how much the runs vary within
-/// themselves, or among each other where there are several of one plan. The median decides; the others are corrected
-/// for their number.
+/// Each difference comes with an interval that contains the true difference. Its width follows from how much each run
+/// varies over time, or from how much the runs differ if a plan was run several times. The median decides; the other
+/// intervals are corrected for their number.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,19 +28,19 @@ Examples:
 
 Exit codes: 0 done, 1 could not compare, 2 wrong usage, 10 --fail-if-slower held")]
 pub(super) struct Compare {
-    /// The JSON report to compare with; several runs of one plan are joined by commas
+    /// The JSON report to compare with; join reports on repeated runs by commas
     #[arg(value_name = "A.json")]
     a: String,
 
-    /// Those to compare with it
+    /// The reports to compare with it
     #[arg(value_name = "B.json", required = true)]
     others: Vec<String>,
 
-    /// Compare runs whose plans differ, and runs that were stopped
+    /// Compare even runs whose plans differ, and runs that were stopped
     #[arg(long)]
     force: bool,
 
-    /// Exit with 10 where a median is shown to be longer by more than this: its whole interval is above
+    /// Exit with 10 if a median is longer by more than this: its whole interval lies above
     #[arg(long, value_name = "PERCENT", value_parser = share)]
     fail_if_slower: Option<f64>,
 
@@ -52,7 +52,7 @@ pub(super) struct Compare {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Draw chance from this seed; the same one draws the same intervals
+    /// Seed of the random numbers; the same seed gives the same intervals
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
 }

@@ -8,10 +8,10 @@ use clap::Args;
 use super::Exit;
 use crate::component::{self, Returns};
 
-/// Make a component of a core module, for compilers that stop there
+/// Make a component from a core module, for compilers that build no components
 ///
-/// That is so with C, Go, Zig and others. The module is built for wasm32-wasip1 as a reactor, and exports `operation`
-/// as the canonical ABI has it. What it imports of gorgon:task and WASI, and which hooks it exports, is read off the
+/// Compilers for C, Go, Zig and others need this. The module must be built for wasm32-wasip1 as a reactor, and export
+/// `operation` according to the canonical ABI. Its imports from gorgon:task and WASI, and its hooks, are taken from the
 /// module.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -23,7 +23,7 @@ pub(super) struct Component {
     #[arg(value_name = "CORE.wasm")]
     module: PathBuf,
 
-    /// Where the component is written
+    /// The file to write the component to
     #[arg(short, long, value_name = "TASK.wasm")]
     output: PathBuf,
 

@@ -18,23 +18,23 @@ const FLOW: Source = Source::Embedded { name: "embedded flow.wasm", wasm: includ
 const DURATION: Duration = Duration::from_secs(3);
 const IN_FLIGHT: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
 
-/// Run a flow against an embedded server on loopback: the main job with nothing to set up
+/// Run a flow against an embedded server on loopback, without any setup
 ///
-/// Each operation creates an object, reads it by the id that came back, and deletes it. Without -n or -d it runs for
+/// Each operation creates an object, reads it by the returned id, and deletes it. Without -n or -d the demo runs for
 /// three seconds with ten operations in flight.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gorgon demo
   gorgon demo -d 10s -t 2 -c 20
-  gorgon demo --serve                 only the server, for tasks of your own
+  gorgon demo --serve                 only the server, for your own tasks
   gorgon demo --serve --port 9000")]
 pub(super) struct Demo {
     /// Only serve, until Ctrl-C
     #[arg(long)]
     serve: bool,
 
-    /// The server's port on 127.0.0.1 [default: any that is free; 8080 with --serve]
+    /// The server's port on 127.0.0.1 [default: any free port; 8080 with --serve]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
 

@@ -22,9 +22,9 @@ use crate::report::find::{Answer, FindReport, Probe, VoidProbe};
 
 /// Find the highest rate that keeps a promise
 ///
-/// Runs the task at rates that double until one breaks the promise, then at rates between, until the gap is narrow. A
-/// rate is tried until two probes agree. A rate is kept, too, only where what is offered is also completed. Where this
-/// machine, and not the target, was the limit, the answer says so.
+/// Runs the task at rates that double until one breaks the promise, then at rates between, until the gap is narrow.
+/// Each rate is repeated until two probes agree. A rate is only kept if the target also completes what is offered. The
+/// answer says if this machine, not the target, was the limit.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +38,7 @@ pub(super) struct Find {
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
 
-    /// A promise: a figure, a comparison and a value, as --fail-if has them; given several times, all of them
+    /// A promise: a figure, a comparison and a value, as for --fail-if; if given several times, all must be kept
     #[arg(long, value_name = "EXPR", required = true)]
     slo: Vec<Expression>,
 
@@ -59,11 +59,11 @@ pub(super) struct Find {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     html: Option<PathBuf>,
 
-    /// Do not show the probes as they come
+    /// Do not show each probe
     #[arg(short, long, help_heading = "Output")]
     quiet: bool,
 
-    /// Do not show how far a probe has come
+    /// Do not show the progress of a probe
     #[arg(long, help_heading = "Output")]
     no_progress: bool,
 }
@@ -94,15 +94,15 @@ struct FindLoad {
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5s")]
     probe: Duration,
 
-    /// Before each probe, run so long, or so many operations, without counting them
+    /// Before each probe, run for this time or this many operations without counting them
     #[arg(long, value_name = "TIME|N")]
     warmup: Option<Extent>,
 
-    /// How close the answer is to be
+    /// How precise the answer must be
     #[arg(long, value_name = "PERCENT", value_parser = values::percent, default_value = "3%")]
     precision: f64,
 
-    /// How operations lie within the rate
+    /// How the starts of operations are distributed over time
     #[arg(long, default_value = "constant")]
     arrivals: Arrivals,
 
@@ -118,7 +118,7 @@ struct FindLoad {
     #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>, default_value = "1")]
     concurrency: NonZeroU32,
 
-    /// Draw chance from this seed [default: another one each time]
+    /// Seed of the random numbers [default: a new one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 }

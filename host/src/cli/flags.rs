@@ -40,17 +40,17 @@ pub(super) struct TaskFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Time for one operation; 0 is no limit
+    /// Time limit for an operation; 0 means no limit
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
     timeout: Duration,
 
-    /// Memory of one instance
+    /// Memory limit for an instance
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
     max_memory: u64,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What the task is given")]
+#[command(next_help_heading = "Inputs of the task")]
 struct GivenFlags {
     /// The task's export to call
     #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
@@ -60,11 +60,11 @@ struct GivenFlags {
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
 
-    /// An environment variable; K alone passes on gorgon's own
+    /// An environment variable; K alone passes on gorgon's value
     #[arg(long, value_name = "K=V", value_parser = values::variable)]
     env: Vec<(String, String)>,
 
-    /// A directory, to read; with :rw to write as well
+    /// A directory to read, or with :rw also to write
     #[arg(long, value_name = "HOST::GUEST[:rw]")]
     dir: Vec<Dir>,
 }
@@ -76,30 +76,30 @@ struct NetworkFlags {
     #[arg(long, value_name = "DESTINATION")]
     allow: Vec<Allow>,
 
-    /// Take also certificates that those in this PEM file vouch for
+    /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "FILE.pem")]
     ca_cert: Option<PathBuf>,
 
-    /// Take any server's certificate
+    /// Accept any certificate
     #[arg(long, conflicts_with = "ca_cert")]
     insecure: bool,
 
-    /// A new connection for each request
+    /// Open a new connection for each request
     #[arg(long)]
     no_keepalive: bool,
 
-    /// Speak HTTP/2, also without TLS; by default TLS negotiates it
+    /// Use HTTP/2, even without TLS; by default TLS negotiates it
     #[arg(long)]
     http2: bool,
 
-    /// Look a name up again for a connection that is opened this long after; 0 for each [default: once per run]
+    /// Look up a name again for connections opened after this time; 0 for every connection [default: once per run]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     dns_ttl: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ExpectFlag {
-    /// A result that does not match this regular expression is a failed operation
+    /// Count an operation as failed if its result does not match this regular expression
     #[arg(long, value_name = "REGEX", value_parser = values::expect)]
     expect: Option<Expect>,
 }

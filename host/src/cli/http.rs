@@ -14,11 +14,11 @@ use crate::calls::{self, Call};
 const CALLS: Source =
     Source::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
 
-/// Multiply HTTP calls that are read from a file; nothing has to be built
+/// Multiply HTTP calls from a file, without building anything
 ///
-/// A file is a list of URLs, JSON lines, a .http file of an editor's REST client, or a HAR that a browser has saved.
-/// Operation n plays call n modulo their number, --random one by chance, --flow all of them, where what was captured
-/// from one response is used in the requests after it. The status is the result.
+/// The file is a list of URLs, JSON lines, a .http file of an editor's REST client, or a HAR from a browser. Operation
+/// n plays call n modulo the number of calls. With --random it plays a random call. With --flow it plays all calls,
+/// which can use values captured from earlier responses. The result is the status.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +41,7 @@ pub(super) struct Http {
     #[arg(long, conflicts_with = "random")]
     flow: bool,
 
-    /// Each operation plays a call by chance
+    /// Each operation plays a random call
     #[arg(long)]
     random: bool,
 

@@ -13,7 +13,7 @@ use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
 use crate::task::{self, Compiler, Inspection, Purpose};
 
-/// Show what a task exports, imports, and would need granted; nothing of it is run
+/// Show what a task exports, imports, and needs to be granted, without running it
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -26,11 +26,11 @@ pub(super) struct Inspect {
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
 
-    /// The export that is to be called
+    /// The export to call
     #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
     operation_name: String,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

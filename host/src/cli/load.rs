@@ -32,19 +32,19 @@ pub(super) struct Load {
     #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>)]
     concurrency: Option<NonZeroU32>,
 
-    /// Processes x threads; given several times, a suite of runs in one report
+    /// Processes x threads; if given several times, a run for each in one report
     #[arg(long, value_name = "PxT", conflicts_with_all = ["processes", "threads"])]
     shape: Vec<Shape>,
 
-    /// The first operation's number
+    /// The number of the first operation
     #[arg(long, value_name = "S", default_value_t = 0)]
     first: u64,
 
-    /// Run so long, or so many operations, on the same load before the run, without counting them [such as 5s or 1000]
+    /// Warm up with the same load for this time or this many operations, which are not counted [such as 5s or 1000]
     #[arg(long, value_name = "TIME|N")]
     warmup: Option<Extent>,
 
-    /// Draw chance from this seed, to draw the same again [default: another one each time]
+    /// Seed of the random numbers, to repeat a run [default: a new one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
@@ -54,7 +54,7 @@ pub(super) struct Load {
     #[command(flatten)]
     closed: ClosedFlags,
 
-    /// Begin each thread up to this much later, by chance
+    /// Delay the start of each thread by a random time up to this
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "0")]
     start_jitter: Duration,
 }
@@ -62,32 +62,32 @@ pub(super) struct Load {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Open model: operations start on a schedule, and are timed from when they were due")]
 struct OpenFlags {
-    /// Operations per second [such as 500/s]; with --stages, where they begin
+    /// Operations per second [such as 500/s]; with --stages, the initial rate
     #[arg(long, value_name = "RATE")]
     rate: Option<Rate>,
 
-    /// Rates that are reached evenly, one after the other, each within its time; the run ends with the last one, or
-    /// stays at its rate until -n or -d
+    /// Rates that are reached linearly, one after the other, each within its time; the run ends after the last one, or
+    /// keeps its rate until -n or -d
     #[arg(long, value_name = "TIME:RATE,…", value_delimiter = ',')]
     stages: Vec<Stage>,
 
-    /// How operations lie within the rate
+    /// How the starts of operations are distributed over time
     #[arg(long, default_value = "constant")]
     arrivals: Arrivals,
 
-    /// Drop operations that are due while so many others are and have not ended [default: they wait]
+    /// Drop due operations while this many have not ended [default: they wait]
     #[arg(long, value_name = "N", value_parser = values::positive::<NonZeroU64>)]
     max_in_flight: Option<NonZeroU64>,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Closed model: each instance starts its next operation when its last one ended")]
+#[command(next_help_heading = "Closed model: each instance starts its next operation when the previous one has ended")]
 struct ClosedFlags {
-    /// Rest between two operations of an instance [such as 100ms, or 50ms..200ms by chance]
+    /// Pause between two operations of an instance [such as 100ms, or a random 50ms..200ms]
     #[arg(long, value_name = "TIME")]
     pause: Option<Pause>,
 
-    /// Begin the instances one after the other within this time
+    /// Spread the starts of the instances over this time
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     ramp: Option<Duration>,
 }

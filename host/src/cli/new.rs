@@ -11,10 +11,10 @@ use super::Exit;
 use super::output::ignore_closed;
 use crate::component::{TASK_WIT, WASI_WIT};
 
-/// Start a task project: an operation, its unit test, and what builds it
+/// Start a task project: an operation, its unit test, and its build
 ///
-/// Its README has the three commands that matter. The operation hashes and returns SUCCESS or FAIL; with --http it is a
-/// flow of three requests against the server of `gorgon demo --serve`. Put yours in its place.
+/// The README has the three main commands. The operation computes a hash and returns SUCCESS or FAIL; with --http it
+/// sends a flow of three requests to the server of `gorgon demo --serve`. Replace it by your own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +22,10 @@ Examples:
   gorgon new parse --lang python
   gorgon new parse --lang ts && cat parse/README.md")]
 pub(super) struct New {
-    /// The project's name, and the folder that is made
+    /// The name of the project and of its new folder
     name: Name,
 
-    /// Its language
+    /// The language of the project
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
 
@@ -33,7 +33,7 @@ pub(super) struct New {
     #[arg(long)]
     http: bool,
 
-    /// For Rust: the folder of `gorgon-guest`, rather than the published one
+    /// For Rust: the folder of `gorgon-guest` instead of the published version
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }

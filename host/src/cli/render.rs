@@ -9,22 +9,22 @@ use super::Exit;
 use super::output::FileFlags;
 use crate::judging::read;
 
-/// Render a JSON report again, as text or as anything that a run writes
+/// Render a JSON report again, as text or in any format that a run writes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gorgon report run.json                       the small report
+  gorgon report run.json                       the text report
   gorgon report run.json --html run.html       the page, as the run would have written it
   gorgon report run.json --quiet --csv run.csv --junit run.xml")]
 pub(super) struct Render {
-    /// A report that --json has written
+    /// A report from --json
     #[arg(value_name = "RUN.json")]
     file: PathBuf,
 
     #[command(flatten)]
     files: FileFlags,
 
-    /// Do not print the small report
+    /// Do not print the text report
     #[arg(short, long)]
     quiet: bool,
 }

@@ -15,8 +15,8 @@ use crate::plan::{PlanError, RunPlan};
 
 /// Run a task many times over processes and threads, and report
 ///
-/// A task is a WebAssembly component that exports `operation: func(n: u64) -> string`. Each operation gets a number
-/// that no other one of the run gets; operations are grouped by the string they return.
+/// A task is a WebAssembly component that exports `operation: func(n: u64) -> string`. Each operation of a run gets a
+/// different number. The report groups operations by the string they return.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ Examples:
   gorgon run task.wasm -n 500 --env USER=ada --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
 
 Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
-130 stopped by Ctrl-C or SIGTERM: what was done until then is reported")]
+130 stopped by Ctrl-C or SIGTERM, with a report on what was done until then")]
 pub(super) struct Run {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
@@ -67,11 +67,11 @@ pub(super) struct PlanFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct RenewFlags {
-    /// A new instance for each operation
+    /// Use a new instance for each operation
     #[arg(long, conflicts_with = "recycle")]
     fresh: bool,
 
-    /// A new instance after N operations
+    /// Use a new instance after N operations
     #[arg(long, value_name = "N", value_parser = values::positive::<NonZeroU64>)]
     recycle: Option<NonZeroU64>,
 }
@@ -82,8 +82,8 @@ struct JudgeFlags {
     #[command(flatten)]
     expect: ExpectFlag,
 
-    /// Exit with 10 where this holds: p99>250ms, failed>0.1%, throughput<500, result(500)>5, span(login).p95>80ms,
-    /// worst(p99, 10s)>1s for the worst 10 s; failed is every operation that was not ok
+    /// Exit with 10 if this holds: p99>250ms, failed>0.1%, throughput<500, result(500)>5, span(login).p95>80ms,
+    /// worst(p99, 10s)>1s for the worst 10 s; failed counts every operation that was not ok
     #[arg(long, value_name = "EXPR")]
     fail_if: Vec<Expression>,
 

@@ -26,16 +26,15 @@ pub(super) struct OutputFlags {
     #[command(flatten)]
     files: FileFlags,
 
-    /// Keep the JSON and HTML reports up to date while the run goes on: never older than this
+    /// Keep the JSON and HTML reports up to date during the run, never older than this
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     snapshot: Option<Duration>,
 
-    /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any port that is
-    /// free]
+    /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any free port]
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
     web: Option<u16>,
 
-    /// Tell Prometheus how the run goes, at http://HOST:PORT/metrics
+    /// Serve metrics for Prometheus at http://HOST:PORT/metrics
     #[arg(long, value_name = "HOST:PORT")]
     metrics: Option<String>,
 
@@ -43,7 +42,7 @@ pub(super) struct OutputFlags {
     #[arg(short, long)]
     quiet: bool,
 
-    /// Do not show how far the run has come
+    /// Do not show the progress of the run
     #[arg(long)]
     no_progress: bool,
 }

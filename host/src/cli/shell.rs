@@ -19,7 +19,7 @@ pub(super) struct Completions {
     shell: Shell,
 }
 
-/// Print the manual, for man
+/// Print the manual page
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

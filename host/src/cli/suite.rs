@@ -35,7 +35,7 @@ Examples:
   gorgon suite --example > suite.toml
   gorgon suite suite.toml --json suite.json --html suite.html")]
 pub(super) struct Suite {
-    /// The suite
+    /// The suite file
     #[arg(value_name = "SUITE.toml", required_unless_present = "example")]
     file: Option<PathBuf>,
 

@@ -33,14 +33,14 @@ const DIM: Style = Style::new().dimmed();
 
 /// Debug a task: run it in this process, on one thread, and show every operation
 ///
-/// What the task prints is shown as it comes. Where an operation traps, its own words come first, then the functions
-/// that were running, with lines of source where the component was built with debug information.
+/// Output of the task is shown as it comes. If an operation traps, its message comes first, then the functions that
+/// were running, with source lines if the component was built with debug information.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gorgon test task.wasm
   gorgon test task.wasm -n 10
-  gorgon test task.wasm --number 1234     the operation that failed in a run, by itself
+  gorgon test task.wasm --number 1234     only the operation that failed in a run
 
 Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
 pub(super) struct Test {
@@ -52,7 +52,7 @@ pub(super) struct Test {
     #[arg(short = 'n', long, value_name = "N", value_parser = values::positive::<NonZeroU64>, default_value = "1")]
     operations: NonZeroU64,
 
-    /// The first one's number
+    /// The number of the first operation
     #[arg(long, value_name = "K", default_value_t = 0)]
     number: u64,
 
