@@ -154,8 +154,8 @@ impl Reason {
             Self::Waited { operations, instances, lane } => {
                 let more = if lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
                 format!(
-                    "{} waited for an instance, as all {instances} were busy: the target is slower than the rate, or needs \
-                     more of them ({more})",
+                    "{} waited for an instance, because all {instances} were busy: the target is too slow for the rate, or \
+                     the run needs more instances ({more})",
                     counted(operations, "operation")
                 )
             }
@@ -227,12 +227,14 @@ pub(crate) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
         words.push(Word::new(Tone::Bad, lost));
     }
     if operations.dropped > 0 {
-        let dropped =
-            format!("dropped: {} were due and never started, as too many were in flight", of_all(operations.dropped));
+        let dropped = format!(
+            "dropped: {} were due and never started, because too many were in flight",
+            of_all(operations.dropped)
+        );
         words.push(Word::new(Tone::Bad, dropped));
     }
     if run.generator.limited {
-        let limited = "generator-limited: the machine that made the load was the limit, not the target";
+        let limited = "generator-limited: the machine that generated the load was the limit, not the target";
         words.push(Word::new(Tone::Bad, limited));
     }
     words.extend(run.generator.reasons.iter().map(|reason| Word::new(Tone::Warning, "generator: ").foreign(reason)));
@@ -244,18 +246,21 @@ pub(crate) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
     }
     if run.folded > 0 {
         let folded = format!(
-            "{} returned more distinct results than are told apart: they are counted as (other), and figures per result \
-             are lower bounds",
+            "{} returned results beyond the limit on distinct ones: they are counted as (other), and figures per \
+             result are lower bounds",
             counted(run.folded, "operation")
         );
         words.push(Word::new(Tone::Warning, folded));
     }
     if run.latency_ns.overflow > 0 {
         let overflow = counted(run.latency_ns.overflow, "operation");
-        words.push(Word::new(Tone::Warning, format!("{overflow} took longer than the hour that percentiles reach to")));
+        words.push(Word::new(
+            Tone::Warning,
+            format!("{overflow} took longer than an hour, the upper limit for percentiles"),
+        ));
     }
     if run.latency_ns.p50.is_some_and(|ns| (ns as f64) < clock_ns * CLOCKS) {
-        let near = format!("durations are near the cost of reading the clock ({clock_ns} ns), which they contain");
+        let near = format!("durations are close to the cost of reading the clock ({clock_ns} ns), which they include");
         words.push(Word::new(Tone::Plain, near));
     }
     words
