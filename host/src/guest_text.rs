@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// A result is a key, not a document: longer text is cut to this many bytes.
 pub const MAX_BYTES: usize = 256;
 
-/// Text of a guest, at most 256 bytes of UTF-8 long.
-// `MAX_BYTES`; the schemas quote this.
+/// Text from a guest, at most 256 bytes of UTF-8.
+// The 256 is `MAX_BYTES`. The schemas quote this comment, so it spells the number out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

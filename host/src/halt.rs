@@ -48,7 +48,8 @@ impl Halt {
         self.0.stage.load(Ordering::Relaxed) == CUT
     }
 
-    /// Sleeps in the lane's way until `duration` is over or the stop comes.
+    /// Sleeps until `duration` is over or the stop comes: blocks the thread, or yields to the runtime, as the lane
+    /// does.
     pub async fn sleep(&self, lane: Lane, duration: Duration) {
         match lane {
             Lane::Compute => {

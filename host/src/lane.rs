@@ -47,8 +47,8 @@ impl Executor {
         match self.lane {
             Lane::Io => runtime.block_on(work),
             Lane::Compute => {
-                // WASI's sync functions run small futures that are always ready. With a runtime entered they do so on
-                // this thread; without one they start a multi-threaded runtime for the whole process.
+                // WASI's sync functions run small futures that are always ready. Inside an entered runtime they run on
+                // this thread; otherwise they start a multi-threaded runtime for the whole process.
                 let _entered = runtime.enter();
                 match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
                     Poll::Ready(output) => output,

@@ -48,7 +48,7 @@ impl Protocol {
 pub enum Host {
     /// A name.
     Name(String),
-    /// An address; an IPv4 address mapped into IPv6 is that IPv4 address.
+    /// An address. An IPv4-mapped IPv6 address counts as the IPv4 address.
     Address(IpAddr),
 }
 

@@ -57,7 +57,7 @@ pub struct TaskFacts {
     pub operation: String,
     /// The lane in which the task ran.
     pub lane: Lane,
-    /// Where it comes from; a file in reports that were written before it was said.
+    /// Where it comes from. Reports of older versions lack this; their tasks come from files.
     #[serde(default)]
     pub origin: Origin,
 }
@@ -70,13 +70,13 @@ pub enum Origin {
     /// A file of the user.
     #[default]
     File,
-    /// Gorgon itself: there is no file to name.
+    /// Gorgon itself: there is no file.
     Embedded,
 }
 
 #[cfg(test)]
 impl TaskFacts {
-    /// Those of a task that is never called.
+    /// The facts of a task that is never called.
     pub(crate) fn example() -> Self {
         Self {
             path: "task.wasm".into(),

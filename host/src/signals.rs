@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: messages while there is something to stop, the end of the process otherwise.
+//! Ctrl-C and SIGTERM: a message if there is something to stop, otherwise the end of the process.
 
 use std::io;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
-/// Stops that somebody asks for: by a signal, or by a message.
+/// Requests to stop, by a signal or by a message.
 #[derive(Debug)]
 pub struct Stops {
     asked: Sender<()>,
     stops: Receiver<()>,
-    /// Whether a signal is a message. If it is not, it ends the process.
+    /// Whether a signal becomes a message. If not, it ends the process.
     is_heard: Arc<AtomicBool>,
 }
 
 impl Stops {
-    /// Takes the two signals from the system: each is one message until [`Self::let_end`] is called, and ends the process
-    /// with `exit_code` from then on.
+    /// Takes over both signals. Each becomes one message until [`Self::let_end`] is called; from then on it ends the
+    /// process with `exit_code`.
     pub fn listen(exit_code: u8) -> io::Result<Self> {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let (asked, stops) = unbounded();
@@ -29,7 +29,8 @@ impl Stops {
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
                 if !is_message.load(Ordering::SeqCst) || tell.send(()).is_err() {
-                    // Without the usual cleaning up: another thread may be stuck in a write and hold the lock of stdout.
+                    // Exit without the usual clean-up: another thread may be stuck in a write and hold the lock of
+                    // stdout.
                     low_level::exit(exit_code.into());
                 }
             }
@@ -37,18 +38,17 @@ impl Stops {
         Ok(Self { asked, stops, is_heard })
     }
 
-    /// From now on each signal is one message again.
+    /// From now on each signal becomes one message again.
     pub fn hear(&self) {
         self.is_heard.store(true, Ordering::SeqCst);
     }
 
-    /// From now on a signal ends the process: what comes next may wait for a reader, and has nothing that a stop could
-    /// save.
+    /// From now on a signal ends the process: what follows may wait for a reader, and a stop could save nothing.
     pub fn let_end(&self) {
         self.is_heard.store(false, Ordering::SeqCst);
     }
 
-    /// Asks for a stop without a signal.
+    /// Requests a stop without a signal.
     pub fn sender(&self) -> Sender<()> {
         self.asked.clone()
     }

@@ -30,7 +30,7 @@ pub struct WorkerPlan {
     pub phases: Vec<(Phase, RunPlan)>,
     /// The worker's place among the processes of the run, from 0. A replacement takes over its predecessor's place.
     pub place: u32,
-    /// In an open run: the first slot of that place, in the last phase, which is not another worker's.
+    /// In an open run: the first slot of the place, in the last phase, that does not belong to an earlier worker.
     pub first_slot: SlotIndex,
     /// The task's machine code.
     pub machine_code: PathBuf,
@@ -139,9 +139,9 @@ pub struct Delta {
     pub metrics: Metrics,
     /// The operations: their numbers, or in an open run the indices of their slots within the process.
     pub numbers: Vec<Range<u64>>,
-    /// Slots that were due and never started.
+    /// The indices of slots that were due and never started.
     pub dropped: Vec<Range<SlotIndex>>,
-    /// Operations that were in flight when they were cut; not among those counted.
+    /// Operations that were cut in flight; they are not counted.
     pub in_flight: Vec<Cut>,
     /// Operations that ran beyond the run's duration until their time-out; they are counted as timed out.
     pub overtime: Vec<Cut>,

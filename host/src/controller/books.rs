@@ -30,7 +30,7 @@ use crate::wire::Phase;
 /// How many workers are replaced in one run. A task that kills more than this would go on killing them.
 pub(super) const MAX_REPLACEMENTS: u32 = 3;
 
-/// Everything that is known of a run.
+/// Everything that is known about a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Books {
     task: TaskFacts,
@@ -155,7 +155,7 @@ pub enum Effect {
         worker: u32,
         /// Its place among the processes of the run.
         place: u32,
-        /// In an open run: the first slot that is its own.
+        /// In an open run: the first slot that the worker may start.
         first_slot: SlotIndex,
     },
     /// Tell a worker to make its instances.

@@ -85,7 +85,7 @@ impl Machine {
         Self { books, since, pending: 0 }
     }
 
-    /// What is known of the run.
+    /// The books of the run.
     pub fn books(&self) -> &Books {
         &self.books
     }

@@ -106,7 +106,7 @@ impl<'a, 'o> Shell<'a, 'o> {
         })
     }
 
-    /// What is known of the run.
+    /// The books of the run.
     pub(super) fn books(&self) -> &Books {
         self.machine.books()
     }

@@ -63,13 +63,13 @@ impl Pacer {
 pub struct SlotIndex(pub u64);
 
 impl SlotIndex {
-    /// The index `slots` further on.
+    /// The index of the slot that comes `slots` later.
     #[must_use]
     pub fn plus(self, slots: u64) -> Self {
         Self(self.0.saturating_add(slots))
     }
 
-    /// How many slots there are from here to `end`, without the one there.
+    /// How many slots there are from this one up to `end`, without the slot at `end`.
     pub fn until(self, end: Self) -> u64 {
         end.0.saturating_sub(self.0)
     }
@@ -78,7 +78,7 @@ impl SlotIndex {
 /// A place in the schedule of an open run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Its place among the slots of its process.
+    /// Its index among the slots of its process.
     pub index: SlotIndex,
     /// When it is due.
     pub due_ns: u64,
@@ -141,8 +141,9 @@ impl Slots {
         self.head
     }
 
-    /// The index of the first slot that is not due by `until_ns`; none that is already behind. Constant arrivals are searched in halves, as each slot's time is known by itself. Poisson arrivals are
-    /// drawn in blocks, so this takes one draw for each thousand slots.
+    /// The index of the first slot that is not due by `until_ns`; at least that of the next slot. The time of a slot
+    /// with constant arrivals is known directly, so this is a binary search. Poisson arrivals are drawn in blocks, so
+    /// this takes one draw for each thousand slots.
     pub fn due_by(&self, until_ns: u64) -> SlotIndex {
         let is_due = |slot: Option<Slot>| slot.is_some_and(|slot| slot.due_ns <= until_ns);
         if !is_due(self.head) {
@@ -170,7 +171,7 @@ impl Slots {
         SlotIndex(not_due)
     }
 
-    /// Makes slot `index` the next one; those before it are passed over. Does nothing if it is already behind.
+    /// Makes slot `index` the next one, and skips those before it. Does nothing if the slot is already behind.
     pub fn skip_to(&mut self, index: SlotIndex) {
         self.next = self.next.max(index.0.min(self.count));
         self.head = self.slot(self.next);

@@ -216,7 +216,7 @@ fn the_highest_rate_is_counted_without_visiting_each_slot() {
     };
     let (even, open) = plan(Arrivals::Constant);
     assert_eq!(Slots::new(&even, &open, 0).due_by(u64::MAX).0, 86_400 * 100_000_000);
-    // A second of chance: a Poisson count has the variance of its mean.
+    // One random second: the variance of a Poisson count is its mean.
     let (drawn, open) = plan(Arrivals::Poisson);
     let due = Slots::new(&drawn, &open, 0).due_by(1_000_000_000).0 as f64;
     assert!((due - 1e8).abs() < 5e4, "{due}");

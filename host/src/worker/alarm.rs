@@ -1,4 +1,4 @@
-//! Waking a thread when a slot is due, as precisely as its lane allows.
+//! Wakes a thread when a slot is due, as precisely as its lane allows.
 
 use std::io;
 use std::os::fd::AsFd;

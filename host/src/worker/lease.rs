@@ -61,8 +61,8 @@ impl Lease {
         Self { state: Mutex::new(state), changed: Condvar::new(), added: Notify::new(), threads, events }
     }
 
-    /// Draws up to `most` consecutive numbers. If there are none, it waits in the lane's way; `None` if there will be
-    /// no more.
+    /// Draws up to `most` consecutive numbers. If there are none, waits as the lane does: blocks the thread, or yields
+    /// to the runtime. `None` if there will be no more.
     pub(super) async fn draw(&self, lane: Lane, most: u64) -> Option<Range<u64>> {
         match lane {
             Lane::Compute => {

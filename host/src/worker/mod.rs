@@ -88,7 +88,7 @@ enum Source {
 
 impl Stint {
     fn new(plan: RunPlan, order: Order, worker: &WorkerPlan, events: &Sender<Event>) -> Self {
-        // One that takes the place of another has a part in the last phase alone.
+        // A worker that takes the place of another takes part in the last phase only.
         let first_slot = if order == Order::Last { worker.first_slot } else { SlotIndex(0) };
         let source = match plan.load_model() {
             LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),

@@ -30,9 +30,9 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct State {
     slots: Slots,
-    /// The indices of slots that are due and wait for an instance; in use only if their number is bounded.
+    /// The indices of slots that are due and wait for an instance. Used only if operations in flight are limited.
     waiting: VecDeque<Range<SlotIndex>>,
-    /// How many wait.
+    /// How many slots wait.
     waiting_slots: u64,
     /// The schedule from the first waiting slot on; it gives the time at which each of them was due.
     behind: Slots,
@@ -60,7 +60,8 @@ pub(super) struct Taken {
 }
 
 impl Schedule {
-    /// The part of the process at `place`; slots of it before `first` are another worker's.
+    /// The slots of the process at `place`, from index `first` on. Earlier ones belong to the worker that had the place
+    /// before.
     pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: SlotIndex) -> Self {
         let mut slots = Slots::new(plan, open, place);
         slots.skip_to(first);
@@ -82,7 +83,7 @@ impl Schedule {
         Self { state: Mutex::new(state), first: plan.first() + u64::from(place), step }
     }
 
-    /// The index of the slot with this number.
+    /// The index of the slot whose operation has this number.
     pub(super) fn index(&self, number: u64) -> SlotIndex {
         SlotIndex((number - self.first) / self.step)
     }
@@ -208,7 +209,7 @@ impl State {
     }
 }
 
-/// Drops the slots before the index `end`: counted interval by interval of the timeline, not slot by slot.
+/// Drops the slots before the index `end`. Counts them by interval of the timeline, not one by one.
 fn drop_until(slots: &mut Slots, end: SlotIndex, told: &mut Delta) {
     while let Some(slot) = slots.peek().filter(|slot| slot.index < end) {
         let interval = slot.due_ns / BASE_INTERVAL_NS;

@@ -25,7 +25,7 @@ use crate::plan::{HttpPlan, HttpVersion, Trust};
 /// How long connecting to an address may take if there is another address to try.
 const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
-/// What requests are sent over.
+/// A connection, over which requests are sent.
 pub(super) enum Connection {
     Http1(http1::SendRequest<WasiBody>),
     Http2(http2::SendRequest<WasiBody>),

@@ -95,7 +95,7 @@ impl Worker {
         &self.phases[self.phase].1
     }
 
-    /// The first slot of its place that it may start.
+    /// The worker loads the task. `first_slot` is the first slot of its place that it may start.
     pub(super) fn load(&mut self, first_slot: SlotIndex) {
         self.first_slot = first_slot;
         self.state = State::Loading;
@@ -222,7 +222,7 @@ impl Worker {
                 && let Some(slot) = self.waiting.pop_front()
             {
                 let number = first + slot.index.0 * processes + u64::from(self.place);
-                // Now and then one is dropped instead, as a bound would.
+                // Now and then a slot is dropped instead, as a limit on operations in flight would do.
                 if chance.u8(0..12) == 0 {
                     self.drop(slot);
                 } else {

@@ -22,7 +22,7 @@ use crate::wire::{Command, Message};
 /// other, and every other bounded wait.
 const LAST: Duration = Duration::from_secs(600);
 
-/// What came of a run.
+/// The outcome of a run.
 pub(crate) struct Told {
     /// What did not hold; `None` if everything did.
     pub(crate) violation: Option<String>,
