@@ -234,7 +234,7 @@ impl Books {
                 self.metrics.network += refused.as_ref();
                 let failed = failed.as_ref().filter(|_| *hook == Hook::Cleanup);
                 let note = |error| {
-                    let message = format!("the task's `cleanup` was not done: {error}");
+                    let message = format!("the task's `cleanup` did not complete: {error}");
                     self.note(Fault { kind: FaultKind::Cleanup, message, times: 1, numbers: Vec::new() })
                 };
                 failed.map(note).unwrap_or_default()

@@ -58,7 +58,7 @@ impl Compiler {
         }
         let temporary = tempfile::TempDir::with_prefix("gorgon-").map_err(|error| TaskError::Unusable {
             path: std::env::temp_dir().display().to_string(),
-            problem: format!("no place to compile to: {error}"),
+            problem: format!("cannot make a directory for compiled code: {error}"),
         })?;
         Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(Arc::new(temporary)) })
     }

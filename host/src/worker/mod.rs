@@ -194,7 +194,7 @@ impl Desk<'_> {
             select! {
                 recv(self.events) -> event => match event {
                     Ok(event) => return Arrival::Event(event),
-                    Err(_) => refuse("all threads of a worker process have ended before their time".into()),
+                    Err(_) => refuse("all threads of a worker process have ended too early".into()),
                 },
                 recv(self.commands) -> command => match command {
                     Ok(command) => return Arrival::Command(command),
@@ -232,7 +232,7 @@ fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
         loop {
             select! {
                 // `work` cannot have panicked: that would have ended the process.
-                recv(result) -> result => return result.map_err(|_| "a thread ended before its time".to_owned()),
+                recv(result) -> result => return result.map_err(|_| "a thread ended too early".to_owned()),
                 recv(looks) -> _ => say(&Message::Health(look(0, 0))),
             }
         }

@@ -105,7 +105,7 @@ impl Thread<'_> {
         let turn = match self.run.load_model().open().map(|_| self.alarm()).transpose() {
             Ok(turn) => turn,
             Err(error) => {
-                self.fault(FaultKind::Setup, format!("a thread ended, as it has no timer: {error}{}", remedy(&error)));
+                self.fault(FaultKind::Setup, format!("a thread ended, as its timer failed: {error}{}", remedy(&error)));
                 return Vec::new();
             }
         };
@@ -194,7 +194,7 @@ impl Thread<'_> {
                             Err(error) => {
                                 feed.give_up();
                                 self.hand_on(tally, now_ns);
-                                self.fault(FaultKind::Setup, format!("an instance ended, as {error}"));
+                                self.fault(FaultKind::Setup, format!("an instance ended: {error}"));
                                 return None;
                             }
                         }
@@ -204,7 +204,7 @@ impl Thread<'_> {
                         Ok(Some(ticket)) => ticket,
                         Ok(None) => break,
                         Err(error) => {
-                            let cause = format!("an instance ended, as its thread has no timer: {error}");
+                            let cause = format!("an instance ended, as the timer of its thread failed: {error}");
                             self.fault(FaultKind::Setup, cause);
                             break;
                         }
