@@ -36,7 +36,7 @@ impl Pacer {
         // Each instance has a separate generator, so that its draws do not depend on when another instance draws.
         let mut chance = fastrand::Rng::with_seed(plan.seed().wrapping_add(place));
         let jitter_ns = chance.u64(0..=nanos(plan.start_jitter()));
-        // A replaced worker takes over its predecessor's place, so no place lies beyond the last.
+        // A replacement takes over its predecessor's place, so no place lies beyond the last.
         let ramp_ns = (u128::from(nanos(closed.ramp)) * u128::from(place) / u128::from(instances)) as u64;
         let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
         Self { earliest_ns: ramp_ns + jitter_ns, end_ns, pause: closed.pause, chance }
