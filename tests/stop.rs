@@ -135,14 +135,14 @@ fn a_stop_ends_a_command_whose_report_nobody_reads() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("report.json");
     let mut gorgon = gorgon();
-    // The page is larger than a pipe, and nobody reads this one.
+    // The page does not fit into the pipe, and nobody reads it.
     gorgon.arg("run").arg(guest("noop")).args(["-n", "1000", "--html", "-", "--json"]).arg(&file);
     let mut gorgon = gorgon.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     // Files come first.
     wait_until("the file is written", || std::fs::metadata(&file).is_ok());
     let mut ended = None;
     wait_until("it ends", || {
-        // One that comes just before the page is begun is a stop of runs that have ended already.
+        // A signal just before the page is written is taken for a stop of the runs, which have ended already.
         signal("INT", gorgon.id());
         ended = gorgon.try_wait().unwrap();
         ended.is_some()
@@ -150,14 +150,14 @@ fn a_stop_ends_a_command_whose_report_nobody_reads() {
     assert_eq!(ended.and_then(|status| status.code()), Some(130));
     let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(report["runs"][0]["operations"]["completed"], 1_000);
-    // What was in the pipe is a beginning only.
+    // The pipe holds only the beginning of the page.
     let mut page = String::new();
     gorgon.stdout.take().unwrap().read_to_string(&mut page).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && !page.contains("</html>"), "{} bytes", page.len());
 }
 
 #[test]
-fn a_stop_before_the_first_operation_is_a_report_of_nothing() {
+fn a_stop_before_the_first_operation_reports_no_operations() {
     let prepares = wat(r#"(component
             (core module $m
                 (memory (export "memory") 1)

@@ -240,7 +240,7 @@ impl Source {
         }
     }
 
-    /// Compiles it; says so where that takes long enough to be noticed, and nobody wants quiet.
+    /// Compiles the task. Prints a message if this takes noticeably long, unless `quiet` is set.
     pub(super) fn compile(&self, compiler: &Compiler, quiet: bool) -> Result<Compiled, TaskError> {
         let compiling = |bytes| {
             if bytes > LARGE_TASK && !quiet {

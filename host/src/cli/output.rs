@@ -132,7 +132,7 @@ impl Outputs<ReportFormat> {
         self.files.iter().filter(can).cloned().collect()
     }
 
-    /// Writes the reports, and the small one to stdout; see [`Self::write`].
+    /// Writes the files, and the text report to stdout; see [`Self::write`].
     pub(super) fn write_report(&self, report: &Report, may_wait: impl FnOnce()) -> anyhow::Result<()> {
         self.write(report, || text::write(report, anstream::stdout().lock()), may_wait)
     }
@@ -156,11 +156,11 @@ impl<F: Format> Outputs<F> {
         Ok(Self { files, quiet })
     }
 
-    /// Writes the files, and `words` to stdout, unless stdout is taken or `--quiet` was given. If one cannot be written,
-    /// the others are written all the same.
+    /// Writes the files, and `words` to stdout, unless a file is written there or `--quiet` is set. An error in one file
+    /// does not prevent the others.
     ///
-    /// Regular files come first: nobody can keep them waiting. Then it calls `may_wait` and writes stdout, pipes and
-    /// devices, which wait for their readers.
+    /// Regular files come first, because they do not wait for a reader. Then `write` calls `may_wait`, and writes stdout,
+    /// pipes and devices.
     pub(super) fn write(
         &self,
         what: &F::What,

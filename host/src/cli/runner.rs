@@ -83,14 +83,14 @@ impl Runner {
         self.stops.sender()
     }
 
-    /// Says one line, unless nothing is to be shown.
+    /// Prints a line, unless nothing may be shown.
     pub(super) fn say(&self, message: &str) {
         if self.show != Show::Nothing {
             self.messages().say(message);
         }
     }
 
-    /// A way to say something beside the progress, without waiting for the terminal.
+    /// Prints messages beside the progress, without waiting for the terminal.
     pub(super) fn messages(&self) -> Messages {
         self.progress.messages()
     }
@@ -103,11 +103,11 @@ impl Runner {
     /// Waits for a stop without a limit.
     pub(super) fn wait_for_stop(&self) {
         self.stops.hear();
-        // Its sender lives as long as this.
+        // This cannot fail, because `self` holds a sender.
         let _ = self.stops.receiver().recv();
     }
 
-    /// After the runs: from now on a signal ends the process, whatever it waits for.
+    /// From now on, after the runs, a signal ends the process, even while it waits.
     pub(super) fn let_signals_end(&self) {
         self.stops.let_end();
     }
@@ -143,7 +143,7 @@ impl Runner {
         Ok(())
     }
 
-    /// The task from `source`, compiled once; none if a stop came first.
+    /// Compiles the task from `source`, once. Returns `None` if a stop came first.
     fn compile(&mut self, source: &Source) -> anyhow::Result<Option<Compiled>> {
         if let Some(compiled) = self.compiled.get(source.path()) {
             return Ok(Some(compiled.clone()));
@@ -157,7 +157,7 @@ impl Runner {
         Ok(Some(compiled))
     }
 
-    /// Does `work` on a thread called `name`; none if a stop came first, and then the thread is left behind.
+    /// Runs `work` on a thread called `name`. Returns `None` if a stop came first, and leaves the thread behind.
     fn unless_stopped<T: Send + 'static>(
         &self,
         name: &str,
@@ -165,7 +165,7 @@ impl Runner {
     ) -> anyhow::Result<Option<T>> {
         let (done, worked) = bounded(1);
         std::thread::Builder::new().name(name.into()).spawn(move || {
-            // If a stop came first, nobody waits for it.
+            // After a stop nobody receives this.
             let _ = done.send(work());
         })?;
         select! {
@@ -175,7 +175,7 @@ impl Runner {
     }
 }
 
-/// What the controller is to run.
+/// The job of the controller.
 fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         task: TaskFacts {

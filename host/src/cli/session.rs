@@ -70,7 +70,7 @@ pub(super) struct Session {
 }
 
 impl OutputFlags {
-    /// Where viewers look, if any can; they may stop the runs of `runner`.
+    /// Starts the page and the metrics, if they are wanted. Viewers of the page may stop the runs of `runner`.
     fn board(&self, runner: &Runner) -> anyhow::Result<Option<Board>> {
         let board = Board::default();
         if let Some(port) = self.web {

@@ -52,7 +52,7 @@ pub(super) struct Wanted {
 }
 
 impl Snapshots {
-    /// Keeps up to date what is wanted; `make` makes the reports, and `messages` say what cannot be written.
+    /// Starts the thread; `make` makes the reports, and `messages` prints errors of writing.
     pub(super) fn start(
         wanted: Wanted,
         messages: Messages,

@@ -1,25 +1,25 @@
-//! Reads a report back from JSON, and concludes what reports of earlier versions did not say.
+//! Reads a report from JSON, and adds what reports of earlier versions lack.
 
 use serde::Deserialize;
 
 use super::verdict;
 use crate::report::{Report, SCHEMA};
 
-/// Why some bytes are no report.
+/// Why bytes cannot be read as a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// They are something else.
-    #[error("it is no report of gorgon's: `gorgon run TASK.wasm --json FILE` writes one")]
+    /// They are not a report.
+    #[error("it is not a report of gorgon: `gorgon run TASK.wasm --json FILE` writes one")]
     Other,
-    /// They are a report of another format.
-    #[error("it is a report of the format `{0}`, and this gorgon reads `{SCHEMA}`: use the gorgon that has written it")]
+    /// They are a report in another format.
+    #[error("its format is `{0}`, but this gorgon reads `{SCHEMA}`: use the version that wrote it")]
     Schema(String),
-    /// They are a report that is not whole.
-    #[error("it is a report that cannot be read: {0}; has it been cut or edited?")]
+    /// They are a broken report.
+    #[error("the report cannot be read: {0}; was it truncated or edited?")]
     Broken(serde_json::Error),
 }
 
-/// The report in `bytes`, which `--json` has written.
+/// Parses the output of `--json`.
 pub fn report(bytes: &[u8]) -> Result<Report, ReadError> {
     #[derive(Deserialize)]
     struct Head {
@@ -32,7 +32,7 @@ pub fn report(bytes: &[u8]) -> Result<Report, ReadError> {
             Ok(report)
         }
         Ok(Head { schema }) if schema.starts_with("gorgon.report/") => Err(ReadError::Schema(schema)),
-        // What begins as a report does, and ends too early.
+        // It begins like a report and ends too early.
         Err(error) if error.is_eof() && bytes.starts_with(b"{") => Err(ReadError::Broken(error)),
         _ => Err(ReadError::Other),
     }
