@@ -156,11 +156,11 @@ impl<F: Format> Outputs<F> {
         Ok(Self { files, quiet })
     }
 
-    /// Writes the files, and `words` to stdout, unless a file is written there or `--quiet` is set. An error in one file
-    /// does not prevent the others.
+    /// Writes the files, and `words` to stdout, unless a file is written there or `--quiet` is set. An error in one
+    /// file does not prevent the others.
     ///
-    /// Regular files come first, because they do not wait for a reader. Then `write` calls `may_wait`, and writes stdout,
-    /// pipes and devices.
+    /// Regular files come first, because they do not wait for a reader. Then `write` calls `may_wait`, and writes
+    /// stdout, pipes and devices.
     pub(super) fn write(
         &self,
         what: &F::What,
