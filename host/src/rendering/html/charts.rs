@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Figure, number, numbers};
+use super::figure::{Chart, Figure, number, numbers};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use crate::report::curves::{self, Rates};
@@ -75,7 +75,7 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
     let others = if most(&rates.others) > 0.0 { numbers(&rates.others) } else { Value::Null };
     let figure = Figure {
         id: format!("{id}-throughput"),
-        chart: "throughput",
+        chart: Chart::Throughput,
         title: "Throughput",
         how: "Operations that ended per second, stacked by result: the upper edge is all of them. Failures are hatched.",
         says: format!(
@@ -130,7 +130,7 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
         .collect();
     let figure = Figure {
         id: format!("{id}-failures"),
-        chart: "failures",
+        chart: Chart::Failures,
         title: "Failures",
         how: if has_dropped {
             "Operations per second that were not ok, on a separate scale. Each line is a result; the grey one counts \
@@ -179,7 +179,7 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     }
     let figure = Figure {
         id: format!("{id}-latency"),
-        chart: "latency",
+        chart: Chart::Latency,
         title: "Latency over time",
         how: "The durations of the operations that ended in each interval, on a logarithmic scale: half were shorter than \
               p50, one in a hundred longer than p99.",
@@ -232,7 +232,7 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
         .collect();
     let figure = Figure {
         id: format!("{id}-percentiles"),
-        chart: "percentiles",
+        chart: Chart::Percentiles,
         title: "Latency distribution",
         how: "The share of operations, to the right, that took no longer than a duration, upwards. Each step of the axis \
               leaves a tenth of them: the slowest are at the far right. The dark line is all results together.",
@@ -266,7 +266,7 @@ fn heat(run: &RunReport, id: &str) -> Markup {
     };
     let figure = Figure {
         id: format!("{id}-heat"),
-        chart: "heat",
+        chart: Chart::Heat,
         title: "Latency heat map",
         how: "Each column is an interval, each row a duration: the darker, the more operations took that long. Two bands \
               often mean two code paths; an isolated patch above them is a stall.",

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Figure, number};
+use super::figure::{Chart, Figure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::curves;
@@ -139,10 +139,18 @@ fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>]
         let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
         json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
     };
-    let data = json!({ "unit": scale.unit(), "by": "time", "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
+    let data = json!({ "unit": scale.unit(), "by": Over::Time, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
                        "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
-    Figure { id, chart: "lines", title, how, says: format!("{title} of {} runs.", runs.len()), data, svg: plot.svg() }
-        .markup()
+    Figure {
+        id,
+        chart: Chart::Lines,
+        title,
+        how,
+        says: format!("{title} of {} runs.", runs.len()),
+        data,
+        svg: plot.svg(),
+    }
+    .markup()
 }
 
 fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
@@ -160,12 +168,12 @@ fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
     };
     let figure = Figure {
         id: id.to_owned(),
-        chart: "lines",
+        chart: Chart::Lines,
         title: "Latency distribution",
         how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve lies \
               above the other, that run was slower.",
         says: format!("Latency by percentile of {} runs.", runs.len()),
-        data: json!({ "unit": "ns", "by": "nines", "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
+        data: json!({ "unit": "ns", "by": Over::Nines, "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
                       "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() }),
         svg: plot.svg(),
     };

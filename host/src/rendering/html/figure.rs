@@ -4,16 +4,55 @@
 //! is JSON in the page, and only its link shows it.
 
 use maud::{Markup, PreEscaped, html};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::guest_text;
+
+/// The kinds of charts, by the names that `kinds.js` draws them under.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chart {
+    Failures,
+    Heat,
+    Latency,
+    Lines,
+    Percentiles,
+    Scaling,
+    Throughput,
+}
+
+/// What lines are drawn over.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Over {
+    /// Percentiles, as nines: 2 is p99.
+    Nines,
+    /// The rate of a probe.
+    Rate,
+    /// The time since the beginning of the run.
+    Time,
+}
+
+impl Chart {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Failures => "failures",
+            Self::Heat => "heat",
+            Self::Latency => "latency",
+            Self::Lines => "lines",
+            Self::Percentiles => "percentiles",
+            Self::Scaling => "scaling",
+            Self::Throughput => "throughput",
+        }
+    }
+}
 
 /// A chart of the page.
 pub(super) struct Figure<'a> {
     /// Its identifier in the page, which links use.
     pub id: String,
-    /// The kind of chart, for `report.js`.
-    pub chart: &'static str,
+    /// The kind of chart.
+    pub chart: Chart,
     /// Its heading.
     pub title: &'a str,
     /// How to read it.
@@ -31,7 +70,7 @@ impl Figure<'_> {
         let Self { id, chart, title, how, says, data, svg } = self;
         let data_id = format!("{id}-data");
         html! {
-            figure #(id) data-chart=(chart) {
+            figure #(id) data-chart=(chart.name()) {
                 figcaption {
                     h3 { (title) }
                     a .data href=(format!("#{data_id}")) aria-label=(format!("Data of {title}")) { "Data" }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Figure, number};
+use super::figure::{Chart, Figure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, finished, prose, tables};
@@ -165,11 +165,11 @@ fn chart(
     };
     let figure = Figure {
         id: format!("find-{id}"),
-        chart: "lines",
+        chart: Chart::Lines,
         title,
         how,
         says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report)),
-        data: json!({ "unit": scale.unit(), "by": "rate", "between": between,
+        data: json!({ "unit": scale.unit(), "by": Over::Rate, "between": between,
                       "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
                       "lines": lines.iter().map(of_line).collect::<Value>() }),
         svg: html! { (plot.svg()) (charts::legend(lines.iter().map(|line| (line.look(), line.name.as_str())))) },

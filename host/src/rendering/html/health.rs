@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Figure, number};
+use super::figure::{Chart, Figure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::tables;
 use crate::metrics::Measure;
@@ -60,11 +60,11 @@ fn chart(run: &RunReport, id: String, title: &str, how: &str, scale: Scale, of: 
     };
     let figure = Figure {
         id,
-        chart: "lines",
+        chart: Chart::Lines,
         title,
         how,
         says: format!("{title} of {}.", counted(run.workers.len() as u64, "worker")),
-        data: json!({ "unit": scale.unit(), "by": "time", "x": moments.iter().map(|&ns| (ns as f64 / 1e6).round() / 1e3).collect::<Vec<_>>(),
+        data: json!({ "unit": scale.unit(), "by": Over::Time, "x": moments.iter().map(|&ns| (ns as f64 / 1e6).round() / 1e3).collect::<Vec<_>>(),
                       "lines": workers.iter().zip(LOOKS).map(line).collect::<Vec<_>>() }),
         svg: plot.svg(),
     };

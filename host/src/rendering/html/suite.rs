@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::figure::{Figure, number};
+use super::figure::{Chart, Figure, number};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use super::tables;
@@ -65,7 +65,7 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
     let best = points.iter().max_by(|a, b| a.throughput.total_cmp(&b.throughput));
     let figure = Figure {
         id: format!("scaling-{}", i + 1),
-        chart: "scaling",
+        chart: Chart::Scaling,
         title: "Scaling",
         how: "Throughput by the number of operations in flight. On the dashed line each of them would do as much as in the \
               smallest shape. Where the curve falls below it, operations wait for each other.",
