@@ -14,7 +14,7 @@ use crate::controller::{Books, Happened, PATIENCE, RunEvent};
 use crate::guest_text::{line, output};
 use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::Extent;
-use crate::report::units::{count, counted, duration, rate};
+use crate::report::units::{count, counted, duration, or_dash, rate};
 
 /// The period that the current rate and percentiles cover: long enough for steady figures, short enough to follow
 /// changes.
@@ -241,9 +241,9 @@ impl Line {
         let mut latency = Histogram::default();
         self.recent.iter().for_each(|(_, recent)| latency += recent);
         let per_second = latency.count() as f64 / NOW.min(moment.elapsed).as_secs_f64().max(0.001);
-        let quantile = |q| match latency.count() {
-            0 => "-".to_owned(),
-            _ => duration(latency.to_hdr().value_at_quantile(q)),
+        let quantile = |q| {
+            let figure = (latency.count() > 0).then(|| latency.to_hdr().value_at_quantile(q));
+            or_dash(figure, duration)
         };
         let seconds = |time: Duration| format!("{:.0}", time.as_secs_f64());
         let time = match self.extent.duration() {
