@@ -1,4 +1,9 @@
-//! What goes wrong in a run besides its operations. A fault is always in the report, and never ends the run by itself.
+//! What goes wrong in a run besides its operations, and the words for it. A fault is always in the report, and never
+//! ends the run by itself.
+
+use std::fmt::Display;
+use std::io;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
@@ -43,7 +48,7 @@ pub enum FaultKind {
 }
 
 /// What to do about an error of the operating system that may come from a limit on the user's resources.
-pub fn remedy(error: &std::io::Error) -> &'static str {
+pub fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE) => "; raise the limit of open files (ulimit -n), or run fewer processes",
         Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u), or run fewer",
@@ -55,7 +60,135 @@ pub fn remedy(error: &std::io::Error) -> &'static str {
     }
 }
 
+/// A worker process that ended too early.
+#[derive(Clone, Copy, Debug)]
+pub struct Death<'a> {
+    /// The process's id.
+    pub process: u32,
+    /// How the process ended.
+    pub how: &'a str,
+    /// Whether the run was still warming up.
+    pub in_warmup: bool,
+    /// How many operations were leased to the worker.
+    pub lost: u64,
+    /// What becomes of its place.
+    pub then: Parting,
+}
+
+/// What becomes of the place of a worker that died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Another worker takes the place.
+    Replaced,
+    /// It stays empty: the run was ending.
+    RunEnding,
+    /// It stays empty: the run has replaced as many workers as it may.
+    TooMany,
+    /// It stays empty: there was nothing left to do.
+    NothingLeft,
+}
+
+impl Parting {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Replaced => "another takes its place",
+            Self::RunEnding => "the run was ending",
+            Self::TooMany => "no more are replaced in this run",
+            Self::NothingLeft => "nothing was left for another to do",
+        }
+    }
+}
+
 impl Fault {
+    fn new(kind: FaultKind, message: String) -> Self {
+        Self { kind, message, times: 1, numbers: Vec::new() }
+    }
+
+    /// A worker has died; `numbers` of its operations are lost.
+    pub fn worker_died(death: Death<'_>, numbers: Vec<(u64, u64)>) -> Self {
+        let Death { process, how, in_warmup, lost, then } = death;
+        let (when, then) = (if in_warmup { " in the warm-up" } else { "" }, then.words());
+        let message =
+            format!("worker process {process} died{when} ({how}); {lost} operations that it held are lost; {then}");
+        Self { numbers, ..Self::new(FaultKind::WorkerDied, message) }
+    }
+
+    /// A worker that was to replace one that died could not begin.
+    pub fn worker_refused(reason: &str) -> Self {
+        Self::new(FaultKind::WorkerDied, format!("a replaced worker could not begin: {reason}"))
+    }
+
+    /// A worker has been silent for too long.
+    pub fn silent(process: u32, silent: Duration) -> Self {
+        let seconds = silent.as_secs();
+        let message =
+            format!("worker process {process} said nothing for {seconds} s: it was stopped, or its machine was");
+        Self::new(FaultKind::Silent, message)
+    }
+
+    /// A thread of a worker has no timer, and its instances ended.
+    pub fn thread_has_no_timer(error: &io::Error) -> Self {
+        Self::new(FaultKind::Setup, format!("a thread ended, as it has no timer: {error}{}", remedy(error)))
+    }
+
+    /// An instance could not be replaced by a new one.
+    pub fn instance_not_renewed(error: &impl Display) -> Self {
+        Self::new(FaultKind::Setup, format!("an instance ended, as {error}"))
+    }
+
+    /// An instance ended because its thread has no timer.
+    pub fn instance_has_no_timer(error: &io::Error) -> Self {
+        Self::new(FaultKind::Setup, format!("an instance ended, as its thread has no timer: {error}"))
+    }
+
+    /// A `teardown` failed.
+    pub fn teardown(error: &impl Display) -> Self {
+        Self::new(FaultKind::Teardown, error.to_string())
+    }
+
+    /// The run's `cleanup` failed.
+    pub fn cleanup(error: &impl Display) -> Self {
+        Self::new(FaultKind::Cleanup, format!("the task's `cleanup` was not done: {error}"))
+    }
+
+    /// Guests printed `bytes` more than Gorgon passes on.
+    pub fn output(bytes: u64) -> Self {
+        let size = bytesize::ByteSize(bytes);
+        Self::new(FaultKind::Output, format!("the task printed too much: {size} of it are not shown"))
+    }
+
+    /// No thread was left before the end of the run's duration.
+    pub fn ended_early(elapsed: Duration, duration: Duration) -> Self {
+        let message = format!("the run ended after {elapsed:.1?} of its {duration:.1?}: no thread was left to go on");
+        Self::new(FaultKind::NotStarted, message)
+    }
+
+    /// No thread was left to start `operations` of the plan.
+    pub fn never_started(operations: u64) -> Self {
+        let message =
+            format!("{operations} operations of the plan were never started: no thread was left to start them");
+        Self::new(FaultKind::NotStarted, message)
+    }
+
+    /// A worker's count of operations differs from its count of numbers.
+    pub fn miscounted(worker: u32, counted: u64, numbers: u64) -> Self {
+        Self::bug(&format!("worker {worker} counted {counted} operations with {numbers} numbers"))
+    }
+
+    /// A worker ran numbers that were not leased to it.
+    pub fn not_held(worker: u32) -> Self {
+        Self::bug(&format!("worker {worker} ran numbers that it did not hold"))
+    }
+
+    fn bug(what: &str) -> Self {
+        Self::new(FaultKind::Miscounted, format!("{what}: this is a bug in gorgon, please report it"))
+    }
+
+    /// Stands for the faults beyond those that are kept one by one.
+    pub fn others(times: u64) -> Self {
+        Self { times, ..Self::new(FaultKind::Other, format!("{times} more faults of other kinds")) }
+    }
+
     /// Whether operations or workers of the plan are missing because of this fault.
     pub fn is_incomplete(&self) -> bool {
         match self.kind {

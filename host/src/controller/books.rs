@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::faults::Faults;
 use super::job::Job;
 use super::mistakes::{Mistake, is_made, wrong_time};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::hook::Hook;
 use crate::journal::{Decision, Entry, What};
 use crate::metrics::{Cut, Metrics};
@@ -233,10 +233,7 @@ impl Books {
             What::Hooked { hook, refused, failed } => {
                 self.metrics.network += refused.as_ref();
                 let failed = failed.as_ref().filter(|_| *hook == Hook::Cleanup);
-                let note = |error| {
-                    let message = format!("the task's `cleanup` did not complete: {error}");
-                    self.note(Fault { kind: FaultKind::Cleanup, message, times: 1, numbers: Vec::new() })
-                };
+                let note = |error| self.note(Fault::cleanup(error));
                 failed.map(note).unwrap_or_default()
             }
             What::Decided(decision) => self.decide(*decision, entry.at),
@@ -332,7 +329,7 @@ impl Books {
         };
         of.missed = true;
         let (process, silent) = (of.record.process, at.saturating_sub(of.heard));
-        self.note(super::faults::missed(process, silent))
+        self.note(Fault::silent(process, silent))
     }
 
     fn stop(&mut self, at: Duration) -> Vec<Effect> {
@@ -395,13 +392,10 @@ impl Books {
         if never_started == 0 || !is_early || runs_dry || self.stage != Stage::Running {
             return None;
         }
-        let message = match (extent.operations(), extent.duration()) {
-            (None, Some(duration)) => {
-                format!("the run ended after {elapsed:.1?} of its {duration:.1?}: no thread was left to go on")
-            }
-            _ => format!("{never_started} operations of the plan were never started: no thread was left to start them"),
-        };
-        Some(Fault { kind: FaultKind::NotStarted, message, times: 1, numbers: Vec::new() })
+        Some(match (extent.operations(), extent.duration()) {
+            (None, Some(duration)) => Fault::ended_early(elapsed, duration),
+            _ => Fault::never_started(never_started),
+        })
     }
 
     /// Closes vacant places, and dismisses workers that have not begun: replacements that are no longer needed.

@@ -21,7 +21,7 @@ use crate::capability::network::Network;
 use crate::capability::output::Output;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
-use crate::fault::{Fault, FaultKind, remedy};
+use crate::fault::{Fault, remedy};
 use crate::halt::Halt;
 use crate::lane::Executor;
 use crate::metrics::{Health, Measure, NetworkCounts};
@@ -436,9 +436,7 @@ impl Worker {
         }
         self.pass_on_output();
         if self.output.dropped() > 0 {
-            let message =
-                format!("the task printed too much: {} of it are not shown", bytesize::ByteSize(self.output.dropped()));
-            say(&Message::Fault(Fault { kind: FaultKind::Output, message, times: 1, numbers: Vec::new() }));
+            say(&Message::Fault(Fault::output(self.output.dropped())));
         }
         say(&Message::Done(usage()));
     }

@@ -17,7 +17,7 @@ use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
 use super::{Event, Order, Source, Stint};
 use crate::capability::guest::Surroundings;
 use crate::clock::Clock;
-use crate::fault::{Fault, FaultKind, remedy};
+use crate::fault::{Fault, remedy};
 use crate::hook::Hook;
 use crate::lane::{Executor, Lane};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
@@ -105,7 +105,7 @@ impl Thread<'_> {
         let turn = match self.run.load_model().open().map(|_| self.alarm()).transpose() {
             Ok(turn) => turn,
             Err(error) => {
-                self.fault(FaultKind::Setup, format!("a thread ended, as its timer failed: {error}{}", remedy(&error)));
+                self.tell(Event::Fault(Fault::thread_has_no_timer(&error)));
                 return Vec::new();
             }
         };
@@ -194,7 +194,7 @@ impl Thread<'_> {
                             Err(error) => {
                                 feed.give_up();
                                 self.hand_on(tally, now_ns);
-                                self.fault(FaultKind::Setup, format!("an instance ended: {error}"));
+                                self.tell(Event::Fault(Fault::instance_not_renewed(&error)));
                                 return None;
                             }
                         }
@@ -204,8 +204,7 @@ impl Thread<'_> {
                         Ok(Some(ticket)) => ticket,
                         Ok(None) => break,
                         Err(error) => {
-                            let cause = format!("an instance ended, as the timer of its thread failed: {error}");
-                            self.fault(FaultKind::Setup, cause);
+                            self.tell(Event::Fault(Fault::instance_has_no_timer(&error)));
                             break;
                         }
                     }
@@ -280,7 +279,7 @@ impl Thread<'_> {
         if instance.is_usable()
             && let Err(error) = instance.teardown().await
         {
-            self.fault(FaultKind::Teardown, error.to_string());
+            self.tell(Event::Fault(Fault::teardown(&error)));
         }
     }
 
@@ -302,10 +301,6 @@ impl Thread<'_> {
             metrics.network = self.surroundings.network.take_counts();
             self.tell(Event::Delta(Box::new(Delta { metrics, ..std::mem::take(&mut counted.delta) })));
         }
-    }
-
-    fn fault(&self, kind: FaultKind, message: String) {
-        self.tell(Event::Fault(Fault { kind, message, times: 1, numbers: Vec::new() }));
     }
 
     fn tell(&self, event: Event) {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, Stage, State};
-use crate::controller::faults::{self, MAX_RANGES, Parting};
+use crate::controller::faults::MAX_RANGES;
 use crate::controller::mistakes::{Mistake, is_made};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Death, Fault, Parting};
 use crate::journal::Deafness;
 use crate::numbers::NumberSet;
 use crate::pace::{SlotIndex, Slots};
@@ -87,8 +87,7 @@ impl Books {
             self.failure = Some(Failure::Refused(reason));
             return Vec::new();
         }
-        let message = format!("a replaced worker could not begin: {reason}");
-        let noted = self.note(Fault { kind: FaultKind::WorkerDied, message, times: 1, numbers: Vec::new() });
+        let noted = self.note(Fault::worker_refused(&reason));
         noted.into_iter().chain(self.dismiss(worker)).collect()
     }
 
@@ -112,10 +111,10 @@ impl Books {
             self.overtime.extend(&delta.overtime);
         }
         if numbers != counted {
-            return self.note(faults::miscounted(worker, counted, numbers));
+            return self.note(Fault::miscounted(worker, counted, numbers));
         }
         if !held {
-            return self.note(faults::not_held(worker));
+            return self.note(Fault::not_held(worker));
         }
         Vec::new()
     }
@@ -187,7 +186,8 @@ impl Books {
         };
         let in_warmup = self.phases[self.phase].phase == Phase::Warmup;
         let numbers = self.numbers(place, &lost);
-        self.note(faults::died(process, how, in_warmup, lost.len(), then, numbers))
+        let death = Death { process, how, in_warmup, lost: lost.len(), then };
+        self.note(Fault::worker_died(death, numbers))
     }
 
     /// The numbers that are lost with a worker: all that it held, or in an open run those that were due by then.
