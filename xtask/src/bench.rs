@@ -18,8 +18,8 @@ const ROUNDS: usize = 9;
 /// Operations of a no-op task in a round, which take about a second.
 const NOOPS: u64 = 8_000_000;
 
-struct Bench {
-    gorgon: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) gorgon: PathBuf,
     bare: PathBuf,
     tasks: PathBuf,
 }
@@ -31,14 +31,18 @@ pub(crate) fn run_parts() -> anyhow::Result<()> {
 pub(crate) fn run_all() -> anyhow::Result<()> {
     guests()?;
     let (gorgon, target) = (release()?, target()?);
-    let bench =
-        Bench { gorgon, bare: target.join("release/examples/bare"), tasks: target.join(TARGET).join("release") };
+    let bench = Bench::new(gorgon, &target);
     bench.speed()?;
     bench.start()?;
     bench.memory()
 }
 
 impl Bench {
+    /// What was built into `target`, run by `gorgon`.
+    pub(crate) fn new(gorgon: PathBuf, target: &Path) -> Self {
+        Self { gorgon, bare: target.join("release/examples/bare"), tasks: target.join(TARGET).join("release") }
+    }
+
     fn speed(&self) -> anyhow::Result<()> {
         println!("speed: medians of {ROUNDS} interleaved rounds\n");
         let (mut bare, mut clocked, mut model) = (vec![], vec![], vec![]);
@@ -100,28 +104,30 @@ impl Bench {
 
     fn memory(&self) -> anyhow::Result<()> {
         println!("\nmemory: peak resident size of all workers together\n");
-        let peak = |task, args: &[&str]| -> anyhow::Result<f64> {
-            Ok(peak_rss(&self.report(task, args)?)? as f64 / f64::from(1 << 20))
-        };
-        let few = peak("noop", &["-n", "1000000"])?;
-        let many = peak("noop", &["-n", "100000000"])?;
+        let few = self.peak("noop", &["-n", "1000000"])?;
+        let many = self.peak("noop", &["-n", "100000000"])?;
         println!("{few:>10.1} MiB  noop -n 10^6");
         println!("{many:>10.1} MiB  noop -n 10^8  ({:+.1} MiB, aim: at most 3 more)", many - few);
-        let threads = peak("noop", &["-n", "100000", "-p", "2", "-t", "500"])?;
+        let threads = self.peak("noop", &["-n", "100000", "-p", "2", "-t", "500"])?;
         println!("{threads:>10.1} MiB  noop -p 2 -t 500  (aim: under 400 MiB)");
-        let results = peak("results", &["-n", "4000000", "-p", "4", "-t", "10"])?;
+        let results = self.peak("results", &["-n", "4000000", "-p", "4", "-t", "10"])?;
         println!("{results:>10.1} MiB  a thousand results, -p 4 -t 10  (aim: under 300 MiB)");
         Ok(())
     }
 
     /// Wall time per operation, from the first start to the last end.
-    fn per_operation(&self, task: &str, operations: u64, shape: &str) -> anyhow::Result<f64> {
+    pub(crate) fn per_operation(&self, task: &str, operations: u64, shape: &str) -> anyhow::Result<f64> {
         let report = self.report(task, &["-n", &operations.to_string(), "--shape", shape])?;
         let throughput = report["runs"][0]["throughput"].as_f64().context("no throughput")?;
         Ok(1e9 / throughput)
     }
 
-    fn report(&self, task: &str, args: &[&str]) -> anyhow::Result<Value> {
+    /// The peak resident size of a run's workers together, in MiB.
+    pub(crate) fn peak(&self, task: &str, args: &[&str]) -> anyhow::Result<f64> {
+        Ok(peak_rss(&self.report(task, args)?)? as f64 / f64::from(1 << 20))
+    }
+
+    pub(crate) fn report(&self, task: &str, args: &[&str]) -> anyhow::Result<Value> {
         let mut gorgon = Command::new(&self.gorgon);
         gorgon.arg("run").arg(self.task(task)).args(args).args(["--json", "-"]);
         let output = gorgon.output().with_context(|| format!("cannot run {gorgon:?}"))?;
@@ -174,7 +180,7 @@ fn ratio(name: &str, ratio: f64, aim: &str) {
     println!("{ratio:>10.2} x  {name}{aim}");
 }
 
-fn median(figures: &[f64]) -> f64 {
+pub(crate) fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]

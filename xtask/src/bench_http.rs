@@ -23,8 +23,11 @@ const SECONDS: &str = "3";
 
 const PORT: u16 = 18_080;
 
+/// What is asked for of nginx.
+const URL: &str = "http://127.0.0.1:18080/";
+
 /// One tool with one load.
-struct Contender {
+pub(crate) struct Contender {
     name: &'static str,
     command: Vec<String>,
     /// Requests per second of wall time and per second of processor time, by round.
@@ -38,31 +41,33 @@ pub(crate) fn run_all() -> anyhow::Result<()> {
     memory(&program, &task)
 }
 
+/// The command that runs `task` for a round.
+pub(crate) fn gorgon(program: &Path, task: &Path, shape: &[&str]) -> Vec<String> {
+    let mut command = vec![program.display().to_string(), "run".into(), task.display().to_string()];
+    command.extend(["-d".into(), format!("{SECONDS}s"), "--quiet".into(), "--allow".into(), URL.into()]);
+    command.extend(["--env".into(), format!("URL={URL}")]);
+    command.extend(shape.iter().map(|&word| word.to_owned()));
+    command
+}
+
 fn beside_others(program: &Path, task: &Path) -> anyhow::Result<()> {
     let nginx = Nginx::start()?;
     let _awake = Awake::start()?;
-    let url = format!("http://127.0.0.1:{PORT}/");
-    let gorgon = |shape: &[&str]| {
-        let mut command = vec![program.display().to_string(), "run".into(), task.display().to_string()];
-        command.extend(["-d".into(), format!("{SECONDS}s"), "--quiet".into(), "--allow".into(), url.clone()]);
-        command.extend(["--env".into(), format!("URL={url}")]);
-        command.extend(shape.iter().map(|&word| word.to_owned()));
-        command
-    };
+    let gorgon = |shape: &[&str]| gorgon(program, task, shape);
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let mut contenders = vec![
         Contender::new("gorgon -t 1 -c 10", gorgon(&["-t", "1", "-c", "10"])),
         Contender::new("gorgon -t 10", gorgon(&["-t", "10"])),
         Contender::new("gorgon -t 1 -c 1000", gorgon(&["-t", "1", "-c", "1000"])),
-        Contender::new("oha -c 10", words(&format!("oha --no-tui -z {SECONDS}s -c 10 {url}"))),
-        Contender::new("oha -c 1000", words(&format!("oha --no-tui -z {SECONDS}s -c 1000 {url}"))),
-        Contender::new("wrk -t 1 -c 10", words(&format!("wrk -t1 -c10 -d{SECONDS}s {url}"))),
-        Contender::new("wrk -t 10 -c 10", words(&format!("wrk -t10 -c10 -d{SECONDS}s {url}"))),
-        Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {url}"))),
+        Contender::new("oha -c 10", words(&format!("oha --no-tui -z {SECONDS}s -c 10 {URL}"))),
+        Contender::new("oha -c 1000", words(&format!("oha --no-tui -z {SECONDS}s -c 1000 {URL}"))),
+        Contender::new("wrk -t 1 -c 10", words(&format!("wrk -t1 -c10 -d{SECONDS}s {URL}"))),
+        Contender::new("wrk -t 10 -c 10", words(&format!("wrk -t10 -c10 -d{SECONDS}s {URL}"))),
+        Contender::new("hey -c 10", words(&format!("hey -z {SECONDS}s -c 10 -cpus 1 {URL}"))),
     ];
     let locustfile = root().join("xtask/src/locustfile.py");
     // Locust takes the host without a path. Its start-up is part of its processor time.
-    let host = url.trim_end_matches('/');
+    let host = URL.trim_end_matches('/');
     let mut locust = words(&format!("locust --headless --only-summary -u 10 -r 10 -t {SECONDS}s -H {host} -f"));
     locust.push(locustfile.display().to_string());
     contenders.push(Contender::new("locust's FastHttpUser, 10 users", locust));
@@ -129,7 +134,7 @@ fn memory(program: &Path, task: &Path) -> anyhow::Result<()> {
 }
 
 impl Contender {
-    fn new(name: &'static str, command: Vec<String>) -> Self {
+    pub(crate) fn new(name: &'static str, command: Vec<String>) -> Self {
         Self { name, command, figures: Vec::new() }
     }
 
@@ -137,12 +142,12 @@ impl Contender {
         median(self.figures.iter().map(|&(per_second, _)| per_second))
     }
 
-    fn per_cpu(&self) -> f64 {
+    pub(crate) fn per_cpu(&self) -> f64 {
         median(self.figures.iter().map(|&(_, per_cpu)| per_cpu))
     }
 
     /// Runs the tool on the first core. The requests are those that nginx counted.
-    fn measure(&mut self, nginx: &Nginx) -> anyhow::Result<()> {
+    pub(crate) fn measure(&mut self, nginx: &Nginx) -> anyhow::Result<()> {
         let (before, cpu, begin) = (nginx.requests()?, children_cpu()?, Instant::now());
         let output = Command::new("taskset").args(["-c", "0"]).args(&self.command).output()?;
         ensure!(output.status.success(), "{:?}: {}", self.command, String::from_utf8_lossy(&output.stderr));
@@ -166,10 +171,10 @@ fn children_cpu() -> anyhow::Result<Duration> {
 }
 
 /// Keeps both cores awake, for at most half an hour.
-struct Awake([Child; 2]);
+pub(crate) struct Awake([Child; 2]);
 
 impl Awake {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let spin = |core: &str| {
             let mut spin = Command::new("chrt");
             spin.args(["--idle", "0", "taskset", "-c", core, "bash", "-c", "while ((SECONDS < 1800)); do :; done"]);
@@ -189,13 +194,13 @@ impl Drop for Awake {
 }
 
 /// An nginx on the second core, in a separate folder.
-struct Nginx {
+pub(crate) struct Nginx {
     process: Child,
     directory: PathBuf,
 }
 
 impl Nginx {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let directory = std::env::temp_dir().join(format!("gorgon-nginx-{}", std::process::id()));
         std::fs::create_dir_all(&directory)?;
         let at = directory.display();

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_http;
+mod beside;
 mod checks;
 mod compare_check;
 mod stall;
@@ -35,6 +36,8 @@ usage: cargo xtask COMMAND
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
+  bench-beside OLD [NEW]
+           measure two gorgons beside each other, in interleaved rounds; OLD and NEW, or OLD and a release build
   compare-check [waits|computes|made-up]
            count how often `gorgon compare` is right about pairs of runs that are equal, and of which one is 5 % slower:
            200 pairs that wait (ten minutes), 60 that compute (ten minutes), or 200 of several kinds without running them";
@@ -67,6 +70,10 @@ fn main() -> anyhow::Result<()> {
         Some("bench-html") => bench_html(),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
         Some("bench-http") => bench_http::run_all(),
+        Some("bench-beside") => {
+            let old = arguments.get(1).context("name the gorgon to measure against")?;
+            beside::run_all(old.into(), arguments.get(2).map(PathBuf::from))
+        }
         Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),
     }
