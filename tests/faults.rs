@@ -38,7 +38,7 @@ fn a_worker_that_is_killed_is_replaced_and_its_numbers_are_named() {
         fault["numbers"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap() - r[0].as_u64().unwrap() + 1).sum();
     assert_eq!(named, lost);
     assert!(fault["message"].as_str().unwrap().contains("was killed"), "{fault}");
-    assert_eq!(ran.report["runs"][0]["workers"].as_array().unwrap().len(), 3, "two, and one in place of the dead");
+    assert_eq!(ran.report["runs"][0]["workers"].as_array().unwrap().len(), 3, "two, and one replacement");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn all(report: &Report, to: &mut String) -> fmt::Result {
     writeln!(to, "gorgon_lost_total {}", counts.lost)?;
     family(to, "gorgon_runs", "gauge", "Runs that have begun.")?;
     writeln!(to, "gorgon_runs {}", report.runs.len())?;
-    family(to, "gorgon_elapsed_seconds", "gauge", "How long they took, all together.")?;
+    family(to, "gorgon_elapsed_seconds", "gauge", "The total duration of the runs.")?;
     writeln!(to, "# UNIT gorgon_elapsed_seconds seconds\ngorgon_elapsed_seconds {}", seconds(report.total.elapsed_ns))?;
     family(to, "gorgon_latency_seconds", "histogram", "How long operations took.")?;
     writeln!(to, "# UNIT gorgon_latency_seconds seconds")?;

@@ -61,7 +61,7 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
             h2 { "Run " (i + 1) ": " (tables::name(&runs.first().map(|(_, run)| words::short(run)).unwrap_or_default())) }
             (figures(runs))
             div .charts {
-                (over_time("throughput", "Throughput", "Operations that ended per second, from each run's own beginning.",
+                (over_time("throughput", "Throughput", "Operations that ended per second, from the beginning of each run.",
                            Scale::PerSecond, &|_, _, rate| Some(rate)))
                 (percentiles(&format!("{id}-percentiles"), runs))
                 (over_time("p50", "Median over time", "Half of the operations of an interval took less.", Scale::Durations,

@@ -182,7 +182,7 @@ fn table(probes: &[&Probe]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Probes" { table .probes {
             thead { tr {
-                @for head in ["rate per second", "offered", "completed per second", "p50", "p99", "max", "not ok", "came to"] {
+                @for head in ["rate per second", "offered", "completed per second", "p50", "p99", "max", "not ok", "result"] {
                     th scope="col" { (head) }
                 }
             } }
