@@ -147,11 +147,11 @@ fn the_reference_of_the_command_line_is_its_help() {
 fn the_reference_of_the_interface_is_the_interface() {
     let wit = std::fs::read_to_string(root().join("wit/task.wit")).unwrap();
     let page = format!(
-        "# The interface of tasks\n\n<!-- Written by a test from wit/task.wit; see tests/docs.rs. -->\n\nGorgon runs \
-         any component with a root export `operation` (another name by `--operation-name`) of type\n`func(u64) -> \
-         string` or `func(u64) -> result<string, string>`. It finds the optional imports and exports by looking at\nthe \
-         component, and demands none. WASI 0.2 is always linked; what it can reach is what was\n[granted](../grants.md)\
-         .\n\n```wit\n{}\n```\n",
+        "# The interface of tasks\n\n<!-- Written by a test from wit/task.wit; see tests/docs.rs. -->\n\nGorgon runs any \
+         component with a root export `operation` (another name with `--operation-name`) of type\n`func(u64) -> string` \
+         or `func(u64) -> result<string, string>`. It detects the optional imports and exports of the\ncomponent, and \
+         requires none of them. WASI 0.2 is always linked, but reaches only what was [granted](../grants.md).\n\n\
+         ```wit\n{}\n```\n",
         wit.trim_end()
     );
     assert_page("task.md", &page);
@@ -162,10 +162,10 @@ fn the_reference_of_the_json_report_is_its_schema() {
     let schema = std::fs::read_to_string(root().join("docs/report.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let mut page = String::from(
-        "# The JSON report\n\n<!-- Written by a test from docs/report.schema.json; see tests/docs.rs. -->\n\nWhat `--json \
-         FILE` writes, by its [JSON \
+        "# The JSON report\n\n<!-- Written by a test from docs/report.schema.json; see tests/docs.rs. -->\n\nThe output of \
+         `--json FILE`, according to its [JSON \
          Schema](https://github.com/gorgon-load/gorgon/blob/main/docs/report.schema.json).\n[What may \
-         change](../versions.md) says what is promised of it.\n",
+         change](../versions.md) lists what is guaranteed.\n",
     );
     let parts = schema["$defs"].as_object().unwrap().iter().map(|(name, part)| (name.as_str(), part));
     for (name, part) in std::iter::once(("Report", &schema)).chain(parts) {
