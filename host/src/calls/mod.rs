@@ -140,7 +140,7 @@ fn template(url: &str) -> String {
 fn check(call: &Call, line: usize, column: usize) -> Result<(), Mistake> {
     let wrong = |problem: String| Err(Mistake::new(line, column, problem));
     if !call.url.starts_with("http://") && !call.url.starts_with("https://") && !call.url.starts_with("{{") {
-        return wrong(format!("`{}`is not a URL: write http://HOST/PATH or https://HOST/PATH", call.url));
+        return wrong(format!("`{}` is not a URL: write http://HOST/PATH or https://HOST/PATH", call.url));
     }
     if call.method.is_empty() || !call.method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-') {
         return wrong(format!("`{}` is not a method", call.method));
