@@ -1,6 +1,7 @@
 //! What is measured for each operation. A new measure is one line here; counting, merging and the wire follow from it.
 
-use std::ops::{AddAssign, Index, IndexMut};
+use std::ops::{AddAssign, Index};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,13 +25,25 @@ impl Measure {
 }
 
 /// A histogram for each measure.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Measured([Histogram; Measure::ALL.len()]);
+///
+/// A histogram takes memory only once it is recorded: a run may have thousands of results on each of its threads, and a
+/// closed run records latencies alone.
+#[derive(Clone, Debug, Default)]
+pub struct Measured([Option<Box<Histogram>>; Measure::ALL.len()]);
+
+/// What a measure has that nobody recorded.
+static NOTHING: LazyLock<Histogram> = LazyLock::new(Histogram::default);
 
 impl Measured {
     /// How many operations were measured. Each of them has a latency.
     pub fn operations(&self) -> u64 {
         self[Measure::Latency].count()
+    }
+
+    /// Counts one duration.
+    #[inline]
+    pub fn record(&mut self, measure: Measure, ns: u64) {
+        self.0[measure as usize].get_or_insert_default().record(ns);
     }
 }
 
@@ -39,26 +52,37 @@ impl Index<Measure> for Measured {
 
     #[inline]
     fn index(&self, measure: Measure) -> &Histogram {
-        &self.0[measure as usize]
+        self.0[measure as usize].as_deref().unwrap_or(&NOTHING)
     }
 }
 
-impl IndexMut<Measure> for Measured {
-    #[inline]
-    fn index_mut(&mut self, measure: Measure) -> &mut Histogram {
-        &mut self.0[measure as usize]
+impl PartialEq for Measured {
+    fn eq(&self, other: &Self) -> bool {
+        Measure::ALL.into_iter().all(|measure| self[measure] == other[measure])
     }
 }
+
+impl Eq for Measured {}
 
 impl AddAssign<&Measured> for Measured {
     fn add_assign(&mut self, other: &Measured) {
-        self.0.iter_mut().zip(&other.0).for_each(|(ours, theirs)| *ours += theirs);
+        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
+            if let Some(theirs) = theirs {
+                **ours.get_or_insert_default() += &**theirs;
+            }
+        }
     }
 }
 
 impl AddAssign<Measured> for Measured {
     fn add_assign(&mut self, other: Measured) {
-        self.0.iter_mut().zip(other.0).for_each(|(ours, theirs)| *ours += theirs);
+        for (ours, theirs) in self.0.iter_mut().zip(other.0) {
+            match (ours, theirs) {
+                (Some(ours), Some(theirs)) => **ours += *theirs,
+                (ours, Some(theirs)) => *ours = Some(theirs),
+                (_, None) => {}
+            }
+        }
     }
 }
 
@@ -74,7 +98,7 @@ impl<'de> Deserialize<'de> for Measured {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut measured = Self::default();
         for (measure, histogram) in Vec::<(Measure, Histogram)>::deserialize(deserializer)? {
-            measured[measure] += histogram;
+            **measured.0[measure as usize].get_or_insert_default() += histogram;
         }
         Ok(measured)
     }

@@ -61,12 +61,12 @@ impl Recorder {
         let ended = &mut self.now[id];
         ended.first_number = ended.first_number.min(number);
         match sample.due_ns {
-            None => ended.measured[Measure::Latency].record(end_ns - start_ns),
+            None => ended.measured.record(Measure::Latency, end_ns - start_ns),
             Some(due_ns) => {
                 let lag_ns = start_ns - due_ns;
-                ended.measured[Measure::Latency].record(end_ns - due_ns);
-                ended.measured[Measure::Service].record(end_ns - start_ns);
-                ended.measured[Measure::Lag].record(lag_ns);
+                ended.measured.record(Measure::Latency, end_ns - due_ns);
+                ended.measured.record(Measure::Service, end_ns - start_ns);
+                ended.measured.record(Measure::Lag, lag_ns);
                 self.worst_lag_ns = self.worst_lag_ns.max(lag_ns);
             }
         }
