@@ -4,18 +4,18 @@
 //! neither flags (those are in `cli/`) nor wasmtime.
 
 mod load;
+mod task;
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::network::Policy;
 pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
+pub use task::{Access, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
 
 /// Numbers from here up belong to operations that are not counted, so that the warm-up and the run share no number.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -35,7 +35,8 @@ pub const DEFAULT_OPERATION: &str = "operation";
 /// The default time-out of an operation. What has not answered by then never will.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The shortest time-out of a hook, if operations have a time-out: a hook may load data, log in, create objects.
+/// The shortest time-out of a hook: a hook may load data, log in, create objects. If operations have no time-out
+/// (`--timeout 0`), hooks have none either.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The default limit on the memory of an instance, in bytes.
@@ -94,176 +95,6 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// What one operation and one instance may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Time for one operation; `None` means no limit.
-    pub timeout: Option<Duration>,
-    /// Bytes of linear memory for one instance, over all its memories.
-    pub max_memory: u64,
-    /// An instance is replaced after this many operations; `None` keeps it.
-    pub recycle: Option<NonZeroU64>,
-}
-
-/// A directory that the guest may see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dir {
-    /// The directory's path on the host.
-    pub host: PathBuf,
-    /// The path by which the guest sees it.
-    pub guest: String,
-    /// What the guest may do in it.
-    pub access: Access,
-}
-
-/// What a guest may do in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Access {
-    /// Read it and list it.
-    ReadOnly,
-    /// Change it as well.
-    ReadWrite,
-}
-
-impl FromStr for Dir {
-    type Err = PlanError;
-
-    /// `HOST::GUEST` or `HOST::GUEST:rw`.
-    fn from_str(text: &str) -> Result<Self, PlanError> {
-        let error = || PlanError::Dir(text.to_owned());
-        let (host, guest) = text.split_once("::").ok_or_else(error)?;
-        let (guest, access) = match guest.strip_suffix(":rw") {
-            Some(guest) => (guest, Access::ReadWrite),
-            None => (guest, Access::ReadOnly),
-        };
-        if host.is_empty() || guest.is_empty() {
-            return Err(error());
-        }
-        Ok(Self { host: host.into(), guest: guest.to_owned(), access })
-    }
-}
-
-/// What the task may use. It gets nothing that is not listed here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grants {
-    /// Its arguments, without the program's name.
-    pub args: Vec<String>,
-    /// Its environment.
-    pub env: Vec<(String, String)>,
-    /// The directories it may see.
-    pub dirs: Vec<Dir>,
-    /// What it may reach over the network.
-    pub network: Policy,
-}
-
-/// How HTTP is spoken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct HttpPlan {
-    /// Which certificates are accepted.
-    pub trust: Trust,
-    /// What happens to a connection after a response.
-    pub keep_alive: KeepAlive,
-    /// Which version of HTTP is spoken.
-    pub version: HttpVersion,
-    /// How long the addresses of a name are used for new connections; null means for the whole run.
-    #[serde(default)]
-    pub dns_ttl_ns: Option<u64>,
-}
-
-/// Which certificates are accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Trust {
-    /// Those signed by the system's or Mozilla's roots.
-    #[default]
-    Roots,
-    /// Also those signed by the certificates in this PEM file.
-    RootsAnd(PathBuf),
-    /// Any certificate.
-    Anyone,
-}
-
-/// What happens to a connection after a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum KeepAlive {
-    /// It is kept for the next request.
-    #[default]
-    Kept,
-    /// It is closed.
-    PerRequest,
-}
-
-/// Which HTTP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum HttpVersion {
-    /// HTTP/2 if TLS negotiates it, else HTTP/1.1.
-    #[default]
-    Negotiated,
-    /// HTTP/2, also without TLS.
-    Http2,
-}
-
-impl std::fmt::Display for Dir {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let access = match self.access {
-            Access::ReadOnly => "",
-            Access::ReadWrite => ":rw",
-        };
-        write!(f, "{}::{}{access}", self.host.display(), self.guest)
-    }
-}
-
-/// A pattern that a result must match to be ok.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Expect(Regex);
-
-impl Expect {
-    /// Why `result` is not as expected; `None` if it is.
-    #[inline]
-    pub fn unmet(&self, result: &str) -> Option<String> {
-        (!self.0.is_match(result)).then(|| format!("the result does not match --expect {}", self.as_str()))
-    }
-
-    /// The pattern.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl PartialEq for Expect {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl FromStr for Expect {
-    type Err = regex::Error;
-
-    fn from_str(pattern: &str) -> Result<Self, regex::Error> {
-        Regex::new(pattern).map(Self)
-    }
-}
-
-impl TryFrom<String> for Expect {
-    type Error = regex::Error;
-
-    fn try_from(pattern: String) -> Result<Self, regex::Error> {
-        pattern.parse()
-    }
-}
-
-impl From<Expect> for String {
-    fn from(expect: Expect) -> Self {
-        expect.as_str().to_owned()
-    }
-}
-
 /// One run of one task as it was requested: plain data that may be wrong. A [`RunPlan`] is made from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -306,7 +137,23 @@ impl TryFrom<RunSpec> for RunPlan {
     type Error = PlanError;
 
     fn try_from(spec: RunSpec) -> Result<Self, PlanError> {
-        let RunSpec { shape, extent, first, load_model, warmup, limits, .. } = &spec;
+        let RunSpec {
+            shape,
+            extent,
+            first,
+            load_model,
+            warmup,
+            limits,
+            // Whatever these are, a run can have it.
+            operation: _,
+            concurrency: _,
+            start_jitter: _,
+            seed: _,
+            expect: _,
+            grants: _,
+            http: _,
+            data: _,
+        } = &spec;
         Shape::new(shape.processes, shape.threads)?;
         if limits.max_memory == 0 {
             return Err(PlanError::NoMemory);
@@ -526,6 +373,8 @@ pub enum PlanError {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
 
     #[test]
@@ -542,20 +391,6 @@ mod tests {
             ("axb", Err(PlanError::Shape("axb".into()))),
         ] {
             assert_eq!(text.parse::<Shape>().map(|s| (s.processes, s.threads)), shape, "{text}");
-        }
-    }
-
-    #[test]
-    fn directory_grants() {
-        let dir = |host: &str, guest: &str, access| Ok(Dir { host: host.into(), guest: guest.into(), access });
-        for (text, parsed) in [
-            (".::/data", dir(".", "/data", Access::ReadOnly)),
-            ("/tmp/x::out:rw", dir("/tmp/x", "out", Access::ReadWrite)),
-            ("/tmp", Err(PlanError::Dir("/tmp".into()))),
-            ("::x", Err(PlanError::Dir("::x".into()))),
-            ("x:::rw", Err(PlanError::Dir("x:::rw".into()))),
-        ] {
-            assert_eq!(text.parse::<Dir>(), parsed, "{text}");
         }
     }
 
