@@ -37,3 +37,18 @@ impl Job {
         self.hooks.contains(&hook)
     }
 }
+
+#[cfg(test)]
+impl Job {
+    /// The job that `plan` makes of a task that nobody calls.
+    pub(crate) fn example(plan: RunPlan) -> Self {
+        Self {
+            task: TaskFacts::example(),
+            hooks: Vec::new(),
+            machine_code: PathBuf::new(),
+            addresses: Addresses::new(),
+            startup: Startup::default(),
+            plan,
+        }
+    }
+}

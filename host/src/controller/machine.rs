@@ -291,8 +291,7 @@ fn event(at: Duration, what: Happened) -> Output {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{HashMap, VecDeque};
-    use std::path::PathBuf;
+    use std::collections::VecDeque;
     use std::time::SystemTime;
 
     use super::*;
@@ -300,7 +299,6 @@ mod tests {
     use crate::fault::FaultKind;
     use crate::pace::tests::{lasting, of, plan};
     use crate::plan::{Extent, LoadModel, RunSpec};
-    use crate::record::{Startup, TaskFacts};
     use crate::wire::{Delta, PROTOCOL, Usage};
 
     /// A machine that gets each entry back at once.
@@ -315,14 +313,7 @@ mod tests {
             let spec = plan(extent, 2, LoadModel::default()).spec().clone();
             let limits = crate::plan::Limits { timeout: Some(Duration::from_secs(1)), ..spec.limits };
             let plan = RunPlan::try_from(RunSpec { limits, ..spec }).unwrap();
-            let job = Job {
-                task: TaskFacts::example(),
-                hooks: Vec::new(),
-                machine_code: PathBuf::new(),
-                addresses: HashMap::new(),
-                startup: Startup::default(),
-                plan,
-            };
+            let job = Job::example(plan);
             let books = Books::open(&job, SystemTime::UNIX_EPOCH);
             Self { machine: Machine::new(books, Duration::ZERO), now: Duration::ZERO }
         }

@@ -7,9 +7,10 @@
 //! `cargo xtask simulate` runs more seeds than the tests do, and prints the story of a seed that fails.
 
 mod account;
+mod job;
 #[cfg(test)]
 mod tests;
 mod worker;
 mod world;
 
-use world::run;
+use world::{Wanted, run};

@@ -1,26 +1,30 @@
 //! The simulated world: time, links, processes and people, all at random from one seed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 
 use super::account::{Account, Trouble};
+use super::job::job;
 use super::worker::{State, Worker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::journal::{Entry, What};
 use crate::pace::SlotIndex;
-use crate::plan::{
-    Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
-};
-use crate::record::{Startup, TaskFacts};
 use crate::wire::{Command, Message};
 
 /// A run that has not ended by then never will: this is more than three replacements of silent workers, one after the
 /// other, and every other bounded wait.
 const LAST: Duration = Duration::from_secs(600);
+
+/// What is wanted of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The verdict alone.
+    Verdict,
+    /// The story too, step by step.
+    Story,
+}
 
 /// The outcome of a run.
 pub(crate) struct Told {
@@ -32,9 +36,9 @@ pub(crate) struct Told {
     pub(crate) entries: usize,
 }
 
-/// Runs the world of `seed` to its end, or to the first violation. Records the story if `wants_story` is set.
-pub(crate) fn run(seed: u64, wants_story: bool) -> Told {
-    let mut world = World::new(seed, wants_story);
+/// Runs the world of `seed` to its end, or to the first violation. Records the story, if it is wanted.
+pub(crate) fn run(seed: u64, wanted: Wanted) -> Told {
+    let mut world = World::new(seed, wanted);
     let violation = world.work_through().err();
     Told { violation, story: world.story, entries: world.journal.len() }
 }
@@ -75,12 +79,12 @@ struct World {
     tick: Duration,
     account: Account,
     trouble: Trouble,
-    wants_story: bool,
+    wanted: Wanted,
     story: Vec<String>,
 }
 
 impl World {
-    fn new(seed: u64, wants_story: bool) -> Self {
+    fn new(seed: u64, wanted: Wanted) -> Self {
         let mut chance = Rng::with_seed(seed);
         let job = job(&mut chance);
         let moment = |chance: &mut Rng| Duration::from_millis(chance.u64(0..3_000));
@@ -135,13 +139,13 @@ impl World {
             kills: Vec::new(),
             tick: Duration::ZERO,
             trouble,
-            wants_story,
+            wanted,
             story: Vec::new(),
         }
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {
-        if self.wants_story {
+        if self.wanted == Wanted::Story {
             let now = self.now;
             self.story.push(format!("{now:>12.3?}  {}", line()));
         }
@@ -439,60 +443,5 @@ fn short(entry: &Entry) -> String {
         ),
         What::Heard { worker, frame, message } => format!("worker {worker}, frame {frame}: {message:?}"),
         what => format!("{what:?}"),
-    }
-}
-
-/// A random run: closed or open, with or without a warm-up, by number of operations (sometimes fewer than threads) or
-/// by duration.
-fn job(chance: &mut Rng) -> Job {
-    let shape = Shape { processes: chance.u32(1..=4), threads: chance.u32(1..=3) };
-    let load_model = if chance.bool() {
-        LoadModel::Closed(Closed::default())
-    } else {
-        let rate = |rate| Rate::per_second(rate).expect("it is a rate");
-        let from = rate(chance.f64() * 150.0 + 5.0);
-        // At a lower rate the last operations would be due hours later.
-        let to = if chance.bool() { 0.0 } else { chance.f64() * 100.0 + 5.0 };
-        let stage = Stage { duration: Duration::from_millis(500), to: rate(to) };
-        let stages = if chance.u8(0..4) == 0 { vec![stage] } else { Vec::new() };
-        let arrivals = if chance.bool() { Arrivals::Constant } else { Arrivals::Poisson };
-        LoadModel::Open(Open { arrivals, from, stages, max_in_flight: None })
-    };
-    let duration = Duration::from_millis(chance.u64(50..2_000));
-    let operations = *chance.choice(&[1, 3, 10, 60, 250]).expect("there are some");
-    let extent = match chance.u8(0..3) {
-        0 => Extent::new(None, Some(duration)),
-        1 => Extent::new(Some(operations), Some(duration)),
-        _ => Extent::new(Some(operations), None),
-    };
-    let warmup = (chance.u8(0..3) == 0).then(|| {
-        let (most, time) =
-            if chance.bool() { (Some(chance.u64(1..40)), None) } else { (None, Some(Duration::from_millis(200))) };
-        Extent::new(most, time).expect("it has an end")
-    });
-    let spec = RunSpec {
-        operation: "operation".into(),
-        shape,
-        concurrency: NonZeroU32::MIN,
-        extent: extent.expect("it has an end"),
-        first: chance.u64(0..3) * 1_000,
-        load_model,
-        warmup,
-        start_jitter: Duration::ZERO,
-        seed: chance.u64(..),
-        limits: Limits { timeout: Some(Duration::from_secs(1)), max_memory: 1 << 20, recycle: None },
-        expect: None,
-        grants: Grants::default(),
-        http: HttpPlan::default(),
-        data: None,
-    };
-    let plan = RunPlan::try_from(spec).expect("it is a plan");
-    Job {
-        task: TaskFacts::example(),
-        hooks: Vec::new(),
-        machine_code: PathBuf::new(),
-        addresses: std::collections::HashMap::new(),
-        startup: Startup::default(),
-        plan,
     }
 }
