@@ -5,6 +5,8 @@
 
 mod alarm;
 mod feed;
+mod health;
+mod inbox;
 mod lease;
 mod schedule;
 mod thread;
@@ -14,7 +16,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
-use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::capability::guest::Surroundings;
 use crate::capability::network::Network;
@@ -24,11 +25,13 @@ use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
 use crate::halt::Halt;
 use crate::lane::Executor;
-use crate::metrics::{Health, Measure, NetworkCounts};
+use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan};
 use crate::task::{self, Purpose, Task};
-use crate::wire::{self, Command, Delta, Message, PROTOCOL, Usage, WorkerPlan};
+use crate::wire::{self, Command, Delta, Message, PROTOCOL, WorkerPlan};
+use health::{look, usage};
+use inbox::{Arrival, Inbox};
 use lease::Lease;
 use schedule::Schedule;
 use thread::{Start, Thread};
@@ -166,61 +169,6 @@ struct Worker {
     printed: Receiver<Vec<u8>>,
 }
 
-/// What the main thread listens to, and what it remembers meanwhile.
-struct Desk<'a> {
-    commands: &'a Receiver<Command>,
-    events: Receiver<Event>,
-    printed: &'a Receiver<Vec<u8>>,
-    ticks: Receiver<Instant>,
-    /// How many intervals have passed.
-    intervals: u32,
-    /// The clock of the current phase, or of the last one.
-    clock: Option<Clock>,
-    worst_lag_ns: u64,
-}
-
-/// What the main thread has to handle.
-enum Arrival {
-    Event(Event),
-    Command(Command),
-    /// An interval has passed.
-    Interval,
-}
-
-impl Desk<'_> {
-    /// Waits for the next arrival. Meanwhile sends the controller what guests print, and this worker's health.
-    fn next(&mut self) -> Arrival {
-        loop {
-            select! {
-                recv(self.events) -> event => match event {
-                    Ok(event) => return Arrival::Event(event),
-                    Err(_) => refuse("all threads of a worker process have ended too early".into()),
-                },
-                recv(self.commands) -> command => match command {
-                    Ok(command) => return Arrival::Command(command),
-                    // The thread that hears commands is about to end the process.
-                    Err(_) => std::process::exit(0),
-                },
-                recv(self.printed) -> line => if let Ok(line) = line {
-                    say(&Message::Output(line));
-                },
-                recv(self.ticks) -> _ => {
-                    self.intervals += 1;
-                    if self.intervals.is_multiple_of(INTERVALS_PER_LOOK) {
-                        self.tell_health();
-                    }
-                    return Arrival::Interval;
-                }
-            }
-        }
-    }
-
-    fn tell_health(&mut self) {
-        let at_ns = self.clock.as_ref().map_or(0, Clock::elapsed_ns);
-        say(&Message::Health(look(at_ns, std::mem::take(&mut self.worst_lag_ns))));
-    }
-}
-
 /// Does `work` on another thread, while this one keeps sending the controller this worker's health.
 fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     let (done, result) = bounded(1);
@@ -313,8 +261,7 @@ impl Worker {
         let threads = self.plan.run().shape().threads;
         // The channel has no buffer: a thread takes the start only while the main thread sends it.
         let (start, starts) = bounded(0);
-        let (printed, ticks) = (&self.printed, tick(DELTA_INTERVAL));
-        let mut desk = Desk { commands, events, printed, ticks, intervals: 0, clock: None, worst_lag_ns: 0 };
+        let mut inbox = Inbox::new(commands, events, &self.printed);
         std::thread::scope(|scope| {
             for i in 0..threads {
                 let thread = Thread {
@@ -335,23 +282,23 @@ impl Worker {
                 }
             }
             drop((events_in, starts));
-            self.await_instances(&mut desk);
+            self.await_instances(&mut inbox);
             loop {
                 // Any other command is an answer that came too late for the previous phase.
-                let Arrival::Command(Command::Go { phase, beginning }) = desk.next() else { continue };
+                let Arrival::Command(Command::Go { phase, beginning }) = inbox.next() else { continue };
                 let Some(stint) = stints.get(phase as usize) else { continue };
                 let clock = self.clock.since(beginning);
-                desk.clock = Some(clock.clone());
+                inbox.clock = Some(clock.clone());
                 // For people who look at the list of processes.
                 let _ = nix::sys::prctl::set_name(c"gorgon running");
                 for _ in 0..threads {
                     // If a thread is gone, the send fails, and the thread has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
                 }
-                let left = self.supervise(stint, &clock, &mut desk, &surroundings.halt);
+                let left = self.supervise(stint, &clock, &mut inbox, &surroundings.halt);
                 say(&Message::Rested);
                 if stint.order == Order::Last {
-                    self.see_off(left, &mut desk, &surroundings.halt);
+                    self.see_off(left, &mut inbox, &surroundings.halt);
                     return;
                 }
             }
@@ -359,11 +306,11 @@ impl Worker {
     }
 
     /// Waits until every thread has its instances.
-    fn await_instances(&self, desk: &mut Desk<'_>) {
+    fn await_instances(&self, inbox: &mut Inbox<'_>) {
         let mut slowest = (Duration::ZERO, None);
         let mut ready = 0;
         while ready < self.plan.run().shape().threads {
-            match desk.next() {
+            match inbox.next() {
                 Arrival::Event(Event::Ready { instantiate, setup }) => {
                     slowest = (slowest.0.max(instantiate), slowest.1.max(setup));
                     ready += 1;
@@ -381,15 +328,15 @@ impl Worker {
 
     /// Passes messages between the threads and the controller until the last thread has done its part of the phase.
     /// Returns how many threads have not ended by then.
-    fn supervise(&self, stint: &Stint, clock: &Clock, desk: &mut Desk<'_>, halt: &Halt) -> u32 {
+    fn supervise(&self, stint: &Stint, clock: &Clock, inbox: &mut Inbox<'_>, halt: &Halt) -> u32 {
         let threads = stint.plan.shape().threads;
         let (mut running, mut left) = (threads, threads);
         let mut delta = Delta::default();
         while running > 0 {
-            match desk.next() {
+            match inbox.next() {
                 Arrival::Event(Event::Delta(part)) => {
                     let worst_lag_ns = part.metrics.measured(Measure::Lag).max().unwrap_or_default();
-                    desk.worst_lag_ns = desk.worst_lag_ns.max(worst_lag_ns);
+                    inbox.worst_lag_ns = inbox.worst_lag_ns.max(worst_lag_ns);
                     delta += *part;
                 }
                 Arrival::Event(Event::Need(numbers)) => say(&Message::Need(numbers)),
@@ -410,15 +357,15 @@ impl Worker {
         }
         stint.tell(&mut delta);
         send_delta(&mut delta);
-        desk.tell_health();
+        inbox.tell_health();
         left
     }
 
     /// Waits until the `left` threads that are still alive have torn down their instances and ended; then sends the
     /// last message.
-    fn see_off(&self, mut left: u32, desk: &mut Desk<'_>, halt: &Halt) {
+    fn see_off(&self, mut left: u32, inbox: &mut Inbox<'_>, halt: &Halt) {
         while left > 0 {
-            match desk.next() {
+            match inbox.next() {
                 Arrival::Event(Event::Delta(mut delta)) => send_delta(&mut delta),
                 Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
                 Arrival::Event(Event::Ended) => left -= 1,
@@ -427,7 +374,7 @@ impl Worker {
             }
         }
         // Faults and counts that arrived with the last `Ended`.
-        for event in desk.events.try_iter() {
+        for event in inbox.events.try_iter() {
             match event {
                 Event::Delta(mut delta) => send_delta(&mut delta),
                 Event::Fault(fault) => say(&Message::Fault(fault)),
@@ -476,26 +423,4 @@ impl Stint {
             *delta += schedule.tell();
         }
     }
-}
-
-/// The health of this process.
-fn look(at_ns: u64, worst_lag_ns: u64) -> Health {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    let rss_bytes = resident.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_default() * 1_024;
-    Health { at_ns, cpu_ns: usage().cpu_ns, rss_bytes, worst_lag_ns }
-}
-
-fn usage() -> Usage {
-    getrusage(UsageWho::RUSAGE_SELF).map_or_else(
-        |_| Usage::default(),
-        |usage| {
-            let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;
-            Usage {
-                cpu_ns: (micros(usage.user_time()) + micros(usage.system_time())) * 1_000,
-                // Linux gives it in KiB.
-                peak_rss_bytes: usage.max_rss() as u64 * 1_024,
-            }
-        },
-    )
 }
