@@ -181,14 +181,17 @@ fn colour(text: &str) -> Option<&str> {
     (parameters[length..].starts_with('m')).then(|| &text[..2 + length + 1])
 }
 
-/// Whether a character does more than stand for itself: control characters (C0, DEL, C1), characters that reverse text
-/// or are invisible, line separators, and non-characters.
+/// Whether a character does more than stand for itself: control characters (C0, DEL, C1), line separators, marks of
+/// annotations, non-characters, and what is invisible or reverses text: Unicode's `Default_Ignorable_Code_Point`
+/// (version 16). Of these U+FE0E and U+FE0F pass, since they follow many emoji.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-            | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `words` as a command that a POSIX shell splits into the same words, and that is safe to print. `None` if a word has
@@ -223,6 +226,8 @@ mod tests {
     fn a_line_shows_what_it_contains() {
         for (text, shown) in [
             ("a\nb\u{1b}[31m\u{202e}c", "a b\u{fffd}[31m\u{fffd}c"),
+            ("a\u{34f}b\u{3164}c\u{fe00}d\u{1d173}\u{e0100}", "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}\u{fffd}"),
+            ("\u{2764}\u{fe0f}", "\u{2764}\u{fe0f}"),
             ("\u{1b}]0;title\u{7}", "\u{fffd}]0;title\u{fffd}"),
             ("\u{9b}31m", "\u{fffd}31m"),
             ("a\0b\u{7f}", "a\u{fffd}b\u{fffd}"),
