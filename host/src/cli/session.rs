@@ -1,13 +1,13 @@
 //! Runs the turns of a command one after the other, keeps files and viewers up to date, and writes one report.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::{Sender, bounded};
 
 use super::flags::Source;
-use super::output::FileFlags;
+use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
 use super::snapshots::{Snapshots, Wanted};
@@ -93,7 +93,7 @@ impl OutputFlags {
 impl Session {
     /// Runs all turns and writes the report. `check` looks for missing inputs before the first run.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let outputs = flags.files.open(flags.quiet)?;
+        let outputs = flags.files.open(if flags.quiet { Words::Omitted } else { Words::Printed })?;
         check()?;
         let mut runner = Runner::new(match (flags.quiet, flags.no_progress) {
             (true, _) => Show::Nothing,
@@ -176,7 +176,7 @@ impl Session {
             }
             let observer = |event: &RunEvent, books: &Books| {
                 if let Happened::Tick = event.what {
-                    snapshots.take(|| records.iter().cloned().chain([books.record()]).collect());
+                    snapshots.take(Instant::now(), || records.iter().cloned().chain([books.record()]).collect());
                 }
             };
             let Some(record) = runner.run(source, plan, Some(Box::new(observer)))? else { break };

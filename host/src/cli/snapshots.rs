@@ -91,9 +91,8 @@ impl Snapshots {
         Ok(Self { records, maker, is_idle, board, period, judged, due: now, viewed: now })
     }
 
-    /// Takes a snapshot if one is due and the thread is idle.
-    pub(super) fn take(&mut self, records: impl FnOnce() -> Vec<RunRecord>) {
-        let now = Instant::now();
+    /// Takes a snapshot if one is due at `now` and the thread is idle.
+    pub(super) fn take(&mut self, now: Instant, records: impl FnOnce() -> Vec<RunRecord>) {
         let for_files = self.period.is_some() && now >= self.due;
         let is_looked_at = self.judged.is_some() || self.board.as_ref().is_some_and(Board::is_looked_at);
         let for_viewers = now >= self.viewed && is_looked_at;
@@ -113,5 +112,41 @@ impl Drop for Snapshots {
         self.records = None;
         // If the thread panicked, the message has been printed already.
         let _ = self.maker.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::output::{Outputs, Words};
+    use crate::progress::{Progress, Show};
+    use crate::record::Environment;
+
+    #[test]
+    fn a_file_is_never_older_than_promised() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = Some(directory.path().join("report.json"));
+        let outputs = Outputs::open([(ReportFormat::Json, &file)], Words::Omitted).unwrap();
+        let interval = Duration::from_millis(500);
+        let wanted = Wanted { files: outputs.replaceable(), interval: Some(interval), board: None, judged: None };
+        let messages = Progress::new(Show::Nothing).unwrap().messages();
+        let environment = Environment { os: String::new(), cpus: 1, wasmtime: String::new(), clock_ns: 1.0 };
+        let make = move |records: &[RunRecord]| Report::new(environment.clone(), records);
+        let mut snapshots = Snapshots::start(wanted, messages, make).unwrap();
+        let begin = Instant::now();
+        let (mut taken, mut last) = (0, begin);
+        // Ticks of an imaginary clock, as often as the controller's. Each snapshot is done before the next tick.
+        for tick in 0..100 {
+            let now = begin + Duration::from_millis(100) * tick;
+            snapshots.take(now, || {
+                (taken, last) = (taken + 1, now);
+                Vec::new()
+            });
+            while !snapshots.is_idle.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            assert!(now + Duration::from_millis(100) - last < interval, "tick {tick}");
+        }
+        assert!((30..=50).contains(&taken), "{taken} snapshots in ten seconds");
     }
 }
