@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::output::{self, Outputs};
+use super::output::{self, Outputs, Words};
 use crate::judging::compare::{self, Comparison, Input, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
@@ -59,7 +59,7 @@ pub(super) struct Compare {
 
 impl Compare {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], false)?;
+        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], Words::Printed)?;
         let a = input(&self.a)?;
         let others: Vec<Input> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
-use super::output::{self, Outputs};
+use super::output::{self, Outputs, Words};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
 use crate::judging::search::{Next, Search};
@@ -130,7 +130,7 @@ impl Find {
         if let Err(error) = self.plan(if to < from { to } else { from }) {
             return Ok(Exit::wrong_usage(error));
         }
-        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], false)?;
+        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], Words::Printed)?;
         self.flags.check()?;
         let mut runner = Runner::new(match (self.quiet, self.no_progress) {
             (true, _) => Show::Nothing,

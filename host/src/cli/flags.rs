@@ -14,6 +14,7 @@ use crate::plan::{
     DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
     LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
 };
+use crate::progress::Show;
 use crate::record::Origin;
 use crate::task::{Compiled, Compiler, TaskError};
 
@@ -240,10 +241,10 @@ impl Source {
         }
     }
 
-    /// Compiles the task. Prints a message if this takes noticeably long, unless `quiet` is set.
-    pub(super) fn compile(&self, compiler: &Compiler, quiet: bool) -> Result<Compiled, TaskError> {
+    /// Compiles the task. Prints a message if this takes noticeably long, unless nothing is to be shown.
+    pub(super) fn compile(&self, compiler: &Compiler, show: Show) -> Result<Compiled, TaskError> {
         let compiling = |bytes| {
-            if bytes > LARGE_TASK && !quiet {
+            if bytes > LARGE_TASK && show != Show::Nothing {
                 let size = bytesize::ByteSize(bytes).display().si();
                 anstream::eprintln!("compiling {}, {size} ...", self.path().display());
             }

@@ -11,6 +11,7 @@ use super::output::ignore_closed;
 use crate::guest_text::line;
 use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
+use crate::progress::Show;
 use crate::task::{self, Compiler, Inspection, Purpose};
 
 /// Show what a task exports, imports, and needs to be granted, without running it
@@ -39,7 +40,8 @@ impl Inspect {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = Source::File(self.task).compile(&compiler, self.json)?;
+        let compiled =
+            Source::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
         let text = if self.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { text(&inspection) };
         ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;

@@ -38,6 +38,15 @@ pub(super) struct New {
     sdk: Option<PathBuf>,
 }
 
+/// What the operation of a new project does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sample {
+    /// It computes a hash.
+    Hash,
+    /// It sends requests.
+    Http,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Language {
     Rust,
@@ -76,41 +85,41 @@ macro_rules! files {
 type Files = &'static [(&'static str, &'static str)];
 
 impl Language {
-    /// The files of a project that only computes, or of one that sends requests.
-    fn files(self, http: bool) -> Files {
-        match (self, http) {
-            (Self::Rust, false) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
-            (Self::Rust, true) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
-            (Self::Python, false) => {
+    /// The files of a project.
+    fn files(self, sample: Sample) -> Files {
+        match (self, sample) {
+            (Self::Rust, Sample::Hash) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Rust, Sample::Http) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Python, Sample::Hash) => {
                 files!("python/hash": ".gitignore" "README.md" "task.py" "test_task.py" "wit/world.wit")
             }
-            (Self::Python, true) => {
+            (Self::Python, Sample::Http) => {
                 files!("python/http": ".gitignore" "README.md" "http_client.py" "task.py" "test_task.py" "wit/world.wit")
             }
-            (Self::Js, false) => {
+            (Self::Js, Sample::Hash) => {
                 files!("js/hash": ".gitignore" "README.md" "package.json" "task.js" "task.test.js" "wit/world.wit")
             }
-            (Self::Js, true) => files!(
+            (Self::Js, Sample::Http) => files!(
                 "js/http": ".gitignore" "README.md" "current.js" "package.json" "task.js" "task.test.js" "wit/world.wit"
             ),
-            (Self::Ts, false) => files!(
+            (Self::Ts, Sample::Hash) => files!(
                 "ts/hash": ".gitignore" "README.md" "package.json" "task.test.ts" "task.ts" "tsconfig.json" "wit/world.wit"
             ),
-            (Self::Ts, true) => files!(
+            (Self::Ts, Sample::Http) => files!(
                 "ts/http": ".gitignore" "README.md" "current.ts" "package.json" "task.test.ts" "task.ts"
                 "tsconfig.json" "wit/world.wit"
             ),
-            (Self::C, false) => {
+            (Self::C, Sample::Hash) => {
                 files!("c/hash": ".gitignore" "Makefile" "README.md" "gorgon.h" "sha512.h" "task.c" "test_task.c")
             }
-            (Self::C, true) => {
+            (Self::C, Sample::Http) => {
                 files!("c/http": ".gitignore" "Makefile" "README.md" "gorgon.h" "http.c" "http.h" "task.c" "test_task.c")
             }
-            (Self::Go, false) => files!(
+            (Self::Go, Sample::Hash) => files!(
                 "go/hash": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go" "task.go"
                 "task_test.go"
             ),
-            (Self::Go, true) => files!(
+            (Self::Go, Sample::Http) => files!(
                 "go/http": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go"
                 "http_native.go" "http_wasm.go" "task.go" "task_test.go"
             ),
@@ -118,7 +127,7 @@ impl Language {
     }
 
     /// The interfaces that its tools read, or that its authors may look up.
-    fn wit(self, http: bool) -> Vec<(PathBuf, &'static str)> {
+    fn wit(self, sample: Sample) -> Vec<(PathBuf, &'static str)> {
         let folder = match self {
             Self::Rust | Self::C | Self::Go => "wit",
             Self::Python | Self::Js | Self::Ts => "wit/deps",
@@ -126,7 +135,7 @@ impl Language {
         let task = (Path::new(folder).join("task.wit"), TASK_WIT);
         // Rust and JavaScript have requests without these interfaces.
         let wasi: &[_] = match self {
-            Self::Python | Self::C | Self::Go if http => &WASI_WIT,
+            Self::Python | Self::C | Self::Go if sample == Sample::Http => &WASI_WIT,
             _ => &[],
         };
         let wasi = wasi.iter().map(|(name, text)| (Path::new("wit/deps").join(name), *text));
@@ -159,13 +168,14 @@ impl New {
         if lang == Language::Rust && RUST_KEYWORDS.contains(&name.as_str()) {
             return Ok(Exit::wrong_usage(format!("Rust does not accept a crate called `{name}`: choose another name")));
         }
+        let sample = if http { Sample::Http } else { Sample::Hash };
         let dependency = dependency(sdk.as_deref())?;
         let folder = Path::new(&name);
         fs::create_dir(folder)
             .with_context(|| format!("cannot make the folder `{name}`; choose another name, or remove it"))?;
 
         let mut readme = String::new();
-        for (file, text) in lang.files(http) {
+        for (file, text) in lang.files(sample) {
             let text = text.replace(TEMPLATE, &name).replace(&crate_name(TEMPLATE), &crate_name(&name));
             let (file, text) = match *file {
                 "Cargo.toml.in" => ("Cargo.toml", text.replace("SDK", &dependency)),
@@ -177,7 +187,7 @@ impl New {
                 readme = text;
             }
         }
-        for (file, text) in lang.wit(http) {
+        for (file, text) in lang.wit(sample) {
             write(&folder.join(file), text)?;
         }
         let next = format!("made `{name}`; its README.md has the next steps:\n\n  cd {name}\n{}", commands(&readme));

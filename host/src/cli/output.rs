@@ -34,6 +34,13 @@ pub(super) enum ReportFormat {
     Junit,
 }
 
+/// Whether the report for people is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Words {
+    Printed,
+    Omitted,
+}
+
 /// The files that a report is written to.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
@@ -62,7 +69,7 @@ pub(super) struct FileFlags {
 /// All files that a command writes for one value.
 pub(super) struct Outputs<F> {
     files: Vec<Output<F>>,
-    quiet: bool,
+    words: Words,
 }
 
 /// One format and its place.
@@ -107,7 +114,7 @@ impl Format for ReportFormat {
 
 impl FileFlags {
     /// Makes sure that all files can be written. `-` is stdout.
-    pub(super) fn open(&self, quiet: bool) -> anyhow::Result<Outputs<ReportFormat>> {
+    pub(super) fn open(&self, words: Words) -> anyhow::Result<Outputs<ReportFormat>> {
         let Self { json, html, csv, hlog, junit } = self;
         // Ordered by importance: the first ones are written first.
         let wanted = [
@@ -117,7 +124,7 @@ impl FileFlags {
             (ReportFormat::Junit, junit),
             (ReportFormat::Html, html),
         ];
-        Outputs::open(wanted, quiet)
+        Outputs::open(wanted, words)
     }
 }
 
@@ -142,7 +149,7 @@ impl<F: Format> Outputs<F> {
     /// Makes sure that all files can be written. `-` is stdout.
     pub(super) fn open<'a>(
         wanted: impl IntoIterator<Item = (F, &'a Option<PathBuf>)>,
-        quiet: bool,
+        words: Words,
     ) -> anyhow::Result<Self> {
         let wanted = wanted.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)));
         let files = wanted.map(|(format, path)| Output::open(format, path)).collect::<Result<Vec<_>, _>>()?;
@@ -153,7 +160,7 @@ impl<F: Format> Outputs<F> {
             };
             ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
         }
-        Ok(Self { files, quiet })
+        Ok(Self { files, words })
     }
 
     /// Writes the files, and `words` to stdout, unless a file is written there or `--quiet` is set. An error in one
@@ -171,10 +178,10 @@ impl<F: Format> Outputs<F> {
         let mut errors: Vec<_> = regular.iter().filter_map(|output| output.write(what).err()).collect();
         may_wait();
         let taken = self.files.iter().find(|output| output.place == Place::Stdout);
-        let written = match (taken, self.quiet) {
+        let written = match (taken, self.words) {
             (Some(output), _) => output.format.write(what, &mut io::stdout().lock()),
-            (_, false) => words(),
-            (_, true) => Ok(()),
+            (_, Words::Printed) => words(),
+            (_, Words::Omitted) => Ok(()),
         };
         errors.extend(ignore_closed(written).context("cannot write to stdout").err());
         errors.extend(in_place.iter().filter_map(|output| output.write(what).err()));

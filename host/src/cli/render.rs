@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::output::FileFlags;
+use super::output::{FileFlags, Words};
 use crate::judging::read;
 
 /// Render a JSON report again, as text or in any format that a run writes
@@ -31,7 +31,7 @@ pub(super) struct Render {
 
 impl Render {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = self.files.open(self.quiet)?;
+        let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed })?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
         let report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;

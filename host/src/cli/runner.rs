@@ -148,8 +148,8 @@ impl Runner {
         if let Some(compiled) = self.compiled.get(source.path()) {
             return Ok(Some(compiled.clone()));
         }
-        let (compiler, task, quiet) = (self.compiler.clone(), source.clone(), self.show == Show::Nothing);
-        let Some(compiled) = self.unless_stopped("compile", move || task.compile(&compiler, quiet))? else {
+        let (compiler, task, show) = (self.compiler.clone(), source.clone(), self.show);
+        let Some(compiled) = self.unless_stopped("compile", move || task.compile(&compiler, show))? else {
             return Ok(None);
         };
         let compiled = compiled?;

@@ -24,6 +24,7 @@ use crate::lane::{Executor, Lane};
 use crate::metrics::{Outcome, Sample};
 use crate::network::suggestion;
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
+use crate::progress::Show;
 use crate::report::units::{count, counted, duration};
 use crate::resolve;
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
@@ -72,7 +73,7 @@ impl Test {
         self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = Source::File(self.path).compile(&compiler, false)?;
+        let compiled = Source::File(self.path).compile(&compiler, Show::Messages)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
         let session = Session { task: &task, plan: &plan, clock: Clock::new() };

@@ -44,7 +44,7 @@ pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Answer {
         (&Method::GET, Some("/events")) => events(&site.board),
         (&Method::POST, Some("/stop")) => {
             // A run that has ended cannot be stopped.
-            let ended = site.board.latest().is_some_and(|shown| shown.is_final);
+            let ended = site.board.latest().is_some_and(|shown| shown.is_final());
             if !ended {
                 // Sending fails if the run has just ended, and then there is nothing to stop.
                 let _ = site.stop.send(());
@@ -61,7 +61,7 @@ pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer 
         return text(StatusCode::NOT_FOUND, "figures are at /metrics\n");
     }
     let mut shown = board.0.shown.subscribe();
-    let is_final = board.latest().is_some_and(|shown| shown.is_final);
+    let is_final = board.latest().is_some_and(|shown| shown.is_final());
     if !is_final {
         // If no new figures come in time, the scrape gets the current ones.
         let _ = tokio::time::timeout(FRESH, shown.changed()).await;
@@ -75,7 +75,7 @@ pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer 
 /// The complete page: one that follows the run, or the final one.
 fn whole(board: &Board) -> String {
     match board.latest() {
-        Some(shown) if shown.is_final => html::page(&shown.report),
+        Some(shown) if shown.is_final() => html::page(&shown.report),
         shown => html::following(shown.as_ref().map(|shown| &shown.report)),
     }
 }
@@ -93,9 +93,9 @@ fn events(board: &Board) -> Answer {
             let Some(shown) = reports.borrow_and_update().clone() else { continue };
             // A JSON string has no line breaks, which would end the event's data.
             let data = serde_json::Value::from(shown.part());
-            let end = if shown.is_final { "event: end\ndata: end\n\n" } else { "" };
+            let end = if shown.is_final() { "event: end\ndata: end\n\n" } else { "" };
             let event = format!("event: report\ndata: {data}\n\n{end}");
-            return Some((Ok(Frame::data(Bytes::from(event))), (reports, shown.is_final)));
+            return Some((Ok(Frame::data(Bytes::from(event))), (reports, shown.is_final())));
         }
     };
     let body = StreamBody::new(stream::unfold((reports, false), next));

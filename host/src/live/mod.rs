@@ -33,8 +33,8 @@ struct Latest {
 /// A report on the board.
 struct Shown {
     report: Report,
-    /// Whether it is the final one.
-    is_final: bool,
+    /// Whether the run goes on.
+    moment: Moment,
     /// The report's part of the page, rendered at the first request.
     part: OnceLock<String>,
 }
@@ -54,17 +54,17 @@ impl Board {
 
     /// Shows an intermediate report.
     pub fn show(&self, report: &Report) {
-        self.hang(report, false);
+        self.hang(report, Moment::Running);
     }
 
     /// Shows the final report.
     pub fn end(&self, report: &Report) {
-        self.hang(report, true);
+        self.hang(report, Moment::Ended);
     }
 
-    fn hang(&self, report: &Report, is_final: bool) {
+    fn hang(&self, report: &Report, moment: Moment) {
         self.0.asked.store(false, Ordering::Relaxed);
-        let shown = Shown { report: report.clone(), is_final, part: OnceLock::new() };
+        let shown = Shown { report: report.clone(), moment, part: OnceLock::new() };
         self.0.shown.send_replace(Some(Arc::new(shown)));
     }
 
@@ -75,9 +75,12 @@ impl Board {
 }
 
 impl Shown {
+    fn is_final(&self) -> bool {
+        self.moment == Moment::Ended
+    }
+
     fn part(&self) -> &str {
-        let moment = if self.is_final { Moment::Ended } else { Moment::Running };
-        self.part.get_or_init(|| html::part(&self.report, moment))
+        self.part.get_or_init(|| html::part(&self.report, self.moment))
     }
 }
 

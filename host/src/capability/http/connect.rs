@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::Version;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -67,9 +68,12 @@ pub(super) async fn connect(network: &Arc<Network>, to: &Destination) -> Result<
             if !is_http2 && network.http.version == HttpVersion::Http2 {
                 return Err(Error::InternalError(Some("the server does not speak HTTP/2".into())));
             }
-            speak(stream, is_http2).await
+            speak(stream, if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 }).await
         }
-        _ => speak(stream, network.http.version == HttpVersion::Http2).await,
+        _ => match network.http.version {
+            HttpVersion::Negotiated => speak(stream, Version::HTTP_11).await,
+            HttpVersion::Http2 => speak(stream, Version::HTTP_2).await,
+        },
     }
 }
 
@@ -103,12 +107,12 @@ async fn reach(network: &Network, to: &Destination) -> Result<TcpStream, Error> 
     })
 }
 
-async fn speak<S>(stream: S, is_http2: bool) -> Result<Connection, Error>
+async fn speak<S>(stream: S, version: Version) -> Result<Connection, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let stream = TokioIo::new(stream);
-    if is_http2 {
+    if version == Version::HTTP_2 {
         let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
         // Requests hear of the connection's end themselves.
         tokio::spawn(async move { drop(connection.await) });

@@ -80,10 +80,11 @@ impl Side {
                 return Err(Unusable::TooShort(place));
             }
         }
-        Ok(Self::of(&blocks, runs.len() > 1))
+        Ok(Self::of(&blocks, runs.len()))
     }
 
-    fn of(blocks: &[Block], is_repeated: bool) -> Self {
+    /// The side that `blocks` of so many runs make.
+    fn of(blocks: &[Block], runs: usize) -> Self {
         let mut durations: Vec<u64> = blocks.iter().flat_map(|block| block.counts.iter().map(|&(ns, _)| ns)).collect();
         durations.sort_unstable();
         durations.dedup();
@@ -102,7 +103,8 @@ impl Side {
         };
         let units = blocks.iter().map(dense).collect();
         let resolution = blocks.iter().map(|block| block.resolution).fold(0.0, f64::max);
-        Self { units, is_repeated, resolution, durations: durations.into_iter().map(|ns| ns.max(1) as f64).collect() }
+        let durations = durations.into_iter().map(|ns| ns.max(1) as f64).collect();
+        Self { units, is_repeated: runs > 1, resolution, durations }
     }
 
     pub(super) fn operations(&self) -> u64 {

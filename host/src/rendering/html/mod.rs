@@ -28,7 +28,7 @@ use crate::report::units::{count, counted};
 use crate::report::{Moment, Report, words};
 pub use compare::compare;
 pub use find::find;
-use palette::Palette;
+use palette::{Mark, Palette};
 
 const STYLES: [&str; 2] = [include_str!("uplot/uPlot.min.css"), include_str!("report.css")];
 const SCRIPTS: [&str; 3] =
@@ -200,7 +200,7 @@ fn results_bar(palette: &Palette<'_>) -> Markup {
             }
             @let (others, operations) = palette.rest();
             @if others > 0 { span .chip.rest {
-                (palette::swatch("others", false)) span .text { (counted(others, "other")) }
+                (palette::swatch("others", Mark::None)) span .text { (counted(others, "other")) }
                 span .count { (count(operations)) }
             } }
         }

@@ -101,7 +101,7 @@ impl<'a> Palette<'a> {
 impl Drawn<'_> {
     /// A patch of its colour, with the cross of a failure.
     pub(super) fn swatch(&self) -> Markup {
-        swatch(&self.colour, self.is_bad)
+        swatch(&self.colour, if self.is_bad { Mark::Cross } else { Mark::None })
     }
 
     /// The classes for elements in its colour.
@@ -110,9 +110,17 @@ impl Drawn<'_> {
     }
 }
 
+/// What tells failures apart besides their colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    None,
+    /// The mark of a failure.
+    Cross,
+}
+
 /// A patch of colour.
-pub(super) fn swatch(colour: &str, is_bad: bool) -> Markup {
-    html! { span class=(format!("swatch {colour}")) aria-hidden="true" { @if is_bad { "✕" } } }
+pub(super) fn swatch(colour: &str, mark: Mark) -> Markup {
+    html! { span class=(format!("swatch {colour}")) aria-hidden="true" { @if mark == Mark::Cross { "✕" } } }
 }
 
 #[cfg(test)]

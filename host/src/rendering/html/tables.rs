@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::palette::{Palette, swatch};
+use super::palette::{Mark, Palette, swatch};
 use crate::guest_text::line;
 use crate::metrics::Outcome;
 use crate::plan::{HttpPlan, HttpVersion, KeepAlive, Trust};
@@ -66,7 +66,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
             tr class=[is_bad.then_some("bad")] {
                 th scope="row" {
                     span .name {
-                        @match drawn { Some(drawn) => (drawn.swatch()), None => (swatch("others", is_bad)) }
+                        @match drawn { Some(drawn) => (drawn.swatch()), None => (swatch("others", if is_bad { Mark::Cross } else { Mark::None })) }
                         span .text { (name(result.result.raw())) }
                         @if is_bad { span .outcome { (words::outcome(result.outcome)) } }
                     }
