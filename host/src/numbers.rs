@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Event {
+    enum Action {
         Lease { worker: u32, wanted: u64 },
         Confirm { worker: u32, most: u64 },
         Cut { worker: u32 },
@@ -314,14 +314,14 @@ mod tests {
         End { worker: u32 },
     }
 
-    fn events() -> impl Strategy<Value = Vec<Event>> {
+    fn events() -> impl Strategy<Value = Vec<Action>> {
         let worker = 0..4_u32;
         let event = prop_oneof![
-            4 => (worker.clone(), 1..50_u64).prop_map(|(worker, wanted)| Event::Lease { worker, wanted }),
-            4 => (worker.clone(), 1..50_u64).prop_map(|(worker, most)| Event::Confirm { worker, most }),
-            1 => worker.clone().prop_map(|worker| Event::Cut { worker }),
-            1 => worker.clone().prop_map(|worker| Event::Die { worker }),
-            1 => worker.prop_map(|worker| Event::End { worker }),
+            4 => (worker.clone(), 1..50_u64).prop_map(|(worker, wanted)| Action::Lease { worker, wanted }),
+            4 => (worker.clone(), 1..50_u64).prop_map(|(worker, most)| Action::Confirm { worker, most }),
+            1 => worker.clone().prop_map(|worker| Action::Cut { worker }),
+            1 => worker.clone().prop_map(|worker| Action::Die { worker }),
+            1 => worker.prop_map(|worker| Action::End { worker }),
         ];
         prop::collection::vec(event, 0..200)
     }
@@ -350,22 +350,22 @@ mod tests {
             let mut ran = Vec::new();
             for event in events {
                 match event {
-                    Event::Lease { worker, wanted } => if let Some(range) = ledger.lease(worker, wanted) {
+                    Action::Lease { worker, wanted } => if let Some(range) = ledger.lease(worker, wanted) {
                         prop_assert!(range.end - range.start <= wanted && !range.is_empty());
                         held.entry(worker).or_default().insert(range);
                     },
-                    Event::Confirm { worker, most } => if let Some(range) = held.entry(worker).or_default().pop_front(most) {
+                    Action::Confirm { worker, most } => if let Some(range) = held.entry(worker).or_default().pop_front(most) {
                         prop_assert!(ledger.confirm(worker, [range.clone()]));
                         ran.extend(range);
                     },
-                    Event::Cut { worker } => if let Some(range) = held.entry(worker).or_default().pop_front(1) {
+                    Action::Cut { worker } => if let Some(range) = held.entry(worker).or_default().pop_front(1) {
                         prop_assert!(ledger.cut(worker, range.start));
                         ran.extend(range);
                     },
-                    Event::Die { worker } => {
+                    Action::Die { worker } => {
                         prop_assert_eq!(ledger.lose(worker, u64::MAX), held.remove(&worker).unwrap_or_default());
                     }
-                    Event::End { worker } => { held.remove(&worker); ledger.give_back(worker); }
+                    Action::End { worker } => { held.remove(&worker); ledger.give_back(worker); }
                 }
                 let out: u64 = held.values().map(NumberSet::len).sum();
                 prop_assert_eq!(ledger.confirmed() + ledger.in_flight() + ledger.lost().len() + ledger.unleased() + out, n);

@@ -42,26 +42,26 @@ pub enum Show {
 /// A separate thread writes it: a stopped terminal or a slow reader must not delay the run.
 pub struct Progress {
     show: Show,
-    shown: Option<Sender<Shown>>,
+    shown: Option<Sender<Update>>,
     written: Receiver<()>,
 }
 
 /// A way to say something beside the progress, on the thread that shows it.
 #[derive(Clone)]
-pub struct Messages(Option<Sender<Shown>>);
+pub struct Messages(Option<Sender<Update>>);
 
 /// An event, as the thread that writes gets it.
-enum Shown {
+enum Update {
     Began(Extent, String),
     Counted { latency: Histogram, failed: u64 },
-    Moment(Moment),
+    Standing(Standing),
     Print(Vec<u8>),
     Stopping,
     Ended,
 }
 
 /// How far a run has come.
-struct Moment {
+struct Standing {
     elapsed: Duration,
     completed: u64,
     workers: usize,
@@ -102,36 +102,36 @@ impl Progress {
         let wants_messages = self.show != Show::Nothing;
         let wants_progress = self.show == Show::Progress;
         match &event.what {
-            Happened::Output(bytes) if wants_messages => self.tell(Shown::Print(output(bytes).into_bytes())),
+            Happened::Output(bytes) if wants_messages => self.tell(Update::Print(output(bytes).into_bytes())),
             // If operations or workers are missing because of a fault, that is an error, and even `--quiet` shows it.
             Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
-                self.tell(Shown::Print(format!("fault: {}\n", line(&fault.message)).into_bytes()));
+                self.tell(Update::Print(format!("fault: {}\n", line(&fault.message)).into_bytes()));
             }
-            Happened::WarmingUp if wants_progress => self.tell(Shown::Print(b"warming up\n".to_vec())),
+            Happened::WarmingUp if wants_progress => self.tell(Update::Print(b"warming up\n".to_vec())),
             Happened::Began { extent, shape } if wants_progress => {
-                self.tell(Shown::Began(*extent, shape.to_string()));
+                self.tell(Update::Began(*extent, shape.to_string()));
             }
             Happened::Counted(metrics) if wants_progress && self.keeps_up() => {
                 let not_ok = metrics.results().iter().filter(|result| result.outcome != Outcome::Ok);
                 let failed = not_ok.map(|result| result.measured.operations()).sum();
-                self.tell(Shown::Counted { latency: metrics.measured(Measure::Latency), failed });
+                self.tell(Update::Counted { latency: metrics.measured(Measure::Latency), failed });
             }
             Happened::Tick if wants_progress && self.keeps_up() => {
                 let (elapsed, completed) = (books.elapsed(event.at), books.completed());
                 let workers = books.living().count();
-                self.tell(Shown::Moment(Moment { elapsed, completed, workers }));
+                self.tell(Update::Standing(Standing { elapsed, completed, workers }));
             }
             Happened::Stopping if wants_messages => {
                 let patience = PATIENCE.as_secs();
                 let message =
                     format!("stopping: operations in flight may end, for {patience} s; Ctrl-C again cuts them\n");
-                self.tell(Shown::Stopping);
-                self.tell(Shown::Print(message.into_bytes()));
+                self.tell(Update::Stopping);
+                self.tell(Update::Print(message.into_bytes()));
             }
             Happened::Cutting if wants_messages => {
-                self.tell(Shown::Print(b"cutting the operations in flight\n".to_vec()));
+                self.tell(Update::Print(b"cutting the operations in flight\n".to_vec()));
             }
-            Happened::Ended => self.tell(Shown::Ended),
+            Happened::Ended => self.tell(Update::Ended),
             _ => {}
         }
     }
@@ -145,7 +145,7 @@ impl Progress {
         self.shown.as_ref().is_some_and(|shown| shown.len() < MOST_WAITING)
     }
 
-    fn tell(&self, shown: Shown) {
+    fn tell(&self, shown: Update) {
         // The thread ends only when this is dropped, so sending cannot fail.
         let _ = self.shown.as_ref().map(|to| to.send(shown));
     }
@@ -156,7 +156,7 @@ impl Messages {
     pub fn say(&self, message: &str) {
         if let Some(shown) = &self.0 {
             // Its thread ends with the last sender, and not before.
-            let _ = shown.send(Shown::Print(format!("{}\n", line(message)).into_bytes()));
+            let _ = shown.send(Update::Print(format!("{}\n", line(message)).into_bytes()));
         }
     }
 }
@@ -170,12 +170,12 @@ impl Drop for Progress {
 }
 
 /// Writes what has to be shown, until there is no more.
-fn write(events: &Receiver<Shown>) {
+fn write(events: &Receiver<Update>) {
     let mut line: Option<Line> = None;
     for event in events {
         match (event, &mut line) {
-            (Shown::Began(extent, shape), line) => *line = Some(Line::new(extent, shape)),
-            (Shown::Print(bytes), line) => {
+            (Update::Began(extent, shape), line) => *line = Some(Line::new(extent, shape)),
+            (Update::Print(bytes), line) => {
                 // If stderr is closed, nothing can be shown.
                 let print = || drop(anstream::stderr().lock().write_all(&bytes));
                 match line.as_ref().and_then(|line| line.bar.as_ref()) {
@@ -183,18 +183,18 @@ fn write(events: &Receiver<Shown>) {
                     None => print(),
                 }
             }
-            (Shown::Counted { latency, failed }, Some(line)) => {
+            (Update::Counted { latency, failed }, Some(line)) => {
                 line.failed += failed;
                 line.recent.push_back((Instant::now(), latency));
             }
-            (Shown::Moment(moment), Some(line)) => line.draw(&moment),
-            (Shown::Stopping, Some(line)) => line.stopping = true,
-            (Shown::Ended, line) => {
+            (Update::Standing(moment), Some(line)) => line.draw(&moment),
+            (Update::Stopping, Some(line)) => line.stopping = true,
+            (Update::Ended, line) => {
                 if let Some(bar) = line.take().and_then(|line| line.bar) {
                     bar.finish_and_clear();
                 }
             }
-            (Shown::Counted { .. } | Shown::Moment(_) | Shown::Stopping, None) => {}
+            (Update::Counted { .. } | Update::Standing(_) | Update::Stopping, None) => {}
         }
     }
 }
@@ -212,7 +212,7 @@ impl Line {
         }
     }
 
-    fn draw(&mut self, moment: &Moment) {
+    fn draw(&mut self, moment: &Standing) {
         while self.recent.front().is_some_and(|(when, _)| when.elapsed() > NOW) {
             self.recent.pop_front();
         }
@@ -231,13 +231,13 @@ impl Line {
     }
 
     /// How much of the run is done, from 0 to 1: by operations or by time, whichever is further.
-    fn share(&self, moment: &Moment) -> f64 {
+    fn share(&self, moment: &Standing) -> f64 {
         let of_operations = self.extent.operations().map_or(0.0, |n| moment.completed as f64 / n as f64);
         let of_time = self.extent.duration().map_or(0.0, |all| moment.elapsed.as_secs_f64() / all.as_secs_f64());
         of_operations.max(of_time).min(1.0)
     }
 
-    fn text(&self, moment: &Moment) -> String {
+    fn text(&self, moment: &Standing) -> String {
         let mut latency = Histogram::default();
         self.recent.iter().for_each(|(_, recent)| latency += recent);
         let per_second = latency.count() as f64 / NOW.min(moment.elapsed).as_secs_f64().max(0.001);

@@ -29,13 +29,13 @@ pub enum FromWorker {
 }
 
 /// A worker process. Dropping this closes its stdin, and so ends the worker.
-pub struct Worker {
+pub struct WorkerProcess {
     child: Child,
     /// Commands go through a thread: a worker that does not read must not block the controller.
     commands: Option<Sender<Command>>,
 }
 
-impl Worker {
+impl WorkerProcess {
     /// Starts a worker. Its frames arrive at `frames` with the identifier `id`.
     pub fn launch(id: u32, frames: Sender<(u32, FromWorker)>) -> io::Result<Self> {
         let mut child = std::process::Command::new(executable()?)

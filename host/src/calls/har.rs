@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Call, Mistake, check, is_of_connection};
+use super::{Call, SyntaxError, check, is_of_connection};
 
 #[derive(Deserialize)]
 struct Har {
@@ -11,11 +11,11 @@ struct Har {
 
 #[derive(Deserialize)]
 struct Log {
-    entries: Vec<Entry>,
+    entries: Vec<HarEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct HarEntry {
     request: Request,
 }
 
@@ -44,11 +44,11 @@ struct PostData {
     params: Vec<Header>,
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
+pub(super) fn parse(text: &str) -> Result<Vec<Call>, SyntaxError> {
     let har: Har = serde_json::from_str(text).map_err(|error| {
         let problem = error.to_string();
         let problem = problem.split(" at line ").next().unwrap_or_default();
-        Mistake::new(error.line(), error.column().max(1), format!("not a HAR: {problem}"))
+        SyntaxError::new(error.line(), error.column().max(1), format!("not a HAR: {problem}"))
     })?;
     // Browsers also save web sockets and data: URLs.
     let requests = har.log.entries.into_iter().map(|entry| entry.request);
@@ -64,7 +64,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
                 let at = text.find(&call.url).unwrap_or(0);
                 let line = text[..at].matches('\n').count() + 1;
                 let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
-                Err(Mistake { line, column, ..mistake })
+                Err(SyntaxError { line, column, ..mistake })
             }
         }
     });

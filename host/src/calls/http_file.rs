@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Call, Mistake, check};
+use super::{Call, SyntaxError, check};
 
 #[derive(Default)]
 struct Reader {
@@ -18,7 +18,7 @@ struct Reader {
     body: Option<Vec<String>>,
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
+pub(super) fn parse(text: &str) -> Result<Vec<Call>, SyntaxError> {
     let mut reader = Reader::default();
     for (i, line) in text.lines().enumerate() {
         reader.read(i + 1, line)?;
@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Call>, Mistake> {
 }
 
 impl Reader {
-    fn read(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+    fn read(&mut self, number: usize, line: &str) -> Result<(), SyntaxError> {
         let trimmed = line.trim();
         if let Some(title) = trimmed.strip_prefix("###") {
             self.end_call()?;
@@ -40,7 +40,7 @@ impl Reader {
         let file = (is_in_body && trimmed.starts_with("< ")).then_some((1, "a body from a file"));
         let script = (is_in_body && trimmed.starts_with("> ")).then_some((1, "a script for the response"));
         if let Some((column, what)) = dynamic.or(file).or(script) {
-            return Err(Mistake::new(number, column, format!("{what} is not supported: write it out")));
+            return Err(SyntaxError::new(number, column, format!("{what} is not supported: write it out")));
         }
         if let Some(body) = &mut self.body {
             body.push(line.to_owned());
@@ -61,41 +61,41 @@ impl Reader {
         }
     }
 
-    fn comment(&mut self, number: usize, comment: &str) -> Result<(), Mistake> {
+    fn comment(&mut self, number: usize, comment: &str) -> Result<(), SyntaxError> {
         if let Some(name) = comment.strip_prefix("@name ") {
             self.call.name = name.trim().to_owned();
         }
         if let Some(capture) = comment.strip_prefix("@capture ") {
             let (name, how) = capture.split_once('=').ok_or_else(|| {
-                Mistake::new(number, 1, "write `# @capture NAME = /JSON/POINTER`, `header NAME` or `regex PATTERN`")
+                SyntaxError::new(number, 1, "write `# @capture NAME = /JSON/POINTER`, `header NAME` or `regex PATTERN`")
             })?;
             self.call.capture.insert(name.trim().to_owned(), how.trim().to_owned());
         }
         Ok(())
     }
 
-    fn variable(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+    fn variable(&mut self, number: usize, line: &str) -> Result<(), SyntaxError> {
         let (name, value) =
-            line[1..].split_once('=').ok_or_else(|| Mistake::new(number, 1, "write `@NAME = VALUE`"))?;
+            line[1..].split_once('=').ok_or_else(|| SyntaxError::new(number, 1, "write `@NAME = VALUE`"))?;
         let value = self.with_variables(value.trim());
         self.variables.insert(name.trim().to_owned(), value);
         Ok(())
     }
 
-    fn request(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+    fn request(&mut self, number: usize, line: &str) -> Result<(), SyntaxError> {
         (self.line, self.column) = (number, line.len() - line.trim_start().len() + 1);
         let (method, url) = match line.split_whitespace().collect::<Vec<_>>()[..] {
             [url] => ("GET", url),
             [method, url] => (method, url),
             [method, url, version] if version.starts_with("HTTP/") => (method, url),
-            _ => return Err(Mistake::new(number, self.column, "write METHOD URL")),
+            _ => return Err(SyntaxError::new(number, self.column, "write METHOD URL")),
         };
         self.call.method = method.to_ascii_uppercase();
         self.call.url = self.with_variables(url);
         check(&self.call, self.line, self.column)
     }
 
-    fn header(&mut self, number: usize, line: &str) -> Result<(), Mistake> {
+    fn header(&mut self, number: usize, line: &str) -> Result<(), SyntaxError> {
         // The query of a long URL may continue on further lines.
         if line.starts_with(['?', '&']) {
             self.call.url.push_str(&self.with_variables(line));
@@ -105,7 +105,7 @@ impl Reader {
             .split_once(':')
             .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
             .ok_or_else(|| {
-                Mistake::new(
+                SyntaxError::new(
                     number,
                     1,
                     format!("`{line}` is not a header: write NAME: VALUE, and an empty line before the body"),
@@ -116,7 +116,7 @@ impl Reader {
         Ok(())
     }
 
-    fn end_call(&mut self) -> Result<(), Mistake> {
+    fn end_call(&mut self) -> Result<(), SyntaxError> {
         let mut call = std::mem::take(&mut self.call);
         let body = self.body.take().map(|lines| lines.join("\n")).unwrap_or_default();
         call.body = self.with_variables(body.trim_end());

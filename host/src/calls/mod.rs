@@ -90,13 +90,13 @@ pub struct CallsError {
 
 /// A mistake in a text. Lines and columns count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mistake {
+struct SyntaxError {
     line: usize,
     column: usize,
     problem: String,
 }
 
-impl Mistake {
+impl SyntaxError {
     fn new(line: usize, column: usize, problem: impl Into<String>) -> Self {
         Self { line, column, problem: problem.into() }
     }
@@ -113,7 +113,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
         _ if text.trim_start().starts_with('{') && text.contains("\"entries\"") => har::parse(text),
         _ => lines::parse(text),
     };
-    let named = |mistake: Mistake| CallsError {
+    let named = |mistake: SyntaxError| CallsError {
         path: path.display().to_string(),
         line: mistake.line,
         column: mistake.column,
@@ -121,7 +121,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<Call>, CallsError> {
     };
     let mut calls = parsed.map_err(named)?;
     if calls.is_empty() {
-        return Err(named(Mistake::new(1, 1, "the file has no calls: write a URL, or GET URL")));
+        return Err(named(SyntaxError::new(1, 1, "the file has no calls: write a URL, or GET URL")));
     }
     for call in calls.iter_mut().filter(|call| call.name.is_empty()) {
         call.name = template(&call.url);
@@ -137,8 +137,8 @@ fn template(url: &str) -> String {
 }
 
 /// Checks a request that is at `line` and `column` in its file.
-fn check(call: &Call, line: usize, column: usize) -> Result<(), Mistake> {
-    let wrong = |problem: String| Err(Mistake::new(line, column, problem));
+fn check(call: &Call, line: usize, column: usize) -> Result<(), SyntaxError> {
+    let wrong = |problem: String| Err(SyntaxError::new(line, column, problem));
     if !call.url.starts_with("http://") && !call.url.starts_with("https://") && !call.url.starts_with("{{") {
         return wrong(format!("`{}` is not a URL: write http://HOST/PATH or https://HOST/PATH", call.url));
     }

@@ -19,7 +19,7 @@ pub struct Current {
 }
 
 /// A span that was started.
-struct Timer {
+struct OpenSpan {
     name: String,
     started_ns: u64,
     ended: bool,
@@ -50,19 +50,19 @@ impl Current {
         self.failure.as_deref()
     }
 
-    fn start(&mut self, table: &mut ResourceTable, name: String) -> wasmtime::Result<Resource<Timer>> {
+    fn start(&mut self, table: &mut ResourceTable, name: String) -> wasmtime::Result<Resource<OpenSpan>> {
         if self.open == MAX_OPEN_SPANS {
             wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
         }
         self.open += 1;
         let name = cut_owned(name);
         // The clock is read last, so that the span does not include its bookkeeping.
-        let timer = table.push(Timer { name, started_ns: 0, ended: false })?;
+        let timer = table.push(OpenSpan { name, started_ns: 0, ended: false })?;
         table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
         Ok(timer)
     }
 
-    fn end(&mut self, timer: &mut Timer, now_ns: u64) {
+    fn end(&mut self, timer: &mut OpenSpan, now_ns: u64) {
         if !std::mem::replace(&mut timer.ended, true) {
             self.spans.record(&timer.name, now_ns - timer.started_ns);
         }
@@ -72,10 +72,10 @@ impl Current {
 /// Links `gorgon:task/current`.
 pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut current = linker.instance("gorgon:task/current@0.1.0")?;
-    current.resource("span", ResourceType::host::<Timer>(), |mut store, rep| {
+    current.resource("span", ResourceType::host::<OpenSpan>(), |mut store, rep| {
         let Guest { current, table, .. } = store.data_mut();
         let now_ns = current.clock.elapsed_ns();
-        let mut timer = table.delete(Resource::<Timer>::new_own(rep))?;
+        let mut timer = table.delete(Resource::<OpenSpan>::new_own(rep))?;
         current.open -= 1;
         current.end(&mut timer, now_ns);
         Ok(())
@@ -84,7 +84,7 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         let Guest { current, table, .. } = store.data_mut();
         Ok((current.start(table, name)?,))
     })?;
-    current.func_wrap("[method]span.end", |mut store, (timer,): (Resource<Timer>,)| {
+    current.func_wrap("[method]span.end", |mut store, (timer,): (Resource<OpenSpan>,)| {
         let Guest { current, table, .. } = store.data_mut();
         let now_ns = current.clock.elapsed_ns();
         current.end(table.get_mut(&timer)?, now_ns);

@@ -11,7 +11,7 @@ use super::current::Current;
 use super::http::Http;
 use super::limits::MemoryLimit;
 use super::network::Network;
-use super::output::Output;
+use super::output::GuestOutput;
 use super::run::Given;
 use super::wasi;
 use crate::clock::Clock;
@@ -24,7 +24,7 @@ pub struct Surroundings {
     /// The clock that times spans.
     pub clock: Clock,
     /// Where guests print.
-    pub output: Output,
+    pub output: GuestOutput,
     /// What the run gives its operations.
     pub given: Arc<Given>,
     /// What instances may reach, and the network counts of one thread's instances.

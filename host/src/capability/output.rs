@@ -22,12 +22,12 @@ const MAX_LINE: usize = 4_096;
 
 /// Where the guests of a process print.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub struct GuestOutput {
     lines: Option<Sender<Vec<u8>>>,
     printed: Arc<AtomicU64>,
 }
 
-impl Output {
+impl GuestOutput {
     /// Sends whole lines to `lines`.
     pub fn new(lines: Sender<Vec<u8>>) -> Self {
         Self { lines: Some(lines), printed: Arc::default() }
@@ -52,13 +52,13 @@ impl Output {
     }
 }
 
-impl IsTerminal for Output {
+impl IsTerminal for GuestOutput {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Output {
+impl StdoutStream for GuestOutput {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(Lines { output: self.clone(), unfinished: Vec::new() })
     }
@@ -70,7 +70,7 @@ impl StdoutStream for Output {
 
 /// One output stream of an instance: collects bytes into lines.
 struct Lines {
-    output: Output,
+    output: GuestOutput,
     unfinished: Vec<u8>,
 }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn lines_are_whole_and_bounded() {
         let (sender, lines) = crossbeam::channel::unbounded();
-        let output = Output::new(sender);
+        let output = GuestOutput::new(sender);
         let mut stream = Lines { output: output.clone(), unfinished: Vec::new() };
         stream.take(b"one\ntw");
         stream.take(b"o\nthr");

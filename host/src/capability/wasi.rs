@@ -7,7 +7,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 
 use super::http;
 use super::network::{self, Network};
-use super::output::Output;
+use super::output::GuestOutput;
 use crate::capability::guest::Guest;
 use crate::lane::Lane;
 use crate::plan::{Access, Grants};
@@ -26,7 +26,7 @@ pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
 
 /// The state of one instance: its arguments, environment and directories; stdin is empty, stdout and stderr go to
 /// `output`.
-pub fn context(grants: &Grants, output: &Output, network: &Arc<Network>) -> wasmtime::Result<WasiCtx> {
+pub fn context(grants: &Grants, output: &GuestOutput, network: &Arc<Network>) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(output.clone()).stderr(output.clone());
     // A program expects its name before its arguments.

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::Exit;
 use super::output::{self, Outputs, Words};
-use crate::judging::compare::{self, Comparison, Input, Scruples};
+use crate::judging::compare::{self, Comparison, ReportSet, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
 
@@ -27,7 +27,7 @@ Examples:
   gorgon compare a.json b.json --fail-if-slower 5% --json -
 
 Exit codes: 0 done, 1 could not compare, 2 wrong usage, 10 --fail-if-slower held")]
-pub(super) struct Compare {
+pub(super) struct CompareCommand {
     /// The JSON report to compare with; join reports on repeated runs by commas
     #[arg(value_name = "A.json")]
     a: String,
@@ -57,11 +57,14 @@ pub(super) struct Compare {
     seed: u64,
 }
 
-impl Compare {
+impl CompareCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], Words::Printed)?;
+        let outputs = Outputs::open(
+            [(ComparisonFormat::Json, &self.json), (ComparisonFormat::Html, &self.html)],
+            Words::Printed,
+        )?;
         let a = input(&self.a)?;
-        let others: Vec<Input> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
+        let others: Vec<ReportSet> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
         let compared = Compared { comparison, a, others };
@@ -80,18 +83,18 @@ impl Compare {
 /// A comparison and its reports.
 struct Compared {
     comparison: Comparison,
-    a: Input,
-    others: Vec<Input>,
+    a: ReportSet,
+    others: Vec<ReportSet>,
 }
 
 /// The formats of a comparison.
 #[derive(Clone, Copy)]
-enum Format {
+enum ComparisonFormat {
     Json,
     Html,
 }
 
-impl output::Format for Format {
+impl output::Format for ComparisonFormat {
     type What = Compared;
 
     fn name(self) -> &'static str {
@@ -122,14 +125,14 @@ impl Compared {
 }
 
 /// The reports in `files`: one file, or several joined by commas.
-fn input(files: &str) -> anyhow::Result<Input> {
+fn input(files: &str) -> anyhow::Result<ReportSet> {
     let files = if Path::new(files).exists() { vec![files] } else { files.split(',').collect() };
     let read = |file: &str| {
         let bytes = fs::read(file).with_context(|| format!("cannot read the report `{file}`"))?;
         let report = read::report(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
         Ok((file.to_owned(), report))
     };
-    Ok(Input { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })
+    Ok(ReportSet { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })
 }
 
 /// Parses a percentage as a share.

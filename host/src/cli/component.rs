@@ -18,7 +18,7 @@ use crate::component::{self, Returns};
 Examples:
   gorgon component core.wasm -o task.wasm
   gorgon component core.wasm -o task.wasm --fallible")]
-pub(super) struct Component {
+pub(super) struct ComponentCommand {
     /// The core module
     #[arg(value_name = "CORE.wasm")]
     module: PathBuf,
@@ -32,7 +32,7 @@ pub(super) struct Component {
     fallible: bool,
 }
 
-impl Component {
+impl ComponentCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { module, output, fallible } = self;
         let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module `{}`", module.display()))?;

@@ -7,12 +7,13 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::flags::Source;
+use super::flags::TaskSource;
 use super::run::RunFlags;
 use crate::demo::Server;
 
 /// The flow that is run: a built copy of `examples/flow`, so that the demo needs no toolchain.
-const FLOW: Source = Source::Embedded { name: "embedded flow.wasm", wasm: include_bytes!("../../embedded/flow.wasm") };
+const FLOW: TaskSource =
+    TaskSource::Embedded { name: "embedded flow.wasm", wasm: include_bytes!("../../embedded/flow.wasm") };
 
 /// The defaults for duration and operations in flight: long enough to see progress.
 const DURATION: Duration = Duration::from_secs(3);
@@ -29,7 +30,7 @@ Examples:
   gorgon demo -d 10s -t 2 -c 20
   gorgon demo --serve                 only the server, for your own tasks
   gorgon demo --serve --port 9000")]
-pub(super) struct Demo {
+pub(super) struct DemoCommand {
     /// Only serve, until Ctrl-C
     #[arg(long)]
     serve: bool,
@@ -42,7 +43,7 @@ pub(super) struct Demo {
     flags: RunFlags,
 }
 
-impl Demo {
+impl DemoCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { serve, port, mut flags } = self;
         let port = port.unwrap_or(if serve { 8080 } else { 0 });

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
+use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::{self, Outputs, Words};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
-use crate::judging::search::{Next, Search};
+use crate::judging::search::{Search, Step};
 use crate::judging::verdict::Expression;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::progress::Show;
@@ -33,7 +33,7 @@ Examples:
 
 Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate keeps the promise, 11 workers died in too many
 probes, 130 stopped")]
-pub(super) struct Find {
+pub(super) struct FindCommand {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
@@ -123,14 +123,15 @@ struct FindLoad {
     seed: Option<u64>,
 }
 
-impl Find {
+impl FindCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let FindLoad { from, to, .. } = self.load;
         // If the plan is valid at the lowest rate, it is valid at every rate.
         if let Err(error) = self.plan(if to < from { to } else { from }) {
             return Ok(Exit::wrong_usage(error));
         }
-        let outputs = Outputs::open([(Format::Json, &self.json), (Format::Html, &self.html)], Words::Printed)?;
+        let outputs =
+            Outputs::open([(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)], Words::Printed)?;
         self.flags.check()?;
         let mut runner = Runner::new(match (self.quiet, self.no_progress) {
             (true, _) => Show::Nothing,
@@ -160,14 +161,14 @@ impl Find {
     fn search(&self, runner: &mut Runner, report: &mut FindReport) -> Result<End, CannotRun> {
         let FindLoad { from, to, precision, .. } = self.load;
         let mut search = Search::new(from.get(), to.get(), precision);
-        let source = Source::File(self.task.clone());
+        let source = TaskSource::File(self.task.clone());
         loop {
             let rate = match search.next() {
-                Next::Found(answer) => {
+                Step::Found(answer) => {
                     report.answer = Some(Answer::from(answer));
                     return Ok(End::Answered);
                 }
-                Next::Probe(rate) => rate,
+                Step::Probe(rate) => rate,
             };
             let plan = self.plan(Rate::per_second(rate)?)?;
             let Some(record) = runner.run(&source, &plan, None)?.filter(|record| !record.stopped) else {
@@ -214,12 +215,12 @@ impl Find {
 
 /// The formats of an answer.
 #[derive(Clone, Copy)]
-enum Format {
+enum AnswerFormat {
     Json,
     Html,
 }
 
-impl output::Format for Format {
+impl output::Format for AnswerFormat {
     type What = FindReport;
 
     fn name(self) -> &'static str {

@@ -213,7 +213,7 @@ impl GivenFlags {
 
 /// The origin of a task.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(super) enum TaskSource {
     /// A file of the user.
     File(PathBuf),
     /// A task inside the binary.
@@ -225,7 +225,7 @@ pub(super) enum Source {
     },
 }
 
-impl Source {
+impl TaskSource {
     /// Its name or path.
     pub(super) fn path(&self) -> &Path {
         match self {

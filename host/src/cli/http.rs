@@ -6,13 +6,13 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::flags::Source;
+use super::flags::TaskSource;
 use super::run::RunFlags;
 use crate::calls::{self, Call};
 
 /// The task that plays the calls: a built copy of `examples/calls`.
-const CALLS: Source =
-    Source::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
+const CALLS: TaskSource =
+    TaskSource::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
 
 /// Multiply HTTP calls from a file, without building anything
 ///
@@ -32,7 +32,7 @@ Captures, for --flow, in a .http file and in JSON lines:
   # @capture name = regex <h1>(.*)</h1>
   {\"method\": \"POST\", \"url\": \"http://host/objects\", \"capture\": {\"id\": \"/id\"}}
 Then {{id}} stands for the value in URLs, headers and bodies.")]
-pub(super) struct Http {
+pub(super) struct HttpCommand {
     /// The file of calls
     #[arg(value_name = "CALLS")]
     calls: PathBuf,
@@ -49,7 +49,7 @@ pub(super) struct Http {
     flags: RunFlags,
 }
 
-impl Http {
+impl HttpCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { calls: path, flow, random, mut flags } = self;
         if flags.plan.task.has_data() {

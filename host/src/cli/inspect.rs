@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Exit;
-use super::flags::Source;
+use super::flags::TaskSource;
 use super::output::ignore_closed;
 use crate::guest_text::line;
 use crate::lane::Lane;
@@ -22,7 +22,7 @@ Examples:
   gorgon inspect task.wasm --json
 
 Exit codes: 0 gorgon can run it, 1 it cannot, and why")]
-pub(super) struct Inspect {
+pub(super) struct InspectCommand {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
@@ -36,12 +36,12 @@ pub(super) struct Inspect {
     json: bool,
 }
 
-impl Inspect {
+impl InspectCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let engine = task::engine(Purpose::Multiply)?;
         let compiler = Compiler::new(&engine)?;
         let compiled =
-            Source::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
+            TaskSource::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
         let text = if self.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { text(&inspection) };
         ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;

@@ -34,24 +34,24 @@ use crate::guest_text::line;
 #[command(name = "gorgon", version, max_term_width = 100, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Subcommands,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    Run(Box<run::Run>),
-    Test(Box<test::Test>),
-    Inspect(inspect::Inspect),
-    New(new::New),
-    Component(component::Component),
-    Http(Box<http::Http>),
-    Find(Box<find::Find>),
-    Demo(Box<demo::Demo>),
-    Compare(compare::Compare),
-    Suite(suite::Suite),
-    Report(render::Render),
-    Completions(shell::Completions),
-    Man(shell::Man),
+enum Subcommands {
+    Run(Box<run::RunCommand>),
+    Test(Box<test::TestCommand>),
+    Inspect(inspect::InspectCommand),
+    New(new::NewCommand),
+    Component(component::ComponentCommand),
+    Http(Box<http::HttpCommand>),
+    Find(Box<find::FindCommand>),
+    Demo(Box<demo::DemoCommand>),
+    Compare(compare::CompareCommand),
+    Suite(suite::SuiteCommand),
+    Report(render::RenderCommand),
+    Completions(shell::CompletionsCommand),
+    Man(shell::ManCommand),
     /// A worker process; started by gorgon itself.
     #[command(hide = true)]
     Worker,
@@ -133,20 +133,20 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Exit> {
         match self.command {
-            Command::Run(run) => run.run(),
-            Command::Test(test) => test.run(),
-            Command::Inspect(inspect) => inspect.run(),
-            Command::New(new) => new.run(),
-            Command::Component(component) => component.run(),
-            Command::Http(http) => http.run(),
-            Command::Find(find) => find.run(),
-            Command::Demo(demo) => demo.run(),
-            Command::Compare(compare) => compare.run(),
-            Command::Suite(suite) => suite.run(),
-            Command::Report(render) => render.run(),
-            Command::Completions(completions) => completions.run(),
-            Command::Man(man) => man.run(),
-            Command::Worker => match crate::worker::run() {
+            Subcommands::Run(run) => run.run(),
+            Subcommands::Test(test) => test.run(),
+            Subcommands::Inspect(inspect) => inspect.run(),
+            Subcommands::New(new) => new.run(),
+            Subcommands::Component(component) => component.run(),
+            Subcommands::Http(http) => http.run(),
+            Subcommands::Find(find) => find.run(),
+            Subcommands::Demo(demo) => demo.run(),
+            Subcommands::Compare(compare) => compare.run(),
+            Subcommands::Suite(suite) => suite.run(),
+            Subcommands::Report(render) => render.run(),
+            Subcommands::Completions(completions) => completions.run(),
+            Subcommands::Man(man) => man.run(),
+            Subcommands::Worker => match crate::worker::run() {
                 // The controller has ended and no longer needs this worker.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
                 ended => Ok(ended.map(|()| Exit::Done)?),

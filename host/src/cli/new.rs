@@ -21,7 +21,7 @@ Examples:
   gorgon new shop --lang rust --http
   gorgon new parse --lang python
   gorgon new parse --lang ts && cat parse/README.md")]
-pub(super) struct New {
+pub(super) struct NewCommand {
     /// The name of the project and of its new folder
     name: Name,
 
@@ -40,7 +40,7 @@ pub(super) struct New {
 
 /// What the operation of a new project does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sample {
+enum Template {
     /// It computes a hash.
     Hash,
     /// It sends requests.
@@ -86,40 +86,40 @@ type Files = &'static [(&'static str, &'static str)];
 
 impl Language {
     /// The files of a project.
-    fn files(self, sample: Sample) -> Files {
-        match (self, sample) {
-            (Self::Rust, Sample::Hash) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
-            (Self::Rust, Sample::Http) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
-            (Self::Python, Sample::Hash) => {
+    fn files(self, template: Template) -> Files {
+        match (self, template) {
+            (Self::Rust, Template::Hash) => files!("rust/hash": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Rust, Template::Http) => files!("rust/http": ".gitignore" "Cargo.toml.in" "README.md" "lib.rs"),
+            (Self::Python, Template::Hash) => {
                 files!("python/hash": ".gitignore" "README.md" "task.py" "test_task.py" "wit/world.wit")
             }
-            (Self::Python, Sample::Http) => {
+            (Self::Python, Template::Http) => {
                 files!("python/http": ".gitignore" "README.md" "http_client.py" "task.py" "test_task.py" "wit/world.wit")
             }
-            (Self::Js, Sample::Hash) => {
+            (Self::Js, Template::Hash) => {
                 files!("js/hash": ".gitignore" "README.md" "package.json" "task.js" "task.test.js" "wit/world.wit")
             }
-            (Self::Js, Sample::Http) => files!(
+            (Self::Js, Template::Http) => files!(
                 "js/http": ".gitignore" "README.md" "current.js" "package.json" "task.js" "task.test.js" "wit/world.wit"
             ),
-            (Self::Ts, Sample::Hash) => files!(
+            (Self::Ts, Template::Hash) => files!(
                 "ts/hash": ".gitignore" "README.md" "package.json" "task.test.ts" "task.ts" "tsconfig.json" "wit/world.wit"
             ),
-            (Self::Ts, Sample::Http) => files!(
+            (Self::Ts, Template::Http) => files!(
                 "ts/http": ".gitignore" "README.md" "current.ts" "package.json" "task.test.ts" "task.ts"
                 "tsconfig.json" "wit/world.wit"
             ),
-            (Self::C, Sample::Hash) => {
+            (Self::C, Template::Hash) => {
                 files!("c/hash": ".gitignore" "Makefile" "README.md" "gorgon.h" "sha512.h" "task.c" "test_task.c")
             }
-            (Self::C, Sample::Http) => {
+            (Self::C, Template::Http) => {
                 files!("c/http": ".gitignore" "Makefile" "README.md" "gorgon.h" "http.c" "http.h" "task.c" "test_task.c")
             }
-            (Self::Go, Sample::Hash) => files!(
+            (Self::Go, Template::Hash) => files!(
                 "go/hash": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go" "task.go"
                 "task_test.go"
             ),
-            (Self::Go, Sample::Http) => files!(
+            (Self::Go, Template::Http) => files!(
                 "go/http": ".gitignore" "Makefile" "README.md" "go.mod" "gorgon_native.go" "gorgon_wasm.go"
                 "http_native.go" "http_wasm.go" "task.go" "task_test.go"
             ),
@@ -127,7 +127,7 @@ impl Language {
     }
 
     /// The interfaces that its tools read, or that its authors may look up.
-    fn wit(self, sample: Sample) -> Vec<(PathBuf, &'static str)> {
+    fn wit(self, template: Template) -> Vec<(PathBuf, &'static str)> {
         let folder = match self {
             Self::Rust | Self::C | Self::Go => "wit",
             Self::Python | Self::Js | Self::Ts => "wit/deps",
@@ -135,7 +135,7 @@ impl Language {
         let task = (Path::new(folder).join("task.wit"), TASK_WIT);
         // Rust and JavaScript have requests without these interfaces.
         let wasi: &[_] = match self {
-            Self::Python | Self::C | Self::Go if sample == Sample::Http => &WASI_WIT,
+            Self::Python | Self::C | Self::Go if template == Template::Http => &WASI_WIT,
             _ => &[],
         };
         let wasi = wasi.iter().map(|(name, text)| (Path::new("wit/deps").join(name), *text));
@@ -159,7 +159,7 @@ impl std::str::FromStr for Name {
     }
 }
 
-impl New {
+impl NewCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { name: Name(name), lang, http, sdk } = self;
         if sdk.is_some() && lang != Language::Rust {
@@ -168,14 +168,14 @@ impl New {
         if lang == Language::Rust && RUST_KEYWORDS.contains(&name.as_str()) {
             return Ok(Exit::wrong_usage(format!("Rust does not accept a crate called `{name}`: choose another name")));
         }
-        let sample = if http { Sample::Http } else { Sample::Hash };
+        let template = if http { Template::Http } else { Template::Hash };
         let dependency = dependency(sdk.as_deref())?;
         let folder = Path::new(&name);
         fs::create_dir(folder)
             .with_context(|| format!("cannot make the folder `{name}`; choose another name, or remove it"))?;
 
         let mut readme = String::new();
-        for (file, text) in lang.files(sample) {
+        for (file, text) in lang.files(template) {
             let text = text.replace(TEMPLATE, &name).replace(&crate_name(TEMPLATE), &crate_name(&name));
             let (file, text) = match *file {
                 "Cargo.toml.in" => ("Cargo.toml", text.replace("SDK", &dependency)),
@@ -187,7 +187,7 @@ impl New {
                 readme = text;
             }
         }
-        for (file, text) in lang.wit(sample) {
+        for (file, text) in lang.wit(template) {
             write(&folder.join(file), text)?;
         }
         let next = format!("made `{name}`; its README.md has the next steps:\n\n  cd {name}\n{}", commands(&readme));

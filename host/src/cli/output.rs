@@ -43,7 +43,7 @@ pub(super) enum Words {
 
 /// The files that a report is written to.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Output")]
+#[command(next_help_heading = "OutputTarget")]
 pub(super) struct FileFlags {
     /// Write the whole report as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
@@ -68,19 +68,19 @@ pub(super) struct FileFlags {
 
 /// All files that a command writes for one value.
 pub(super) struct Outputs<F> {
-    files: Vec<Output<F>>,
+    files: Vec<OutputTarget<F>>,
     words: Words,
 }
 
 /// One format and its place.
 #[derive(Clone)]
-pub(super) struct Output<F> {
+pub(super) struct OutputTarget<F> {
     format: F,
-    place: Place,
+    place: Sink,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Sink {
     Stdout,
     /// Written beside the file and then renamed, so that the file is never incomplete.
     Replacing(PathBuf),
@@ -131,10 +131,10 @@ impl FileFlags {
 impl Outputs<ReportFormat> {
     /// The files that can be kept up to date during a run: whole files that can be replaced, in formats for following a
     /// run.
-    pub(super) fn replaceable(&self) -> Vec<Output<ReportFormat>> {
-        let can = |output: &&Output<_>| {
+    pub(super) fn replaceable(&self) -> Vec<OutputTarget<ReportFormat>> {
+        let can = |output: &&OutputTarget<_>| {
             matches!(output.format, ReportFormat::Json | ReportFormat::Html)
-                && matches!(output.place, Place::Replacing(_))
+                && matches!(output.place, Sink::Replacing(_))
         };
         self.files.iter().filter(can).cloned().collect()
     }
@@ -152,10 +152,10 @@ impl<F: Format> Outputs<F> {
         words: Words,
     ) -> anyhow::Result<Self> {
         let wanted = wanted.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)));
-        let files = wanted.map(|(format, path)| Output::open(format, path)).collect::<Result<Vec<_>, _>>()?;
+        let files = wanted.map(|(format, path)| OutputTarget::open(format, path)).collect::<Result<Vec<_>, _>>()?;
         for (i, output) in files.iter().enumerate() {
             let same = files[..i].iter().find(|other| other.place == output.place && !output.is_in_place());
-            let twice = |other: &Output<F>| {
+            let twice = |other: &OutputTarget<F>| {
                 format!("{} and {} would go to the same place", other.format.name(), output.format.name())
             };
             ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
@@ -177,7 +177,7 @@ impl<F: Format> Outputs<F> {
         let (in_place, regular): (Vec<_>, Vec<_>) = self.files.iter().partition(|output| output.is_in_place());
         let mut errors: Vec<_> = regular.iter().filter_map(|output| output.write(what).err()).collect();
         may_wait();
-        let taken = self.files.iter().find(|output| output.place == Place::Stdout);
+        let taken = self.files.iter().find(|output| output.place == Sink::Stdout);
         let written = match (taken, self.words) {
             (Some(output), _) => output.format.write(what, &mut io::stdout().lock()),
             (_, Words::Printed) => words(),
@@ -191,10 +191,10 @@ impl<F: Format> Outputs<F> {
     }
 }
 
-impl<F: Format> Output<F> {
+impl<F: Format> OutputTarget<F> {
     fn open(format: F, path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { format, place: Place::Stdout });
+            return Ok(Self { format, place: Sink::Stdout });
         }
         let failed = || cannot_write(format, path);
         ensure!(!path.is_dir(), "{}: it is a directory", failed());
@@ -202,15 +202,15 @@ impl<F: Format> Output<F> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
-            return Ok(Self { format, place: Place::Overwriting(real) });
+            return Ok(Self { format, place: Sink::Overwriting(real) });
         }
         let directory = directory_of(&real);
         ensure!(directory.is_dir(), "{}: there is no directory `{}`", failed(), directory.display());
         match temporary_in(directory) {
             // The temporary file is removed at once, so nothing is left behind if this process dies.
-            Ok(_) => Ok(Self { format, place: Place::Replacing(real) }),
+            Ok(_) => Ok(Self { format, place: Sink::Replacing(real) }),
             Err(_) if File::options().append(true).open(&real).is_ok() => {
-                Ok(Self { format, place: Place::Overwriting(real) })
+                Ok(Self { format, place: Sink::Overwriting(real) })
             }
             // The error itself names the temporary file, which the user does not know.
             Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
@@ -218,15 +218,15 @@ impl<F: Format> Output<F> {
     }
 
     fn is_in_place(&self) -> bool {
-        matches!(self.place, Place::Overwriting(_))
+        matches!(self.place, Sink::Overwriting(_))
     }
 
     /// Writes the file; stdout is written elsewhere.
     pub(super) fn write(&self, what: &F::What) -> anyhow::Result<()> {
         let (written, path) = match &self.place {
-            Place::Stdout => return Ok(()),
-            Place::Replacing(path) => (self.replace(path, what), path),
-            Place::Overwriting(path) => {
+            Sink::Stdout => return Ok(()),
+            Sink::Replacing(path) => (self.replace(path, what), path),
+            Sink::Overwriting(path) => {
                 let file = File::options().write(true).truncate(true).open(path);
                 (file.and_then(|file| self.format.write(what, &mut BufWriter::new(file))), path)
             }

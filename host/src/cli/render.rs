@@ -16,7 +16,7 @@ Examples:
   gorgon report run.json                       the text report
   gorgon report run.json --html run.html       the page, as the run would have written it
   gorgon report run.json --quiet --csv run.csv --junit run.xml")]
-pub(super) struct Render {
+pub(super) struct RenderCommand {
     /// A report from --json
     #[arg(value_name = "RUN.json")]
     file: PathBuf,
@@ -29,7 +29,7 @@ pub(super) struct Render {
     quiet: bool,
 }
 
-impl Render {
+impl RenderCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed })?;
         let shown = self.file.display();

@@ -111,12 +111,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::{Cli, Subcommands};
 
     /// The plan of a `gorgon test` command.
     fn parsed(words: &[String]) -> RunPlan {
         let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
-        let Command::Test(test) = cli.command else { panic!("{words:?} is not `gorgon test`") };
+        let Subcommands::Test(test) = cli.command else { panic!("{words:?} is not `gorgon test`") };
         test.plan().unwrap()
     }
 

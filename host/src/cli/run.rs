@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::flags::{ExpectFlag, Source, TaskFlags};
+use super::flags::{ExpectFlag, TaskFlags, TaskSource};
 use super::load::Load;
-use super::session::{OutputFlags, Session, Turn};
+use super::session::{OutputFlags, PlannedRun, Session};
 use super::{Exit, values};
 use crate::judging::verdict::Expression;
 use crate::plan::{PlanError, RunPlan};
@@ -29,7 +29,7 @@ Examples:
 
 Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
 130 stopped by Ctrl-C or SIGTERM, with a report on what was done until then")]
-pub(super) struct Run {
+pub(super) struct RunCommand {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
@@ -92,9 +92,9 @@ struct JudgeFlags {
     abort_if: Vec<Expression>,
 }
 
-impl Run {
+impl RunCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        self.flags.run(&Source::File(self.task))
+        self.flags.run(&TaskSource::File(self.task))
     }
 }
 
@@ -109,19 +109,19 @@ impl RunFlags {
         self.plan.load.seed()
     }
 
-    pub(super) fn run(self, source: &Source) -> anyhow::Result<Exit> {
-        let turns = match self.plan.turns(source, None) {
-            Ok(turns) => turns,
+    pub(super) fn run(self, source: &TaskSource) -> anyhow::Result<Exit> {
+        let planned_runs = match self.plan.planned_runs(source, None) {
+            Ok(planned_runs) => planned_runs,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        Session { turns, pause: Duration::ZERO, suite: None }.run(&self.outputs, || self.plan.task.check())
+        Session { planned_runs, pause: Duration::ZERO, suite: None }.run(&self.outputs, || self.plan.task.check())
     }
 }
 
 impl PlanFlags {
     /// A turn for each shape.
-    pub(super) fn turns(&self, source: &Source, name: Option<&str>) -> Result<Vec<Turn>, PlanError> {
-        let turn = |plan| Turn {
+    pub(super) fn planned_runs(&self, source: &TaskSource, name: Option<&str>) -> Result<Vec<PlannedRun>, PlanError> {
+        let turn = |plan| PlannedRun {
             name: name.map(str::to_owned),
             source: source.clone(),
             plan,
@@ -133,7 +133,7 @@ impl PlanFlags {
 
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
         let Self { load, task, renew: RenewFlags { fresh, recycle }, judge } = self;
-        // `turns` uses the other flags of the judge, which are not part of a plan.
+        // `planned_runs` uses the other flags of the judge, which are not part of a plan.
         let JudgeFlags { expect, fail_if: _, abort_if: _ } = judge;
         let recycle = if *fresh { Some(NonZeroU64::MIN) } else { *recycle };
         load.specs(recycle)?.into_iter().map(|load| task.plan(expect, load)).collect()

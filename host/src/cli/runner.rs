@@ -9,7 +9,7 @@ use anyhow::Context;
 use crossbeam::channel::{Sender, bounded, select};
 
 use super::Exit;
-use super::flags::Source;
+use super::flags::TaskSource;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
 use crate::plan::{PlanError, RunPlan};
 use crate::progress::{Messages, Progress, Show};
@@ -116,7 +116,7 @@ impl Runner {
     /// stop came before there was anything to record.
     pub(super) fn run(
         &mut self,
-        source: &Source,
+        source: &TaskSource,
         plan: &RunPlan,
         observer: Option<Observer<'_>>,
     ) -> Result<Option<RunRecord>, CannotRun> {
@@ -144,7 +144,7 @@ impl Runner {
     }
 
     /// Compiles the task from `source`, once. Returns `None` if a stop came first.
-    fn compile(&mut self, source: &Source) -> anyhow::Result<Option<Compiled>> {
+    fn compile(&mut self, source: &TaskSource) -> anyhow::Result<Option<Compiled>> {
         if let Some(compiled) = self.compiled.get(source.path()) {
             return Ok(Some(compiled.clone()));
         }

@@ -1,4 +1,4 @@
-//! Runs the turns of a command one after the other, keeps files and viewers up to date, and writes one report.
+//! Executes the runs of a command one after the other, keeps files and viewers up to date, and writes one report.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::{Sender, bounded};
 
-use super::flags::Source;
+use super::flags::TaskSource;
 use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
@@ -49,10 +49,10 @@ pub(super) struct OutputFlags {
 
 /// A planned run.
 #[derive(Clone)]
-pub(super) struct Turn {
+pub(super) struct PlannedRun {
     /// Its name in the suite.
     pub(super) name: Option<String>,
-    pub(super) source: Source,
+    pub(super) source: TaskSource,
     pub(super) plan: RunPlan,
     /// The expressions that fail it.
     pub(super) fail_if: Vec<Expression>,
@@ -62,7 +62,7 @@ pub(super) struct Turn {
 
 /// Runs that are reported together.
 pub(super) struct Session {
-    pub(super) turns: Vec<Turn>,
+    pub(super) planned_runs: Vec<PlannedRun>,
     /// The pause between two runs.
     pub(super) pause: Duration,
     /// What the suite file says about itself, if there is one.
@@ -91,7 +91,7 @@ impl OutputFlags {
 }
 
 impl Session {
-    /// Runs all turns and writes the report. `check` looks for missing inputs before the first run.
+    /// Executes all runs and writes the report. `check` looks for missing inputs before the first run.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
         let outputs = flags.files.open(if flags.quiet { Words::Omitted } else { Words::Printed })?;
         check()?;
@@ -102,8 +102,10 @@ impl Session {
         })?;
         let board = flags.board(&runner)?;
         let caption = self.caption();
-        let watch =
-            Watch { abort_if: self.turns.iter().map(|turn| turn.abort_if.clone()).collect(), stop: runner.stop() };
+        let watch = Watch {
+            abort_if: self.planned_runs.iter().map(|turn| turn.abort_if.clone()).collect(),
+            stop: runner.stop(),
+        };
         let (broke, broken) = bounded(1);
         let wanted = Wanted {
             files: outputs.replaceable(),
@@ -170,7 +172,7 @@ impl Session {
         runner: &mut Runner,
         snapshots: &mut Snapshots,
     ) -> Result<(), CannotRun> {
-        for (i, Turn { source, plan, .. }) in self.turns.iter().enumerate() {
+        for (i, PlannedRun { source, plan, .. }) in self.planned_runs.iter().enumerate() {
             if i > 0 && runner.is_stopped_within(self.pause) {
                 break;
             }
@@ -191,15 +193,15 @@ impl Session {
 
     fn judged(&self, records: &[RunRecord]) -> Report {
         let mut report = self.caption().put_on(report(Environment::here(), records));
-        report.partial |= records.len() < self.turns.len();
-        let judged = report.runs.iter().zip(&self.turns).enumerate();
+        report.partial |= records.len() < self.planned_runs.len();
+        let judged = report.runs.iter().zip(&self.planned_runs).enumerate();
         let verdicts = judged.flat_map(|(i, (run, turn))| turn.fail_if.iter().map(move |of| of.judge(i, run)));
         report.verdicts = verdicts.collect();
         report
     }
 
     fn caption(&self) -> Caption {
-        Caption { suite: self.suite.clone(), names: self.turns.iter().map(|turn| turn.name.clone()).collect() }
+        Caption { suite: self.suite.clone(), names: self.planned_runs.iter().map(|turn| turn.name.clone()).collect() }
     }
 }
 

@@ -15,7 +15,7 @@ Examples:
   gorgon completions bash > ~/.local/share/bash-completion/completions/gorgon
   gorgon completions zsh > ~/.zfunc/_gorgon
   gorgon completions fish > ~/.config/fish/completions/gorgon.fish")]
-pub(super) struct Completions {
+pub(super) struct CompletionsCommand {
     shell: Shell,
 }
 
@@ -25,9 +25,9 @@ pub(super) struct Completions {
 Examples:
   gorgon man > ~/.local/share/man/man1/gorgon.1
   gorgon man | man -l -")]
-pub(super) struct Man {}
+pub(super) struct ManCommand {}
 
-impl Completions {
+impl CompletionsCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "gorgon", &mut script);
@@ -35,7 +35,7 @@ impl Completions {
     }
 }
 
-impl Man {
+impl ManCommand {
     /// One page: the command, followed by its subcommands.
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let mut pages = Vec::new();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use crossbeam::channel::{Sender, bounded};
 
-use super::output::{Output, ReportFormat};
+use super::output::{OutputTarget, ReportFormat};
 use crate::live::Board;
 use crate::progress::Messages;
 use crate::record::RunRecord;
@@ -42,7 +42,7 @@ pub(super) struct Snapshots {
 /// What has to be kept up to date.
 pub(super) struct Wanted {
     /// The files to replace.
-    pub(super) files: Vec<Output<ReportFormat>>,
+    pub(super) files: Vec<OutputTarget<ReportFormat>>,
     /// Their maximal age; `None` if they are only written at the end.
     pub(super) interval: Option<Duration>,
     /// The board, which is updated while somebody looks at it.

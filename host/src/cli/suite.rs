@@ -10,9 +10,9 @@ use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, CommandFactory, Parser};
 use toml::{Table, Value};
 
-use super::flags::Source;
+use super::flags::TaskSource;
 use super::run::PlanFlags;
-use super::session::{OutputFlags, Session, Turn};
+use super::session::{OutputFlags, PlannedRun, Session};
 use super::{Exit, problem, values};
 use crate::report::SuiteReport;
 
@@ -34,7 +34,7 @@ const ALIKE: f64 = 0.7;
 Examples:
   gorgon suite --example > suite.toml
   gorgon suite suite.toml --json suite.json --html suite.html")]
-pub(super) struct Suite {
+pub(super) struct SuiteCommand {
     /// The suite file
     #[arg(value_name = "SUITE.toml", required_unless_present = "example")]
     file: Option<PathBuf>,
@@ -57,7 +57,7 @@ struct SuiteRun {
     plan: PlanFlags,
 }
 
-impl Suite {
+impl SuiteCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Some(file) = self.file.filter(|_| !self.example) else {
             super::shell::print(EXAMPLE.as_bytes())?;
@@ -100,20 +100,20 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let tables: Option<Vec<&Table>> = tables.and_then(|all| all.iter().map(Value::as_table).collect());
     let tables = tables.unwrap_or_default();
     ensure!(!tables.is_empty(), "`{shown}` has no run: write one as [[run]]; `gorgon suite --example` shows how");
-    let (mut round, mut runs): (Vec<Turn>, _) = (Vec::new(), Vec::new());
+    let (mut round, mut runs): (Vec<PlannedRun>, _) = (Vec::new(), Vec::new());
     for (i, table) in tables.into_iter().enumerate() {
         let name = table.get("name").map(|name| name.as_str().context("write `name` as text, in quotes"));
         let name = name.transpose().with_context(|| format!("`{shown}`, run {}", i + 1))?;
         let which = || format!("`{shown}`, run {}{}", i + 1, name.map(|name| format!(" ({name})")).unwrap_or_default());
         let run = run(table, defaults).with_context(which)?;
-        round.extend(run.plan.turns(&Source::File(run.task.clone()), name).with_context(which)?);
+        round.extend(run.plan.planned_runs(&TaskSource::File(run.task.clone()), name).with_context(which)?);
         runs.push(run);
     }
-    let turns = (0..repetitions).flat_map(|_| round.iter().cloned()).collect();
+    let planned_runs = (0..repetitions).flat_map(|_| round.iter().cloned()).collect();
     let (name, description) = (text_at("name")?, text_at("description")?);
     let pause_ns = pause.as_nanos() as u64;
     let suite = Some(SuiteReport { name, description, repetitions, pause_ns });
-    Ok((Session { turns, pause, suite }, runs))
+    Ok((Session { planned_runs, pause, suite }, runs))
 }
 
 /// Parses a run's table, completed by the defaults, as a command line.
@@ -179,9 +179,9 @@ fn known<'a>(table: &Table, keys: impl Iterator<Item = &'a str> + Clone) -> anyh
 mod tests {
     use super::*;
 
-    fn turns(text: &str) -> Result<Vec<(Option<String>, String, RunPlanFacts)>, String> {
+    fn planned_runs(text: &str) -> Result<Vec<(Option<String>, String, RunPlanFacts)>, String> {
         let parsed = parse(Path::new("s.toml"), text).map_err(|error| format!("{error:#}"))?;
-        let facts = |turn: Turn| {
+        let facts = |turn: PlannedRun| {
             let plan = turn.plan;
             (
                 turn.name,
@@ -189,7 +189,7 @@ mod tests {
                 (plan.shape().to_string(), plan.extent().operations()),
             )
         };
-        Ok(parsed.0.turns.into_iter().map(facts).collect())
+        Ok(parsed.0.planned_runs.into_iter().map(facts).collect())
     }
 
     type RunPlanFacts = (String, Option<u64>);
@@ -197,20 +197,23 @@ mod tests {
     #[test]
     fn the_example_is_a_suite() {
         let (session, runs) = parse(Path::new("example"), EXAMPLE).unwrap();
-        assert_eq!((session.turns.len(), runs.len(), session.pause), (8, 2, Duration::from_secs(1)));
-        assert_eq!(session.turns[0].fail_if.len(), 2);
-        assert_eq!(session.turns[3].fail_if.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p99>50ms"]);
-        assert_eq!(session.turns[3].plan.grants().env, [("BASE".to_owned(), "http://127.0.0.1:8080".to_owned())]);
+        assert_eq!((session.planned_runs.len(), runs.len(), session.pause), (8, 2, Duration::from_secs(1)));
+        assert_eq!(session.planned_runs[0].fail_if.len(), 2);
+        assert_eq!(session.planned_runs[3].fail_if.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p99>50ms"]);
+        assert_eq!(
+            session.planned_runs[3].plan.grants().env,
+            [("BASE".to_owned(), "http://127.0.0.1:8080".to_owned())]
+        );
     }
 
     #[test]
     fn repetitions_are_interleaved_and_defaults_apply() {
         let text = "repetitions = 2\n[defaults]\noperations = 5\n[[run]]\nname = \"a\"\ntask = \"a.wasm\"\n\
                     [[run]]\ntask = \"b.wasm\"\noperations = 7\nfresh = true\nargs = [\"x\", 1]";
-        let turns = turns(text).unwrap();
-        let tasks: Vec<_> = turns.iter().map(|(_, task, (_, n))| (task.as_str(), *n)).collect();
+        let planned_runs = planned_runs(text).unwrap();
+        let tasks: Vec<_> = planned_runs.iter().map(|(_, task, (_, n))| (task.as_str(), *n)).collect();
         assert_eq!(tasks, [("a.wasm", Some(5)), ("b.wasm", Some(7)), ("a.wasm", Some(5)), ("b.wasm", Some(7))]);
-        assert_eq!(turns[0].0.as_deref(), Some("a"));
+        assert_eq!(planned_runs[0].0.as_deref(), Some("a"));
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
             ("repetitions = 0", "`s.toml`: cannot have `0` repetitions: give 1 to 1000"),
             ("a = 1\nb =", "`s.toml`, line 2: "),
         ] {
-            let error = turns(text).unwrap_err();
+            let error = planned_runs(text).unwrap_err();
             assert!(error.starts_with(problem), "{error}");
         }
     }

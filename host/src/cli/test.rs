@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::flags::{ExpectFlag, LoadSpec, Source, TaskFlags};
+use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::ignore_closed;
 use super::{Exit, values};
 use crate::capability::guest::Surroundings;
 use crate::capability::network::Network;
-use crate::capability::output::Output;
+use crate::capability::output::GuestOutput;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::guest_text::{cut, line};
@@ -44,7 +44,7 @@ Examples:
   gorgon test task.wasm --number 1234     only the operation that failed in a run
 
 Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
-pub(super) struct Test {
+pub(super) struct TestCommand {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
     path: PathBuf,
@@ -64,7 +64,7 @@ pub(super) struct Test {
     task: TaskFlags,
 }
 
-impl Test {
+impl TestCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let plan = match self.plan() {
             Ok(plan) => plan,
@@ -73,10 +73,10 @@ impl Test {
         self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = Source::File(self.path).compile(&compiler, Show::Messages)?;
+        let compiled = TaskSource::File(self.path).compile(&compiler, Show::Messages)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
-        let session = Session { task: &task, plan: &plan, clock: Clock::new() };
+        let session = TestSession { task: &task, plan: &plan, clock: Clock::new() };
         Executor::new(task.lane())?.run(session.work_through())
     }
 
@@ -98,13 +98,13 @@ impl Test {
 }
 
 /// Runs a task and shows every step.
-struct Session<'a> {
+struct TestSession<'a> {
     task: &'a Task,
     plan: &'a RunPlan,
     clock: Clock,
 }
 
-impl Session<'_> {
+impl TestSession<'_> {
     async fn work_through(self) -> anyhow::Result<Exit> {
         let mut prepared = String::new();
         if self.task.has(Hook::Prepare) {
@@ -134,7 +134,7 @@ impl Session<'_> {
         Ok(Surroundings {
             network: Network::new(network.clone(), self.plan.http().clone(), addresses),
             clock: self.clock.clone(),
-            output: Output::live(),
+            output: GuestOutput::live(),
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),
             halt: Halt::default(),
         })

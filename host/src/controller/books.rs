@@ -39,7 +39,7 @@ pub struct Books {
     pub(super) phases: Vec<PhaseBooks>,
     /// The current phase; before the first one has begun, the first.
     pub(super) phase: usize,
-    pub(super) stage: Stage,
+    pub(super) stage: RunStage,
     pub(super) workers: BTreeMap<u32, WorkerBooks>,
     pub(super) places: Vec<Place>,
     /// How many numbers each worker has asked for and not been answered.
@@ -67,7 +67,7 @@ pub(super) struct PhaseBooks {
 
 /// How near a run is to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Stage {
+pub(super) enum RunStage {
     /// The run goes on to the end of its plan.
     Running,
     /// A stop was requested: operations in flight may end, and no more start.
@@ -105,7 +105,7 @@ pub(super) enum Place {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct WorkerBooks {
     pub(super) place: u32,
-    pub(super) state: State,
+    pub(super) state: WorkerState,
     /// How many of its frames were booked.
     frames: u64,
     launched: Duration,
@@ -118,7 +118,7 @@ pub(super) struct WorkerBooks {
 
 /// Where a worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum State {
+pub(super) enum WorkerState {
     /// It was launched and has said nothing yet.
     Launched,
     /// It loads the task and makes its instances.
@@ -183,7 +183,7 @@ pub enum Effect {
     Noted(Fault),
 }
 
-impl State {
+impl WorkerState {
     pub(super) fn lives(self) -> bool {
         self != Self::Gone
     }
@@ -210,7 +210,7 @@ impl Books {
             opened,
             phases: phases.collect(),
             phase: 0,
-            stage: Stage::Running,
+            stage: RunStage::Running,
             workers: BTreeMap::new(),
             places: vec![Place::Vacant; job.plan.shape().processes as usize],
             wanting: BTreeMap::new(),
@@ -260,13 +260,13 @@ impl Books {
     fn launch(&mut self, worker: u32, place: u32, at: Duration) -> Vec<Effect> {
         let is_new = self.workers.keys().next_back().is_none_or(|&last| last < worker);
         let is_wanted = self.places.get(place as usize) == Some(&Place::Vacant);
-        if !is_new || !is_wanted || self.stage != Stage::Running || self.failure.is_some() {
+        if !is_new || !is_wanted || self.stage != RunStage::Running || self.failure.is_some() {
             return Vec::new();
         }
         self.places[place as usize] = Place::Taken(worker);
         let threads = self.plan().shape().threads;
         let record = WorkerRecord { threads, ..WorkerRecord::default() };
-        let state = State::Launched;
+        let state = WorkerState::Launched;
         self.workers
             .insert(worker, WorkerBooks { place, state, frames: 0, launched: at, heard: at, missed: false, record });
         vec![Effect::Launch(worker)]
@@ -290,15 +290,15 @@ impl Books {
     }
 
     fn join(&mut self, worker: u32) -> Vec<Effect> {
-        let is_ready = self.workers.get(&worker).is_some_and(|of| of.state == State::Ready);
-        if is_ready && self.is_under_way() && self.stage == Stage::Running { self.go(worker) } else { Vec::new() }
+        let is_ready = self.workers.get(&worker).is_some_and(|of| of.state == WorkerState::Ready);
+        if is_ready && self.is_under_way() && self.stage == RunStage::Running { self.go(worker) } else { Vec::new() }
     }
 
     /// Lets a worker that is ready into the current phase.
     fn go(&mut self, worker: u32) -> Vec<Effect> {
         let phase = &mut self.phases[self.phase];
         let (Some(of), Some(beginning)) = (self.workers.get_mut(&worker), phase.began) else { return Vec::new() };
-        of.state = State::Running;
+        of.state = WorkerState::Running;
         let go = Effect::Go { worker, phase: self.phase as u32, beginning };
         if phase.plan.load_model().open().is_some() {
             phase.shares.of(of.place).lease_all(worker);
@@ -311,9 +311,9 @@ impl Books {
 
     fn lease(&mut self, worker: u32, wanted: u64) -> Option<Effect> {
         self.wanting.remove(&worker)?;
-        let of = self.workers.get(&worker).filter(|of| of.state == State::Running)?;
+        let of = self.workers.get(&worker).filter(|of| of.state == WorkerState::Running)?;
         let range = match self.stage {
-            Stage::Running => self.phases[self.phase].shares.of(of.place).lease(worker, wanted),
+            RunStage::Running => self.phases[self.phase].shares.of(of.place).lease(worker, wanted),
             _ => None,
         };
         if is_made(Mistake::LeaseTwice) && wanted > 1 {
@@ -333,18 +333,18 @@ impl Books {
     }
 
     fn stop(&mut self, at: Duration) -> Vec<Effect> {
-        if self.stage == (Stage::Ended { stopped: None }) {
+        if self.stage == (RunStage::Ended { stopped: None }) {
             // The stop came too late for this run; it keeps the command from starting another one.
-            self.stage = Stage::Ended { stopped: Some(at) };
+            self.stage = RunStage::Ended { stopped: Some(at) };
         }
-        if self.stage != Stage::Running || self.failure.is_some() {
+        if self.stage != RunStage::Running || self.failure.is_some() {
             return Vec::new();
         }
         if !self.is_under_way() {
             self.failure = Some(Failure::Stopped);
             return Vec::new();
         }
-        self.stage = Stage::Stopping { since: at };
+        self.stage = RunStage::Stopping { since: at };
         let mut effects = self.dismiss_idle();
         effects.extend(self.living().map(Effect::Stop));
         effects
@@ -352,14 +352,14 @@ impl Books {
 
     fn cut(&mut self, at: Duration) -> Vec<Effect> {
         let stopped = match self.stage {
-            Stage::Running => None,
-            Stage::Stopping { since } => Some(since),
-            Stage::Cutting { .. } | Stage::Ended { .. } => return Vec::new(),
+            RunStage::Running => None,
+            RunStage::Stopping { since } => Some(since),
+            RunStage::Cutting { .. } | RunStage::Ended { .. } => return Vec::new(),
         };
         if !self.is_under_way() || self.failure.is_some() {
             return Vec::new();
         }
-        self.stage = Stage::Cutting { stopped, since: at };
+        self.stage = RunStage::Cutting { stopped, since: at };
         let mut effects = self.dismiss_idle();
         effects.extend(self.living().flat_map(|worker| [Effect::Stop(worker), Effect::Cut(worker)]));
         effects
@@ -367,11 +367,11 @@ impl Books {
 
     fn end(&mut self, at: Duration) -> Vec<Effect> {
         let is_over = self.living().next().is_none() && !self.places.contains(&Place::Vacant);
-        if !is_over || matches!(self.stage, Stage::Ended { .. }) || self.failure.is_some() {
+        if !is_over || matches!(self.stage, RunStage::Ended { .. }) || self.failure.is_some() {
             return Vec::new();
         }
         let unstarted = self.unstarted(at).map(|fault| self.note(fault)).unwrap_or_default();
-        self.stage = Stage::Ended { stopped: self.stopped() };
+        self.stage = RunStage::Ended { stopped: self.stopped() };
         unstarted
     }
 
@@ -389,7 +389,7 @@ impl Books {
         let extent = plan.extent();
         let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
         let never_started = self.last().shares.sum(Ledger::unleased);
-        if never_started == 0 || !is_early || runs_dry || self.stage != Stage::Running {
+        if never_started == 0 || !is_early || runs_dry || self.stage != RunStage::Running {
             return None;
         }
         Some(match (extent.operations(), extent.duration()) {
@@ -405,7 +405,8 @@ impl Books {
                 *place = Place::Closed;
             }
         }
-        let has_begun = |state| matches!(state, State::Running | State::Leaving) || is_made(Mistake::KeepTheIdle);
+        let has_begun =
+            |state| matches!(state, WorkerState::Running | WorkerState::Leaving) || is_made(Mistake::KeepTheIdle);
         let idle: Vec<u32> = self.living().filter(|worker| !has_begun(self.workers[worker].state)).collect();
         idle.into_iter().flat_map(|worker| self.dismiss(worker)).collect()
     }

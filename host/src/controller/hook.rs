@@ -11,7 +11,7 @@ use super::job::Job;
 use crate::metrics::NetworkCounts;
 use crate::pace::SlotIndex;
 use crate::plan::HOOK_TIMEOUT;
-use crate::transport::{FromWorker, Worker};
+use crate::transport::{FromWorker, WorkerProcess};
 use crate::wire::{Command, Message, WorkerPlan};
 
 /// The worker enforces the hook's time-out. If the worker has not answered this long after the time-out, it hangs, and
@@ -28,7 +28,7 @@ pub(super) fn call(
     print: &mut dyn FnMut(Vec<u8>),
 ) -> Result<String, RunError> {
     let (frames_in, frames) = unbounded();
-    let mut worker = Worker::launch(0, frames_in).map_err(RunError::Launch)?;
+    let mut worker = WorkerProcess::launch(0, frames_in).map_err(RunError::Launch)?;
     worker.tell(Command::Load(Box::new(WorkerPlan {
         phases: job.phases(),
         place: 0,

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::books::{Books, Effect, Failure, Place, Stage, State};
+use super::books::{Books, Effect, Failure, Place, RunStage, WorkerState};
 use super::events::{Happened, RunEvent};
 use super::mistakes::{Mistake, is_made};
 use crate::journal::{Deafness, Decision, Entry, What};
@@ -120,7 +120,7 @@ impl Machine {
     pub fn ended(&self) -> Option<Result<(), Failure>> {
         match (&self.books.failure, self.books.stage) {
             (Some(failure), _) => Some(Err(failure.clone())),
-            (None, Stage::Ended { .. }) => Some(Ok(())),
+            (None, RunStage::Ended { .. }) => Some(Ok(())),
             (None, _) => None,
         }
     }
@@ -141,9 +141,9 @@ impl Machine {
             });
         }
         let reached = match (stage, self.books.stage) {
-            (Stage::Running, Stage::Stopping { .. }) => Some(Happened::Stopping),
-            (Stage::Running | Stage::Stopping { .. }, Stage::Cutting { .. }) => Some(Happened::Cutting),
-            (Stage::Running | Stage::Stopping { .. } | Stage::Cutting { .. }, Stage::Ended { .. }) => {
+            (RunStage::Running, RunStage::Stopping { .. }) => Some(Happened::Stopping),
+            (RunStage::Running | RunStage::Stopping { .. }, RunStage::Cutting { .. }) => Some(Happened::Cutting),
+            (RunStage::Running | RunStage::Stopping { .. } | RunStage::Cutting { .. }, RunStage::Ended { .. }) => {
                 Some(Happened::Ended)
             }
             _ => None,
@@ -192,8 +192,8 @@ impl Machine {
             let beginning = if is_open { now + LEAD } else { now };
             return vec![Decision::Begin { phase: phase as u32, beginning }];
         }
-        if books.is_under_way() && books.stage == Stage::Running {
-            let ready = books.workers.iter().filter(|(_, of)| of.state == State::Ready);
+        if books.is_under_way() && books.stage == RunStage::Running {
+            let ready = books.workers.iter().filter(|(_, of)| of.state == WorkerState::Ready);
             return ready.map(|(&worker, _)| Decision::Join { worker }).collect();
         }
         Vec::new()
@@ -203,11 +203,11 @@ impl Machine {
     fn overdue(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
         match books.stage {
-            Stage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
-            Stage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
+            RunStage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
+            RunStage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
                 return books.living().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
             }
-            Stage::Running if self.last_call().is_some_and(|last| now >= last) => {
+            RunStage::Running if self.last_call().is_some_and(|last| now >= last) => {
                 if books.is_under_way() {
                     return vec![Decision::Cut];
                 }
@@ -243,9 +243,9 @@ impl Machine {
     fn operating(&self) -> impl Iterator<Item = u32> {
         let is_last = self.books.is_under_way();
         let operates = move |state| match state {
-            State::Running => true,
-            State::Launched | State::SettingUp | State::Ready => is_last,
-            State::Leaving | State::Gone => false,
+            WorkerState::Running => true,
+            WorkerState::Launched | WorkerState::SettingUp | WorkerState::Ready => is_last,
+            WorkerState::Leaving | WorkerState::Gone => false,
         };
         self.books.workers.iter().filter(move |(_, of)| operates(of.state)).map(|(&worker, _)| worker)
     }
@@ -254,9 +254,9 @@ impl Machine {
     /// after the end of the run tells the command to start no further run.
     fn on_stop(&self) -> Option<Decision> {
         match self.books.stage {
-            Stage::Running | Stage::Ended { .. } => Some(Decision::Stop),
-            Stage::Stopping { .. } => Some(Decision::Cut),
-            Stage::Cutting { .. } => None,
+            RunStage::Running | RunStage::Ended { .. } => Some(Decision::Stop),
+            RunStage::Stopping { .. } => Some(Decision::Cut),
+            RunStage::Cutting { .. } => None,
         }
     }
 
@@ -302,12 +302,12 @@ mod tests {
     use crate::wire::{Delta, PROTOCOL, Usage};
 
     /// A machine that gets each entry back at once.
-    struct Run {
+    struct Scene {
         machine: Machine,
         now: Duration,
     }
 
-    impl Run {
+    impl Scene {
         /// A run of two processes with a time-out of a second.
         fn of(extent: Extent) -> Self {
             let spec = plan(extent, 2, LoadModel::default()).spec().clone();
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_phase_begins_when_all_are_ready_and_not_before() {
-        let mut run = Run::of(of(100));
+        let mut run = Scene::of(of(100));
         run.feed(Input::Tick);
         for frame in [
             Message::Hello { protocol: PROTOCOL, process: 7 },
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn numbers_that_are_asked_for_are_leased_until_there_are_none() {
-        let mut run = Run::begun(of(4));
+        let mut run = Scene::begun(of(4));
         // Near the end leases are short, so that workers end together: two of four numbers are out.
         assert_eq!(run.hear(0, 4, Message::Need(5)), [Effect::Lease(0, Some(2..3))]);
         assert_eq!(run.hear(1, 4, Message::Need(5)), [Effect::Lease(1, Some(3..4))]);
@@ -399,8 +399,8 @@ mod tests {
 
     #[test]
     fn a_silent_worker_is_reported_then_killed_and_replaced() {
-        let mut run = Run::begun(of(1_000));
-        let alive = |run: &mut Run, frame| run.hear(0, frame, Message::Health(crate::metrics::Health::default()));
+        let mut run = Scene::begun(of(1_000));
+        let alive = |run: &mut Scene, frame| run.hear(0, frame, Message::Health(crate::metrics::Health::default()));
         for second in 1..=20_u64 {
             let effects = run.tick_at(second);
             assert_eq!(effects, [], "at {second} s");
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_stop_waits_then_cuts_then_kills() {
-        let mut run = Run::begun(of(1_000));
+        let mut run = Scene::begun(of(1_000));
         run.now = Duration::from_secs(1);
         assert_eq!(run.feed(Input::Stop), [Effect::Stop(0), Effect::Stop(1)]);
         assert_eq!(run.tick_at(5), []);
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_run_with_a_duration_ends_even_if_its_workers_hang() {
-        let mut run = Run::begun(lasting(1_000));
+        let mut run = Scene::begun(lasting(1_000));
         // The duration, the time-out and the patience of a stop make 7 s; a worker may take 2 s more to end.
         assert_eq!(run.tick_at(6), []);
         assert_eq!(run.tick_at(7).len(), 4);
@@ -447,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_stop_before_the_first_operation_ends_the_run_at_once() {
-        let mut run = Run::of(of(10));
+        let mut run = Scene::of(of(10));
         run.feed(Input::Tick);
         run.feed(Input::Stop);
         assert_eq!(run.machine.ended(), Some(Err(Failure::Stopped)));
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_dies_before_the_start_fails_the_run() {
-        let mut run = Run::of(of(10));
+        let mut run = Scene::of(of(10));
         run.feed(Input::Tick);
         run.feed(Input::Gone { worker: 1, how: "it ended".into() });
         assert_eq!(run.machine.ended(), Some(Err(Failure::Died("it ended".into()))));

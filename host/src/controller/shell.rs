@@ -16,7 +16,7 @@ use crate::fault::remedy;
 use crate::hook::Hook;
 use crate::journal::{Entry, What};
 use crate::metrics::NetworkCounts;
-use crate::transport::{FromWorker, Worker};
+use crate::transport::{FromWorker, WorkerProcess};
 use crate::wire::{Command, WorkerPlan};
 
 /// How often the machine and the observers get a tick.
@@ -34,9 +34,9 @@ pub(super) struct Shell<'a, 'o> {
     observers: &'a mut [Observer<'o>],
     frames_in: Sender<(u32, FromWorker)>,
     frames: Receiver<(u32, FromWorker)>,
-    crew: BTreeMap<u32, Worker>,
+    crew: BTreeMap<u32, WorkerProcess>,
     /// Workers that have done their part, each with the time by which it has to end.
-    leaving: BTreeMap<u32, (Worker, Instant)>,
+    leaving: BTreeMap<u32, (WorkerProcess, Instant)>,
     /// Why the last worker could not be launched.
     launch: Option<io::Error>,
 }
@@ -145,7 +145,7 @@ impl<'a, 'o> Shell<'a, 'o> {
     /// Executes an effect, and returns what the machine has to hear of at once.
     fn execute(&mut self, effect: Effect) -> Option<Input> {
         match effect {
-            Effect::Launch(worker) => match Worker::launch(worker, self.frames_in.clone()) {
+            Effect::Launch(worker) => match WorkerProcess::launch(worker, self.frames_in.clone()) {
                 Ok(launched) => {
                     self.crew.insert(worker, launched);
                 }

@@ -13,13 +13,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 
-use super::{Board, Shown};
+use super::{Board, Posted};
 use crate::rendering::{html, openmetrics};
 
 /// The longest time that a scrape waits for new figures.
 const FRESH: Duration = Duration::from_secs(2);
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// The page and the state that belongs to it.
 pub(super) struct Site {
@@ -30,7 +30,7 @@ pub(super) struct Site {
 }
 
 /// Answers a request for the page.
-pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Answer {
+pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Reply {
     // DNS rebinding: another site can point its name at loopback, but the browser then sends that name as `Host`.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let ours = [format!("127.0.0.1:{}", site.port), format!("localhost:{}", site.port)];
@@ -56,7 +56,7 @@ pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Answer {
 }
 
 /// Answers a scrape.
-pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Answer {
+pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Reply {
     if request.uri().path() != "/metrics" {
         return text(StatusCode::NOT_FOUND, "figures are at /metrics\n");
     }
@@ -81,10 +81,10 @@ fn whole(board: &Board) -> String {
 }
 
 /// Server-sent events: each report from now on, and the end.
-fn events(board: &Board) -> Answer {
+fn events(board: &Board) -> Reply {
     let mut reports = board.0.shown.subscribe();
     reports.mark_changed();
-    let next = |(mut reports, ended): (tokio::sync::watch::Receiver<Option<Arc<Shown>>>, bool)| async move {
+    let next = |(mut reports, ended): (tokio::sync::watch::Receiver<Option<Arc<Posted>>>, bool)| async move {
         if ended {
             return None;
         }
@@ -102,15 +102,15 @@ fn events(board: &Board) -> Answer {
     head(StatusCode::OK, "text/event-stream", BodyExt::boxed_unsync(body))
 }
 
-fn text(status: StatusCode, text: &'static str) -> Answer {
+fn text(status: StatusCode, text: &'static str) -> Reply {
     answer(status, "text/plain; charset=utf-8", text.into())
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: String) -> Answer {
+fn answer(status: StatusCode, kind: &'static str, body: String) -> Reply {
     head(status, kind, Full::new(Bytes::from(body)).boxed_unsync())
 }
 
-fn head(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Answer {
+fn head(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infallible>) -> Reply {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = [

@@ -25,13 +25,13 @@ pub struct Board(Arc<Latest>);
 
 struct Latest {
     /// `None` before the first report.
-    shown: watch::Sender<Option<Arc<Shown>>>,
+    shown: watch::Sender<Option<Arc<Posted>>>,
     /// Whether somebody asked since the latest report arrived.
     asked: AtomicBool,
 }
 
 /// A report on the board.
-struct Shown {
+struct Posted {
     report: Report,
     /// Whether the run goes on.
     moment: Moment,
@@ -64,17 +64,17 @@ impl Board {
 
     fn hang(&self, report: &Report, moment: Moment) {
         self.0.asked.store(false, Ordering::Relaxed);
-        let shown = Shown { report: report.clone(), moment, part: OnceLock::new() };
+        let shown = Posted { report: report.clone(), moment, part: OnceLock::new() };
         self.0.shown.send_replace(Some(Arc::new(shown)));
     }
 
-    fn latest(&self) -> Option<Arc<Shown>> {
+    fn latest(&self) -> Option<Arc<Posted>> {
         self.0.asked.store(true, Ordering::Relaxed);
         self.0.shown.borrow().clone()
     }
 }
 
-impl Shown {
+impl Posted {
     fn is_final(&self) -> bool {
         self.moment == Moment::Ended
     }

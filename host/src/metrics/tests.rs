@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
-struct Operation {
+struct Observed {
     number: u64,
     lag_ns: Option<u64>,
     start_ns: u64,
@@ -15,7 +15,7 @@ struct Operation {
     span: Option<(String, u64)>,
 }
 
-fn count(operations: &[Operation]) -> Metrics {
+fn count(operations: &[Observed]) -> Metrics {
     let mut recorder = Recorder::default();
     for operation in operations {
         let mut spans = Spans::default();
@@ -37,12 +37,12 @@ fn count(operations: &[Operation]) -> Metrics {
     recorder.take()
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
+fn operation() -> impl Strategy<Value = Observed> {
     let outcome = prop::sample::select(vec![Outcome::Ok, Outcome::Failed, Outcome::Trapped, Outcome::TimedOut]);
     let span = prop::option::of(("[ab]", 0..1_000_000_u64));
     let start = (prop::option::of(0..1_000_000_000_u64), 0..400_000_000_000_u64);
     let fields = (any::<u64>(), start, 0..5_000_000_000_u64, outcome, "[a-c]", span);
-    fields.prop_map(|(number, (lag_ns, start_ns), service_ns, outcome, result, span)| Operation {
+    fields.prop_map(|(number, (lag_ns, start_ns), service_ns, outcome, result, span)| Observed {
         number,
         lag_ns,
         start_ns,
@@ -123,8 +123,8 @@ proptest! {
     }
 }
 
-fn returning(number: u64, result: String) -> Operation {
-    Operation {
+fn returning(number: u64, result: String) -> Observed {
+    Observed {
         number,
         lag_ns: None,
         start_ns: number,
@@ -160,7 +160,7 @@ fn a_long_result_is_cut_at_a_character() {
 #[test]
 fn an_hour_is_at_most_three_hundred_buckets() {
     let seconds: Vec<_> = (0..3_600)
-        .map(|second| Operation { start_ns: second * 1_000_000_000, ..returning(second, "ok".into()) })
+        .map(|second| Observed { start_ns: second * 1_000_000_000, ..returning(second, "ok".into()) })
         .collect();
     let metrics = count(&seconds);
     assert_eq!(metrics.timeline().interval_ns(), 16_000_000_000);

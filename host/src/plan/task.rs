@@ -1,4 +1,4 @@
-//! The part of a plan that concerns the task: its limits, what it is granted, how it speaks HTTP, what is expected of it.
+//! The part of a plan that concerns the task: limits, grants, HTTP, what is expected of its results.
 
 use std::fmt;
 use std::num::NonZeroU64;

@@ -13,7 +13,7 @@ use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 
 /// A row. Durations are in nanoseconds; figures that do not exist are empty.
 #[derive(Default, Serialize)]
-struct Row<'a> {
+struct CsvRow<'a> {
     run: usize,
     task: Cow<'a, str>,
     /// `all`, `result`, `span` or `interval`.
@@ -47,8 +47,8 @@ pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     rows.flush()
 }
 
-fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
-    let row = |row, s: &Summary| Row {
+fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
+    let row = |row, s: &Summary| CsvRow {
         run: number,
         task: cell(&run.task.path),
         row,
@@ -61,10 +61,10 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
         p99_ns: s.p99,
         p99_9_ns: s.p99_9,
         max_ns: s.max,
-        ..Row::default()
+        ..CsvRow::default()
     };
     let counts = &run.operations;
-    let mut rows = vec![Row {
+    let mut rows = vec![CsvRow {
         started: Some(counts.offered - counts.dropped),
         dropped: Some(counts.dropped),
         not_ok: Some(counts.not_ok()),
@@ -73,9 +73,14 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
     }];
     for of in &run.results {
         let (result, outcome) = (Some(of.result.in_cell()), Some(of.outcome));
-        rows.push(Row { result: result.clone(), outcome, per_second: of.throughput, ..row("result", &of.latency_ns) });
+        rows.push(CsvRow {
+            result: result.clone(),
+            outcome,
+            per_second: of.throughput,
+            ..row("result", &of.latency_ns)
+        });
         let span = |span: &'_ SpanReport| row("span", &span.latency_ns);
-        rows.extend(of.spans.iter().map(|of| Row {
+        rows.extend(of.spans.iter().map(|of| CsvRow {
             result: result.clone(),
             outcome,
             span: Some(of.name.in_cell()),
@@ -83,7 +88,7 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<Row<'_>> {
         }));
     }
     let rates = curves::rates(run, &[]).completed;
-    rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| Row {
+    rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| CsvRow {
         start_ns: Some(bucket.start_ns),
         started: Some(bucket.started),
         dropped: Some(bucket.dropped),

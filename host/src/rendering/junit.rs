@@ -11,7 +11,7 @@ use crate::guest_text::xml;
 use crate::report::{Report, RunReport, Verdict, words};
 
 /// A test and its result.
-struct Test {
+struct TestCase {
     name: String,
     status: Status,
 }
@@ -40,7 +40,7 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     to.flush()
 }
 
-fn suite(i: usize, run: &RunReport, tests: &[Test]) -> Markup {
+fn suite(i: usize, run: &RunReport, tests: &[TestCase]) -> Markup {
     let skipped = tests.iter().filter(|test| matches!(test.status, Status::Skipped(_))).count();
     let (path, time) = (xml(&run.task.path), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
     html! {
@@ -61,35 +61,35 @@ fn suite(i: usize, run: &RunReport, tests: &[Test]) -> Markup {
     }
 }
 
-fn failures<'a>(tests: impl IntoIterator<Item = &'a Test>) -> usize {
+fn failures<'a>(tests: impl IntoIterator<Item = &'a TestCase>) -> usize {
     tests.into_iter().filter(|test| matches!(test.status, Status::Failed(_))).count()
 }
 
-fn errors<'a>(tests: impl IntoIterator<Item = &'a Test>) -> usize {
+fn errors<'a>(tests: impl IntoIterator<Item = &'a TestCase>) -> usize {
     tests.into_iter().filter(|test| matches!(test.status, Status::Error(_))).count()
 }
 
-fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<Test> {
+fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<TestCase> {
     let of_run = report.verdicts.iter().filter(|verdict| verdict.run == i);
     [complete(report, run)].into_iter().chain(of_run.map(judged)).collect()
 }
 
 /// Whether the run completed its plan.
-fn complete(report: &Report, run: &RunReport) -> Test {
+fn complete(report: &Report, run: &RunReport) -> TestCase {
     let faults = run.faults.iter().filter(|fault| fault.is_incomplete());
     let mut problems: Vec<&str> = faults.map(|fault| fault.message.as_str()).collect();
     problems.extend((run.operations.lost > 0).then_some("operations are lost"));
     problems.extend(report.partial.then_some("it was stopped before its end"));
     let status = if problems.is_empty() { Status::Passed } else { Status::Error(problems.join("; ")) };
-    Test { name: "the run is complete".into(), status }
+    TestCase { name: "the run is complete".into(), status }
 }
 
-fn judged(verdict: &Verdict) -> Test {
+fn judged(verdict: &Verdict) -> TestCase {
     let says = words::verdict(verdict, 1).text(str::to_owned);
     let status = match (verdict.value, verdict.held) {
         (Some(_), true) => Status::Failed(says),
         (Some(_), false) => Status::Passed,
         (None, _) => Status::Skipped(says),
     };
-    Test { name: format!("not {}", verdict.expression), status }
+    TestCase { name: format!("not {}", verdict.expression), status }
 }

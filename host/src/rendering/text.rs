@@ -137,7 +137,7 @@ fn startup(startup: &StartupReport) -> String {
 
 /// The line of all results, then a line per result, each followed by a line per span.
 fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &mut impl Write) -> io::Result<()> {
-    let mut rows = vec![Row::new("all".into(), throughput, all, Style::new())];
+    let mut rows = vec![TextRow::new("all".into(), throughput, all, Style::new())];
     for result in results.iter().take(MOST_RESULTS) {
         let mark = match result.outcome {
             Outcome::Ok => String::new(),
@@ -145,9 +145,9 @@ fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &
         };
         let style = if result.outcome == Outcome::Ok { Style::new() } else { BAD };
         let name = format!("{}{mark}", shown(result.result.raw()));
-        rows.push(Row::new(name, result.throughput, &result.latency_ns, style));
+        rows.push(TextRow::new(name, result.throughput, &result.latency_ns, style));
         for span in &result.spans {
-            rows.push(Row::new(format!("  {}", shown(span.name.raw())), None, &span.latency_ns, DIM));
+            rows.push(TextRow::new(format!("  {}", shown(span.name.raw())), None, &span.latency_ns, DIM));
         }
     }
     let head = ["", "operations", "ops/sec", "avg", "min", "p50", "p95", "p99", "max"].map(str::to_owned);
@@ -166,12 +166,12 @@ fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &
     Ok(())
 }
 
-struct Row {
+struct TextRow {
     cells: [String; 9],
     style: Style,
 }
 
-impl Row {
+impl TextRow {
     fn new(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
         let time = |ns: Option<u64>| ns.map_or_else(String::new, duration);
         let cells = [

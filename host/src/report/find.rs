@@ -45,7 +45,7 @@ pub struct Promise {
     /// As it was written.
     pub expression: String,
     /// The figure that the promise bounds; null if that figure is not drawn over rates.
-    pub drawn: Option<Drawn>,
+    pub drawn: Option<DrawnFigure>,
     /// The unit of the bound.
     pub unit: Unit,
     /// The value that the figure is compared with.
@@ -56,7 +56,7 @@ pub struct Promise {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum Drawn {
+pub enum DrawnFigure {
     /// The durations of all operations.
     Latency,
     /// The share of operations that were not ok.
@@ -106,7 +106,7 @@ pub struct Probe {
 
 /// What a probe shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum ProbeFinding {
     /// The target kept the promises.
     Kept,
     /// The target broke a promise.
@@ -154,18 +154,18 @@ impl FindReport {
     /// The 99th percentile at the highest rate that kept the promises; the largest one if several probes did so.
     pub fn p99(&self) -> Option<u64> {
         let best = self.answer?.rate?;
-        let kept = self.probes.iter().filter(|probe| probe.rate == best && probe.finding() == Finding::Kept);
+        let kept = self.probes.iter().filter(|probe| probe.rate == best && probe.finding() == ProbeFinding::Kept);
         kept.filter_map(|probe| probe.latency_ns.p99).max()
     }
 }
 
 impl Probe {
     /// What the probe means for the search.
-    pub fn finding(&self) -> Finding {
+    pub fn finding(&self) -> ProbeFinding {
         match (self.broken.is_empty(), self.generator.limited) {
-            (true, _) => Finding::Kept,
-            (false, true) => Finding::Limited,
-            (false, false) => Finding::Broken,
+            (true, _) => ProbeFinding::Kept,
+            (false, true) => ProbeFinding::Limited,
+            (false, false) => ProbeFinding::Broken,
         }
     }
 }
@@ -173,9 +173,9 @@ impl Probe {
 /// The result of a probe, in words.
 pub fn came_to(probe: &Probe) -> String {
     match probe.finding() {
-        Finding::Kept => "kept".to_owned(),
-        Finding::Broken => format!("broken: {}", probe.broken.join(", ")),
-        Finding::Limited => format!("broken, generator-limited: {}", probe.broken.join(", ")),
+        ProbeFinding::Kept => "kept".to_owned(),
+        ProbeFinding::Broken => format!("broken: {}", probe.broken.join(", ")),
+        ProbeFinding::Limited => format!("broken, generator-limited: {}", probe.broken.join(", ")),
     }
 }
 

@@ -17,7 +17,7 @@ const SPIN_NS: u64 = 80_000;
 
 /// The alarm of one thread.
 pub(super) struct Alarm {
-    kind: Kind,
+    kind: TimerKind,
     /// What else runs on the thread while it waits.
     alone: Company,
 }
@@ -31,7 +31,7 @@ pub(super) enum Company {
     Others,
 }
 
-enum Kind {
+enum TimerKind {
     /// In the compute lane the thread sleeps.
     Sleep,
     /// In the I/O lane a kernel timer wakes the runtime, because tokio's timers count in milliseconds.
@@ -72,9 +72,9 @@ impl Alarm {
             Lane::Compute => {
                 // By default the kernel may wake a thread 50 microseconds late, so that it can wake several at once.
                 nix::sys::prctl::set_timerslack(1)?;
-                Kind::Sleep
+                TimerKind::Sleep
             }
-            Lane::Io => Kind::Timer(Timer::new()?),
+            Lane::Io => TimerKind::Timer(Timer::new()?),
         };
         Ok(Self { kind, alone })
     }
@@ -89,8 +89,8 @@ impl Alarm {
             }
             match &self.kind {
                 _ if left_ns <= early_ns => std::hint::spin_loop(),
-                Kind::Sleep => halt.sleep(Lane::Compute, Duration::from_nanos(left_ns - early_ns)).await,
-                Kind::Timer(timer) => {
+                TimerKind::Sleep => halt.sleep(Lane::Compute, Duration::from_nanos(left_ns - early_ns)).await,
+                TimerKind::Timer(timer) => {
                     halt.or_stopped(timer.after(left_ns - early_ns)).await.transpose()?;
                 }
             }

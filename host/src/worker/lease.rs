@@ -23,7 +23,7 @@ const MOST: u64 = 1 << 24;
 
 /// A worker's numbers.
 pub(super) struct Lease {
-    state: Mutex<State>,
+    state: Mutex<LeaseState>,
     /// Wakes threads of the compute lane.
     changed: Condvar,
     /// Wakes instances of the I/O lane.
@@ -33,7 +33,7 @@ pub(super) struct Lease {
     events: Sender<Event>,
 }
 
-struct State {
+struct LeaseState {
     ranges: VecDeque<Range<u64>>,
     left: u64,
     waiting: u64,
@@ -48,7 +48,7 @@ struct State {
 
 impl Lease {
     pub(super) fn new(threads: u64, events: Sender<Event>) -> Self {
-        let state = State {
+        let state = LeaseState {
             ranges: VecDeque::new(),
             left: 0,
             waiting: 0,
@@ -88,7 +88,7 @@ impl Lease {
     }
 
     /// Numbers, or `None` if there will be no more. If the caller has to wait, counts it as waiting.
-    fn try_draw(&self, state: &mut State, most: u64) -> Poll<Option<Range<u64>>> {
+    fn try_draw(&self, state: &mut LeaseState, most: u64) -> Poll<Option<Range<u64>>> {
         if let Some(range) = state.take(most, self.threads) {
             if state.left <= state.low {
                 self.ask(state);
@@ -151,7 +151,7 @@ impl Lease {
         self.wake();
     }
 
-    fn ask(&self, state: &mut State) {
+    fn ask(&self, state: &mut LeaseState) {
         if state.closed || state.asked.is_some() {
             return;
         }
@@ -166,13 +166,13 @@ impl Lease {
         let _ = self.events.send(Event::Need(state.wanted.max(state.waiting)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LeaseState> {
         // A panic aborts the worker, so no thread ever sees a half-made change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LeaseState {
     fn take(&mut self, most: u64, threads: u64) -> Option<Range<u64>> {
         let front = self.ranges.front_mut()?;
         // Near the end the threads share the numbers that are left, so that all end at about the same time.

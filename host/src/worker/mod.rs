@@ -19,7 +19,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
 
 use crate::capability::guest::Surroundings;
 use crate::capability::network::Network;
-use crate::capability::output::Output;
+use crate::capability::output::GuestOutput;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
@@ -67,7 +67,7 @@ enum Event {
 /// A worker's part of one phase of the run.
 struct Stint {
     plan: RunPlan,
-    source: Source,
+    source: NumberSource,
     /// Whether another phase follows.
     order: Order,
 }
@@ -82,7 +82,7 @@ enum Order {
 }
 
 /// Where the operations of a stint come from.
-enum Source {
+enum NumberSource {
     /// The controller leases their numbers.
     Lease(Lease),
     /// The schedule deals their slots.
@@ -94,8 +94,10 @@ impl Stint {
         // A worker that takes the place of another takes part in the last phase only.
         let first_slot = if order == Order::Last { worker.first_slot } else { SlotIndex(0) };
         let source = match plan.load_model() {
-            LoadModel::Closed(_) => Source::Lease(Lease::new(plan.instances_per_process(), events.clone())),
-            LoadModel::Open(open) => Source::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot))),
+            LoadModel::Closed(_) => NumberSource::Lease(Lease::new(plan.instances_per_process(), events.clone())),
+            LoadModel::Open(open) => {
+                NumberSource::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot)))
+            }
         };
         Self { plan, source, order }
     }
@@ -104,8 +106,8 @@ impl Stint {
     #[inline]
     fn known_as(&self, number: u64) -> u64 {
         match &self.source {
-            Source::Lease(_) => number,
-            Source::Schedule(schedule) => schedule.index(number).0,
+            NumberSource::Lease(_) => number,
+            NumberSource::Schedule(schedule) => schedule.index(number).0,
         }
     }
 }
@@ -165,7 +167,7 @@ struct Worker {
     plan: WorkerPlan,
     task: Task,
     clock: Clock,
-    output: Output,
+    output: GuestOutput,
     printed: Receiver<Vec<u8>>,
 }
 
@@ -195,7 +197,7 @@ impl Worker {
         let task = meanwhile(load)?.map_err(|error| error.to_string())?;
         task::start_ticking(&engine, task::tick(plan.run().limits().timeout)).map_err(|error| error.to_string())?;
         let (lines, printed) = unbounded();
-        let worker = Self { plan, task, clock: Clock::new(), output: Output::new(lines), printed };
+        let worker = Self { plan, task, clock: Clock::new(), output: GuestOutput::new(lines), printed };
         say(&Message::Loaded { took: begin.elapsed() });
         Ok(worker)
     }
@@ -352,7 +354,7 @@ impl Worker {
                 }
             }
         }
-        if let Source::Schedule(schedule) = &stint.source {
+        if let NumberSource::Schedule(schedule) = &stint.source {
             schedule.close(clock.elapsed_ns());
         }
         stint.tell(&mut delta);
@@ -403,13 +405,13 @@ impl Stint {
     /// Executes a command of the controller.
     fn obey(&self, command: Command, clock: &Clock, halt: &Halt) {
         match (command, &self.source) {
-            (Command::Lease(numbers), Source::Lease(lease)) => lease.add(numbers),
-            (Command::NoMore, Source::Lease(lease)) => lease.close(),
+            (Command::Lease(numbers), NumberSource::Lease(lease)) => lease.add(numbers),
+            (Command::NoMore, NumberSource::Lease(lease)) => lease.close(),
             (Command::Stop, source) => {
                 halt.stop();
                 match source {
-                    Source::Lease(lease) => lease.stop(),
-                    Source::Schedule(schedule) => schedule.stop(clock.elapsed_ns()),
+                    NumberSource::Lease(lease) => lease.stop(),
+                    NumberSource::Schedule(schedule) => schedule.stop(clock.elapsed_ns()),
                 }
             }
             (Command::Cut, _) => halt.cut(),
@@ -419,7 +421,7 @@ impl Stint {
 
     /// Adds to `delta` what became of slots.
     fn tell(&self, delta: &mut Delta) {
-        if let Source::Schedule(schedule) = &self.source {
+        if let NumberSource::Schedule(schedule) = &self.source {
             *delta += schedule.tell();
         }
     }

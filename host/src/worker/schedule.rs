@@ -21,14 +21,14 @@ const LATE_NS: u64 = 1_000_000;
 /// A worker's part of a schedule.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    state: Mutex<State>,
+    state: Mutex<ScheduleState>,
     /// The number of the slot with index 0, and the difference between the numbers of two neighbouring slots.
     first: u64,
     step: u64,
 }
 
 #[derive(Debug)]
-struct State {
+struct ScheduleState {
     slots: Slots,
     /// The indices of slots that are due and wait for an instance. Used only if operations in flight are limited.
     waiting: VecDeque<Range<SlotIndex>>,
@@ -68,7 +68,7 @@ impl Schedule {
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
         let patience_ns = end_ns.saturating_add(plan.limits().timeout.map_or(u64::MAX, nanos));
-        let state = State {
+        let state = ScheduleState {
             behind: slots.clone(),
             slots,
             waiting: VecDeque::new(),
@@ -160,13 +160,13 @@ impl Schedule {
         state.drop_due(now_ns);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ScheduleState> {
         // A panic aborts the worker, so no thread ever sees a half-made change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ScheduleState {
     fn peek(&self) -> Option<Slot> {
         self.slots.peek().filter(|slot| slot.due_ns < self.end_ns)
     }

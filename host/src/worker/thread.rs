@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use super::alarm::{Alarm, Company};
 use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
-use super::{Event, Order, Source, Stint};
+use super::{Event, NumberSource, Order, Stint};
 use crate::capability::guest::Surroundings;
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
@@ -154,13 +154,15 @@ impl Thread<'_> {
     fn feed<'f>(&'f self, start: &'f Start<'_>, turn: Option<&'f Mutex<Alarm>>, place: u64) -> Option<Feed<'f>> {
         let (halt, clock, plan) = (&self.surroundings.halt, &start.clock, &start.stint.plan);
         match (&start.stint.source, plan.load_model()) {
-            (Source::Lease(lease), LoadModel::Closed(closed)) => {
+            (NumberSource::Lease(lease), LoadModel::Closed(closed)) => {
                 let before_process = u64::from(self.process) * plan.instances_per_process();
                 let pacer = Pacer::new(plan, closed, before_process + place);
                 let (batch, lane) = (Batch::default(), self.task.lane());
                 Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock, look_ns: 0 }))
             }
-            (Source::Schedule(schedule), LoadModel::Open(open)) if place < plan.most_in_flight(open, self.process) => {
+            (NumberSource::Schedule(schedule), LoadModel::Open(open))
+                if place < plan.most_in_flight(open, self.process) =>
+            {
                 Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, idle_ns: 0 }))
             }
             _ => None,

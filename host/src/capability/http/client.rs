@@ -155,18 +155,18 @@ impl Connection {
 struct Received {
     body: Incoming,
     after: Option<(Destination, Connection)>,
-    pause: Option<Pause>,
+    pause: Option<BytesTimeout>,
 }
 
 /// The time-out for the next bytes.
-struct Pause {
+struct BytesTimeout {
     most: Duration,
     over: Pin<Box<Sleep>>,
 }
 
 impl Received {
     fn new(body: Incoming, after: Option<(Destination, Connection)>, pause: Option<Duration>) -> Self {
-        let pause = pause.map(|most| Pause { most, over: Box::pin(tokio::time::sleep(most)) });
+        let pause = pause.map(|most| BytesTimeout { most, over: Box::pin(tokio::time::sleep(most)) });
         let mut received = Self { body, after, pause };
         if received.body.is_end_stream() {
             received.keep();

@@ -54,7 +54,7 @@ pub(super) async fn connect(network: &Arc<Network>, to: &Destination) -> Result<
     let stream = reach(network, to).await?;
     // Requests are written whole, so waiting for more bytes would only delay them.
     stream.set_nodelay(true).map_err(Error::Connect)?;
-    let stream = Counted { stream, network: network.clone() };
+    let stream = CountedStream { stream, network: network.clone() };
     match to.protocol {
         Protocol::Https => {
             let config = network.tls.get_or_init(|| tls(&network.http)).clone();
@@ -209,12 +209,12 @@ impl ServerCertVerifier for Anyone {
 }
 
 /// A TCP stream that counts its bytes for the thread that opened it.
-struct Counted {
+struct CountedStream {
     stream: TcpStream,
     network: Arc<Network>,
 }
 
-impl Counted {
+impl CountedStream {
     fn sent(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = polled {
             self.network.count(|counts| counts.bytes_out += bytes as u64);
@@ -223,7 +223,7 @@ impl Counted {
     }
 }
 
-impl AsyncRead for Counted {
+impl AsyncRead for CountedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -239,7 +239,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for CountedStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.sent(polled)

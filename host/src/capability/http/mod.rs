@@ -47,7 +47,7 @@ impl WasiHttpView for Guest {
 /// What wasi-http asks of its host. Sending is in `handler.rs`.
 struct Hooks;
 
-type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+type Sending = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -55,7 +55,7 @@ impl WasiHttpHooks for Hooks {
         _: Request<WasiBody>,
         _: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = Sending> + Send> {
         // Nothing that is linked calls this.
         Box::new(std::future::ready(Err(Error::HttpRequestDenied)))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, Failure, PhaseBooks, Place, Stage, State};
+use super::{Books, Failure, PhaseBooks, Place, RunStage, WorkerState};
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::numbers::Ledger;
 use crate::plan::RunPlan;
@@ -37,7 +37,7 @@ impl Books {
     /// The phase that may begin as soon as all workers are ready.
     pub(in crate::controller) fn next_phase(&self) -> Option<usize> {
         let next = if self.phases[self.phase].began.is_some() { self.phase + 1 } else { self.phase };
-        let may_begin = self.stage == Stage::Running && self.failure.is_none();
+        let may_begin = self.stage == RunStage::Running && self.failure.is_none();
         (next < self.phases.len() && may_begin).then_some(next)
     }
 
@@ -46,15 +46,15 @@ impl Books {
         let mut living = self.living().peekable();
         living.peek().is_some()
             && !self.places.contains(&Place::Vacant)
-            && living.all(|worker| self.workers[&worker].state == State::Ready || is_made(Mistake::BeginEarly))
+            && living.all(|worker| self.workers[&worker].state == WorkerState::Ready || is_made(Mistake::BeginEarly))
     }
 
     /// When the run was stopped, since it was opened.
     pub(super) fn stopped(&self) -> Option<Duration> {
         match self.stage {
-            Stage::Running => None,
-            Stage::Stopping { since } => Some(since),
-            Stage::Cutting { stopped, .. } | Stage::Ended { stopped } => stopped,
+            RunStage::Running => None,
+            RunStage::Stopping { since } => Some(since),
+            RunStage::Cutting { stopped, .. } | RunStage::Ended { stopped } => stopped,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, Stage, State};
+use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, RunStage, WorkerState};
 use crate::controller::faults::MAX_RANGES;
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::fault::{Death, Fault, Parting};
@@ -25,14 +25,14 @@ impl Books {
         }
         (of.frames, of.heard, of.missed) = (frame, at, false);
         match (of.state, message) {
-            (State::Launched, Message::Hello { protocol, process }) => {
+            (WorkerState::Launched, Message::Hello { protocol, process }) => {
                 of.record.process = *process;
                 if *protocol != PROTOCOL {
                     let reason =
                         format!("a worker speaks protocol {protocol}, not {PROTOCOL}: run one version of gorgon");
                     return self.refuse(worker, reason);
                 }
-                of.state = State::SettingUp;
+                of.state = WorkerState::SettingUp;
                 self.startup.spawn = self.startup.spawn.max(at.saturating_sub(of.launched));
                 let place = of.place;
                 let ledger = self.last_mut().shares.of(place);
@@ -40,37 +40,37 @@ impl Books {
                 let first_slot = if is_made(Mistake::BeginAtZero) { SlotIndex(0) } else { first_slot };
                 vec![Effect::Load { worker, place, first_slot }]
             }
-            (State::SettingUp, Message::Loaded { took }) => {
+            (WorkerState::SettingUp, Message::Loaded { took }) => {
                 self.startup.load = self.startup.load.max(*took);
                 vec![Effect::SetUp(worker)]
             }
-            (State::SettingUp, Message::Ready { instantiate, setup }) => {
-                of.state = State::Ready;
+            (WorkerState::SettingUp, Message::Ready { instantiate, setup }) => {
+                of.state = WorkerState::Ready;
                 self.startup.instantiate = self.startup.instantiate.max(*instantiate);
                 self.startup.setup = self.startup.setup.max(*setup);
                 Vec::new()
             }
-            (State::SettingUp, Message::Refused(reason)) => self.refuse(worker, reason.clone()),
-            (State::Running, Message::Need(wanted)) => {
+            (WorkerState::SettingUp, Message::Refused(reason)) => self.refuse(worker, reason.clone()),
+            (WorkerState::Running, Message::Need(wanted)) => {
                 self.wanting.insert(worker, *wanted);
                 Vec::new()
             }
-            (State::Running, Message::Delta(delta)) => self.count(worker, delta),
-            (State::Gone, Message::Delta(delta)) if is_made(Mistake::HearTheDead) => self.count(worker, delta),
-            (State::Gone, _) if is_made(Mistake::HearTheDead) => Vec::new(),
-            (State::Running, Message::Rested) => self.rest(worker),
+            (WorkerState::Running, Message::Delta(delta)) => self.count(worker, delta),
+            (WorkerState::Gone, Message::Delta(delta)) if is_made(Mistake::HearTheDead) => self.count(worker, delta),
+            (WorkerState::Gone, _) if is_made(Mistake::HearTheDead) => Vec::new(),
+            (WorkerState::Running, Message::Rested) => self.rest(worker),
             (_, Message::Delta(delta)) if is_made(Mistake::HearTwice) => self.count(worker, delta),
-            (State::Leaving, Message::Delta(delta)) => {
+            (WorkerState::Leaving, Message::Delta(delta)) => {
                 // The bytes that the last teardowns have sent and received.
                 self.metrics.network += &delta.metrics.network;
                 Vec::new()
             }
-            (State::Leaving, Message::Done(usage)) => {
+            (WorkerState::Leaving, Message::Done(usage)) => {
                 self.account(worker, *usage);
                 self.dismiss(worker)
             }
             (_, Message::Health(health)) => {
-                if of.state == State::Running && self.phases[self.phase].phase == Phase::Run {
+                if of.state == WorkerState::Running && self.phases[self.phase].phase == Phase::Run {
                     of.record.health.note(*health);
                 }
                 Vec::new()
@@ -124,7 +124,7 @@ impl Books {
     fn rest(&mut self, worker: u32) -> Vec<Effect> {
         let is_last = self.phase + 1 == self.phases.len();
         if let Some(of) = self.workers.get_mut(&worker) {
-            of.state = if is_last { State::Leaving } else { State::Ready };
+            of.state = if is_last { WorkerState::Leaving } else { WorkerState::Ready };
             if !is_made(Mistake::RestWithLease) {
                 self.phases[self.phase].shares.of(of.place).give_back(worker);
             }
@@ -142,7 +142,7 @@ impl Books {
     /// Takes a worker out of the run, and returns its place.
     fn part_with(&mut self, worker: u32) -> Option<u32> {
         let of = self.workers.get_mut(&worker)?;
-        of.state = State::Gone;
+        of.state = WorkerState::Gone;
         self.wanting.remove(&worker);
         self.places[of.place as usize] = Place::Closed;
         Some(of.place)
@@ -171,7 +171,7 @@ impl Books {
             return Vec::new();
         }
         let duration = self.plan().extent().duration();
-        let is_over = self.stage != Stage::Running || duration.is_some_and(|duration| self.elapsed(at) >= duration);
+        let is_over = self.stage != RunStage::Running || duration.is_some_and(|duration| self.elapsed(at) >= duration);
         let left = self.last_mut().shares.of(place).unleased();
         let then = if is_over {
             Parting::RunEnding

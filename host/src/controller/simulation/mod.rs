@@ -13,4 +13,4 @@ mod tests;
 mod worker;
 mod world;
 
-use world::{Wanted, run};
+use world::{Telling, run};

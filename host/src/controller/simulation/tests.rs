@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::mistakes::{self, Mistake};
-use super::{Wanted, run};
+use super::{Telling, run};
 
 /// How many seeds the test suite runs; and within how many each deliberate mistake must be found.
 const RUNS: u64 = 3_000;
@@ -16,9 +16,9 @@ fn given(name: &str) -> Option<u64> {
 
 /// Runs `seed`, and panics with its story if something does not hold. Returns the number of entries.
 fn assert_holds(seed: u64) -> usize {
-    let told = run(seed, Wanted::Verdict);
+    let told = run(seed, Telling::Verdict);
     if let Some(violation) = told.violation {
-        let story = run(seed, Wanted::Story).story.join("\n");
+        let story = run(seed, Telling::Story).story.join("\n");
         panic!("{story}\n\nseed {seed}: {violation}");
     }
     told.entries
@@ -27,7 +27,7 @@ fn assert_holds(seed: u64) -> usize {
 #[test]
 fn the_controller_holds_in_simulated_worlds() {
     if let Some(seed) = given("GORGON_SIMULATE_SEED") {
-        let told = run(seed, Wanted::Story);
+        let told = run(seed, Telling::Story);
         println!("{}\n\nseed {seed}: {}", told.story.join("\n"), told.violation.as_deref().unwrap_or("all holds"));
         assert!(told.violation.is_none());
         return;
@@ -41,7 +41,7 @@ fn the_controller_holds_in_simulated_worlds() {
 fn every_deliberate_mistake_is_found() {
     for mistake in Mistake::ALL {
         mistakes::make(Some(mistake));
-        let found = (0..RUNS_TO_FIND).find_map(|seed| Some((seed, run(seed, Wanted::Verdict).violation?)));
+        let found = (0..RUNS_TO_FIND).find_map(|seed| Some((seed, run(seed, Telling::Verdict).violation?)));
         mistakes::make(None);
         let (seed, violation) = found.unwrap_or_else(|| panic!("{mistake:?} is not found in {RUNS_TO_FIND} runs"));
         println!("| {mistake:?} | {} | {violation} |", seed + 1);

@@ -14,7 +14,7 @@ use crate::wire::{Command, Delta, Message, PROTOCOL, Phase, Usage};
 
 /// Where the worker is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SimulatedState {
     Booting,
     Loading,
     SettingUp,
@@ -25,8 +25,8 @@ pub(super) enum State {
 }
 
 /// A simulated worker process.
-pub(super) struct Worker {
-    pub(super) state: State,
+pub(super) struct SimulatedWorker {
+    pub(super) state: SimulatedState,
     pub(super) place: u32,
     /// When the worker acts next.
     pub(super) next: Duration,
@@ -63,10 +63,10 @@ struct Running {
     until: Duration,
 }
 
-impl Worker {
+impl SimulatedWorker {
     pub(super) fn new(phases: Vec<(Phase, RunPlan)>, place: u32, now: Duration, chance: &mut Rng) -> Self {
         Self {
-            state: State::Booting,
+            state: SimulatedState::Booting,
             place,
             next: now + Duration::from_millis(chance.u64(1..30)),
             hangs_until: Duration::ZERO,
@@ -98,15 +98,15 @@ impl Worker {
     /// The worker loads the task. `first_slot` is the first slot of its place that it may start.
     pub(super) fn load(&mut self, first_slot: SlotIndex) {
         self.first_slot = first_slot;
-        self.state = State::Loading;
+        self.state = SimulatedState::Loading;
     }
 
     /// The worker hears `command`; an error if the command does not fit its state.
     pub(super) fn hear(&mut self, command: &Command, now: Duration) -> Result<(), String> {
         match command {
-            Command::SetUp { .. } if self.state == State::Loading => self.state = State::SettingUp,
-            Command::Go { phase, beginning } if self.state == State::Waiting => {
-                self.state = State::Running;
+            Command::SetUp { .. } if self.state == SimulatedState::Loading => self.state = SimulatedState::SettingUp,
+            Command::Go { phase, beginning } if self.state == SimulatedState::Waiting => {
+                self.state = SimulatedState::Running;
                 (self.phase, self.began) = (*phase as usize, *beginning);
                 (self.is_closed, self.has_asked) = (false, true);
                 self.lease.clear();
@@ -118,7 +118,7 @@ impl Worker {
                 }
             }
             Command::Lease(range) => {
-                if self.state == State::Running {
+                if self.state == SimulatedState::Running {
                     self.lease.push_back(range.clone());
                 }
                 self.has_asked = false;
@@ -136,29 +136,31 @@ impl Worker {
         self.next = now + Duration::from_millis(chance.u64(5..40));
         let mut said = Vec::new();
         match self.state {
-            State::Booting => {
+            SimulatedState::Booting => {
                 // The worker says nothing more until it is told to load, which happens at once.
                 said.push(Message::Hello { protocol: PROTOCOL, process: 7 });
                 self.next = Duration::MAX;
             }
-            State::Loading => {
+            SimulatedState::Loading => {
                 said.push(Message::Loaded { took: Duration::from_millis(1) });
                 self.next = Duration::MAX;
             }
-            State::SettingUp => {
+            SimulatedState::SettingUp => {
                 said.push(Message::Ready { instantiate: Duration::from_millis(1), setup: None });
-                self.state = State::Waiting;
+                self.state = SimulatedState::Waiting;
             }
-            State::Running => self.operate(now, chance, &mut said),
-            State::TearingDown => {
+            SimulatedState::Running => self.operate(now, chance, &mut said),
+            SimulatedState::TearingDown => {
                 if chance.u8(0..4) == 0 {
                     said.push(Message::Done(Usage::default()));
-                    self.state = State::Ended;
+                    self.state = SimulatedState::Ended;
                 }
             }
-            State::Waiting | State::Ended => {}
+            SimulatedState::Waiting | SimulatedState::Ended => {}
         }
-        if now >= self.said_health + Duration::from_secs(1) && !matches!(self.state, State::Booting | State::Ended) {
+        if now >= self.said_health + Duration::from_secs(1)
+            && !matches!(self.state, SimulatedState::Booting | SimulatedState::Ended)
+        {
             self.said_health = now;
             said.push(Message::Health(Health { at_ns: now.as_nanos() as u64, ..Health::default() }));
         }
@@ -186,7 +188,7 @@ impl Worker {
             said.push(Message::Rested);
             self.lease.clear();
             let is_last = self.phase + 1 == self.phases.len();
-            self.state = if is_last { State::TearingDown } else { State::Waiting };
+            self.state = if is_last { SimulatedState::TearingDown } else { SimulatedState::Waiting };
         } else if chance.u8(0..3) == 0 {
             self.flush(said);
         }

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::account::{Account, Trouble};
 use super::job::job;
-use super::worker::{State, Worker};
+use super::worker::{SimulatedState, SimulatedWorker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::journal::{Entry, What};
 use crate::pace::SlotIndex;
@@ -19,7 +19,7 @@ const LAST: Duration = Duration::from_secs(600);
 
 /// What is wanted of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Telling {
     /// The verdict alone.
     Verdict,
     /// The story too, step by step.
@@ -37,7 +37,7 @@ pub(crate) struct Told {
 }
 
 /// Runs the world of `seed` to its end, or to the first violation. Records the story, if it is wanted.
-pub(crate) fn run(seed: u64, wanted: Wanted) -> Told {
+pub(crate) fn run(seed: u64, wanted: Telling) -> Told {
     let mut world = World::new(seed, wanted);
     let violation = world.work_through().err();
     Told { violation, story: world.story, entries: world.journal.len() }
@@ -64,7 +64,7 @@ struct World {
     /// Entries that wait for their place; empty if entries get it at once.
     waiting: VecDeque<(Duration, Entry)>,
     delay_ms: u64,
-    workers: BTreeMap<u32, Worker>,
+    workers: BTreeMap<u32, SimulatedWorker>,
     links: BTreeMap<u32, Link>,
     told: BTreeMap<u32, VecDeque<(Duration, Command)>>,
     loads: BTreeMap<u32, (u32, SlotIndex)>,
@@ -79,12 +79,12 @@ struct World {
     tick: Duration,
     account: Account,
     trouble: Trouble,
-    wanted: Wanted,
+    wanted: Telling,
     story: Vec<String>,
 }
 
 impl World {
-    fn new(seed: u64, wanted: Wanted) -> Self {
+    fn new(seed: u64, wanted: Telling) -> Self {
         let mut chance = Rng::with_seed(seed);
         let job = job(&mut chance);
         let moment = |chance: &mut Rng| Duration::from_millis(chance.u64(0..3_000));
@@ -145,7 +145,7 @@ impl World {
     }
 
     fn tell(&mut self, line: impl FnOnce() -> String) {
-        if self.wanted == Wanted::Story {
+        if self.wanted == Telling::Story {
             let now = self.now;
             self.story.push(format!("{now:>12.3?}  {}", line()));
         }
@@ -262,7 +262,7 @@ impl World {
                 }
             }
             if let Some(&(_, first_slot)) = self.loads.get(&id)
-                && worker.state == State::Booting
+                && worker.state == SimulatedState::Booting
                 && worker.next == Duration::MAX
             {
                 worker.load(first_slot);
@@ -395,7 +395,7 @@ impl World {
         match effect {
             Effect::Launch(worker) => {
                 let place = self.machine.books().workers[&worker].place;
-                let new = Worker::new(self.job.phases(), place, self.now, &mut self.chance);
+                let new = SimulatedWorker::new(self.job.phases(), place, self.now, &mut self.chance);
                 self.workers.insert(worker, new);
             }
             Effect::Load { worker, place, first_slot } => {

@@ -15,7 +15,7 @@ use crate::record::TaskFacts;
 use crate::report::Report;
 use crate::report::units::{counted, duration};
 use plans::Group;
-use resample::{Error, Side, Unusable};
+use resample::{Side, Uncertainty, Unusable};
 
 /// The version of the comparison's format.
 pub const SCHEMA: &str = "gorgon.compare/1";
@@ -34,7 +34,7 @@ const UNSEEN_FAILURES: f64 = 3.0;
 
 /// The reports of one side: one task, perhaps with repeated runs.
 #[derive(Debug)]
-pub struct Input {
+pub struct ReportSet {
     /// Each report with the name of its file.
     pub reports: Vec<(String, Report)>,
 }
@@ -99,7 +99,7 @@ pub struct Runs {
     /// The task.
     pub task: TaskFacts,
     /// The position of each run.
-    pub runs: Vec<Place>,
+    pub runs: Vec<RunPosition>,
     /// Worker processes.
     pub processes: u32,
     /// Threads in each.
@@ -111,7 +111,7 @@ pub struct Runs {
 /// The position of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Place {
+pub struct RunPosition {
     /// The file of the report.
     pub file: String,
     /// The index of the run in the report, from 0.
@@ -303,8 +303,8 @@ impl Figure {
 /// Compares each of `others` with `a`. `seed` seeds the random numbers; `by` is the share by which medians may
 /// increase.
 pub fn compare(
-    a: &Input,
-    others: &[Input],
+    a: &ReportSet,
+    others: &[ReportSet],
     scruples: Scruples,
     seed: u64,
     by: Option<f64>,
@@ -388,7 +388,7 @@ fn difference(
     place: usize,
     (side_a, a): (&Side, Option<f64>),
     (side_b, b): (&Side, Option<f64>),
-    error: Error,
+    error: Uncertainty,
     count: usize,
 ) -> Difference {
     let figure = Figure::ALL[place];

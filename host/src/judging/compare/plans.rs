@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{CompareError, Input, Place, Runs, Scruples};
+use super::{CompareError, ReportSet, RunPosition, Runs, Scruples};
 use crate::record::Environment;
 use crate::report::units::counted;
 use crate::report::{Report, RunReport};
@@ -12,12 +12,12 @@ const FREE_FIELDS: [&str; 1] = ["seed"];
 
 /// The runs of one task with one plan.
 pub(super) struct Group<'a> {
-    pub(super) runs: Vec<Run<'a>>,
+    pub(super) runs: Vec<ComparedRun<'a>>,
     plan: Vec<(String, Value)>,
 }
 
 /// A run and its position in its file.
-pub(super) struct Run<'a> {
+pub(super) struct ComparedRun<'a> {
     pub(super) file: &'a str,
     pub(super) place: usize,
     pub(super) report: &'a RunReport,
@@ -30,7 +30,7 @@ impl Group<'_> {
         let first = self.runs[0].report;
         Runs {
             task: first.task.clone(),
-            runs: self.runs.iter().map(|run| Place { file: run.file.to_owned(), run: run.place }).collect(),
+            runs: self.runs.iter().map(|run| RunPosition { file: run.file.to_owned(), run: run.place }).collect(),
             processes: first.plan.processes,
             threads: first.plan.threads,
             operations,
@@ -42,7 +42,11 @@ impl Group<'_> {
 pub(super) type Matched<'a> = (Group<'a>, Group<'a>, Vec<String>);
 
 /// Pairs the groups of both sides by their order.
-pub(super) fn matched<'a>(a: &'a Input, b: &'a Input, scruples: Scruples) -> Result<Vec<Matched<'a>>, CompareError> {
+pub(super) fn matched<'a>(
+    a: &'a ReportSet,
+    b: &'a ReportSet,
+    scruples: Scruples,
+) -> Result<Vec<Matched<'a>>, CompareError> {
     let refuses = scruples == Scruples::Refuse;
     let partial = |(_, report): &&(String, Report)| report.partial;
     if let Some((file, _)) = a.reports.iter().chain(&b.reports).find(partial).filter(|_| refuses) {
@@ -64,7 +68,7 @@ pub(super) fn matched<'a>(a: &'a Input, b: &'a Input, scruples: Scruples) -> Res
     Ok(pairs)
 }
 
-impl Input {
+impl ReportSet {
     /// The names of its files.
     fn name(&self) -> String {
         self.reports.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>().join(",")
@@ -72,11 +76,11 @@ impl Input {
 }
 
 /// Groups the runs of a side by task and plan, in the order of first appearance.
-fn groups(input: &Input) -> Vec<Group<'_>> {
+fn groups(input: &ReportSet) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (file, report) in &input.reports {
         for (place, run) in report.runs.iter().enumerate() {
-            let (plan, entry) = (plan(run), Run { file, place, report: run, environment: &report.environment });
+            let (plan, entry) = (plan(run), ComparedRun { file, place, report: run, environment: &report.environment });
             let same =
                 |group: &&mut Group<'_>| group.plan == plan && group.runs[0].report.task.sha256 == run.task.sha256;
             match groups.iter_mut().find(same) {

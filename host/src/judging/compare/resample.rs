@@ -2,9 +2,9 @@
 //!
 //! Pure, with a given seed. This module knows durations and counts, but neither plans nor words.
 //!
-//! The bootstrap draws a [`Unit`]: a tenth of a run, with all its intervals in a row, or a whole run if a plan was run
-//! several times. Neighbouring operations are alike, so drawing single operations would make the intervals far too
-//! narrow.
+//! The bootstrap draws a [`DrawingUnit`]: a tenth of a run, with all its intervals in a row, or a whole run if a plan
+//! was run several times. Neighbouring operations are alike, so drawing single operations would make the intervals far
+//! too narrow.
 
 use fastrand::Rng;
 
@@ -33,7 +33,7 @@ pub(super) type Figures = [Option<f64>; Figure::ALL.len()];
 pub(super) struct Side {
     /// The distinct durations, ascending, in nanoseconds.
     durations: Vec<f64>,
-    units: Vec<Unit>,
+    units: Vec<DrawingUnit>,
     /// Whether a unit is a whole run.
     pub(super) is_repeated: bool,
     /// The relative width of a histogram bucket.
@@ -41,7 +41,7 @@ pub(super) struct Side {
 }
 
 /// The unit of drawing: operations that belong together.
-struct Unit {
+struct DrawingUnit {
     /// The number of operations for each of the side's durations.
     counts: Vec<u64>,
     operations: u64,
@@ -93,7 +93,7 @@ impl Side {
             for (ns, count) in &block.counts {
                 counts[durations.partition_point(|known| known < ns)] += count;
             }
-            Unit {
+            DrawingUnit {
                 counts,
                 operations: block.operations,
                 failed: block.failed,
@@ -228,13 +228,13 @@ impl Block {
 /// How uncertain a difference is: its standard error on the figure's scale, the degrees of freedom of that error, and
 /// the systematic error.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Error {
+pub(super) struct Uncertainty {
     standard: f64,
     freedom: f64,
     systematic: f64,
 }
 
-impl Error {
+impl Uncertainty {
     /// Half the width of the interval that contains the true difference in `level` of all comparisons.
     pub(super) fn half_width(self, level: f64) -> f64 {
         self.standard * student_t(0.5 + level / 2.0, self.freedom) + self.systematic
@@ -260,7 +260,7 @@ fn student_t(quantile: f64, freedom: f64) -> f64 {
 }
 
 /// The uncertainty of the differences between `a` and `b`, by figure.
-pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.len()] {
+pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Uncertainty; Figure::ALL.len()] {
     let (mut of_a, mut of_b) = (a.variances(rng), b.variances(rng));
     let (mut units_a, mut units_b) = (a.units() as f64, b.units() as f64);
     match (a.is_repeated, b.is_repeated) {
@@ -284,14 +284,14 @@ pub(super) fn errors(a: &Side, b: &Side, rng: &mut Rng) -> [Error; Figure::ALL.l
 }
 
 /// Welch's error of the difference between two figures, each given as its variance and the number of units behind it.
-fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Error {
+fn welch((a, units_a): (f64, f64), (b, units_b): (f64, f64)) -> Uncertainty {
     let sum = a + b;
     let freedom = if sum > 0.0 {
         sum * sum / (a * a / (units_a - 1.0) + b * b / (units_b - 1.0))
     } else {
         units_a.min(units_b) - 1.0
     };
-    Error { standard: sum.sqrt(), freedom, systematic: 0.0 }
+    Uncertainty { standard: sum.sqrt(), freedom, systematic: 0.0 }
 }
 
 /// The correlation of neighbouring blocks: their first autocorrelation, over both sides because each has few blocks. An

@@ -22,7 +22,7 @@ fn replan(record: &mut RunRecord, change: impl FnOnce(&mut RunSpec)) {
 
 /// How a made-up run varies; durations are lognormal.
 #[derive(Clone, Copy)]
-struct World {
+struct Population {
     intervals: u64,
     per_interval: u64,
     /// The spread of durations within an interval.
@@ -34,10 +34,10 @@ struct World {
     between_runs: f64,
 }
 
-const CALM: World =
-    World { intervals: 60, per_interval: 200, spread: 0.5, drift: 0.015, inherits: 0.7, between_runs: 0.0 };
+const CALM: Population =
+    Population { intervals: 60, per_interval: 200, spread: 0.5, drift: 0.015, inherits: 0.7, between_runs: 0.0 };
 
-impl World {
+impl Population {
     /// A run whose durations are multiplied by `factor`.
     fn run(self, factor: f64, rng: &mut Rng) -> RunRecord {
         let mut recorder = Recorder::default();
@@ -55,7 +55,7 @@ impl World {
         of(recorder.take())
     }
 
-    fn input(self, runs: usize, factor: f64, rng: &mut Rng) -> Input {
+    fn input(self, runs: usize, factor: f64, rng: &mut Rng) -> ReportSet {
         let records: Vec<_> = (0..runs).map(|_| self.run(factor, rng)).collect();
         input("made-up.json", &records)
     }
@@ -95,8 +95,8 @@ fn of(metrics: Metrics) -> RunRecord {
     record
 }
 
-fn input(file: &str, records: &[RunRecord]) -> Input {
-    Input { reports: vec![(file.to_owned(), Report::new(environment(), records))] }
+fn input(file: &str, records: &[RunRecord]) -> ReportSet {
+    ReportSet { reports: vec![(file.to_owned(), Report::new(environment(), records))] }
 }
 
 /// A run in which every operation takes `ns`.
@@ -120,7 +120,7 @@ fn compared(a: &RunRecord, b: &RunRecord) -> Comparison {
     .unwrap()
 }
 
-fn refused(a: &Input, b: Input) -> String {
+fn refused(a: &ReportSet, b: ReportSet) -> String {
     compare(a, &[b], Scruples::Refuse, 0, None).unwrap_err().to_string()
 }
 
@@ -136,10 +136,10 @@ fn equal_runs_rarely_differ_and_a_shift_is_found() {
 #[test]
 #[ignore = "takes minutes: cargo xtask compare-check made-up"]
 fn error_rates_over_two_hundred_pairs_of_every_kind() {
-    let short = World { intervals: 20, per_interval: 100, ..CALM };
-    let drifting = World { drift: 0.03, inherits: 0.8, ..CALM };
-    let long = World { intervals: 240, per_interval: 50, drift: 0.02, inherits: 0.9, ..CALM };
-    let apart = World { intervals: 16, per_interval: 60, between_runs: 0.03, ..CALM };
+    let short = Population { intervals: 20, per_interval: 100, ..CALM };
+    let drifting = Population { drift: 0.03, inherits: 0.8, ..CALM };
+    let long = Population { intervals: 240, per_interval: 50, drift: 0.02, inherits: 0.9, ..CALM };
+    let apart = Population { intervals: 16, per_interval: 60, between_runs: 0.03, ..CALM };
     println!("{:<62} {:>12} {:>12}", "200 pairs each", "equal", "5 % slower");
     for (name, world, runs) in [
         ("15 s, drift 1.5 %, of which the next interval inherits 0.7", CALM, 1),
@@ -161,7 +161,7 @@ fn error_rates_over_two_hundred_pairs_of_every_kind() {
 
 #[test]
 fn repetitions_reveal_how_much_equal_runs_differ() {
-    let world = World { intervals: 10, per_interval: 40, between_runs: 0.05, ..CALM };
+    let world = Population { intervals: 10, per_interval: 40, between_runs: 0.05, ..CALM };
     let (slower, faster) = world.findings(20, 1, 1.0, 3);
     let alone = slower + faster;
     let (slower, faster) = world.findings(20, 4, 1.0, 4);
@@ -327,7 +327,7 @@ fn comparisons_as_people_read_them() {
     let a = CALM.input(1, 1.0, &mut rng);
     let others = [CALM.input(1, 1.0, &mut rng), CALM.input(3, 1.1, &mut rng)];
     insta::assert_snapshot!(plain(&compare(&a, &others, Scruples::Refuse, 0, Some(0.02)).unwrap()));
-    let few = World { per_interval: 2, ..CALM };
+    let few = Population { per_interval: 2, ..CALM };
     let (a, b) = (few.input(2, 1.0, &mut rng), [few.input(2, 0.5, &mut rng)]);
     insta::assert_snapshot!(plain(&compare(&a, &b, Scruples::Refuse, 0, None).unwrap()));
 }

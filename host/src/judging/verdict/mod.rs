@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use crate::metrics::{Histogram, Outcome};
-use crate::report::find::{Drawn, Promise};
+use crate::report::find::{DrawnFigure, Promise};
 use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Unit, Verdict};
 pub use parse::ExpressionError;
 
@@ -24,14 +24,14 @@ const EARLY_NS: u64 = 1_000_000_000;
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: String,
-    figure: Figure,
-    comparison: Comparison,
+    figure: Subject,
+    comparison: Operator,
     value: f64,
 }
 
 /// A quantity of some operations.
 #[derive(Clone, Debug, PartialEq)]
-struct Figure {
+struct Subject {
     of: Scope,
     quantity: Quantity,
     /// If given, the run is split into windows of this length, and the worst one counts.
@@ -85,7 +85,7 @@ enum CountedAs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
+enum Operator {
     Above,
     AtLeast,
     Below,
@@ -108,10 +108,10 @@ impl Expression {
 
     fn verdict(&self, run: usize, value: Option<f64>) -> Verdict {
         let held = value.is_some_and(|value| match self.comparison {
-            Comparison::Above => value > self.value,
-            Comparison::AtLeast => value >= self.value,
-            Comparison::Below => value < self.value,
-            Comparison::AtMost => value <= self.value,
+            Operator::Above => value > self.value,
+            Operator::AtLeast => value >= self.value,
+            Operator::Below => value < self.value,
+            Operator::AtMost => value <= self.value,
         });
         let (unit, bound) = (Some(self.unit()), Some(self.value));
         Verdict { expression: self.text.clone(), run, held, value, unit, bound }
@@ -122,8 +122,8 @@ impl Expression {
     /// The expression as a promise: its figure, if that can be drawn, and its bound.
     pub fn promise(&self) -> Promise {
         let drawn = match (&self.figure.of, self.figure.quantity, self.figure.window_ns) {
-            (Scope::Run, Quantity::Time(_), None) => Some(Drawn::Latency),
-            (Scope::Run, Quantity::Counted(Count::Failed, CountedAs::Share), None) => Some(Drawn::Failed),
+            (Scope::Run, Quantity::Time(_), None) => Some(DrawnFigure::Latency),
+            (Scope::Run, Quantity::Counted(Count::Failed, CountedAs::Share), None) => Some(DrawnFigure::Failed),
             _ => None,
         };
         Promise { expression: self.text.clone(), drawn, unit: self.unit(), bound: self.value }
@@ -154,14 +154,14 @@ impl fmt::Display for Expression {
     }
 }
 
-impl Comparison {
+impl Operator {
     fn is_upward(self) -> bool {
         matches!(self, Self::Above | Self::AtLeast)
     }
 }
 
-impl Figure {
-    fn value(&self, report: &RunReport, comparison: Comparison, moment: Moment) -> Option<f64> {
+impl Subject {
+    fn value(&self, report: &RunReport, comparison: Operator, moment: Moment) -> Option<f64> {
         if moment == Moment::Running && !self.is_settled(report, comparison) {
             return None;
         }
@@ -176,7 +176,7 @@ impl Figure {
     }
 
     /// Whether the figure is reliable while the run goes on.
-    fn is_settled(&self, report: &RunReport, comparison: Comparison) -> bool {
+    fn is_settled(&self, report: &RunReport, comparison: Operator) -> bool {
         let completed = report.operations.completed;
         match self.quantity {
             Quantity::Throughput => report.elapsed_ns >= EARLY_NS,
@@ -206,13 +206,13 @@ impl Figure {
     }
 
     /// The durations, or lags, of the figure's operations, added up.
-    fn times(&self, report: &RunReport) -> Option<Times> {
+    fn times(&self, report: &RunReport) -> Option<Durations> {
         match &self.of {
-            Scope::Run => Times::sum([&report.latency_ns]),
-            Scope::Service => Times::sum([&report.service_ns]),
-            Scope::Lag => Times::sum([report.schedule_lag_ns.as_ref()?]),
-            Scope::Result(name) => Times::sum(results(report, name).map(|result| &result.latency_ns)),
-            Scope::Span(name) => Times::sum(span(report, name).map(|(_, times)| times)),
+            Scope::Run => Durations::sum([&report.latency_ns]),
+            Scope::Service => Durations::sum([&report.service_ns]),
+            Scope::Lag => Durations::sum([report.schedule_lag_ns.as_ref()?]),
+            Scope::Result(name) => Durations::sum(results(report, name).map(|result| &result.latency_ns)),
+            Scope::Span(name) => Durations::sum(span(report, name).map(|(_, times)| times)),
         }
     }
 
@@ -238,11 +238,13 @@ impl Figure {
         (counted, counts.offered)
     }
 
-    fn of_window(&self, window: &Window<'_>) -> Option<f64> {
+    fn of_window(&self, window: &TimelineWindow<'_>) -> Option<f64> {
         let sum = |of: fn(&BucketReport) -> u64| window.buckets.iter().map(of).sum::<u64>();
         let completed = sum(|bucket| bucket.completed);
         match (self.quantity, &self.of) {
-            (Quantity::Time(time), _) => Times::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time),
+            (Quantity::Time(time), _) => {
+                Durations::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time)
+            }
             (Quantity::Counted(_, unit), Scope::Result(name)) => {
                 let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name.as_str())).sum();
                 share(of_result, completed, unit)
@@ -279,14 +281,14 @@ fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a R
 }
 
 /// Consecutive intervals of the timeline.
-struct Window<'a> {
+struct TimelineWindow<'a> {
     buckets: &'a [BucketReport],
     length_ns: u64,
 }
 
 /// Splits the run into windows of `window_ns`, rounded up to whole intervals. The last window is dropped if the run's
 /// end cuts it short, unless the run has ended and there is no other window.
-fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>> {
+fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<TimelineWindow<'_>> {
     let interval_ns = report.timeline.interval_ns;
     let per_window = window_ns.div_ceil(interval_ns).max(1);
     let window_ns = per_window * interval_ns;
@@ -295,7 +297,7 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>
         .enumerate()
         .map(|(place, buckets)| {
             let begin_ns = place as u64 * window_ns;
-            Window { buckets, length_ns: window_ns.min(report.elapsed_ns.saturating_sub(begin_ns)) }
+            TimelineWindow { buckets, length_ns: window_ns.min(report.elapsed_ns.saturating_sub(begin_ns)) }
         })
         .collect();
     let is_alone = windows.len() == 1 && moment == Moment::Ended;
@@ -303,7 +305,7 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<Window<'_>
 }
 
 /// The durations of several summaries: the sum of their histograms.
-struct Times {
+struct Durations {
     hdr: hdrhistogram::Histogram<u64>,
     count: u64,
     sum: u128,
@@ -311,7 +313,7 @@ struct Times {
     max: u64,
 }
 
-impl Times {
+impl Durations {
     /// `None` if a histogram cannot be read.
     fn sum<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> Option<Self> {
         let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0, min: u64::MAX, max: 0 };

@@ -9,7 +9,7 @@
 
 use std::str::FromStr;
 
-use super::{Comparison, Count, CountedAs, Expression, Figure, Quantity, Scope, Time};
+use super::{Count, CountedAs, Expression, Operator, Quantity, Scope, Subject, Time};
 
 /// What is wrong with an expression.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -52,7 +52,7 @@ fn parse(text: &str) -> Result<Expression, String> {
     let name = begin[..begin.len() - rest.0.len()].trim();
     let comparison = rest.comparison()?;
     let (quantity, value) = value(named, rest.0.trim())?;
-    let figure = Figure { of, quantity, window_ns };
+    let figure = Subject { of, quantity, window_ns };
     figure.check(name)?;
     Ok(Expression { text: text.to_owned(), figure, comparison, value })
 }
@@ -126,13 +126,9 @@ impl<'a> Rest<'a> {
         Ok(name)
     }
 
-    fn comparison(&mut self) -> Result<Comparison, String> {
-        let comparisons = [
-            (">=", Comparison::AtLeast),
-            (">", Comparison::Above),
-            ("<=", Comparison::AtMost),
-            ("<", Comparison::Below),
-        ];
+    fn comparison(&mut self) -> Result<Operator, String> {
+        let comparisons =
+            [(">=", Operator::AtLeast), (">", Operator::Above), ("<=", Operator::AtMost), ("<", Operator::Below)];
         let rest = self.0.trim_start();
         let found = comparisons.iter().find_map(|(sign, comparison)| Some((rest.strip_prefix(sign)?, *comparison)));
         let (rest, comparison) =
@@ -207,7 +203,7 @@ fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
     }
 }
 
-impl Figure {
+impl Subject {
     /// Rejects figures that can be written, as `name`, but do not exist.
     fn check(&self, name: &str) -> Result<(), String> {
         let Self { of, quantity, window_ns } = self;

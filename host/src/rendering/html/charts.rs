@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Chart, Figure, number, numbers};
+use super::figure::{Chart, ChartFigure, number, numbers};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use crate::report::curves::{self, Rates};
@@ -73,7 +73,7 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
         })
         .collect();
     let others = if most(&rates.others) > 0.0 { numbers(&rates.others) } else { Value::Null };
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("{id}-throughput"),
         chart: Chart::Throughput,
         title: "Throughput",
@@ -128,7 +128,7 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
                     "dashed": drawn.is_dashed, "rate": numbers(rates) })
         })
         .collect();
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("{id}-failures"),
         chart: Chart::Failures,
         title: "Failures",
@@ -177,7 +177,7 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     for (name, line) in &lines {
         data[format!("{name}_ns")] = json!(line);
     }
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("{id}-latency"),
         chart: Chart::Latency,
         title: "Latency over time",
@@ -230,7 +230,7 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
                     "dashed": drawn.is_dashed, "curve": curve(points) })
         })
         .collect();
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("{id}-percentiles"),
         chart: Chart::Percentiles,
         title: "Latency distribution",
@@ -264,7 +264,7 @@ fn heat(run: &RunReport, id: &str) -> Markup {
         });
         counts.flatten().map(Value::from).collect()
     };
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("{id}-heat"),
         chart: Chart::Heat,
         title: "Latency heat map",

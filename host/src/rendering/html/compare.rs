@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Chart, Figure, Over, number};
+use super::figure::{Chart, ChartFigure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::curves;
@@ -32,9 +32,9 @@ pub fn compare(reports: &[(&str, &Report)], sentences: &[&str]) -> String {
     finished(document(&title, &body, Reach::Nothing))
 }
 
-type Compared<'a> = (&'a str, &'a RunReport);
+type NamedRun<'a> = (&'a str, &'a RunReport);
 
-fn of_run<'a>(reports: &[(&'a str, &'a Report)], i: usize) -> Vec<Compared<'a>> {
+fn of_run<'a>(reports: &[(&'a str, &'a Report)], i: usize) -> Vec<NamedRun<'a>> {
     reports.iter().filter_map(|(name, report)| Some((*name, report.runs.get(i)?))).collect()
 }
 
@@ -48,9 +48,9 @@ fn legend(reports: &[(&str, &Report)]) -> Markup {
     } } }
 }
 
-fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
+fn section(i: usize, runs: &[NamedRun<'_>]) -> Markup {
     let id = format!("run-{}", i + 1);
-    let over_time = |name: &str, title: &'static str, how: &'static str, scale, figure: &Figures<'_>| {
+    let over_time = |name: &str, title: &'static str, how: &'static str, scale, figure: &IntervalFigure<'_>| {
         lines(format!("{id}-{name}"), title, how, scale, runs, figure)
     };
     let latency = |of: fn(&Summary) -> Option<u64>| {
@@ -74,7 +74,7 @@ fn section(i: usize, runs: &[Compared<'_>]) -> Markup {
 }
 
 /// The figures side by side, and the change from the first report to the last.
-fn figures(runs: &[Compared<'_>]) -> Markup {
+fn figures(runs: &[NamedRun<'_>]) -> Markup {
     type Of = fn(&RunReport) -> Option<f64>;
     type Show = fn(f64) -> String;
     let ns: Show = |ns| duration(ns as u64);
@@ -89,8 +89,8 @@ fn figures(runs: &[Compared<'_>]) -> Markup {
         ("max", |run| run.latency_ns.max.map(|ns| ns as f64), ns),
     ];
     html! {
-        div .scroll tabindex="0" role="region" aria-label="Figures" { table {
-            thead { tr { th scope="col" { "Figure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
+        div .scroll tabindex="0" role="region" aria-label="IntervalFigure" { table {
+            thead { tr { th scope="col" { "ChartFigure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
             tbody { @for (label, of, show) in rows {
                 @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
                 tr {
@@ -112,9 +112,16 @@ fn change(values: &[Option<f64>]) -> String {
 }
 
 /// A figure of an interval, from its run, the interval itself, and its rate.
-type Figures<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
+type IntervalFigure<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
 
-fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>], figure: &Figures<'_>) -> Markup {
+fn lines(
+    id: String,
+    title: &str,
+    how: &str,
+    scale: Scale,
+    runs: &[NamedRun<'_>],
+    figure: &IntervalFigure<'_>,
+) -> Markup {
     let of_run = |run: &RunReport| -> (Vec<f64>, Vec<Option<f64>>) {
         let rates = curves::rates(run, &[]).completed;
         let values = run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| figure(run, bucket, rate)).collect();
@@ -135,13 +142,13 @@ fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>]
     let y = scale.axis(values());
     let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 220.0);
     held.iter().enumerate().for_each(|(i, values)| plot.steps(look(i).0, &edges, values));
-    let of_line = |(i, (name, _)): (usize, &Compared<'_>)| {
+    let of_line = |(i, (name, _)): (usize, &NamedRun<'_>)| {
         let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
         json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
     };
     let data = json!({ "unit": scale.unit(), "by": Over::Time, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
                        "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
-    Figure {
+    ChartFigure {
         id,
         chart: Chart::Lines,
         title,
@@ -153,7 +160,7 @@ fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[Compared<'_>]
     .markup()
 }
 
-fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
+fn percentiles(id: &str, runs: &[NamedRun<'_>]) -> Markup {
     let curves: Vec<_> = runs.iter().map(|(_, run)| curves::percentiles(&run.latency_ns)).collect();
     let longest = curves.iter().max_by_key(|curve| curve.len()).cloned().unwrap_or_default();
     let y = Axis::durations(curves.iter().flatten().map(|&(_, ns)| ns));
@@ -161,12 +168,12 @@ fn percentiles(id: &str, runs: &[Compared<'_>]) -> Markup {
     for (i, curve) in curves.iter().enumerate() {
         plot.line(look(i).0, curve.iter().map(|&(nines, ns)| (nines, ns as f64)));
     }
-    let of_line = |(i, (name, _)): (usize, &Compared<'_>)| {
+    let of_line = |(i, (name, _)): (usize, &NamedRun<'_>)| {
         let y: Value =
             (0..longest.len()).map(|at| curves[i].get(at).map_or(Value::Null, |&(_, ns)| ns.into())).collect();
         json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
     };
-    let figure = Figure {
+    let figure = ChartFigure {
         id: id.to_owned(),
         chart: Chart::Lines,
         title: "Latency distribution",

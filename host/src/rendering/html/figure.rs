@@ -48,7 +48,7 @@ impl Chart {
 }
 
 /// A chart of the page.
-pub(super) struct Figure<'a> {
+pub(super) struct ChartFigure<'a> {
     /// Its identifier in the page, which links use.
     pub id: String,
     /// The kind of chart.
@@ -65,7 +65,7 @@ pub(super) struct Figure<'a> {
     pub svg: Markup,
 }
 
-impl Figure<'_> {
+impl ChartFigure<'_> {
     pub(super) fn markup(self) -> Markup {
         let Self { id, chart, title, how, says, data, svg } = self;
         let data_id = format!("{id}-data");

@@ -3,43 +3,43 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Chart, Figure, Over, number};
+use super::figure::{Chart, ChartFigure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, finished, prose, tables};
-use crate::report::find::{Answer, Drawn, FindReport, Finding, Probe, came_to, sentence};
+use crate::report::find::{Answer, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, sentence};
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
 
 /// A line over rates: its name, and one value per probe.
-struct Line {
+struct ProbeLine {
     name: String,
-    kind: Kind,
+    kind: LineKind,
     values: Vec<Option<f64>>,
 }
 
 /// What a line shows, which decides how it is drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LineKind {
     /// Measured by the probes; drawn as a line with a point per probe, with this class.
     Measured(&'static str),
     /// Offered or promised; drawn as a dashed line.
     Bound,
 }
 
-impl Line {
+impl ProbeLine {
     fn measured(name: &str, look: &'static str, values: Vec<Option<f64>>) -> Self {
-        Self { name: name.to_owned(), kind: Kind::Measured(look), values }
+        Self { name: name.to_owned(), kind: LineKind::Measured(look), values }
     }
 
     fn bound(name: String, values: Vec<Option<f64>>) -> Self {
-        Self { name, kind: Kind::Bound, values }
+        Self { name, kind: LineKind::Bound, values }
     }
 
     fn look(&self) -> &'static str {
         match self.kind {
-            Kind::Measured(look) => look,
-            Kind::Bound => "ideal",
+            LineKind::Measured(look) => look,
+            LineKind::Bound => "ideal",
         }
     }
 }
@@ -104,11 +104,11 @@ fn tiles(report: &FindReport, probes: &[&Probe]) -> Markup {
 
 fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
     let line = |name: &str, look, of: fn(&Probe) -> Option<u64>| {
-        Line::measured(name, look, probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect())
+        ProbeLine::measured(name, look, probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect())
     };
     let mut lines =
         vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
-    lines.extend(promises(report, probes, Drawn::Latency));
+    lines.extend(promises(report, probes, DrawnFigure::Latency));
     let how = "Each point is a probe: the durations of its operations, from when they were due, at its rate. Where the curve \
                rises, operations queue. The limit lies in the shaded gap; the dashed line is the promise.";
     chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), &lines)
@@ -116,8 +116,8 @@ fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
 
 fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
     let lines = [
-        Line::bound("as offered".into(), probes.iter().map(|probe| Some(probe.rate)).collect()),
-        Line::measured("completed", "all", probes.iter().map(|probe| probe.throughput).collect()),
+        ProbeLine::bound("as offered".into(), probes.iter().map(|probe| Some(probe.rate)).collect()),
+        ProbeLine::measured("completed", "all", probes.iter().map(|probe| probe.throughput).collect()),
     ];
     let how = "Completed operations per second, by the offered rate. On the dashed line all operations completed in time; \
                points below it fell behind.";
@@ -126,23 +126,25 @@ fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
 
 fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
     let failed = |probe: &&Probe| Some(probe.failed);
-    let mut lines = vec![Line::measured("not ok", "bad-0", probes.iter().map(failed).collect())];
-    lines.extend(promises(report, probes, Drawn::Failed));
+    let mut lines = vec![ProbeLine::measured("not ok", "bad-0", probes.iter().map(failed).collect())];
+    lines.extend(promises(report, probes, DrawnFigure::Failed));
     let how = "The share of operations that were not ok, by rate.";
     chart(report, probes, ("failures", "Failures by rate", how, Scale::Shares), &lines)
 }
 
 /// The promises, as lines across all rates.
-fn promises(report: &FindReport, probes: &[&Probe], drawn: Drawn) -> Vec<Line> {
+fn promises(report: &FindReport, probes: &[&Probe], drawn: DrawnFigure) -> Vec<ProbeLine> {
     let of_figure = report.promises.iter().filter(|promise| promise.drawn == Some(drawn));
-    of_figure.map(|promise| Line::bound(promise.expression.clone(), vec![Some(promise.bound); probes.len()])).collect()
+    of_figure
+        .map(|promise| ProbeLine::bound(promise.expression.clone(), vec![Some(promise.bound); probes.len()]))
+        .collect()
 }
 
 fn chart(
     report: &FindReport,
     probes: &[&Probe],
     (id, title, how, scale): (&str, &str, &str, Scale),
-    lines: &[Line],
+    lines: &[ProbeLine],
 ) -> Markup {
     let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
     let mut plot = Plot::new(Axis::amounts(probes.last().map_or(1.0, |probe| probe.rate)), scale.axis(values()), 240.0);
@@ -153,17 +155,17 @@ fn chart(
     for line in lines {
         let points = || probes.iter().zip(&line.values).filter_map(|(probe, value)| Some((probe.rate, (*value)?)));
         plot.line(line.look(), points());
-        if line.kind != Kind::Bound {
+        if line.kind != LineKind::Bound {
             plot.points(line.look(), points());
         }
     }
-    let of_line = |line: &Line| {
+    let of_line = |line: &ProbeLine| {
         let y: Value = line.values.iter().map(|value| value.map_or(Value::Null, number)).collect();
-        let is_bound = line.kind == Kind::Bound;
+        let is_bound = line.kind == LineKind::Bound;
         json!({ "name": line.name, "colour": if is_bound { "faint" } else { line.look() }, "dashed": is_bound,
                 "points": !is_bound, "y": y })
     };
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("find-{id}"),
         chart: Chart::Lines,
         title,
@@ -201,8 +203,8 @@ fn table(probes: &[&Probe]) -> Markup {
 /// The class and the sign of a probe.
 fn tone(probe: &Probe) -> (&'static str, &'static str) {
     prose::look(match probe.finding() {
-        Finding::Kept => Tone::Good,
-        Finding::Limited => Tone::Warning,
-        Finding::Broken => Tone::Bad,
+        ProbeFinding::Kept => Tone::Good,
+        ProbeFinding::Limited => Tone::Warning,
+        ProbeFinding::Broken => Tone::Bad,
     })
 }

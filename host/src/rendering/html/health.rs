@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Chart, Figure, Over, number};
+use super::figure::{Chart, ChartFigure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::tables;
 use crate::metrics::Measure;
@@ -17,7 +17,7 @@ const MOST_DRAWN: usize = 4;
 const LOOKS: [&str; MOST_DRAWN] = ["p50", "p90", "p99", "max"];
 
 /// The figure of a worker's health that is drawn.
-type Of = fn(&HealthReport) -> Option<f64>;
+type HealthFigure = fn(&HealthReport) -> Option<f64>;
 
 /// The charts of the workers' health; without health samples nothing.
 pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
@@ -41,7 +41,7 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
     }
 }
 
-fn chart(run: &RunReport, id: String, title: &str, how: &str, scale: Scale, of: Of) -> Markup {
+fn chart(run: &RunReport, id: String, title: &str, how: &str, scale: Scale, of: HealthFigure) -> Markup {
     let workers: Vec<_> = run.workers.iter().filter(|worker| !worker.timeline.is_empty()).take(MOST_DRAWN).collect();
     let mut moments: Vec<u64> =
         workers.iter().flat_map(|worker| worker.timeline.iter().map(|look| look.at_ns)).collect();
@@ -58,7 +58,7 @@ fn chart(run: &RunReport, id: String, title: &str, how: &str, scale: Scale, of: 
             |ns: &u64| worker.timeline.iter().find(|look| look.at_ns == *ns).and_then(of).map_or(Value::Null, number);
         json!({ "name": format!("worker {}", worker.process), "colour": look, "y": moments.iter().map(at).collect::<Value>() })
     };
-    let figure = Figure {
+    let figure = ChartFigure {
         id,
         chart: Chart::Lines,
         title,

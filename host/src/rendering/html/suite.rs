@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::figure::{Chart, Figure, number};
+use super::figure::{Chart, ChartFigure, number};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use super::tables;
@@ -63,7 +63,7 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
     plot.line("all", at(|point| point.throughput));
     plot.points("all", at(|point| point.throughput));
     let best = points.iter().max_by(|a, b| a.throughput.total_cmp(&b.throughput));
-    let figure = Figure {
+    let figure = ChartFigure {
         id: format!("scaling-{}", i + 1),
         chart: Chart::Scaling,
         title: "Scaling",
