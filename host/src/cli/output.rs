@@ -186,7 +186,9 @@ impl<F: Format> Outputs<F> {
         errors.extend(ignore_closed(written).context("cannot write to stdout").err());
         errors.extend(in_place.iter().filter_map(|output| output.write(what).err()));
         let Some(last) = errors.pop() else { return Ok(()) };
-        errors.iter().for_each(|error| super::say(&format!("{error:#}")));
+        for error in &errors {
+            super::say(&format!("{error:#}"));
+        }
         Err(last)
     }
 }
