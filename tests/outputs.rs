@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -163,16 +163,21 @@ print(len(report.findall('.//testcase')), len(report.findall('.//failure')), len
     assert_eq!(counts.trim(), "4 1 1");
 }
 
-#[test]
-fn prometheus_parses_the_metrics_of_a_run_that_goes_on() {
+/// Starts a run with metrics for Prometheus. Returns it, its stderr, which has to stay open, and the metrics' address.
+fn with_metrics(task: &Path, args: &[&str]) -> (Child, BufReader<ChildStderr>, String) {
     let mut run = gorgon();
-    run.arg("run").arg(guest("results")).args(["-d", "60s", "--no-progress", "--metrics", "127.0.0.1:0"]);
+    run.arg("run").arg(task).args(args).args(["--no-progress", "--metrics", "127.0.0.1:0"]);
     let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    let address =
-        line.trim().strip_prefix("metrics are at http://").unwrap().strip_suffix("/metrics").unwrap().to_owned();
+    let address = line.trim().strip_prefix("metrics are at http://").unwrap().strip_suffix("/metrics").unwrap();
+    (gorgon, stderr, address.to_owned())
+}
+
+#[test]
+fn prometheus_parses_the_metrics_of_a_run_that_goes_on() {
+    let (mut gorgon, _stderr, address) = with_metrics(&guest("results"), &["-d", "60s"]);
     let mut scraped = String::new();
     wait_until("operations in the metrics", || {
         scraped = get(&address, "/metrics");
@@ -193,15 +198,8 @@ print(families['gorgon_latency_seconds'].type, sum(s.value for s in families['go
 
 #[test]
 fn a_histograms_sum_and_counts_never_fall_over_a_run() {
-    let mut run = gorgon();
     // The durations of the results differ, so that a rounded mean moves up and down.
-    run.arg("run").arg(guest("results")).args(["-d", "60s", "-p", "2", "--no-progress", "--metrics", "127.0.0.1:0"]);
-    let mut gorgon = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stderr = BufReader::new(gorgon.stderr.take().unwrap());
-    let mut line = String::new();
-    stderr.read_line(&mut line).unwrap();
-    let address =
-        line.trim().strip_prefix("metrics are at http://").unwrap().strip_suffix("/metrics").unwrap().to_owned();
+    let (mut gorgon, _stderr, address) = with_metrics(&guest("results"), &["-d", "60s", "-p", "2"]);
     let series = |scraped: &str| -> std::collections::BTreeMap<String, f64> {
         let samples = scraped.lines().filter_map(|line| line.rsplit_once(' '));
         let of_histograms =

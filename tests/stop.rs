@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::{
-    Ran, gorgon, guest, lives, operation, processor_time, ran, signal, spawn, validate, wait_until, wat, watch, workers,
+    Ran, endless_prepare, gorgon, guest, lives, operation, processor_time, ran, signal, spawn, validate, wait_until,
+    watch, workers,
 };
 
 const SLEEPY: [&str; 4] = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=50"];
@@ -158,17 +159,7 @@ fn a_stop_ends_a_command_whose_report_nobody_reads() {
 
 #[test]
 fn a_stop_before_the_first_operation_reports_no_operations() {
-    let prepares = wat(r#"(component
-            (core module $m
-                (memory (export "memory") 1)
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 64)
-                (func (export "prepare") (result i32) (loop (br 0)) unreachable)
-                (func (export "operation") (param i64) (result i32) i32.const 0))
-            (core instance $i (instantiate $m))
-            (func (export "prepare") (result (result string (error string)))
-                (canon lift (core func $i "prepare") (memory (core memory $i "memory"))))
-            (func (export "operation") (param "n" u64) (result string)
-                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#);
+    let prepares = endless_prepare();
     let gorgon = spawn(prepares.path(), &[]);
     wait_until("prepare runs", || !workers(&gorgon).is_empty());
     signal("INT", gorgon.id());

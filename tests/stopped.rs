@@ -75,18 +75,7 @@ fn a_silent_worker_is_named_then_killed_and_replaced() {
 
 #[test]
 fn a_stopped_hook_does_not_delay_a_stop() {
-    let prepares = crate::support::wat(
-        r#"(component
-            (core module $m
-                (memory (export "memory") 1)
-                (func (export "prepare") (result i32) (loop (br 0)) unreachable)
-                (func (export "operation") (param i64) (result i32) i32.const 0))
-            (core instance $i (instantiate $m))
-            (func (export "prepare") (result (result string (error string)))
-                (canon lift (core func $i "prepare") (memory (core memory $i "memory"))))
-            (func (export "operation") (param "n" u64) (result string)
-                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#,
-    );
+    let prepares = crate::support::endless_prepare();
     let gorgon = gorgon()
         .arg("run")
         .arg(prepares.path())

@@ -133,6 +133,20 @@ pub(crate) fn processor_time(process: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
+/// A task whose `prepare` never returns.
+pub(crate) fn endless_prepare() -> NamedTempFile {
+    wat(r#"(component
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "prepare") (result i32) (loop (br 0)) unreachable)
+                (func (export "operation") (param i64) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))
+            (func (export "prepare") (result (result string (error string)))
+                (canon lift (core func $i "prepare") (memory (core memory $i "memory"))))
+            (func (export "operation") (param "n" u64) (result string)
+                (canon lift (core func $i "operation") (memory (core memory $i "memory")))))"#)
+}
+
 /// A running gorgon that keeps its JSON report up to date in a file.
 pub(crate) struct Watched {
     pub(crate) gorgon: Child,
