@@ -13,9 +13,9 @@ use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
 use crate::wire::{self, Message};
 
-/// The version of the entries' serialised form. It changes whenever an entry changes. Entries contain frames, so it
-/// also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
-pub const JOURNAL: u32 = 2;
+/// The version of the entries' serialised form. It changes whenever an entry changes, or what the books make of it.
+/// Entries contain frames, so it also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
+pub const JOURNAL: u32 = 3;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -113,6 +113,8 @@ pub(super) struct WorkerBooks {
     pub(super) heard: Duration,
     /// Whether its silence has been reported.
     pub(super) missed: bool,
+    /// Why it was given up, for people.
+    given_up: Option<String>,
     record: WorkerRecord,
 }
 
@@ -129,6 +131,11 @@ pub(super) enum WorkerState {
     Running,
     /// It has finished its part of the last phase, and tears its instances down.
     Leaving,
+    /// It was given up, and is being killed. It may start operations until its process is gone.
+    Dying {
+        /// When it was given up.
+        since: Duration,
+    },
     /// It has ended, or the run no longer waits for its end.
     Gone,
 }
@@ -186,6 +193,11 @@ pub enum Effect {
 impl WorkerState {
     pub(super) fn lives(self) -> bool {
         self != Self::Gone
+    }
+
+    /// Whether the frames of the worker count.
+    pub(super) fn is_heard(self) -> bool {
+        !matches!(self, Self::Gone | Self::Dying { .. })
     }
 }
 
@@ -267,8 +279,10 @@ impl Books {
         let threads = self.plan().shape().threads;
         let record = WorkerRecord { threads, ..WorkerRecord::default() };
         let state = WorkerState::Launched;
-        self.workers
-            .insert(worker, WorkerBooks { place, state, frames: 0, launched: at, heard: at, missed: false, record });
+        self.workers.insert(
+            worker,
+            WorkerBooks { place, state, frames: 0, launched: at, heard: at, missed: false, given_up: None, record },
+        );
         vec![Effect::Launch(worker)]
     }
 
@@ -324,7 +338,7 @@ impl Books {
     }
 
     fn miss(&mut self, worker: u32, at: Duration) -> Vec<Effect> {
-        let Some(of) = self.workers.get_mut(&worker).filter(|of| of.state.lives() && !of.missed) else {
+        let Some(of) = self.workers.get_mut(&worker).filter(|of| of.state.is_heard() && !of.missed) else {
             return Vec::new();
         };
         of.missed = true;
@@ -405,8 +419,10 @@ impl Books {
                 *place = Place::Closed;
             }
         }
-        let has_begun =
-            |state| matches!(state, WorkerState::Running | WorkerState::Leaving) || is_made(Mistake::KeepTheIdle);
+        let has_begun = |state| {
+            matches!(state, WorkerState::Running | WorkerState::Leaving | WorkerState::Dying { .. })
+                || is_made(Mistake::KeepTheIdle)
+        };
         let idle: Vec<u32> = self.living().filter(|worker| !has_begun(self.workers[worker].state)).collect();
         idle.into_iter().flat_map(|worker| self.dismiss(worker)).collect()
     }

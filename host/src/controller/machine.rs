@@ -27,6 +27,10 @@ pub(super) const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// much again plus an operation's time-out it kills the worker.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 
+/// How long the run waits for the end of a process that is being killed. The system needs milliseconds, unless the
+/// process hangs in a driver.
+const LAST_BREATH: Duration = Duration::from_secs(5);
+
 /// A schedule begins this long after the workers are told of it, so that all of them have heard by then.
 pub(super) const LEAD: Duration = Duration::from_millis(20);
 
@@ -202,10 +206,16 @@ impl Machine {
     /// The decisions that are due because time has passed.
     fn overdue(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
+        let late = |state| matches!(state, WorkerState::Dying { since } if now >= since + LAST_BREATH);
+        let undead = books.workers.iter().filter(|(_, of)| late(of.state)).map(|(&worker, _)| worker);
+        let undead: Vec<_> = undead.map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
+        if !undead.is_empty() {
+            return undead;
+        }
         match books.stage {
             RunStage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
             RunStage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
-                return books.living().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
+                return books.heard().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
             }
             RunStage::Running if self.last_call().is_some_and(|last| now >= last) => {
                 if books.is_under_way() {
@@ -227,7 +237,7 @@ impl Machine {
             let is_news = silence(worker) >= SILENCE && !books.workers[&worker].missed;
             is_news.then_some(Decision::Miss { worker })
         };
-        books.living().filter_map(decide).collect()
+        books.heard().filter_map(decide).collect()
     }
 
     /// When a phase with a duration is over at the latest: the duration, plus an operation's time-out, plus the
@@ -245,7 +255,7 @@ impl Machine {
         let operates = move |state| match state {
             WorkerState::Running => true,
             WorkerState::Launched | WorkerState::SettingUp | WorkerState::Ready => is_last,
-            WorkerState::Leaving | WorkerState::Gone => false,
+            WorkerState::Leaving | WorkerState::Dying { .. } | WorkerState::Gone => false,
         };
         self.books.workers.iter().filter(move |(_, of)| operates(of.state)).map(|(&worker, _)| worker)
     }
@@ -353,6 +363,11 @@ mod tests {
             run
         }
 
+        /// The process of a worker is gone.
+        fn gone(&mut self, worker: u32) -> Vec<Effect> {
+            self.feed(Input::Gone { worker, how: "it ended".into() })
+        }
+
         fn faults(&self) -> Vec<FaultKind> {
             self.machine.books().record().faults.iter().map(|fault| fault.kind).collect()
         }
@@ -393,6 +408,9 @@ mod tests {
         // A gap between frames gives the worker up.
         let effects = run.hear(0, 9, Message::Need(5));
         assert!(effects.contains(&Effect::Kill(0)), "{effects:?}");
+        // Until its process is gone, it may start what it holds.
+        assert_eq!(run.faults(), []);
+        run.gone(0);
         assert_eq!(run.faults(), [FaultKind::WorkerDied]);
         assert_eq!(run.machine.books().record().lost, 2);
     }
@@ -409,12 +427,29 @@ mod tests {
             assert_eq!(run.faults(), expected, "at {second} s");
         }
         // Twice ten seconds, and an operation's time-out.
-        assert_eq!(run.tick_at(21), [Effect::Kill(1), Effect::Launch(2)]);
-        assert_eq!(run.faults(), [FaultKind::Silent, FaultKind::WorkerDied]);
+        assert_eq!(run.tick_at(21), [Effect::Kill(1)]);
         // If the worker comes back, its frames no longer count.
         let before = run.machine.books().completed();
         assert_eq!(run.hear(1, 4, Message::Delta(Box::<Delta>::default())), []);
         assert_eq!(run.machine.books().completed(), before);
+        // Another takes its place when nothing can be started twice.
+        assert_eq!(run.faults(), [FaultKind::Silent]);
+        assert_eq!(run.gone(1), [Effect::Launch(2)]);
+        assert_eq!(run.faults(), [FaultKind::Silent, FaultKind::WorkerDied]);
+    }
+
+    #[test]
+    fn a_killed_worker_that_does_not_end_delays_the_run_for_five_seconds() {
+        let mut run = Scene::begun(of(1_000));
+        run.hear(1, 9, Message::Need(5));
+        run.hear(0, 4, Message::Rested);
+        run.hear(0, 5, Message::Done(Usage::default()));
+        assert_eq!(run.tick_at(4), []);
+        assert_eq!(run.machine.ended(), None);
+        assert_eq!(run.tick_at(5), [Effect::Launch(2)]);
+        assert_eq!(run.faults(), [FaultKind::WorkerDied]);
+        // Its end is no news any more.
+        assert_eq!(run.gone(1), []);
     }
 
     #[test]
@@ -430,6 +465,8 @@ mod tests {
         assert_eq!(run.hear(0, 5, Message::Done(Usage::default())), [Effect::Dismiss(0)]);
         assert_eq!(run.machine.ended(), None);
         assert_eq!(run.tick_at(8), [Effect::Kill(1)]);
+        assert_eq!(run.machine.ended(), None);
+        run.gone(1);
         assert_eq!(run.machine.ended(), Some(Ok(())));
         assert!(run.machine.books().record().stopped);
     }
@@ -441,6 +478,8 @@ mod tests {
         assert_eq!(run.tick_at(6), []);
         assert_eq!(run.tick_at(7).len(), 4);
         assert_eq!(run.tick_at(9), [Effect::Kill(0), Effect::Kill(1)]);
+        run.gone(0);
+        run.gone(1);
         assert_eq!(run.machine.ended(), Some(Ok(())));
         assert!(!run.machine.books().record().stopped, "no stop was requested");
     }
@@ -457,7 +496,7 @@ mod tests {
     fn a_worker_that_dies_before_the_start_fails_the_run() {
         let mut run = Scene::of(of(10));
         run.feed(Input::Tick);
-        run.feed(Input::Gone { worker: 1, how: "it ended".into() });
+        run.gone(1);
         assert_eq!(run.machine.ended(), Some(Err(Failure::Died("it ended".into()))));
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Mistake {
     CountTheWarmup,
     /// A worker that takes the place of another starts at the first slot of that place.
     BeginAtZero,
+    /// The place of a worker that was given up is vacant before its process is gone.
+    ReplaceAtOnce,
     /// Silent workers are neither reported nor killed.
     IgnoreSilence,
     /// A stop does not dismiss the workers that have not begun.
@@ -39,7 +41,7 @@ pub(super) enum Mistake {
 #[cfg(test)]
 impl Mistake {
     /// Every mistake.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::LeaseTwice,
         Self::HearTheDead,
         Self::HearTwice,
@@ -50,6 +52,7 @@ impl Mistake {
         Self::ForgetTheCut,
         Self::CountTheWarmup,
         Self::BeginAtZero,
+        Self::ReplaceAtOnce,
         Self::IgnoreSilence,
         Self::KeepTheIdle,
         Self::BeginEarly,

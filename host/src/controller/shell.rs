@@ -202,11 +202,11 @@ impl<'a, 'o> Shell<'a, 'o> {
         if let Some((leaver, _)) = self.leaving.remove(&worker) {
             // It had done its part, so how it ended does not matter.
             leaver.kill();
+            return;
         }
-        if let Some(gone) = self.crew.remove(&worker) {
-            let how = gone.kill();
-            self.feed(Input::Gone { worker, how });
-        }
+        // A worker that is in neither list was killed.
+        let how = self.crew.remove(&worker).map_or_else(|| "it was killed".to_owned(), WorkerProcess::kill);
+        self.feed(Input::Gone { worker, how });
     }
 
     /// Kills dismissed workers that did not end in time.

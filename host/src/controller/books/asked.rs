@@ -29,6 +29,11 @@ impl Books {
         self.workers.iter().filter(|(_, of)| of.state.lives()).map(|(&worker, _)| worker)
     }
 
+    /// The identifiers of the workers whose frames count.
+    pub(in crate::controller) fn heard(&self) -> impl Iterator<Item = u32> {
+        self.workers.iter().filter(|(_, of)| of.state.is_heard()).map(|(&worker, _)| worker)
+    }
+
     /// Whether the run itself has begun, not only its warm-up.
     pub(in crate::controller) fn is_under_way(&self) -> bool {
         self.last().began.is_some()

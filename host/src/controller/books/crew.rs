@@ -15,7 +15,7 @@ impl Books {
     /// Books a worker's frame. The frame is void if the worker is gone, or if the frame was heard before.
     pub(super) fn hear(&mut self, worker: u32, frame: u64, message: &Message, at: Duration) -> Vec<Effect> {
         let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
-        let is_dead = !of.state.lives() && !is_made(Mistake::HearTheDead);
+        let is_dead = !of.state.is_heard() && !is_made(Mistake::HearTheDead);
         let is_repeat = frame <= of.frames && !is_made(Mistake::HearTwice);
         if is_dead || is_repeat {
             return Vec::new();
@@ -56,8 +56,10 @@ impl Books {
                 Vec::new()
             }
             (WorkerState::Running, Message::Delta(delta)) => self.count(worker, delta),
-            (WorkerState::Gone, Message::Delta(delta)) if is_made(Mistake::HearTheDead) => self.count(worker, delta),
-            (WorkerState::Gone, _) if is_made(Mistake::HearTheDead) => Vec::new(),
+            (state, message) if !state.is_heard() && is_made(Mistake::HearTheDead) => match message {
+                Message::Delta(delta) => self.count(worker, delta),
+                _ => Vec::new(),
+            },
             (WorkerState::Running, Message::Rested) => self.rest(worker),
             (_, Message::Delta(delta)) if is_made(Mistake::HearTwice) => self.count(worker, delta),
             (WorkerState::Leaving, Message::Delta(delta)) => {
@@ -148,13 +150,20 @@ impl Books {
         Some(of.place)
     }
 
-    /// Ends a worker by force. It counts as dead from now on.
+    /// Ends a worker by force: its frames are void from now on. The numbers that it holds are lost when its process is
+    /// gone, because it may start operations until then. A second time the run stops waiting for that.
     pub(super) fn give_up(&mut self, worker: u32, how: &str, at: Duration) -> Vec<Effect> {
-        if !self.workers.get(&worker).is_some_and(|of| of.state.lives()) {
-            return Vec::new();
+        let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
+        if !of.state.is_heard() {
+            return self.bury(worker, how, at);
         }
-        let mut effects = self.bury(worker, how, at);
-        effects.push(Effect::Kill(worker));
+        of.state = WorkerState::Dying { since: at };
+        of.given_up = Some(how.to_owned());
+        self.wanting.remove(&worker);
+        let mut effects = vec![Effect::Kill(worker)];
+        if is_made(Mistake::ReplaceAtOnce) {
+            effects.extend(self.bury(worker, how, at));
+        }
         effects
     }
 
@@ -163,11 +172,12 @@ impl Books {
         if !self.workers.get(&worker).is_some_and(|of| of.state.lives()) {
             return Vec::new();
         }
-        let process = self.workers[&worker].record.process;
+        let of = &self.workers[&worker];
+        let (process, how) = (of.record.process, of.given_up.clone().unwrap_or_else(|| how.to_owned()));
         let lost = self.lose(worker, at);
         let Some(place) = self.part_with(worker) else { return Vec::new() };
         if self.phases[0].began.is_none() {
-            self.failure.get_or_insert(Failure::Died(how.to_owned()));
+            self.failure.get_or_insert(Failure::Died(how));
             return Vec::new();
         }
         let duration = self.plan().extent().duration();
@@ -186,7 +196,7 @@ impl Books {
         };
         let in_warmup = self.phases[self.phase].phase == Phase::Warmup;
         let numbers = self.numbers(place, &lost);
-        let death = Death { process, how, in_warmup, lost: lost.len(), then };
+        let death = Death { process, how: &how, in_warmup, lost: lost.len(), then };
         self.note(Fault::worker_died(death, numbers))
     }
 

@@ -42,6 +42,7 @@ pub(super) struct Account {
     fates: BTreeMap<(usize, u32, u64), Fate>,
     places: BTreeMap<u32, u32>,
     gone: BTreeSet<u32>,
+    given_up: BTreeSet<u32>,
     /// Workers that take part in the current phase.
     operating: BTreeSet<u32>,
     first_slots: BTreeMap<u32, u64>,
@@ -61,6 +62,7 @@ impl Account {
             fates: BTreeMap::new(),
             places: BTreeMap::new(),
             gone: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             operating: BTreeSet::new(),
             first_slots: BTreeMap::new(),
             frames: BTreeMap::new(),
@@ -115,7 +117,7 @@ impl Account {
         match &entry.what {
             What::Heard { worker, frame, message } => {
                 let before = self.frames.entry(*worker).or_default();
-                if self.gone.contains(worker) || *frame <= *before {
+                if self.gone.contains(worker) || self.given_up.contains(worker) || *frame <= *before {
                     return Ok(());
                 }
                 *before = *frame;
@@ -131,8 +133,12 @@ impl Account {
                     _ => {}
                 }
             }
-            What::Gone { worker, .. } | What::Decided(Decision::GiveUp { worker, .. }) => {
-                self.lose(*worker, entry.at);
+            What::Gone { worker, .. } => self.lose(*worker, entry.at),
+            // Its frames are void. If it was given up before, the run does not wait for its end any longer.
+            What::Decided(Decision::GiveUp { worker, .. }) => {
+                if !self.given_up.insert(*worker) {
+                    self.lose(*worker, entry.at);
+                }
             }
             What::Decided(Decision::Stop) => self.stopped = self.stopped.or(Some(entry.at)),
             _ => {}
