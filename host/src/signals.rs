@@ -3,11 +3,16 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
+
+/// How long a signal that ends the process lets it go on. Somebody who presses Ctrl-C once too often must not lose a
+/// report that is being written, and a second is enough for a reader that reads.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Requests to stop, by a signal or by a message.
 #[derive(Debug)]
@@ -28,6 +33,9 @@ impl Stops {
         let (tell, is_message) = (asked.clone(), is_heard.clone());
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
+                if !is_message.load(Ordering::SeqCst) {
+                    std::thread::sleep(GRACE);
+                }
                 if !is_message.load(Ordering::SeqCst) || tell.send(()).is_err() {
                     // Exit without the usual clean-up: another thread may be stuck in a write and hold the lock of
                     // stdout.
@@ -43,7 +51,7 @@ impl Stops {
         self.is_heard.store(true, Ordering::SeqCst);
     }
 
-    /// From now on a signal ends the process: what follows may wait for a reader, and a stop could save nothing.
+    /// From now on a signal ends the process a second later: what follows may wait for a reader, and a stop could save nothing.
     pub fn let_end(&self) {
         self.is_heard.store(false, Ordering::SeqCst);
     }

@@ -135,10 +135,8 @@ impl Account {
             }
             What::Gone { worker, .. } => self.lose(*worker, entry.at),
             // Its frames are void. If it was given up before, the run does not wait for its end any longer.
-            What::Decided(Decision::GiveUp { worker, .. }) => {
-                if !self.given_up.insert(*worker) {
-                    self.lose(*worker, entry.at);
-                }
+            What::Decided(Decision::GiveUp { worker, .. }) if !self.given_up.insert(*worker) => {
+                self.lose(*worker, entry.at);
             }
             What::Decided(Decision::Stop) => self.stopped = self.stopped.or(Some(entry.at)),
             _ => {}
