@@ -51,7 +51,8 @@ impl Stops {
         self.is_heard.store(true, Ordering::SeqCst);
     }
 
-    /// From now on a signal ends the process a second later: what follows may wait for a reader, and a stop could save nothing.
+    /// From now on a signal ends the process a second later: what follows may wait for a reader, and a stop could save
+    /// nothing.
     pub fn let_end(&self) {
         self.is_heard.store(false, Ordering::SeqCst);
     }
