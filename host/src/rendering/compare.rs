@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use crate::guest_text::line;
 use crate::judging::compare::{Comparison, Difference, Figure, Finding, Pair, Runs};
 use crate::report::units::{change, counted, duration, percent, rate};
 
@@ -39,8 +40,8 @@ fn write_pair(pair: &Pair, to: &mut impl Write) -> io::Result<()> {
         writeln!(
             to,
             "{BOLD}{name}{BOLD:#}  {}: {}  {} x {}, {}, {}",
-            files.join(", "),
-            runs.task.path,
+            line(&files.join(", ")),
+            line(&runs.task.path),
             runs.processes,
             runs.threads,
             counted(runs.runs.len() as u64, "run"),
@@ -50,12 +51,12 @@ fn write_pair(pair: &Pair, to: &mut impl Write) -> io::Result<()> {
     side("A", &pair.a, to)?;
     side("B", &pair.b, to)?;
     for field in &pair.differs {
-        writeln!(to, "{BAD}the plans differ: {field}{BAD:#}")?;
+        writeln!(to, "{BAD}the plans differ: {}{BAD:#}", line(field))?;
     }
     writeln!(to)?;
     table(&pair.figures, to)?;
-    writeln!(to, "\n{BOLD}{}{BOLD:#}", pair.sentence)?;
-    pair.notes.iter().try_for_each(|note| writeln!(to, "{DIM}{note}{DIM:#}"))?;
+    writeln!(to, "\n{BOLD}{}{BOLD:#}", line(&pair.sentence))?;
+    pair.notes.iter().try_for_each(|note| writeln!(to, "{DIM}{}{DIM:#}", line(note)))?;
     writeln!(to)
 }
 
@@ -64,14 +65,14 @@ fn table(figures: &[Difference], to: &mut impl Write) -> io::Result<()> {
     let rows: Vec<_> = figures.iter().map(cells).collect();
     let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |cells: &[String; 6], finding: &str| {
+    let in_columns = |cells: &[String; 6], finding: &str| {
         let mut text = format!("{:<width$}", cells[0], width = widths[0]);
         for (cell, width) in cells.iter().zip(widths).skip(1) {
             text.push_str(&format!("  {cell:>width$}"));
         }
         format!("{text}  {finding}").trim_end().to_owned()
     };
-    writeln!(to, "{DIM}{}{DIM:#}", line(&head, ""))?;
+    writeln!(to, "{DIM}{}{DIM:#}", in_columns(&head, ""))?;
     for (row, figure) in rows.iter().zip(figures) {
         let (words, style) = match figure.finding {
             Finding::Slower => ("slower", BAD),
@@ -80,7 +81,7 @@ fn table(figures: &[Difference], to: &mut impl Write) -> io::Result<()> {
             Finding::FailsLess => ("fails less", GOOD),
             Finding::Nothing => ("", Style::new()),
         };
-        writeln!(to, "{style}{}{style:#}", line(row, words))?;
+        writeln!(to, "{style}{}{style:#}", in_columns(row, words))?;
     }
     Ok(())
 }

@@ -46,7 +46,7 @@ fn suite(i: usize, run: &RunReport, tests: &[TestCase]) -> Markup {
     html! {
         "\n  "
         testsuite name=(format!("run {}: {path}", i + 1)) tests=(tests.len()) failures=(failures(tests))
-            errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(run.started_at.trim_end_matches('Z')) {
+            errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(xml(run.started_at.trim_end_matches('Z'))) {
             @for test in tests {
                 "\n    "
                 testcase name=(xml(&test.name)) classname=(path) time=(time) { @match &test.status {

@@ -70,7 +70,7 @@ pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
     };
     let last = (summary.count as f64).log10() * f64::from(POINTS_PER_NINE);
     let nines = (0..=last.ceil() as u32).map(|i| f64::from(i) / f64::from(POINTS_PER_NINE));
-    let curve = nines.map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).clamp(min, max)));
+    let curve = nines.map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).max(min).min(max)));
     curve.collect()
 }
 

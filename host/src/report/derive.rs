@@ -225,7 +225,7 @@ fn summary(histogram: &Histogram) -> Summary {
     let some = |figure: u64| (count > 0).then_some(figure);
     let percentile = |q: f64| {
         let ns = hdr.value_at_quantile(q);
-        min.zip(max).map(|(min, max)| ns.clamp(min, max))
+        min.zip(max).map(|(min, max)| ns.max(min).min(max))
     };
     Summary {
         count,

@@ -333,6 +333,23 @@ fn comparisons_as_people_read_them() {
 }
 
 #[test]
+fn a_terminal_gets_no_escape_sequence_from_a_report() {
+    let mut record = steady(1_000_000, 20);
+    record.task.path = "\u{1b}]0;title\u{7}\u{202e}.wasm".into();
+    replan(&mut record, |spec| spec.grants.args = vec!["\u{1b}[2J\u{202e}".into()]);
+    let sides = (input("\u{1b}[2Ja.json", &[record]), input("b.json", &[steady(1_000_000, 20)]));
+    let comparison = compare(&sides.0, &[sides.1], Scruples::Note, 0, None).unwrap();
+    let mut shown = Vec::new();
+    crate::rendering::compare::write(&comparison, &mut shown).unwrap();
+    let shown = String::from_utf8(shown).unwrap();
+    // What is left are the colours of the comparison itself.
+    let colours = regex::Regex::new("\u{1b}\\[[0-9]*m").unwrap();
+    let text = colours.replace_all(&shown, "");
+    assert!(text.contains("title") && text.contains("the plans differ"), "{text:?}");
+    assert!(!text.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{text:?}");
+}
+
+#[test]
 fn every_field_of_a_comparison() {
     let comparison = compared(&steady(1_000_000, 20), &steady(1_100_000, 20));
     let json = serde_json::to_string_pretty(&comparison).unwrap();

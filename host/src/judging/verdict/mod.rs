@@ -334,7 +334,7 @@ impl Durations {
     fn get(&self, time: Time) -> Option<f64> {
         // With too few operations, a percentile above the 99th would be the maximum under another name.
         let is_shown = |quantile: f64| quantile <= 0.99 || self.count as f64 * (1.0 - quantile) > 1.0 - 1e-6;
-        let percentile = |quantile| self.hdr.value_at_quantile(quantile).clamp(self.min, self.max);
+        let percentile = |quantile| self.hdr.value_at_quantile(quantile).max(self.min).min(self.max);
         match time {
             _ if self.count == 0 => None,
             Time::Min => Some(self.min as f64),
