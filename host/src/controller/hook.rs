@@ -66,7 +66,9 @@ pub(super) fn call(
             }
             Ok((_, FromWorker::Frame(_, Message::Output(bytes)))) => print(bytes),
             Ok((_, FromWorker::Frame(..))) => {}
-            Ok((_, FromWorker::Gone)) | Err(_) => return Err(RunError::Died(worker.kill())),
+            Ok((_, FromWorker::Gone)) | Err(_) => {
+                return Err(RunError::Refused(format!("its worker process died: {}", worker.kill())));
+            }
         }
     }
 }

@@ -20,6 +20,9 @@ pub use task::{Access, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Li
 /// Numbers from here up belong to operations that are not counted, so that the warm-up and the run share no number.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
 
+/// How many numbers are kept for operations that only a duration bounds. No machine starts so many in a century.
+const UNBOUNDED: u64 = 1 << 62;
+
 /// A process takes tens of milliseconds to start, and some MiB. More than this on one machine is a typing error.
 pub const MAX_PROCESSES: u32 = 1_000;
 
@@ -160,10 +163,13 @@ impl TryFrom<RunSpec> for RunPlan {
         }
         load_model.check()?;
         // Only a warm-up may use the numbers that are not counted, and a warm-up has no warm-up.
-        let end = first.checked_add(extent.operations().unwrap_or(1));
+        let end = first.checked_add(extent.operations().unwrap_or(UNBOUNDED));
         let are_apart = |end| end <= FIRST_UNCOUNTED || (*first == FIRST_UNCOUNTED && warmup.is_none());
         if !end.is_some_and(are_apart) {
             return Err(PlanError::Numbers { first: *first });
+        }
+        if let Some(operations) = warmup.and_then(Extent::operations).filter(|&operations| operations > UNBOUNDED) {
+            return Err(PlanError::Warmup(operations));
         }
         let plan = Self(spec);
         let in_process = plan.instances_per_process();
@@ -363,6 +369,9 @@ pub enum PlanError {
     /// Not `HOST::GUEST`.
     #[error("`{0}` is not a directory grant: write HOST::GUEST, or HOST::GUEST:rw to let the task write")]
     Dir(String),
+    /// A warm-up that never ends.
+    #[error("a warm-up of `{0}` operations would never end: give fewer than 2^62")]
+    Warmup(u64),
     /// Numbers that are reserved for operations that are not counted.
     #[error("numbers from `{first}` on would pass 2^63: give a lower --first")]
     Numbers {
@@ -425,10 +434,18 @@ mod tests {
         let narrow =
             Open { max_in_flight: NonZeroU64::new(1), ..crate::pace::tests::open(Arrivals::Constant, 1.0, &[]) };
         let limits = Limits { max_memory: 0, ..good.limits };
+        let second = Extent::new(None, Some(Duration::from_secs(1))).unwrap();
+        let endless = Extent::new(Some(1 << 63), None).unwrap();
         for (wrong, error) in [
             (RunSpec { shape: Shape { processes: 0, threads: 1 }, ..good.clone() }, PlanError::Processes(0)),
             (RunSpec { first: FIRST_UNCOUNTED, ..good.clone() }, PlanError::Numbers { first: FIRST_UNCOUNTED }),
             (RunSpec { first: u64::MAX, ..good.clone() }, PlanError::Numbers { first: u64::MAX }),
+            // Enough for the operations of a second, but nobody knows how many these are.
+            (
+                RunSpec { first: FIRST_UNCOUNTED - 1_000, extent: second, ..good.clone() },
+                PlanError::Numbers { first: FIRST_UNCOUNTED - 1_000 },
+            ),
+            (RunSpec { warmup: Some(endless), ..good.clone() }, PlanError::Warmup(1 << 63)),
             (RunSpec { load_model: LoadModel::Closed(backwards), ..good.clone() }, PlanError::Pause("1s..0s".into())),
             (RunSpec { load_model: LoadModel::Open(still), ..good.clone() }, PlanError::NoRate),
             (RunSpec { load_model: LoadModel::Open(narrow), ..good.clone() }, PlanError::MaxInFlight { processes: 2 }),

@@ -54,7 +54,8 @@ impl FromStr for Dir {
             Some(guest) => (guest, Access::ReadWrite),
             None => (guest, Access::ReadOnly),
         };
-        if host.is_empty() || guest.is_empty() {
+        // Another suffix, such as Docker's `:ro`, is not a part of the path.
+        if host.is_empty() || guest.is_empty() || guest.contains(':') {
             return Err(error());
         }
         Ok(Self { host: host.into(), guest: guest.to_owned(), access })
@@ -194,6 +195,7 @@ mod tests {
             ("/tmp/x::out:rw", dir("/tmp/x", "out", Access::ReadWrite)),
             ("/tmp", Err(PlanError::Dir("/tmp".into()))),
             ("::x", Err(PlanError::Dir("::x".into()))),
+            (".::/data:ro", Err(PlanError::Dir(".::/data:ro".into()))),
             ("x:::rw", Err(PlanError::Dir("x:::rw".into()))),
         ] {
             assert_eq!(text.parse::<Dir>(), parsed, "{text}");
