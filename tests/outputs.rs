@@ -82,6 +82,34 @@ fn a_report_rendered_again_equals_the_live_one() {
 }
 
 #[test]
+fn no_output_replaces_an_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::copy(guest("hello"), at("t.wasm")).unwrap();
+    std::fs::write(at("d.csv"), "a\n1\n").unwrap();
+    std::fs::write(at("s.toml"), "[[run]]\ntask = \"t.wasm\"\noperations = 1\n").unwrap();
+    std::fs::write(at("c.http"), "GET http://127.0.0.1:9/\n").unwrap();
+    let run = |args: &[&str]| gorgon().args(args).current_dir(folder.path()).output().unwrap();
+    assert!(run(&["run", "t.wasm", "-n", "1", "--json", "r.json"]).status.success());
+    for (args, input) in [
+        (&["run", "t.wasm", "--json", "./t.wasm"][..], "t.wasm"),
+        (&["run", "t.wasm", "--data", "d.csv", "--csv", "d.csv"], "d.csv"),
+        (&["suite", "s.toml", "--json", "s.toml"], "s.toml"),
+        (&["http", "c.http", "-n", "1", "--html", "c.http"], "c.http"),
+        (&["find", "t.wasm", "--slo", "p99<1s", "--html", "t.wasm"], "t.wasm"),
+        (&["report", "r.json", "--html", "r.json"], "r.json"),
+        (&["compare", "r.json", "r.json", "--json", "r.json"], "r.json"),
+    ] {
+        let before = std::fs::read(at(input)).unwrap();
+        let output = run(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let remedy = format!("would replace `{input}`, which the command reads: name another file");
+        assert!(output.status.code() == Some(1) && said.contains(&remedy), "{args:?}: {said}");
+        assert!(std::fs::read(at(input)).unwrap() == before, "{args:?}");
+    }
+}
+
+#[test]
 fn a_comparison_can_be_drawn() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-d", "5s", "--", "3"]);

@@ -59,10 +59,10 @@ pub(super) struct CompareCommand {
 
 impl CompareCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = Outputs::open(
-            [(ComparisonFormat::Json, &self.json), (ComparisonFormat::Html, &self.html)],
-            Words::Printed,
-        )?;
+        let wanted = [(ComparisonFormat::Json, &self.json), (ComparisonFormat::Html, &self.html)];
+        let files = std::iter::once(&self.a).chain(&self.others).flat_map(|files| names(files));
+        let files: Vec<&Path> = files.map(Path::new).collect();
+        let outputs = Outputs::open(wanted, Words::Printed, &files)?;
         let a = input(&self.a)?;
         let others: Vec<ReportSet> = self.others.iter().map(|files| input(files)).collect::<anyhow::Result<_>>()?;
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
@@ -124,15 +124,19 @@ impl Compared {
     }
 }
 
+/// The names in `files`: one, or several joined by commas.
+fn names(files: &str) -> Vec<&str> {
+    if Path::new(files).exists() { vec![files] } else { files.split(',').collect() }
+}
+
 /// The reports in `files`: one file, or several joined by commas.
 fn input(files: &str) -> anyhow::Result<ReportSet> {
-    let files = if Path::new(files).exists() { vec![files] } else { files.split(',').collect() };
     let read = |file: &str| {
         let bytes = fs::read(file).with_context(|| format!("cannot read the report `{file}`"))?;
         let report = read::report(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
         Ok((file.to_owned(), report))
     };
-    Ok(ReportSet { reports: files.into_iter().map(read).collect::<anyhow::Result<_>>()? })
+    Ok(ReportSet { reports: names(files).into_iter().map(read).collect::<anyhow::Result<_>>()? })
 }
 
 /// Parses a percentage as a share.

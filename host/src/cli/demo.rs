@@ -51,7 +51,7 @@ impl DemoCommand {
         let server = listening.with_context(|| format!("cannot listen on 127.0.0.1:{port}; name another --port"))?;
         let base = format!("http://{}", server.address()?);
         if serve {
-            anstream::eprintln!("serving on {base} until Ctrl-C; `curl {base}/` lists what it serves");
+            super::tell(&format!("serving on {base} until Ctrl-C; `curl {base}/` lists what it serves"));
             server.serve()?;
             return Ok(Exit::Done);
         }
@@ -59,6 +59,6 @@ impl DemoCommand {
         flags.or_else(DURATION, IN_FLIGHT);
         let allow = base.parse().context("the server's address is not a destination")?;
         flags.plan.task.give(vec![("BASE".into(), base)], Some(allow), None);
-        flags.run(&FLOW)
+        flags.run(&FLOW, None)
     }
 }

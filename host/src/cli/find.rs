@@ -130,8 +130,8 @@ impl FindCommand {
         if let Err(error) = self.plan(if to < from { to } else { from }) {
             return Ok(Exit::wrong_usage(error));
         }
-        let outputs =
-            Outputs::open([(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)], Words::Printed)?;
+        let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
+        let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
         self.flags.check()?;
         let mut runner = Runner::new(match (self.quiet, self.no_progress) {
             (true, _) => Show::Nothing,

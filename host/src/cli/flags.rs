@@ -246,7 +246,7 @@ impl TaskSource {
         let compiling = |bytes| {
             if bytes > LARGE_TASK && show != Show::Nothing {
                 let size = bytesize::ByteSize(bytes).display().si();
-                anstream::eprintln!("compiling {}, {size} ...", self.path().display());
+                super::tell(&format!("compiling {}, {size} ...", self.path().display()));
             }
         };
         match self {

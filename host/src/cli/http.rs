@@ -69,7 +69,7 @@ impl HttpCommand {
         let seed = flags.seed().unwrap_or_else(|| fastrand::u64(..));
         let env = vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())];
         flags.plan.task.give(env, None, Some(file.path().to_owned()));
-        flags.run(&CALLS)
+        flags.run(&CALLS, Some(path))
     }
 }
 

@@ -21,6 +21,7 @@ mod suite;
 mod test;
 mod values;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -99,9 +100,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Writes one line to stderr. If that fails, there is nobody to tell.
+fn tell(message: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{}", line(message));
+}
+
 /// Prints an error in one line. It may quote a guest, or a file from somebody else.
 pub fn say(problem: &str) {
-    anstream::eprintln!("gorgon: {}", line(problem));
+    tell(&format!("gorgon: {problem}"));
 }
 
 /// Responds to a command line that clap did not accept: prints the requested help, or an error in one line.

@@ -43,7 +43,7 @@ pub(super) enum Words {
 
 /// The files that a report is written to.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "OutputTarget")]
+#[command(next_help_heading = "Output")]
 pub(super) struct FileFlags {
     /// Write the whole report as JSON; - is stdout
     #[arg(long, value_name = "FILE")]
@@ -113,8 +113,8 @@ impl Format for ReportFormat {
 }
 
 impl FileFlags {
-    /// Makes sure that all files can be written. `-` is stdout.
-    pub(super) fn open(&self, words: Words) -> anyhow::Result<Outputs<ReportFormat>> {
+    /// Makes sure that all files can be written, and that none of them is one of `inputs`. `-` is stdout.
+    pub(super) fn open(&self, words: Words, inputs: &[&Path]) -> anyhow::Result<Outputs<ReportFormat>> {
         let Self { json, html, csv, hlog, junit } = self;
         // Ordered by importance: the first ones are written first.
         let wanted = [
@@ -124,7 +124,7 @@ impl FileFlags {
             (ReportFormat::Junit, junit),
             (ReportFormat::Html, html),
         ];
-        Outputs::open(wanted, words)
+        Outputs::open(wanted, words, inputs)
     }
 }
 
@@ -146,10 +146,11 @@ impl Outputs<ReportFormat> {
 }
 
 impl<F: Format> Outputs<F> {
-    /// Makes sure that all files can be written. `-` is stdout.
+    /// Makes sure that all files can be written, and that none of them is one of `inputs`. `-` is stdout.
     pub(super) fn open<'a>(
         wanted: impl IntoIterator<Item = (F, &'a Option<PathBuf>)>,
         words: Words,
+        inputs: &[&Path],
     ) -> anyhow::Result<Self> {
         let wanted = wanted.into_iter().filter_map(|(format, path)| Some((format, path.as_deref()?)));
         let files = wanted.map(|(format, path)| OutputTarget::open(format, path)).collect::<Result<Vec<_>, _>>()?;
@@ -159,6 +160,14 @@ impl<F: Format> Outputs<F> {
                 format!("{} and {} would go to the same place", other.format.name(), output.format.name())
             };
             ensure!(same.is_none(), "{}: name another file for one of them", same.map(twice).unwrap_or_default());
+        }
+        for (output, input) in files.iter().flat_map(|output| inputs.iter().map(move |input| (output, input))) {
+            ensure!(
+                !output.would_replace(input),
+                "the {} would replace `{}`, which the command reads: name another file",
+                output.format.name(),
+                input.display()
+            );
         }
         Ok(Self { files, words })
     }
@@ -216,6 +225,13 @@ impl<F: Format> OutputTarget<F> {
             }
             // The error itself names the temporary file, which the user does not know.
             Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
+        }
+    }
+
+    fn would_replace(&self, input: &Path) -> bool {
+        match &self.place {
+            Sink::Replacing(path) => fs::canonicalize(input).is_ok_and(|input| input == *path),
+            Sink::Stdout | Sink::Overwriting(_) => false,
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct RenderCommand {
 
 impl RenderCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed })?;
+        let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed }, &[&self.file])?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
         let report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;

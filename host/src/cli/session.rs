@@ -1,5 +1,6 @@
 //! Executes the runs of a command one after the other, keeps files and viewers up to date, and writes one report.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,7 +18,7 @@ use crate::judging::verdict::Expression;
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::Show;
-use crate::record::{Environment, RunRecord};
+use crate::record::{Environment, Origin, RunRecord};
 use crate::report::{Report, SuiteReport, Verdict};
 
 #[derive(Debug, Args)]
@@ -63,6 +64,8 @@ pub(super) struct PlannedRun {
 /// Runs that are reported together.
 pub(super) struct Session {
     pub(super) planned_runs: Vec<PlannedRun>,
+    /// The file that they come from: a suite, or calls.
+    pub(super) file: Option<PathBuf>,
     /// The pause between two runs.
     pub(super) pause: Duration,
     /// What the suite file says about itself, if there is one.
@@ -91,9 +94,18 @@ impl OutputFlags {
 }
 
 impl Session {
+    /// The files that the runs are made from.
+    fn inputs(&self) -> Vec<&Path> {
+        let tasks = self.planned_runs.iter().filter(|run| run.source.origin() == Origin::File);
+        let tasks = tasks.map(|run| run.source.path());
+        let data = self.planned_runs.iter().filter_map(|run| run.plan.data());
+        tasks.chain(data).chain(self.file.as_deref()).collect()
+    }
+
     /// Executes all runs and writes the report. `check` looks for missing inputs before the first run.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let outputs = flags.files.open(if flags.quiet { Words::Omitted } else { Words::Printed })?;
+        let words = if flags.quiet { Words::Omitted } else { Words::Printed };
+        let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
         let mut runner = Runner::new(match (flags.quiet, flags.no_progress) {
             (true, _) => Show::Nothing,
@@ -149,7 +161,7 @@ impl Session {
             return Ok(error.say());
         }
         if flags.web.is_some() {
-            anstream::eprintln!("the page stays available until Ctrl-C");
+            super::tell("the page stays available until Ctrl-C");
             runner.wait_for_stop();
         }
         written?;

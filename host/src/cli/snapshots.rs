@@ -126,7 +126,7 @@ mod tests {
     fn a_file_is_never_older_than_promised() {
         let directory = tempfile::tempdir().unwrap();
         let file = Some(directory.path().join("report.json"));
-        let outputs = Outputs::open([(ReportFormat::Json, &file)], Words::Omitted).unwrap();
+        let outputs = Outputs::open([(ReportFormat::Json, &file)], Words::Omitted, &[]).unwrap();
         let interval = Duration::from_millis(500);
         let wanted = Wanted { files: outputs.replaceable(), interval: Some(interval), board: None, judged: None };
         let messages = Progress::new(Show::Nothing).unwrap().messages();

@@ -11,7 +11,7 @@ mod lease;
 mod schedule;
 mod thread;
 
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -140,7 +140,7 @@ fn refuse(reason: String) -> ! {
 fn say(message: &Message) {
     if let Err(error) = wire::write(io::stdout(), message) {
         if error.kind() != io::ErrorKind::BrokenPipe {
-            anstream::eprintln!("gorgon: a worker process cannot go on: {error}");
+            let _ = writeln!(anstream::stderr().lock(), "gorgon: a worker process cannot go on: {error}");
         }
         std::process::exit(1);
     }

@@ -89,8 +89,8 @@ fn figures(runs: &[NamedRun<'_>]) -> Markup {
         ("max", |run| run.latency_ns.max.map(|ns| ns as f64), ns),
     ];
     html! {
-        div .scroll tabindex="0" role="region" aria-label="IntervalFigure" { table {
-            thead { tr { th scope="col" { "ChartFigure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
+        div .scroll tabindex="0" role="region" aria-label="Figures" { table {
+            thead { tr { th scope="col" { "Figure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
             tbody { @for (label, of, show) in rows {
                 @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
                 tr {
