@@ -26,24 +26,37 @@ impl Measure {
 
 /// A histogram for each measure.
 ///
-/// A histogram takes memory only once it is recorded: a run may have thousands of results on each of its threads, and a
-/// closed run records latencies alone.
+/// Every operation has a latency, so its histogram is always there, and recording it takes no detour. The others take
+/// memory once they are recorded: a run may have thousands of results on each of its threads, and a closed run records
+/// latencies alone.
 #[derive(Clone, Debug, Default)]
-pub struct Measured([Option<Box<Histogram>>; Measure::ALL.len()]);
+pub struct Measured {
+    latency: Histogram,
+    /// The measures after the latency, in their order.
+    others: [Option<Box<Histogram>>; Measure::ALL.len() - 1],
+}
 
-/// What a measure has that nobody recorded.
+/// The histogram of a measure that nobody recorded.
 static NOTHING: LazyLock<Histogram> = LazyLock::new(Histogram::default);
 
 impl Measured {
     /// How many operations were measured. Each of them has a latency.
     pub fn operations(&self) -> u64 {
-        self[Measure::Latency].count()
+        self.latency.count()
     }
 
     /// Counts one duration.
     #[inline]
     pub fn record(&mut self, measure: Measure, ns: u64) {
-        self.0[measure as usize].get_or_insert_default().record(ns);
+        self.get_mut(measure).record(ns);
+    }
+
+    #[inline]
+    fn get_mut(&mut self, measure: Measure) -> &mut Histogram {
+        match (measure as usize).checked_sub(1) {
+            None => &mut self.latency,
+            Some(other) => self.others[other].get_or_insert_default(),
+        }
     }
 }
 
@@ -52,7 +65,10 @@ impl Index<Measure> for Measured {
 
     #[inline]
     fn index(&self, measure: Measure) -> &Histogram {
-        self.0[measure as usize].as_deref().unwrap_or(&NOTHING)
+        match (measure as usize).checked_sub(1) {
+            None => &self.latency,
+            Some(other) => self.others[other].as_deref().unwrap_or(&NOTHING),
+        }
     }
 }
 
@@ -66,17 +82,16 @@ impl Eq for Measured {}
 
 impl AddAssign<&Measured> for Measured {
     fn add_assign(&mut self, other: &Measured) {
-        for (ours, theirs) in self.0.iter_mut().zip(&other.0) {
-            if let Some(theirs) = theirs {
-                **ours.get_or_insert_default() += &**theirs;
-            }
+        for measure in Measure::ALL.into_iter().filter(|&measure| other[measure].count() > 0) {
+            *self.get_mut(measure) += &other[measure];
         }
     }
 }
 
 impl AddAssign<Measured> for Measured {
     fn add_assign(&mut self, other: Measured) {
-        for (ours, theirs) in self.0.iter_mut().zip(other.0) {
+        self.latency += other.latency;
+        for (ours, theirs) in self.others.iter_mut().zip(other.others) {
             match (ours, theirs) {
                 (Some(ours), Some(theirs)) => **ours += *theirs,
                 (ours, Some(theirs)) => *ours = Some(theirs),
@@ -98,7 +113,7 @@ impl<'de> Deserialize<'de> for Measured {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut measured = Self::default();
         for (measure, histogram) in Vec::<(Measure, Histogram)>::deserialize(deserializer)? {
-            **measured.0[measure as usize].get_or_insert_default() += histogram;
+            *measured.get_mut(measure) += histogram;
         }
         Ok(measured)
     }
