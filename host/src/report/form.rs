@@ -337,6 +337,9 @@ pub struct Generator {
     pub limited: bool,
     /// Why, and what else delayed operations on the generator's side, in words.
     pub reasons: Vec<String>,
+    /// Operations of an open run that waited for an instance, because all instances of their process were busy.
+    #[serde(default)]
+    pub waited: u64,
 }
 
 /// The result of an expression.

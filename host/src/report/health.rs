@@ -55,6 +55,7 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     Generator {
         limited: reasons.iter().any(|reason| reason.is_limit()),
         reasons: reasons.into_iter().map(Reason::text).collect(),
+        waited: scheduled.waited,
     }
 }
 
