@@ -44,6 +44,25 @@ fn a_ramp_starts_the_integral_of_its_rate() {
 }
 
 #[test]
+fn the_rate_of_a_schedule_is_over_its_time() {
+    for (load, window_ns, operations, throughput, intervals) in [
+        (&["--rate", "0.5/s", "-d", "2s"][..], 2_000_000_000_u64, 1, 0.5, 8),
+        (&["--stages", "1s:4/s,1s:0/s", "--fail-if", "throughput<2.1"], 2_000_000_000, 5, 2.5, 8),
+        (&["--rate", "2/s", "-d", "1500ms", "-p", "2"], 1_500_000_000, 3, 2.0, 6),
+    ] {
+        let ran = run(&guest("hello"), load);
+        ran.adds_up();
+        assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), operations), "{load:?}");
+        assert_eq!(ran.figure("/throughput_window_ns"), window_ns, "{load:?}");
+        assert_eq!(ran.report["runs"][0]["throughput"].as_f64(), Some(throughput), "{load:?}");
+        assert_eq!(ran.report["total"]["throughput"].as_f64(), Some(throughput), "{load:?}");
+        assert_eq!(self::buckets(&ran.report).len(), intervals, "{load:?}");
+    }
+    let ran = run(&guest("hello"), &["--rate", "0.5/s", "-d", "2s", "--fail-if", "throughput<0.6"]);
+    assert_eq!(ran.code, Some(10), "one operation in two seconds is half a one per second: {}", ran.stderr);
+}
+
+#[test]
 fn after_its_last_stage_a_run_ends_or_keeps_the_rate_until_its_limit() {
     for (stages, end, operations) in [
         ("200ms:1000/s", &[][..], 100),

@@ -21,6 +21,8 @@ pub struct RunRecord {
     pub started_at: SystemTime,
     /// Whether the run was stopped before the end of its plan.
     pub stopped: bool,
+    /// From the beginning of the run to its stop, or until now if it goes on. `None` if it came to the end of its plan.
+    pub short_of_plan: Option<Duration>,
     /// Where the time before the first operation went.
     pub startup: Startup,
     /// The warm-up, whose operations were not counted.

@@ -94,6 +94,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
         plan: plan(operations, threads),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         stopped: false,
+        short_of_plan: None,
         startup: Startup {
             compile: Duration::from_millis(81),
             cached: false,

@@ -190,7 +190,8 @@ impl Session {
             }
             let observer = |event: &RunEvent, books: &Books| {
                 if let Happened::Tick = event.what {
-                    snapshots.take(Instant::now(), || records.iter().cloned().chain([books.record()]).collect());
+                    snapshots
+                        .take(Instant::now(), || records.iter().cloned().chain([books.record(event.at)]).collect());
                 }
             };
             let Some(record) = runner.run(source, plan, Some(Box::new(observer)))? else { break };

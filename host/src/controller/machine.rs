@@ -369,7 +369,7 @@ mod tests {
         }
 
         fn faults(&self) -> Vec<FaultKind> {
-            self.machine.books().record().faults.iter().map(|fault| fault.kind).collect()
+            self.machine.books().record(Duration::ZERO).faults.iter().map(|fault| fault.kind).collect()
         }
     }
 
@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(run.faults(), []);
         run.gone(0);
         assert_eq!(run.faults(), [FaultKind::WorkerDied]);
-        assert_eq!(run.machine.books().record().lost, 2);
+        assert_eq!(run.machine.books().record(Duration::ZERO).lost, 2);
     }
 
     #[test]
@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(run.machine.ended(), None);
         run.gone(1);
         assert_eq!(run.machine.ended(), Some(Ok(())));
-        assert!(run.machine.books().record().stopped);
+        assert!(run.machine.books().record(Duration::ZERO).stopped);
     }
 
     #[test]
@@ -481,7 +481,7 @@ mod tests {
         run.gone(0);
         run.gone(1);
         assert_eq!(run.machine.ended(), Some(Ok(())));
-        assert!(!run.machine.books().record().stopped, "no stop was requested");
+        assert!(!run.machine.books().record(Duration::ZERO).stopped, "no stop was requested");
     }
 
     #[test]

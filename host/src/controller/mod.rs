@@ -53,14 +53,14 @@ pub enum RunError {
 pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> Result<RunRecord, RunError> {
     let mut shell = Shell::new(job, stops, observers);
     let prepared = match shell.call(Hook::Prepare, Command::Prepare) {
-        Err(RunError::Stopped) => return Ok(shell.books().record()),
+        Err(RunError::Stopped) => return Ok(shell.record()),
         prepared => prepared?.unwrap_or_default(),
     };
     let ran = shell.work_through(&prepared);
     // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
     match ran {
-        Ok(()) | Err(RunError::Stopped) => Ok(shell.books().record()),
+        Ok(()) | Err(RunError::Stopped) => Ok(shell.record()),
         Err(error) => Err(error),
     }
 }

@@ -16,6 +16,7 @@ use crate::fault::remedy;
 use crate::hook::Hook;
 use crate::journal::{Entry, What};
 use crate::metrics::NetworkCounts;
+use crate::record::RunRecord;
 use crate::transport::{FromWorker, WorkerProcess};
 use crate::wire::{Command, WorkerPlan};
 
@@ -106,9 +107,9 @@ impl<'a, 'o> Shell<'a, 'o> {
         })
     }
 
-    /// The books of the run.
-    pub(super) fn books(&self) -> &Books {
-        self.machine.books()
+    /// The record of the run, as it stands now.
+    pub(super) fn record(&self) -> RunRecord {
+        self.machine.books().record(self.now())
     }
 
     /// Tells the observers `what` happened.

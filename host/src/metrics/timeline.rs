@@ -72,6 +72,15 @@ impl Timeline {
         self.buckets.iter().enumerate().map(|(i, bucket)| ((self.first + i as u64) * self.interval_ns, bucket))
     }
 
+    /// The same timeline with empty buckets up to `end_ns`.
+    pub fn reaching(&self, end_ns: u64) -> Self {
+        let mut timeline = self.clone();
+        if let Some(last_ns) = end_ns.checked_sub(1) {
+            timeline.bucket_at(last_ns);
+        }
+        timeline
+    }
+
     /// Counts operations that began at `ns`.
     pub(super) fn start(&mut self, ns: u64, operations: u64) {
         self.bucket_at(ns).started += operations;

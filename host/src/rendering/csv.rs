@@ -11,7 +11,8 @@ use crate::guest_text::cell;
 use crate::metrics::Outcome;
 use crate::report::{Report, RunReport, SpanReport, Summary, curves};
 
-/// A row. Durations are in nanoseconds; figures that do not exist are empty.
+/// A row. An interval has its own length, and `partial` if the run covers only a part of it; `all` has the time over
+/// which its rate is taken. Durations are in nanoseconds; figures that do not exist are empty.
 #[derive(Default, Serialize)]
 struct CsvRow<'a> {
     run: usize,
@@ -22,6 +23,8 @@ struct CsvRow<'a> {
     outcome: Option<Outcome>,
     span: Option<Cow<'a, str>>,
     start_ns: Option<u64>,
+    length_ns: Option<u64>,
+    partial: Option<bool>,
     started: Option<u64>,
     dropped: Option<u64>,
     operations: u64,
@@ -68,6 +71,7 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
         started: Some(counts.offered - counts.dropped),
         dropped: Some(counts.dropped),
         not_ok: Some(counts.not_ok()),
+        length_ns: run.throughput_window_ns,
         per_second: run.throughput,
         ..row("all", &run.latency_ns)
     }];
@@ -87,13 +91,14 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
             ..span(of)
         }));
     }
-    let rates = curves::rates(run, &[]).completed;
-    rows.extend(run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| CsvRow {
+    rows.extend(run.timeline.buckets.iter().map(|bucket| CsvRow {
         start_ns: Some(bucket.start_ns),
+        length_ns: bucket.length_ns,
+        partial: Some(bucket.partial),
         started: Some(bucket.started),
         dropped: Some(bucket.dropped),
         not_ok: Some(bucket.failed),
-        per_second: Some(rate),
+        per_second: Some(curves::rate(run, bucket)),
         ..row("interval", &bucket.latency_ns)
     }));
     rows

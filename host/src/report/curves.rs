@@ -47,6 +47,11 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
     }
 }
 
+/// Operations per second that ended in `bucket`, over the time that the run covers of it.
+pub fn rate(run: &RunReport, bucket: &BucketReport) -> f64 {
+    bucket.completed as f64 * 1e9 / covered_ns(run, bucket) as f64
+}
+
 /// When each interval ends, in nanoseconds: at the beginning of the next one, or at the run's end.
 pub fn ends_ns(run: &RunReport) -> impl Iterator<Item = u64> {
     run.timeline.buckets.iter().map(|bucket| bucket.start_ns + covered_ns(run, bucket))
@@ -55,7 +60,8 @@ pub fn ends_ns(run: &RunReport) -> impl Iterator<Item = u64> {
 /// How much of a bucket the run filled, in nanoseconds.
 fn covered_ns(run: &RunReport, bucket: &BucketReport) -> u64 {
     let interval_ns = run.timeline.interval_ns;
-    run.elapsed_ns.saturating_sub(bucket.start_ns).clamp(1, interval_ns.max(1))
+    let of_old_reports = || run.elapsed_ns.saturating_sub(bucket.start_ns).min(interval_ns);
+    bucket.length_ns.unwrap_or_else(of_old_reports).max(1)
 }
 
 /// Points of a percentile curve within each factor of ten of its axis.

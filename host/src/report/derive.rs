@@ -22,7 +22,7 @@ const SAMPLES_FOR_P99_9: u64 = 1_000;
 /// The report on one run.
 pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let RunRecord { metrics, plan, .. } = record;
-    let elapsed_ns = elapsed_ns(metrics);
+    let (elapsed_ns, window_ns) = (elapsed_ns(metrics), window_ns(record));
     let measured = |measure| summary(&metrics.measured(measure));
     let latency = measured(Measure::Latency);
     let is_open = plan.load_model().open().is_some();
@@ -45,14 +45,15 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         operations: counts(record),
         cut: cut(record),
         folded: metrics.folded(),
-        throughput: rate(metrics.completed(), window_ns(metrics)),
+        throughput: rate(metrics.completed(), window_ns),
+        throughput_window_ns: Some(window_ns),
         service_ns: if is_open { measured(Measure::Service) } else { latency.clone() },
         latency_ns: latency,
         schedule_lag_ns: is_open.then(|| measured(Measure::Lag)),
         time: time(metrics),
-        results: results(metrics, window_ns(metrics)),
+        results: results(metrics, window_ns),
         network: network(metrics),
-        timeline: timeline(record, elapsed_ns),
+        timeline: timeline(record, elapsed_ns.max(scheduled_ns(record).unwrap_or_default())),
         workers: record.workers.iter().map(health::worker).collect(),
         generator: health::generator(record, cpus),
         faults: record.faults.clone(),
@@ -68,7 +69,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
         metrics += &record.metrics;
         operations = add(operations, counts(record));
         elapsed += elapsed_ns(&record.metrics);
-        window += window_ns(&record.metrics);
+        window += window_ns(record);
     }
     Total {
         operations,
@@ -184,14 +185,18 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
     })
 }
 
-fn timeline(record: &RunRecord, elapsed_ns: u64) -> TimelineReport {
+/// The timeline up to `end_ns`.
+fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
     let metrics = &record.metrics;
     let lag = |ns: u64| record.plan.load_model().open().map(|_| ns);
-    let interval_ns = metrics.timeline().interval_ns();
-    let first_ns = metrics.timeline().buckets().next().map_or(0, |(start_ns, _)| start_ns);
-    let empty = (0..first_ns / interval_ns).map(|i| BucketReport {
+    // Intervals in which a schedule went on and nothing ended are zeros, not gaps.
+    let timeline = metrics.timeline().reaching(end_ns);
+    let interval_ns = timeline.interval_ns();
+    let covered_ns = |start_ns: u64| end_ns.saturating_sub(start_ns).min(interval_ns);
+    let empty = |i: u64| BucketReport {
         start_ns: i * interval_ns,
-        partial: false,
+        length_ns: Some(covered_ns(i * interval_ns)),
+        partial: covered_ns(i * interval_ns) < interval_ns,
         started: 0,
         dropped: 0,
         lag_ns: lag(0),
@@ -199,14 +204,12 @@ fn timeline(record: &RunRecord, elapsed_ns: u64) -> TimelineReport {
         failed: 0,
         latency_ns: summary(&Histogram::default()),
         results: BTreeMap::new(),
-    });
-    let filled = metrics.timeline().buckets().map(|(start_ns, bucket)| {
+    };
+    let filled = timeline.buckets().map(|(start_ns, bucket)| {
         let by_result = || metrics.results().iter().zip(&bucket.results).filter(|&(_, &operations)| operations > 0);
         let mut results = BTreeMap::new();
         by_result().for_each(|(result, operations)| *results.entry(result.result.clone()).or_default() += operations);
         BucketReport {
-            start_ns,
-            partial: start_ns + interval_ns > elapsed_ns,
             started: bucket.started,
             dropped: bucket.dropped,
             lag_ns: lag(bucket.worst_lag_ns),
@@ -214,9 +217,13 @@ fn timeline(record: &RunRecord, elapsed_ns: u64) -> TimelineReport {
             failed: by_result().filter(|(result, _)| result.outcome != Outcome::Ok).map(|(_, &n)| n).sum(),
             latency_ns: summary(&bucket.latency),
             results,
+            ..empty(start_ns / interval_ns)
         }
     });
-    TimelineReport { interval_ns, buckets: empty.chain(filled).collect() }
+    let mut buckets: Vec<_> = filled.collect();
+    let first = buckets.first().map_or(0, |first| first.start_ns / interval_ns);
+    buckets.splice(0..0, (0..first).map(empty));
+    TimelineReport { interval_ns, buckets }
 }
 
 fn summary(histogram: &Histogram) -> Summary {
@@ -264,8 +271,23 @@ fn elapsed_ns(metrics: &Metrics) -> u64 {
     metrics.window().map_or(0, |window| window.last_end_ns)
 }
 
-fn window_ns(metrics: &Metrics) -> u64 {
-    metrics.window().map_or(0, crate::metrics::Window::length_ns)
+/// The time over which the rates of a run are taken: that of its schedule, or from the first start to the last end.
+///
+/// Operations of an open run start when they are due, so few of them fill only a part of the time in which they were
+/// offered. From the first start to the last end, one operation of a millisecond would be a thousand per second.
+fn window_ns(record: &RunRecord) -> u64 {
+    let ended = record.metrics.window().map_or(0, crate::metrics::Window::length_ns);
+    scheduled_ns(record).unwrap_or(ended)
+}
+
+/// How long the schedule of an open run lasted, if a duration or a stop ended it. `None` if the number of operations
+/// did, or if the run has no schedule.
+fn scheduled_ns(record: &RunRecord) -> Option<u64> {
+    let extent = record.plan.extent();
+    record.plan.load_model().open()?;
+    let is_used_up = extent.operations().is_some_and(|planned| record.offered >= planned);
+    let planned = extent.duration().filter(|_| !is_used_up)?;
+    Some(nanos(record.short_of_plan.map_or(planned, |until| planned.min(until))))
 }
 
 /// Operations per second; `None` if no time passed.

@@ -42,8 +42,12 @@ pub struct RunReport {
     /// bounds.
     #[serde(default)]
     pub folded: u64,
-    /// Completed operations per second, from the first start to the last end.
+    /// Completed operations per second, over `throughput_window_ns`.
     pub throughput: Option<f64>,
+    /// The time over which all rates of the run are taken: from the first start to the last end, or the planned time of
+    /// an open run that ends by a duration. Null in older reports.
+    #[serde(default)]
+    pub throughput_window_ns: Option<u64>,
     /// From an operation's due time to its end. In a closed run an operation is due when it starts.
     pub latency_ns: Summary,
     /// From an operation's start to its end.
@@ -276,6 +280,9 @@ pub struct TimelineReport {
 pub struct BucketReport {
     /// When it begins, from the run's beginning.
     pub start_ns: u64,
+    /// How much of it the run covers; null in older reports.
+    #[serde(default)]
+    pub length_ns: Option<u64>,
     /// Whether the run covers only a part of it.
     pub partial: bool,
     /// Operations that began in it.

@@ -71,7 +71,7 @@ pub struct Total {
     pub operations: Counts,
     /// The sum of the durations of all runs.
     pub elapsed_ns: u64,
-    /// Completed operations per second, from the first start to the last end of each run.
+    /// Completed operations per second, over the sum of the runs' windows.
     pub throughput: Option<f64>,
     /// The durations of all operations.
     pub latency_ns: Summary,

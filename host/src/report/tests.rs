@@ -38,6 +38,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
         .unwrap(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
         stopped: false,
+        short_of_plan: None,
         startup: Startup {
             compile: Duration::from_millis(81),
             cached: false,
@@ -126,6 +127,44 @@ fn json_snapshot(name: &str, record: &RunRecord) {
     // The bytes of histograms have their own tests; here they would hide the other fields.
     hide_histograms(&mut json);
     insta::assert_snapshot!(name, serde_json::to_string_pretty(&json).unwrap());
+}
+
+#[test]
+fn rates_of_an_open_run_are_over_its_schedule() {
+    let mut record = open_record();
+    let mut recorder = Recorder::default();
+    for number in 0..4 {
+        let start_ns = number * 2_000_000_000;
+        recorder.record(&Sample {
+            number,
+            due_ns: Some(start_ns),
+            start_ns,
+            end_ns: start_ns + 1_000_000,
+            outcome: Outcome::Ok,
+            result: "200",
+            reason: None,
+            spans: &Spans::default(),
+            split: None,
+        });
+    }
+    record.metrics = recorder.take();
+    (record.offered, record.dropped, record.lost) = (4, 0, 0);
+    let mut of = |operations, seconds, until: Option<u64>| {
+        let extent = Extent::new(operations, Some(Duration::from_secs(seconds))).unwrap();
+        record.plan = RunPlan::try_from(RunSpec { extent, ..record.plan.clone().into() }).unwrap();
+        record.short_of_plan = until.map(Duration::from_secs);
+        let run = Report::new(environment(), std::slice::from_ref(&record)).runs.remove(0);
+        let covered: u64 = run.timeline.buckets.iter().filter_map(|bucket| bucket.length_ns).sum();
+        (run.throughput, run.throughput_window_ns.unwrap(), run.timeline.buckets.len(), covered)
+    };
+    let second = 1_000_000_000;
+    assert_eq!(of(None, 8, None), (Some(0.5), 8 * second, 32, 8 * second));
+    // A stop ends the schedule; until then the run goes on.
+    assert_eq!(of(None, 40, Some(16)), (Some(0.25), 16 * second, 64, 16 * second));
+    // The last operation ended it: its rate is that between the first start and the last end.
+    assert_eq!(of(Some(4), 8, None), (Some(4e9 / 6_001_000_000.0), 6_001_000_000, 25, 6_001_000_000));
+    // A schedule of hours in which little happened takes no more memory than a short one.
+    assert!(of(None, 36_000, None).2 <= 300);
 }
 
 #[test]

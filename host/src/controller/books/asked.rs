@@ -73,8 +73,8 @@ impl Books {
         self.last().shares.sum(Ledger::confirmed)
     }
 
-    /// The record of the run, as the books stand.
-    pub fn record(&self) -> RunRecord {
+    /// The record of the run as the books stand, at the time `at` after it was opened.
+    pub fn record(&self, at: Duration) -> RunRecord {
         let last = self.last();
         let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);
         RunRecord {
@@ -82,6 +82,8 @@ impl Books {
             plan: last.plan.clone(),
             started_at: self.opened + last.began.unwrap_or_default(),
             stopped: self.stopped().is_some() || self.failure == Some(Failure::Stopped),
+            short_of_plan: (self.stage != RunStage::Ended { stopped: None })
+                .then(|| self.elapsed(self.stopped().unwrap_or(at))),
             startup: self.startup,
             metrics: self.metrics.clone(),
             warmup: warmup.and_then(|warmup| {

@@ -201,7 +201,7 @@ impl Account {
         let ours = |wanted: fn(&Fate) -> bool| {
             self.fates.iter().filter(|((phase, ..), fate)| *phase == last && wanted(fate)).count() as u64
         };
-        let record = books.record();
+        let record = books.record(Duration::ZERO);
         let terms = [
             ("completed", books.completed(), ours(|fate| *fate == Fate::Confirmed)),
             ("counted", record.metrics.completed(), ours(|fate| *fate == Fate::Confirmed)),
@@ -220,7 +220,7 @@ impl Account {
 
     /// Checks what must hold at the end of a run that had this `trouble`.
     pub(super) fn closes(&self, books: &Books, trouble: Trouble) -> Result<(), String> {
-        let record = books.record();
+        let record = books.record(Duration::ZERO);
         let leased: u64 = books.phases.iter().map(|phase| phase.shares.sum(crate::numbers::Ledger::leased)).sum();
         if leased > 0 && books.failure.is_none() {
             return Err(format!("{leased} numbers are still leased at the end"));

@@ -297,7 +297,9 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<TimelineWi
         .enumerate()
         .map(|(place, buckets)| {
             let begin_ns = place as u64 * window_ns;
-            TimelineWindow { buckets, length_ns: window_ns.min(report.elapsed_ns.saturating_sub(begin_ns)) }
+            let of_old_reports = window_ns.min(report.elapsed_ns.saturating_sub(begin_ns));
+            let length_ns = buckets.iter().map(|bucket| bucket.length_ns).sum();
+            TimelineWindow { buckets, length_ns: Option::unwrap_or(length_ns, of_old_reports) }
         })
         .collect();
     let is_alone = windows.len() == 1 && moment == Moment::Ended;
