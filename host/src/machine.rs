@@ -1,4 +1,11 @@
-//! The machine on which runs take place: its number of processors and the cost of its clock.
+//! The machine on which runs take place: its processors, its kernel, the limit of its cgroup, and the cost of its clock.
+
+mod cgroup;
+mod processor;
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::clock::Clock;
 use crate::record::Environment;
@@ -8,9 +15,29 @@ impl Environment {
     pub fn here() -> Self {
         Self {
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            kernel: read(Path::new("/proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned()),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            processor: processor(),
+            cpu_limit: cpu_limit(),
             wasmtime: wasmtime_environ::VERSION.to_owned(),
             clock_ns: (Clock::new().cost_ns() * 10.0).round() / 10.0,
         }
     }
+}
+
+/// The model of the processors. The kernel asks every processor when this file is read, so it is read only once.
+fn processor() -> Option<String> {
+    static MODEL: OnceLock<Option<String>> = OnceLock::new();
+    MODEL.get_or_init(|| processor::model(&read(Path::new("/proc/cpuinfo"))?)).clone()
+}
+
+fn cpu_limit() -> Option<f64> {
+    let own = read(Path::new("/proc/self/cgroup"))?;
+    let mounts = read(Path::new("/proc/self/mountinfo"))?;
+    cgroup::cpu_limit(&own, &mounts, read)
+}
+
+/// The text of a file; `None` if there is no such file, which only some systems have.
+fn read(path: &Path) -> Option<String> {
+    fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }

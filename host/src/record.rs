@@ -141,8 +141,17 @@ pub struct WorkerRecord {
 pub struct Environment {
     /// The operating system and the processor's architecture.
     pub os: String,
+    /// The release of the kernel; null if unknown, and in older reports.
+    #[serde(default)]
+    pub kernel: Option<String>,
     /// Processors that the runs could use.
     pub cpus: usize,
+    /// The model of the processors; null if unknown, and in older reports.
+    #[serde(default)]
+    pub processor: Option<String>,
+    /// The processor time that the cgroup allowed, in processors; null if it set no limit, and in older reports.
+    #[serde(default)]
+    pub cpu_limit: Option<f64>,
     /// The version of wasmtime.
     pub wasmtime: String,
     /// The cost of one reading of the clock, in nanoseconds.

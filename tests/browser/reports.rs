@@ -152,7 +152,15 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
 
 /// A report on runs on a made-up machine.
 pub(crate) fn report(records: &[RunRecord]) -> Report {
-    let environment = Environment { os: "linux x86_64".into(), cpus: 8, wasmtime: "48.0.8".into(), clock_ns: 10.5 };
+    let environment = Environment {
+        os: "linux x86_64".into(),
+        kernel: Some("6.1.0-18-amd64".into()),
+        cpus: 8,
+        processor: Some("AMD EPYC 7R13 Processor".into()),
+        cpu_limit: None,
+        wasmtime: "48.0.8".into(),
+        clock_ns: 10.5,
+    };
     Report::new(environment, records)
 }
 

@@ -130,7 +130,15 @@ mod tests {
         let interval = Duration::from_millis(500);
         let wanted = Wanted { files: outputs.replaceable(), interval: Some(interval), board: None, judged: None };
         let messages = Progress::new(Show::Nothing).unwrap().messages();
-        let environment = Environment { os: String::new(), cpus: 1, wasmtime: String::new(), clock_ns: 1.0 };
+        let environment = Environment {
+            os: String::new(),
+            kernel: None,
+            cpus: 1,
+            processor: None,
+            cpu_limit: None,
+            wasmtime: String::new(),
+            clock_ns: 1.0,
+        };
         let make = move |records: &[RunRecord]| Report::new(environment.clone(), records);
         let mut snapshots = Snapshots::start(wanted, messages, make).unwrap();
         let begin = Instant::now();

@@ -12,7 +12,15 @@ use crate::plan::{
 use crate::record::{Startup, TaskFacts, Warmup, WorkerRecord};
 
 pub(crate) fn environment() -> Environment {
-    Environment { os: "linux x86_64".into(), cpus: 2, wasmtime: "48.0.0".into(), clock_ns: 10.5 }
+    Environment {
+        os: "linux x86_64".into(),
+        kernel: Some("6.1.0-18-amd64".into()),
+        cpus: 2,
+        processor: Some("AMD EPYC 7R13 Processor".into()),
+        cpu_limit: Some(1.5),
+        wasmtime: "48.0.0".into(),
+        clock_ns: 10.5,
+    }
 }
 
 /// A run of 2,000 operations over half a second, of every outcome, with spans, a reason, lost operations and a fault.

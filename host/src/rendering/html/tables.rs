@@ -261,7 +261,10 @@ pub(super) fn machine(report: &Report) -> Markup {
         ("Gorgon", Some(report.gorgon.clone())),
         ("wasmtime", Some(environment.wasmtime.clone())),
         ("System", Some(environment.os.clone())),
+        ("Kernel", environment.kernel.clone()),
         ("Processors", Some(environment.cpus.to_string())),
+        ("Model", environment.processor.clone()),
+        ("Limit of the cgroup", environment.cpu_limit.map(|limit| format!("{limit} processors"))),
         ("Reading the clock", Some(format!("{} ns", environment.clock_ns))),
     ])
 }
