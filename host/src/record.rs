@@ -15,6 +15,8 @@ use crate::plan::RunPlan;
 pub struct RunRecord {
     /// The task.
     pub task: TaskFacts,
+    /// The files that the run used besides.
+    pub files: Vec<FileFacts>,
     /// What was planned.
     pub plan: RunPlan,
     /// When the first operation was allowed to start.
@@ -62,6 +64,31 @@ pub struct TaskFacts {
     /// Where it comes from. Reports of older versions lack this; their tasks come from files.
     #[serde(default)]
     pub origin: Origin,
+}
+
+/// A file that a run used besides its task. Its digest tells it from another file of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct FileFacts {
+    /// What the run used it for.
+    pub role: FileRole,
+    /// The file, as it was named.
+    pub path: String,
+    /// The SHA-256 of what the run read. Of calls these are the calls themselves, so comments do not count.
+    pub sha256: String,
+    /// The size of what the run read.
+    pub bytes: u64,
+}
+
+/// What a run used a file for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum FileRole {
+    /// The rows of the task's data.
+    Data,
+    /// The certificate authorities that the task trusted.
+    CaCert,
 }
 
 /// Where a task comes from.

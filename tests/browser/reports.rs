@@ -91,6 +91,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             lane: Lane::Io,
             origin: Origin::File,
         },
+        files: Vec::new(),
         plan: plan(operations, threads),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         stopped: false,
@@ -146,6 +147,7 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
         grants: Grants::default(),
         http: HttpPlan::default(),
         data: None,
+        calls: None,
     };
     spec.try_into().unwrap()
 }

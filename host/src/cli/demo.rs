@@ -58,7 +58,7 @@ impl DemoCommand {
         std::thread::Builder::new().name("server".into()).spawn(move || server.serve())?;
         flags.or_else(DURATION, IN_FLIGHT);
         let allow = base.parse().context("the server's address is not a destination")?;
-        flags.plan.task.give(vec![("BASE".into(), base)], Some(allow), None);
+        flags.plan.task.give(vec![("BASE".into(), base)], Some(allow));
         flags.run(&FLOW, None)
     }
 }

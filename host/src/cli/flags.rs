@@ -11,7 +11,7 @@ use super::values;
 use crate::capability::run::Data;
 use crate::network::{Allow, Policy};
 use crate::plan::{
-    DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
+    Calls, DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
     LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
 };
 use crate::progress::Show;
@@ -60,6 +60,10 @@ struct GivenFlags {
     /// A CSV file whose rows the task can read; its first line names the columns
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
+
+    /// What the data was made from.
+    #[arg(skip)]
+    calls: Option<Calls>,
 
     /// An environment variable; K alone passes on gorgon's value
     #[arg(long, value_name = "K=V", value_parser = values::variable)]
@@ -119,11 +123,16 @@ pub(super) struct LoadSpec {
 }
 
 impl TaskFlags {
-    /// Adds inputs and grants to those that the user gave.
-    pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>, data: Option<PathBuf>) {
+    /// Adds variables and a grant to those that the user gave.
+    pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>) {
         self.given.env.extend(env);
         self.network.allow.extend(allow);
-        self.given.data = data.or(self.given.data.take());
+    }
+
+    /// Gives the task `data`, a file that was made from `calls`.
+    pub(super) fn give_data(&mut self, data: PathBuf, calls: Calls) {
+        self.given.data = Some(data);
+        self.given.calls = Some(calls);
     }
 
     /// Whether the user gave a data file.
@@ -136,7 +145,7 @@ impl TaskFlags {
     pub(super) fn plan(&self, expect: &ExpectFlag, load: LoadSpec) -> Result<RunPlan, PlanError> {
         let Self { args, limits, given, network } = self;
         let LimitFlags { timeout, max_memory } = limits;
-        let GivenFlags { operation_name, data, env, dir } = given;
+        let GivenFlags { operation_name, data, calls, env, dir } = given;
         let ExpectFlag { expect } = expect;
         let LoadSpec { shape, concurrency, extent, first, load_model, warmup, start_jitter, seed, recycle } = load;
         if first >= FIRST_UNCOUNTED {
@@ -163,6 +172,7 @@ impl TaskFlags {
             },
             http: network.http(),
             data: data.clone(),
+            calls: calls.clone(),
         };
         spec.try_into()
     }

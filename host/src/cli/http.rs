@@ -9,6 +9,7 @@ use super::Exit;
 use super::flags::TaskSource;
 use super::run::RunFlags;
 use crate::calls::{self, Call};
+use crate::plan::{CallOrder, Calls};
 
 /// The task that plays the calls: a built copy of `examples/calls`.
 const CALLS: TaskSource =
@@ -61,14 +62,19 @@ impl HttpCommand {
         // The workers read this file; it exists until the run has ended.
         let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
         write(&calls, &file)?;
-        let mode = match (flow, random) {
-            (true, _) => "flow",
-            (_, true) => "random",
-            _ => "in order",
+        let order = match (flow, random) {
+            (true, _) => CallOrder::Flow,
+            (_, true) => CallOrder::Random,
+            _ => CallOrder::InOrder,
+        };
+        let mode = match order {
+            CallOrder::Flow => "flow",
+            CallOrder::Random => "random",
+            CallOrder::InOrder => "in order",
         };
         let seed = flags.seed().unwrap_or_else(|| fastrand::u64(..));
-        let env = vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())];
-        flags.plan.task.give(env, None, Some(file.path().to_owned()));
+        flags.plan.task.give(vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())], None);
+        flags.plan.task.give_data(file.path().to_owned(), Calls { file: path.clone(), order });
         flags.run(&CALLS, Some(path))
     }
 }

@@ -36,6 +36,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
         http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
         data,
         // These do not affect a single operation.
+        calls: _,
         shape: _,
         concurrency: _,
         extent: _,

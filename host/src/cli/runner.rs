@@ -11,9 +11,9 @@ use crossbeam::channel::{Sender, bounded, select};
 use super::Exit;
 use super::flags::TaskSource;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
-use crate::plan::{PlanError, RunPlan};
+use crate::plan::{PlanError, RunPlan, Trust};
 use crate::progress::{Messages, Progress, Show};
-use crate::record::{Origin, RunRecord, Startup, TaskFacts};
+use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
 use crate::signals::Stops;
 use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
@@ -129,7 +129,9 @@ impl Runner {
         let Some(addresses) = self.unless_stopped("resolve", move || resolve::ask(network.names()))? else {
             return Ok(None);
         };
-        let job = job(&task, &compiled, source.origin(), plan, addresses);
+        let of_files = plan.clone();
+        let Some(files) = self.unless_stopped("digest", move || files(&of_files))? else { return Ok(None) };
+        let job = Job { files: files?, ..job(&task, &compiled, source.origin(), plan, addresses) };
         let progress = &self.progress;
         let show: Observer<'_> = Box::new(|event: &RunEvent, books: &Books| progress.on(event, books));
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
@@ -175,7 +177,25 @@ impl Runner {
     }
 }
 
-/// The job of the controller.
+/// The files that `plan` uses besides the task.
+fn files(plan: &RunPlan) -> anyhow::Result<Vec<FileFacts>> {
+    let spec = plan.spec();
+    let certificates = match &spec.http.trust {
+        Trust::RootsAnd(path) => Some(path),
+        Trust::Roots | Trust::Anyone => None,
+    };
+    let named = spec.calls.as_ref().map(|calls| &calls.file);
+    let data = spec.data.as_ref().map(|path| (FileRole::Data, path, named.unwrap_or(path)));
+    let certificates = certificates.map(|path| (FileRole::CaCert, path, path));
+    let facts = |(role, path, named): (FileRole, &PathBuf, &PathBuf)| {
+        let content = std::fs::read(path).with_context(|| format!("cannot read `{}`", named.display()))?;
+        let (sha256, bytes) = (task::sha256(&content), content.len() as u64);
+        Ok(FileFacts { role, path: named.display().to_string(), sha256, bytes })
+    };
+    data.into_iter().chain(certificates).map(facts).collect()
+}
+
+/// The job of the controller, without the other files.
 fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         task: TaskFacts {
@@ -186,6 +206,7 @@ fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, address
             lane: task.lane(),
             origin,
         },
+        files: Vec::new(),
         hooks: task.hooks(),
         machine_code: compiled.machine_code.clone(),
         addresses,

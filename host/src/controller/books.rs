@@ -24,7 +24,7 @@ use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, Shares};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, Open, RunPlan};
-use crate::record::{Startup, TaskFacts, WorkerRecord};
+use crate::record::{FileFacts, Startup, TaskFacts, WorkerRecord};
 use crate::wire::Phase;
 
 /// How many workers are replaced in one run. A task that kills more than this would go on killing them.
@@ -34,6 +34,7 @@ pub(super) const MAX_REPLACEMENTS: u32 = 3;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Books {
     task: TaskFacts,
+    files: Vec<FileFacts>,
     /// The wall-clock time when the run was opened.
     opened: SystemTime,
     pub(super) phases: Vec<PhaseBooks>,
@@ -219,6 +220,7 @@ impl Books {
         });
         Self {
             task: job.task.clone(),
+            files: job.files.clone(),
             opened,
             phases: phases.collect(),
             phase: 0,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::hook::Hook;
 use crate::plan::RunPlan;
-use crate::record::{Startup, TaskFacts};
+use crate::record::{FileFacts, Startup, TaskFacts};
 use crate::resolve::Addresses;
 use crate::wire::Phase;
 
@@ -13,6 +13,8 @@ use crate::wire::Phase;
 pub struct Job {
     /// Facts about the task.
     pub task: TaskFacts,
+    /// Facts about the other files that the run uses.
+    pub files: Vec<FileFacts>,
     /// The hooks that the task exports.
     pub hooks: Vec<Hook>,
     /// The file with the task's machine code.
@@ -44,6 +46,7 @@ impl Job {
     pub(crate) fn example(plan: RunPlan) -> Self {
         Self {
             task: TaskFacts::example(),
+            files: Vec::new(),
             hooks: Vec::new(),
             machine_code: PathBuf::new(),
             addresses: Addresses::new(),

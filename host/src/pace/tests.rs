@@ -23,6 +23,7 @@ pub(crate) fn plan(extent: Extent, processes: u32, load_model: LoadModel) -> Run
         grants: Grants::default(),
         http: HttpPlan::default(),
         data: None,
+        calls: None,
     };
     spec.try_into().unwrap()
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
-pub use task::{Access, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
+pub use task::{Access, CallOrder, Calls, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
 
 /// Numbers from here up belong to operations that are not counted, so that the warm-up and the run share no number.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -129,6 +129,8 @@ pub struct RunSpec {
     pub http: HttpPlan,
     /// A CSV file of rows for the task.
     pub data: Option<PathBuf>,
+    /// The calls that this file was made from; `None` if the user named the file.
+    pub calls: Option<Calls>,
 }
 
 /// One run of one task that can be executed. Its parts are those of its [`RunSpec`].
@@ -156,6 +158,7 @@ impl TryFrom<RunSpec> for RunPlan {
             grants: _,
             http: _,
             data: _,
+            calls: _,
         } = &spec;
         Shape::new(shape.processes, shape.threads)?;
         if limits.max_memory == 0 {

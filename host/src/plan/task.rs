@@ -75,6 +75,28 @@ pub struct Grants {
     pub network: Policy,
 }
 
+/// The calls that a task's data was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Their file, as the user named it.
+    pub file: PathBuf,
+    /// Which call an operation plays.
+    pub order: CallOrder,
+}
+
+/// Which call an operation plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CallOrder {
+    /// The one after the call of the operation before.
+    InOrder,
+    /// A random one.
+    Random,
+    /// All, one after the other.
+    Flow,
+}
+
 /// How HTTP is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -29,6 +29,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     RunReport {
         name: None,
         task: record.task.clone(),
+        files: record.files.clone(),
         plan: PlanReport::from(plan),
         started_at: humantime::format_rfc3339_millis(record.started_at).to_string(),
         elapsed_ns,

@@ -9,7 +9,7 @@ use super::plan::PlanReport;
 use crate::fault::Fault;
 use crate::guest_text::GuestText;
 use crate::metrics::{Cut, Measure, Outcome, TimeSplit};
-use crate::record::{TaskFacts, Warmup};
+use crate::record::{FileFacts, TaskFacts, Warmup};
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct RunReport {
     pub name: Option<String>,
     /// The task that was run.
     pub task: TaskFacts,
+    /// The files that the run used besides its task. Reports of older versions lack them.
+    #[serde(default)]
+    pub files: Vec<FileFacts>,
     /// What was planned.
     pub plan: PlanReport,
     /// When the run began, as RFC 3339.

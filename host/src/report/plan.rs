@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::derive::nanos;
-use crate::plan::{Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape, Stage};
+use crate::plan::{
+    Arrivals, CallOrder, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape, Stage,
+};
 
 /// The plan of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,8 +70,11 @@ pub struct PlanReport {
     /// The HTTP settings of the task.
     #[serde(default)]
     pub http: HttpPlan,
-    /// The data file.
+    /// The file of the task's data, as it was named: a CSV file, or the calls of `gorgon http`.
     pub data: Option<String>,
+    /// Which call an operation of `gorgon http` plays; null for other tasks.
+    #[serde(default)]
+    pub calls: Option<CallOrder>,
 }
 
 /// The name of a load model.
@@ -133,7 +138,10 @@ impl From<&RunPlan> for PlanReport {
             grants: Grants { args, env, dirs, network },
             http,
             data,
+            calls,
         } = plan.spec();
+        // A file that was made from calls is a temporary one.
+        let data = calls.as_ref().map(|calls| &calls.file).or(data.as_ref());
         let (name, open, closed) = match load_model {
             LoadModel::Closed(closed) => (ModelName::Closed, None, *closed),
             LoadModel::Open(open) => (ModelName::Open, Some(open), Closed::default()),
@@ -165,7 +173,8 @@ impl From<&RunPlan> for PlanReport {
             dirs: dirs.iter().map(ToString::to_string).collect(),
             allow: network.0.iter().map(ToString::to_string).collect(),
             http: http.clone(),
-            data: data.as_ref().map(|path| path.display().to_string()),
+            data: data.map(|path| path.display().to_string()),
+            calls: calls.as_ref().map(|calls| calls.order),
         }
     }
 }

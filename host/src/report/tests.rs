@@ -27,6 +27,7 @@ pub(crate) fn environment() -> Environment {
 pub(crate) fn record(threads: u32) -> RunRecord {
     RunRecord {
         task: TaskFacts::example(),
+        files: Vec::new(),
         plan: RunPlan::try_from(RunSpec {
             operation: "operation".into(),
             shape: Shape { processes: 2, threads },
@@ -42,6 +43,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
             expect: Some("a+".parse::<Expect>().unwrap()),
             grants: Grants { env: vec![("TOKEN".into(), "secret".into())], ..Grants::default() },
             data: None,
+            calls: None,
         })
         .unwrap(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),

@@ -75,7 +75,7 @@ impl Compiler {
     /// The same for a component that is not in a file; `path` is its name in reports.
     pub fn compile_bytes(&self, path: &Path, wasm: &[u8], compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
-        let sha256 = hex(&Sha256::digest(wasm));
+        let sha256 = sha256(wasm);
         let machine_code = self.directory.join(format!("{sha256}-{:016x}.cwasm", compatibility(&self.engine)));
         let cached = self.is_usable(&machine_code);
         if !cached {
@@ -203,8 +203,9 @@ fn is_private(directory: &Path) -> io::Result<bool> {
     Ok(ours && metadata.permissions().mode() & WRITABLE_BY_OTHERS == 0)
 }
 
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of `bytes`, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::lane::Lane;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use backtrace::Frame;
-pub use compile::{Compiled, Compiler};
+pub use compile::{Compiled, Compiler, sha256};
 pub use inspect::{Import, Inspection, Need, inspect};
 pub use instance::{Instance, Ticket};
 use interface::Interface;

@@ -79,6 +79,7 @@ impl Books {
         let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);
         RunRecord {
             task: self.task.clone(),
+            files: self.files.clone(),
             plan: last.plan.clone(),
             started_at: self.opened + last.began.unwrap_or_default(),
             stopped: self.stopped().is_some() || self.failure == Some(Failure::Stopped),

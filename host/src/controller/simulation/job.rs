@@ -53,6 +53,7 @@ pub(super) fn job(chance: &mut Rng) -> Job {
         grants: Grants::default(),
         http: HttpPlan::default(),
         data: None,
+        calls: None,
     };
     Job::example(RunPlan::try_from(spec).expect("it is a plan"))
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::palette::{Mark, Palette, swatch};
 use crate::guest_text::line;
 use crate::metrics::Outcome;
-use crate::plan::{HttpPlan, HttpVersion, KeepAlive, Trust};
+use crate::plan::{CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 use crate::report::{PlanReport, StageReport, WarmupPlan};
@@ -188,6 +188,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
         allow,
         http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
         data,
+        calls,
     } = &run.plan;
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
     let stage = |stage: &StageReport| format!("{} to {}/s", duration(stage.duration_ns), rate(stage.rate));
@@ -250,6 +251,14 @@ pub(super) fn plan(run: &RunReport) -> Markup {
             }),
         ),
         ("Data", data.clone()),
+        (
+            "Calls",
+            calls.map(|order| match order {
+                CallOrder::InOrder => "in order".into(),
+                CallOrder::Random => "in random order".into(),
+                CallOrder::Flow => "all in each operation".into(),
+            }),
+        ),
         ("Started", Some(run.started_at.clone())),
     ])
 }
