@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::lines::wrapped;
 use crate::guest_text::line;
-use crate::judging::compare::{Comparison, Difference, Figure, Finding, Pair, Runs};
-use crate::report::units::{change, counted, duration, percent, rate};
+use crate::judging::compare::{Comparison, Difference, Finding, Pair, Row};
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -18,54 +18,38 @@ pub fn write(comparison: &Comparison, mut to: impl Write) -> io::Result<()> {
     for pair in &comparison.pairs {
         write_pair(pair, &mut to)?;
     }
-    if comparison.pairs.len() > 1 {
-        writeln!(
-            to,
-            "{DIM}{} comparisons: their intervals are wider than that of a single one, so that all hold together{DIM:#}",
-            comparison.pairs.len()
-        )?;
+    if let Some(together) = comparison.together() {
+        writeln!(to, "{DIM}{}{DIM:#}", wrapped(&together, 2))?;
     }
-    match comparison.fail_if_slower {
-        Some(slower) if slower.held => {
-            writeln!(to, "{BAD}failed: slower by more than {}{BAD:#}", percent(slower.by))
-        }
-        _ => Ok(()),
+    if let Some(verdict) = comparison.verdict() {
+        let style = if comparison.fail_if_slower.is_some_and(|slower| slower.held) { BAD } else { GOOD };
+        writeln!(to, "{style}{verdict}{style:#}")?;
     }
+    Ok(())
 }
 
 fn write_pair(pair: &Pair, to: &mut impl Write) -> io::Result<()> {
-    let side = |name: &str, runs: &Runs, to: &mut dyn Write| {
-        let mut files: Vec<_> = runs.runs.iter().map(|place| place.file.as_str()).collect();
-        files.dedup();
-        writeln!(
-            to,
-            "{BOLD}{name}{BOLD:#}  {}: {}  {} x {}, {}, {}",
-            line(&files.join(", ")),
-            line(&runs.task.path),
-            runs.processes,
-            runs.threads,
-            counted(runs.runs.len() as u64, "run"),
-            counted(runs.operations, "operation")
-        )
-    };
-    side("A", &pair.a, to)?;
-    side("B", &pair.b, to)?;
+    for (name, runs) in [("A", &pair.a), ("B", &pair.b)] {
+        let text = wrapped(&line(&format!("{}: {}", runs.files(), runs.text())), 3);
+        writeln!(to, "{BOLD}{name}{BOLD:#}  {text}")?;
+    }
     for field in &pair.differs {
-        writeln!(to, "{BAD}the plans differ: {}{BAD:#}", line(field))?;
+        writeln!(to, "{BAD}{}{BAD:#}", wrapped(&line(&format!("the plans differ: {field}")), 2))?;
     }
     writeln!(to)?;
     table(&pair.figures, to)?;
-    writeln!(to, "\n{BOLD}{}{BOLD:#}", line(&pair.sentence))?;
-    pair.notes.iter().try_for_each(|note| writeln!(to, "{DIM}{}{DIM:#}", line(note)))?;
+    writeln!(to, "{DIM}{}{DIM:#}", pair.levels())?;
+    writeln!(to, "\n{BOLD}{}{BOLD:#}", wrapped(&line(&pair.sentence), 0))?;
+    pair.notes.iter().try_for_each(|note| writeln!(to, "{DIM}{}{DIM:#}", wrapped(&line(note), 2)))?;
     writeln!(to)
 }
 
 fn table(figures: &[Difference], to: &mut impl Write) -> io::Result<()> {
-    let head = ["", "A", "B", "difference", "interval", "level"].map(str::to_owned);
+    let head = ["", "A", "B", "difference", "interval"].map(str::to_owned);
     let rows: Vec<_> = figures.iter().map(cells).collect();
     let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let in_columns = |cells: &[String; 6], finding: &str| {
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let in_columns = |cells: &[String; 5], finding: &str| {
         let mut text = format!("{:<width$}", cells[0], width = widths[0]);
         for (cell, width) in cells.iter().zip(widths).skip(1) {
             text.push_str(&format!("  {cell:>width$}"));
@@ -74,34 +58,17 @@ fn table(figures: &[Difference], to: &mut impl Write) -> io::Result<()> {
     };
     writeln!(to, "{DIM}{}{DIM:#}", in_columns(&head, ""))?;
     for (row, figure) in rows.iter().zip(figures) {
-        let (words, style) = match figure.finding {
-            Finding::Slower => ("slower", BAD),
-            Finding::Faster => ("faster", GOOD),
-            Finding::FailsMore => ("fails more", BAD),
-            Finding::FailsLess => ("fails less", GOOD),
-            Finding::Nothing => ("", Style::new()),
+        let style = match figure.finding {
+            Finding::Slower | Finding::FailsMore => BAD,
+            Finding::Faster | Finding::FailsLess => GOOD,
+            Finding::Nothing => Style::new(),
         };
-        writeln!(to, "{style}{}{style:#}", in_columns(row, words))?;
+        writeln!(to, "{style}{}{style:#}", in_columns(row, figure.row().finding))?;
     }
     Ok(())
 }
 
-fn cells(of: &Difference) -> [String; 6] {
-    let value = |value: Option<f64>| match (value, of.figure) {
-        (None, _) => String::new(),
-        (Some(share), Figure::Failed) => percent(share),
-        (Some(per_second), Figure::Throughput) => format!("{}/s", rate(per_second)),
-        (Some(ns), _) => duration(ns.round() as u64),
-    };
-    let difference = of.change.map(|of| change(of.measured)).unwrap_or_default();
-    let interval = of.change.map(|of| format!("{} to {}", change(of.low), change(of.high)));
-    // The difference of two shares is given in percentage points.
-    let points = if of.figure == Figure::Failed { " points" } else { "" };
-    let name = format!("{}{points}", of.figure.name());
-    let level = format!("{} %", trimmed(of.level * 100.0));
-    [name, value(of.a), value(of.b), difference, interval.unwrap_or_default(), level]
-}
-
-fn trimmed(figure: f64) -> String {
-    format!("{figure:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
+fn cells(of: &Difference) -> [String; 5] {
+    let Row { name, a, b, difference, interval, finding: _ } = of.row();
+    [name.to_owned(), a, b, difference, interval]
 }

@@ -10,6 +10,7 @@ pub mod hlog;
 pub mod html;
 pub mod json;
 pub mod junit;
+mod lines;
 pub mod openmetrics;
 pub mod text;
 

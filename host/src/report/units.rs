@@ -66,7 +66,8 @@ pub fn change(share: f64) -> String {
         percent if percent < 0.001 => format!("{sign}<0.001 %"),
         percent if percent < 0.1 => format!("{sign}{percent:.3} %"),
         percent if percent < 1.0 => format!("{sign}{percent:.2} %"),
-        percent => format!("{sign}{percent:.1} %"),
+        percent if percent < 999.95 => format!("{sign}{percent:.1} %"),
+        percent => format!("{sign}{} %", count(percent.round() as u64)),
     }
 }
 
@@ -158,6 +159,9 @@ mod tests {
             (0.005, "+0.50 %"),
             (-0.1, "-10.0 %"),
             (1.5, "+150.0 %"),
+            (9.9994, "+999.9 %"),
+            (9.9996, "+1,000 %"),
+            (21.034, "+2,103 %"),
         ] {
             assert_eq!(super::change(share), text, "{share}");
         }

@@ -1,12 +1,15 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
-//! [`Comparison`] is the result, field by field; `rendering/compare.rs` renders it. `resample.rs` has the statistics,
-//! `plans.rs` decides what may be compared with what, and `machine.rs` estimates the machine's share. Pure: reports go
-//! in, a comparison comes out, the same for the same seed.
+//! [`Comparison`] is the result, field by field; `rendering/compare.rs` and `rendering/html/compare.rs` render it.
+//! `plans.rs` decides what may be compared with what, `sound.rs` refuses reports that contradict themselves,
+//! `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and `notes.rs` put it into
+//! words. Pure: reports go in, a comparison comes out, the same for the same seed.
 
 mod machine;
+mod notes;
 mod plans;
 mod resample;
+mod sound;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::record::TaskFacts;
 use crate::report::Report;
 use crate::report::units::{counted, duration};
-use plans::Group;
+use plans::{Group, Matched};
 use resample::{Side, Uncertainty, Unusable};
+pub use words::Row;
 
 /// The version of the comparison's format.
 pub const SCHEMA: &str = "gorgon.compare/1";
@@ -244,13 +248,29 @@ pub enum CompareError {
         /// The number of its operations.
         operations: u64,
     },
-    /// A histogram cannot be read.
-    #[error("`{file}`, run {run}: the histogram of an interval cannot be read; was the report edited?")]
+    /// A report has no run.
+    #[error("`{0}` has no run: nothing can be compared")]
+    Empty(String),
+    /// A run is compared with itself, or counts twice.
+    #[error(
+        "{one} and {other} are the same run: compare different runs, because a copy shows nothing about chance, or \
+         compare them as they are with --force"
+    )]
+    Copies {
+        /// The run.
+        one: String,
+        /// The same run.
+        other: String,
+    },
+    /// The figures of a run contradict each other.
+    #[error("`{file}`, run {run}: {problem}; was the report edited?")]
     Broken {
         /// The file of its report.
         file: String,
         /// The number of the run in it, from 1.
         run: usize,
+        /// What is wrong with it.
+        problem: &'static str,
     },
 }
 
@@ -283,7 +303,7 @@ impl Figure {
     fn resolution(self, a: &Side, b: &Side, value: f64) -> f64 {
         match self {
             Self::P50 | Self::P90 | Self::P99 => a.resolution.max(b.resolution),
-            // The mean of an interval is only known to the nanosecond.
+            // Durations are only known to the nanosecond.
             Self::Mean => 1.0 / value.max(1.0),
             Self::Throughput => 0.0,
             Self::Failed => UNSEEN_FAILURES / a.operations().min(b.operations()) as f64,
@@ -314,10 +334,8 @@ pub fn compare(
         matched.extend(plans::matched(a, b, scruples)?);
     }
     let count = matched.len();
-    let pairs: Vec<Pair> = matched
-        .into_iter()
-        .map(|(a, b, differs)| pair(&a, &b, differs, count, seed))
-        .collect::<Result<_, CompareError>>()?;
+    let pairs: Vec<Pair> =
+        matched.into_iter().map(|matched| pair(matched, count, seed)).collect::<Result<_, CompareError>>()?;
     let fail_if_slower = by.map(|by| Slower { by, held: pairs.iter().any(|pair| pair.is_slower_by(by)) });
     Ok(Comparison {
         schema: SCHEMA.to_owned(),
@@ -336,7 +354,8 @@ impl Pair {
 }
 
 /// Compares two groups of runs; `count` is the number of such pairs.
-fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: u64) -> Result<Pair, CompareError> {
+fn pair(matched: Matched<'_>, count: usize, seed: u64) -> Result<Pair, CompareError> {
+    let Matched { a, b, .. } = &matched;
     let (side_a, side_b) = (side(a)?, side(b)?);
     let errors = resample::errors(&side_a, &side_b, &mut fastrand::Rng::with_seed(seed));
     let uneven = machine::unevenness(a, b);
@@ -349,12 +368,12 @@ fn pair(a: &Group<'_>, b: &Group<'_>, differs: Vec<String>, count: usize, seed: 
         .map(|i| difference(i, (&side_a, of_a[i]), (&side_b, of_b[i]), error(i), count))
         .collect();
     Ok(Pair {
-        sentence: words::sentence(a, b, &figures),
-        notes: words::notes(a, b, &figures),
+        sentence: words::sentence([a.runs.len(), b.runs.len()], &figures),
+        notes: notes::notes(&matched, [side_a.operations(), side_b.operations()], &figures),
         figures,
-        differs,
         a: a.facts(side_a.operations()),
         b: b.facts(side_b.operations()),
+        differs: matched.differs,
     })
 }
 
@@ -362,15 +381,15 @@ fn side(group: &Group<'_>) -> Result<Side, CompareError> {
     let runs: Vec<_> = group.runs.iter().map(|run| run.report).collect();
     let at = |place: usize| (group.runs[place].file.to_owned(), group.runs[place].place + 1);
     let side = Side::new(&runs).map_err(|unusable| match unusable {
-        Unusable::Broken(place) => {
+        Unusable::Broken(place, problem) => {
             let (file, run) = at(place);
-            CompareError::Broken { file, run }
+            CompareError::Broken { file, run, problem }
         }
         Unusable::TooShort(place) => {
             let ((file, run), timeline) = (at(place), &runs[place].timeline);
             // Twice the required or actual time, because intervals may stay empty.
-            let least = 2 * runs[place].elapsed_ns.max(timeline.interval_ns * resample::LEAST_INTERVALS as u64);
-            let least = duration(least);
+            let least = timeline.interval_ns.saturating_mul(resample::LEAST_INTERVALS as u64);
+            let least = duration(runs[place].elapsed_ns.max(least).saturating_mul(2));
             let (intervals, interval) =
                 (counted(timeline.buckets.len() as u64, "interval"), duration(timeline.interval_ns));
             CompareError::Short { file, run, intervals, interval, least }

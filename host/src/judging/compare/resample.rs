@@ -8,7 +8,7 @@
 
 use fastrand::Rng;
 
-use super::Figure;
+use super::{Figure, sound};
 use crate::metrics::Histogram;
 use crate::report::{BucketReport, RunReport};
 
@@ -54,8 +54,8 @@ struct DrawingUnit {
 pub(super) enum Unusable {
     /// The run with this index has too few intervals, or no operations in most of its blocks.
     TooShort(usize),
-    /// A histogram of the run with this index cannot be read.
-    Broken(usize),
+    /// The run with this index contradicts itself, in this way.
+    Broken(usize, &'static str),
 }
 
 impl Side {
@@ -63,6 +63,7 @@ impl Side {
     pub(super) fn new(runs: &[&RunReport]) -> Result<Self, Unusable> {
         let mut blocks = Vec::new();
         for (place, run) in runs.iter().enumerate() {
+            sound::check(run).map_err(|problem| Unusable::Broken(place, problem))?;
             let buckets = &run.timeline.buckets;
             // An interval that the run's end cut short is merged with the last whole one.
             let whole = buckets.iter().filter(|bucket| !bucket.partial).count();
@@ -72,7 +73,8 @@ impl Side {
             }
             for block in 0..count {
                 let end = if block + 1 == count { buckets.len() } else { (block + 1) * whole / count };
-                blocks.push(Block::new(&buckets[block * whole / count..end], run).ok_or(Unusable::Broken(place))?);
+                let block = Block::new(&buckets[block * whole / count..end], run);
+                blocks.push(block.ok_or(Unusable::Broken(place, sound::UNREADABLE))?);
             }
             // The machine or the target may stall for as long as a block. But if most blocks are empty, operations take
             // longer than blocks.
@@ -207,7 +209,7 @@ impl Block {
         let mut sum_ns = 0.0;
         for summary in buckets.iter().map(|bucket| &bucket.latency_ns).filter(|summary| summary.count > 0) {
             merged.add(summary.histogram()?).ok()?;
-            sum_ns += summary.count as f64 * summary.mean? as f64;
+            sum_ns += summary.sum() as f64;
         }
         let end_ns = buckets.last().map_or(0, |last| run.elapsed_ns.min(last.start_ns + run.timeline.interval_ns));
         let begin_ns = buckets.first().map_or(0, |first| first.start_ns);

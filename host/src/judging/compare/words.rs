@@ -1,61 +1,47 @@
-//! The words of a comparison.
+//! The words and figures of a comparison as people read them, the same in every format.
 
-use super::plans::{Group, unlike};
-use super::{Change, Difference, Figure, Finding, machine};
-use crate::report::units::difference;
+use super::{Change, Comparison, Difference, Figure, Finding, Pair, Runs};
+use crate::report::units::{change, counted, difference, duration, or_dash, percent, rate};
 
-/// The finding in a sentence; the first figure is the primary one.
-pub(super) fn sentence(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> String {
-    // A single run on each side does not show how much of its difference comes from what was run.
-    let b = if a.runs.len() + b.runs.len() == 2 { "this run of B" } else { "B" };
-    let of = |wanted: Finding| figures.iter().skip(1).filter(move |of| of.finding == wanted);
-    let Some((primary, change)) = figures.first().and_then(|primary| Some((primary, primary.change?))) else {
-        return "nothing can be said: there is no median to compare".to_owned();
-    };
-    let Change { measured, low, high, detectable } = change;
-    let between = |near: f64, far: f64| {
-        format!("by {}, somewhere between {} and {}", difference(measured), difference(near), difference(far))
-    };
-    let mut sentence = match primary.finding {
-        Finding::Slower => format!("{b} is slower: its median is longer {}", between(low, high)),
-        Finding::Faster => format!("{b} is faster: its median is shorter {}", between(high, low)),
-        _ => format!(
-            "no difference that this data can show: a median that differs by {} would be found nine times in ten",
-            difference(detectable)
-        ),
-    };
-    for (finding, words) in [(Finding::Slower, "slower"), (Finding::Faster, "faster")] {
-        let names: Vec<_> = of(finding).map(|of| of.figure.name()).collect();
-        if !names.is_empty() && primary.finding != finding {
-            sentence += &format!("; {b} is {words} by its {}", names.join(", "));
-        }
-    }
-    sentence += match (of(Finding::FailsMore).count(), of(Finding::FailsLess).count()) {
-        (1.., _) => "; more of its operations fail",
-        (_, 1..) => "; fewer of its operations fail",
-        _ => "",
-    };
-    sentence
+/// A figure on two sides as text.
+pub struct Row {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value on the first side; a dash if there are too few operations, like the next three.
+    pub a: String,
+    /// Its value on the other side.
+    pub b: String,
+    /// The difference as measured.
+    pub difference: String,
+    /// The interval of the true difference.
+    pub interval: String,
+    /// What the difference shows; empty if nothing.
+    pub finding: &'static str,
 }
 
-/// What a reader must know before trusting the figures.
-pub(super) fn notes(a: &Group<'_>, b: &Group<'_>, figures: &[Difference]) -> Vec<String> {
-    let mut notes = unlike(a, b);
-    match (a.runs.len(), b.runs.len()) {
-        (1, 1) => notes.push(
-            "one run on each side: the intervals do not include how much unchanged runs differ from each other; several \
-             runs of each side would show that"
-                .into(),
-        ),
-        (1, _) | (_, 1) => notes.push("one side was run once: its variation is assumed to equal that of the other side".into()),
-        _ => {}
+impl Difference {
+    /// The figure as text.
+    pub fn row(&self) -> Row {
+        let show = |value: f64| match self.figure {
+            Figure::Failed => percent(value),
+            Figure::Throughput => format!("{}/s", rate(value)),
+            Figure::P50 | Figure::Mean | Figure::P90 | Figure::P99 => duration(value.round() as u64),
+        };
+        Row {
+            name: self.figure.name(),
+            a: or_dash(self.a, show),
+            b: or_dash(self.b, show),
+            difference: or_dash(self.change, |of| self.figure.text(of.measured)),
+            interval: or_dash(self.change, |of| self.figure.interval(of)),
+            finding: match self.finding {
+                Finding::Slower => "slower",
+                Finding::Faster => "faster",
+                Finding::FailsMore => "fails more",
+                Finding::FailsLess => "fails less",
+                Finding::Nothing => "",
+            },
+        }
     }
-    notes.extend(machine::note(a, b));
-    let failed = figures.iter().find(|of| of.figure == Figure::Failed);
-    if failed.is_some_and(|failed| [failed.a, failed.b].iter().flatten().any(|&share| share > 0.01)) {
-        notes.push("durations include those of failed operations, which may be unusually fast or slow".into());
-    }
-    notes
 }
 
 impl Figure {
@@ -70,4 +56,149 @@ impl Figure {
             Self::Failed => "failed",
         }
     }
+
+    /// A difference of this figure. The difference of two shares is given in percentage points.
+    pub fn text(self, of: f64) -> String {
+        let text = change(of);
+        if self == Self::Failed { text.replace('%', "points") } else { text }
+    }
+
+    fn interval(self, Change { low, high, .. }: Change) -> String {
+        match self {
+            Self::Failed => format!("{} to {}", change(low).trim_end_matches(" %"), self.text(high)),
+            _ => format!("{} to {}", change(low), change(high)),
+        }
+    }
+}
+
+impl Runs {
+    /// The files of the runs, without repetitions.
+    pub fn files(&self) -> String {
+        let mut files: Vec<_> = self.runs.iter().map(|place| place.file.as_str()).collect();
+        files.dedup();
+        files.join(", ")
+    }
+
+    /// What was run, and how much.
+    pub fn text(&self) -> String {
+        format!(
+            "{}, {} x {}, {}, {}",
+            self.task.path,
+            self.processes,
+            self.threads,
+            counted(self.runs.len() as u64, "run"),
+            counted(self.operations, "operation")
+        )
+    }
+}
+
+impl Pair {
+    /// How sure the intervals are.
+    pub fn levels(&self) -> String {
+        let level = |of: &Difference| format!("{} %", trimmed(of.level * 100.0));
+        let levels = self.figures.first().zip(self.figures.get(1)).map(|(first, other)| (level(first), level(other)));
+        levels
+            .map(|(first, other)| format!("intervals: {first} for p50, {other} for each other figure"))
+            .unwrap_or_default()
+    }
+}
+
+impl Comparison {
+    /// What several pairs do to the intervals; `None` with one pair.
+    pub fn together(&self) -> Option<String> {
+        (self.pairs.len() > 1).then(|| {
+            format!(
+                "{} comparisons: their intervals are wider than that of a single one, so that all hold together",
+                self.pairs.len()
+            )
+        })
+    }
+
+    /// The verdict of `--fail-if-slower` in words; `None` without it.
+    pub fn verdict(&self) -> Option<String> {
+        let slower = self.fail_if_slower?;
+        let by = difference(slower.by);
+        Some(if slower.held {
+            format!("failed: a median is longer by more than {by}")
+        } else {
+            format!("passed: no median is shown to be longer by more than {by}")
+        })
+    }
+}
+
+/// The finding in a sentence; the first figure is the primary one. `runs` are the numbers of runs on each side.
+pub(super) fn sentence(runs: [usize; 2], figures: &[Difference]) -> String {
+    let Some(change) = figures.first().and_then(|primary| primary.change) else {
+        return "nothing can be said: there is no median to compare".to_owned();
+    };
+    let durations = durations(figures, change);
+    let said = match failures(figures) {
+        // Failed operations may be unusually fast or slow, so they come first.
+        Some(failures) => format!("{failures}; with those included, {durations}"),
+        None => durations,
+    };
+    // Single runs do not show how much of their difference comes from what was run.
+    if runs == [1, 1] {
+        format!("between these two runs, {said}; how much runs of one side differ among themselves is not known")
+    } else {
+        said
+    }
+}
+
+fn failures(figures: &[Difference]) -> Option<String> {
+    let failed = figures.iter().find(|of| of.figure == Figure::Failed)?;
+    let more = match failed.finding {
+        Finding::FailsMore => "more",
+        Finding::FailsLess => "fewer",
+        _ => return None,
+    };
+    let (a, b) = failed.a.zip(failed.b)?;
+    Some(format!("{more} operations of B fail, {} instead of {}", percent(b), percent(a)))
+}
+
+fn durations(figures: &[Difference], change: Change) -> String {
+    let Change { measured, low, high, detectable } = change;
+    let primary = figures[0].finding;
+    let names = |wanted: Finding| {
+        let found = figures.iter().skip(1).filter(|of| of.finding == wanted);
+        listed(&found.map(|of| of.figure.name()).collect::<Vec<_>>())
+    };
+    let between = |near: f64, far: f64| {
+        format!("by {}, somewhere between {} and {}", difference(measured), difference(near), difference(far))
+    };
+    let detectable = difference(detectable);
+    match (primary, names(Finding::Slower), names(Finding::Faster)) {
+        (Finding::Slower, _, faster) => {
+            let but = faster.map(|names| format!("; but it is faster by its {names}")).unwrap_or_default();
+            format!("B is slower: its median is longer {}{but}", between(low, high))
+        }
+        (Finding::Faster, slower, _) => {
+            let but = slower.map(|names| format!("; but it is slower by its {names}")).unwrap_or_default();
+            format!("B is faster: its median is shorter {}{but}", between(high, low))
+        }
+        (_, None, None) => format!(
+            "no duration or rate differs by more than chance explains: a median that differs by {detectable} would be \
+             found nine times in ten"
+        ),
+        (_, slower, faster) => {
+            let of = |direction: &str, names: Option<String>| names.map(|names| format!("{direction} by its {names}"));
+            let found: Vec<_> = [of("slower", slower), of("faster", faster)].into_iter().flatten().collect();
+            format!(
+                "B is {}, though not by its median, of which a difference of {detectable} would be found nine times in \
+                 ten",
+                found.join(" and ")
+            )
+        }
+    }
+}
+
+/// Names in a sentence; `None` if there are none.
+fn listed(names: &[&str]) -> Option<String> {
+    let (last, rest) = names.split_last()?;
+    Some(if rest.is_empty() { (*last).to_owned() } else { format!("{} and {last}", rest.join(", ")) })
+}
+
+/// A figure without trailing zeros.
+fn trimmed(figure: f64) -> String {
+    format!("{figure:.2}").trim_end_matches('0').trim_end_matches('.').to_owned()
 }

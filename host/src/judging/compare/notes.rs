@@ -1,0 +1,192 @@
+//! What a reader must know before trusting a comparison: what the figures leave out, what limited the runs, and how the
+//! sides differ besides what is compared.
+
+use std::collections::BTreeSet;
+
+use super::plans::{ComparedRun, Group, Matched};
+use super::{Difference, Figure, Finding, OPERATIONS_ABOVE, machine};
+use crate::record::Environment;
+use crate::report::RunReport;
+use crate::report::units::{count, counted, percent};
+
+/// The share of failures from which durations are worth a note.
+const NOTABLE_FAILURES: f64 = 0.01;
+
+/// All notes on a pair, those first that could change the conclusion.
+pub(super) fn notes(matched: &Matched<'_>, operations: [u64; 2], figures: &[Difference]) -> Vec<String> {
+    let Matched { a, b, flaws, .. } = matched;
+    let sides = [("A", a), ("B", b)];
+    let mut notes = flaws.clone();
+    for (name, side) in sides {
+        notes.extend(incomplete(name, side));
+    }
+    notes.extend(failures(figures));
+    notes.extend(sides.into_iter().filter_map(|(name, side)| limited(name, side)));
+    notes.extend(too_few(operations, figures));
+    notes.extend(chance(figures));
+    notes.extend(repetitions(a, b));
+    notes.extend(machines(a, b));
+    notes.extend(machine::note(a, b));
+    notes.extend(unknown(a, b));
+    if a.runs[0].report.task.sha256 == b.runs[0].report.task.sha256 {
+        notes.push("both sides ran the same task".to_owned());
+    }
+    notes
+}
+
+/// Operations that are missing from the figures of a side.
+fn incomplete(name: &str, side: &Group<'_>) -> Vec<String> {
+    let sum = |of: fn(&RunReport) -> u64| side.runs.iter().map(|run| of(run.report)).fold(0, u64::saturating_add);
+    let (offered, dropped) = (sum(|run| run.operations.offered), sum(|run| run.operations.dropped));
+    let mut notes = Vec::new();
+    if dropped > 0 {
+        let share = percent(dropped as f64 / offered.max(dropped) as f64);
+        notes.push(format!(
+            "{name} dropped {} of {} slots ({share}): its figures lack those operations, which would have been slow",
+            count(dropped),
+            count(offered)
+        ));
+    }
+    let lost = sum(|run| run.operations.lost);
+    if lost > 0 {
+        notes.push(format!("{name} lost {}, which its figures lack", counted(lost, "operation")));
+    }
+    let stopped: Vec<_> = side.runs.iter().filter(|run| run.is_partial).map(|run| format!("`{}`", run.file)).collect();
+    if !stopped.is_empty() {
+        let files = distinct(stopped).join(", ");
+        notes.push(format!("{files} is partial, because a run was stopped: {name} did not run its whole plan"));
+    }
+    notes
+}
+
+/// What failures do to the figures.
+fn failures(figures: &[Difference]) -> Option<String> {
+    let failed = figures.iter().find(|of| of.figure == Figure::Failed)?;
+    let (a, b) = failed.a.zip(failed.b)?;
+    if failed.finding != Finding::Nothing {
+        return Some(format!(
+            "failures differ, {} of A's operations and {} of B's: the durations include those of failed operations, so \
+             they may differ only because of that",
+            percent(a),
+            percent(b)
+        ));
+    }
+    (a.max(b) > NOTABLE_FAILURES)
+        .then(|| "durations include those of failed operations, which may be unusually fast or slow".into())
+}
+
+fn limited(name: &str, side: &Group<'_>) -> Option<String> {
+    let limited: Vec<_> = side.runs.iter().filter(|run| run.report.generator.limited).collect();
+    let first = limited.first()?;
+    let runs = match (limited.len(), side.runs.len()) {
+        (_, 1) => String::new(),
+        (some, all) => format!(" in {some} of {all} runs"),
+    };
+    let why = first.report.generator.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
+    Some(format!("{name} was generator-limited{runs}{why}: its figures show this machine, not the target"))
+}
+
+/// The percentiles that are not compared.
+fn too_few(operations: [u64; 2], figures: &[Difference]) -> Option<String> {
+    let missing: Vec<_> = figures.iter().filter(|of| of.a.is_none() || of.b.is_none()).map(|of| of.figure).collect();
+    let needed = missing.iter().map(|figure| figure.least_operations()).fold(0.0, f64::max) as u64;
+    let names = missing.iter().map(|figure| figure.name()).collect::<Vec<_>>().join(" and ");
+    (needed > 1).then(|| {
+        let [a, b] = operations.map(count);
+        format!(
+            "{names} is not compared: it needs {} operations on each side, {OPERATIONS_ABOVE} of them above it, and A \
+             has {a}, B {b}",
+            count(needed)
+        )
+    })
+}
+
+/// A conclusion that does not rest on the median.
+fn chance(figures: &[Difference]) -> Option<String> {
+    let (primary, others) = figures.split_first()?;
+    let is_shown = |of: &Difference| of.finding != Finding::Nothing;
+    (!is_shown(primary) && others.iter().any(is_shown)).then(|| {
+        "the median, which decides, shows no difference; of the other figures, at least one appears to differ in one of \
+         twenty comparisons of equal sides"
+            .into()
+    })
+}
+
+/// What the number and the order of the runs leave open.
+fn repetitions(a: &Group<'_>, b: &Group<'_>) -> Option<String> {
+    let note = match (a.runs.len(), b.runs.len()) {
+        (1, 1) => {
+            "one run on each side: the intervals do not include how much unchanged runs differ from each other, nor \
+             whether the machine changed between them; several runs of each side, in turns, would show that"
+        }
+        (1, _) | (_, 1) => "one side was run once: its variation is assumed to equal that of the other side",
+        _ if is_apart(a, b) => {
+            "all runs of one side were before those of the other, so a machine that changed between them looks like a \
+             difference: alternate them"
+        }
+        _ => return None,
+    };
+    Some(note.into())
+}
+
+/// Whether all runs of one side began before all of the other. Times as RFC 3339 sort as text.
+fn is_apart(a: &Group<'_>, b: &Group<'_>) -> bool {
+    let times = |side: &Group<'_>| {
+        let begins: Vec<_> = side.runs.iter().map(|run| run.report.started_at.clone()).collect();
+        begins.iter().min().cloned().zip(begins.iter().max().cloned())
+    };
+    times(a).zip(times(b)).is_some_and(|((first_a, last_a), (first_b, last_b))| last_a < first_b || last_b < first_a)
+}
+
+/// How the machines and the programs differ.
+fn machines(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let runs = || a.runs.iter().chain(&b.runs);
+    let kernels_known = runs().all(|run| run.environment.kernel.is_some());
+    let processors_known = runs().all(|run| run.environment.processor.is_some());
+    let machine = |run: &ComparedRun<'_>| text(run.environment, processors_known, kernels_known);
+    let programs: [(&str, fn(&ComparedRun<'_>) -> String); 2] =
+        [("gorgon", |run| run.gorgon.to_owned()), ("wasmtime", |run| run.environment.wasmtime.clone())];
+    notes.extend(unlike("the machines differ", a, b, machine));
+    notes.extend(programs.into_iter().filter_map(|(name, of)| unlike(&format!("{name} differs"), a, b, of)));
+    notes
+}
+
+/// A machine, by what all compared reports know of theirs.
+fn text(of: &Environment, with_processor: bool, with_kernel: bool) -> String {
+    let mut parts = vec![of.os.clone()];
+    parts.extend(of.kernel.as_ref().filter(|_| with_kernel).map(|kernel| format!("kernel {kernel}")));
+    parts.push(counted(of.cpus as u64, "processor"));
+    parts.extend(of.processor.as_ref().filter(|_| with_processor).cloned());
+    // Reports without the kernel do not know the limit either.
+    parts.extend(of.cpu_limit.filter(|_| with_kernel).map(|limit| format!("limited to {limit} by its cgroup")));
+    parts.join(", ")
+}
+
+/// A note if the runs do not all have the same text.
+fn unlike(what: &str, a: &Group<'_>, b: &Group<'_>, of: impl Fn(&ComparedRun<'_>) -> String) -> Option<String> {
+    let texts = |side: &Group<'_>| distinct(side.runs.iter().map(&of).collect());
+    let (of_a, of_b) = (texts(a), texts(b));
+    let all: BTreeSet<_> = of_a.iter().chain(&of_b).collect();
+    (all.len() > 1).then(|| format!("{what}: A {}; B {}", of_a.join(" or "), of_b.join(" or ")))
+}
+
+/// What reports do not have, so that the sides may differ in it.
+fn unknown(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let variables = a.variables();
+    if !variables.is_empty() {
+        let names = variables.join(", ");
+        notes.push(format!("reports do not have the values of environment variables: A and B may differ in {names}"));
+    }
+    for file in a.unknown_files(b) {
+        notes.push(format!("one report does not have the digest of `{file}`: its content may differ"));
+    }
+    notes
+}
+
+/// The texts without repetitions, in their order.
+fn distinct(texts: Vec<String>) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    texts.into_iter().filter(|text| known.insert(text.clone())).collect()
+}
