@@ -120,6 +120,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of machines and their files")]
     fn limits_of_several_machines() {
         let in_docker_v1 = V1.replace("0:30 / ", "0:30 /docker/4f ");
         let hybrid = format!("{V1}35 30 0:31 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n");

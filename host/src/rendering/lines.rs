@@ -13,7 +13,7 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
     for word in text.split(' ') {
         match words.last_mut() {
             Some(number) if UNITS.contains(&word.trim_end_matches([',', ';', ':', ')'])) => {
-                *number += &format!(" {word}")
+                number.extend([" ", word]);
             }
             _ => words.push(word.to_owned()),
         }

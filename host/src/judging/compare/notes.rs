@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::plans::{ComparedRun, Group, Matched};
 use super::{Difference, Figure, Finding, OPERATIONS_ABOVE, machine};
-use crate::record::Environment;
 use crate::report::RunReport;
 use crate::report::units::{count, counted, percent};
 
@@ -138,37 +137,39 @@ fn is_apart(a: &Group<'_>, b: &Group<'_>) -> bool {
     times(a).zip(times(b)).is_some_and(|((first_a, last_a), (first_b, last_b))| last_a < first_b || last_b < first_a)
 }
 
+/// A fact about a run's machine or programs; `None` if its report does not have it.
+type Fact = (&'static str, fn(&ComparedRun<'_>) -> Option<String>);
+
+const MACHINE: [Fact; 5] = [
+    ("system", |run| Some(run.environment.os.clone())),
+    ("kernel", |run| run.environment.kernel.clone()),
+    ("processors", |run| Some(run.environment.cpus.to_string())),
+    ("model", |run| run.environment.processor.clone()),
+    ("cgroup limit", |run| {
+        // A report without the kernel does not have the limit either.
+        run.environment.kernel.as_ref()?;
+        Some(run.environment.cpu_limit.map_or_else(|| "none".into(), |limit| format!("{limit} processors")))
+    }),
+];
+
+const PROGRAMS: [Fact; 2] =
+    [("gorgon", |run| Some(run.gorgon.to_owned())), ("wasmtime", |run| Some(run.environment.wasmtime.clone()))];
+
 /// How the machines and the programs differ.
 fn machines(a: &Group<'_>, b: &Group<'_>) -> Vec<String> {
-    let mut notes = Vec::new();
-    let runs = || a.runs.iter().chain(&b.runs);
-    let kernels_known = runs().all(|run| run.environment.kernel.is_some());
-    let processors_known = runs().all(|run| run.environment.processor.is_some());
-    let machine = |run: &ComparedRun<'_>| text(run.environment, processors_known, kernels_known);
-    let programs: [(&str, fn(&ComparedRun<'_>) -> String); 2] =
-        [("gorgon", |run| run.gorgon.to_owned()), ("wasmtime", |run| run.environment.wasmtime.clone())];
-    notes.extend(unlike("the machines differ", a, b, machine));
-    notes.extend(programs.into_iter().filter_map(|(name, of)| unlike(&format!("{name} differs"), a, b, of)));
-    notes
+    let unlike = |what: &str, facts: &[Fact]| {
+        let found: Vec<_> = facts.iter().filter_map(|fact| unlike(fact, a, b)).collect();
+        (!found.is_empty()).then(|| format!("the {what} differ: {}", found.join("; ")))
+    };
+    [unlike("machines", &MACHINE), unlike("programs", &PROGRAMS)].into_iter().flatten().collect()
 }
 
-/// A machine, by what all compared reports know of theirs.
-fn text(of: &Environment, with_processor: bool, with_kernel: bool) -> String {
-    let mut parts = vec![of.os.clone()];
-    parts.extend(of.kernel.as_ref().filter(|_| with_kernel).map(|kernel| format!("kernel {kernel}")));
-    parts.push(counted(of.cpus as u64, "processor"));
-    parts.extend(of.processor.as_ref().filter(|_| with_processor).cloned());
-    // Reports without the kernel do not know the limit either.
-    parts.extend(of.cpu_limit.filter(|_| with_kernel).map(|limit| format!("limited to {limit} by its cgroup")));
-    parts.join(", ")
-}
-
-/// A note if the runs do not all have the same text.
-fn unlike(what: &str, a: &Group<'_>, b: &Group<'_>, of: impl Fn(&ComparedRun<'_>) -> String) -> Option<String> {
-    let texts = |side: &Group<'_>| distinct(side.runs.iter().map(&of).collect());
-    let (of_a, of_b) = (texts(a), texts(b));
-    let all: BTreeSet<_> = of_a.iter().chain(&of_b).collect();
-    (all.len() > 1).then(|| format!("{what}: A {}; B {}", of_a.join(" or "), of_b.join(" or ")))
+/// A fact on both sides, if it is known of all runs and not the same.
+fn unlike((name, of): &Fact, a: &Group<'_>, b: &Group<'_>) -> Option<String> {
+    let values = |side: &Group<'_>| Some(distinct(side.runs.iter().map(of).collect::<Option<Vec<_>>>()?));
+    let (of_a, of_b) = (values(a)?, values(b)?);
+    let is_one = of_a.len() == 1 && of_a == of_b;
+    (!is_one).then(|| format!("{name} {} and {}", of_a.join(" or "), of_b.join(" or ")))
 }
 
 /// What reports do not have, so that the sides may differ in it.
