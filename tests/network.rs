@@ -11,7 +11,7 @@ use gorgon::demo::Server;
 use crate::support::{Ran, gorgon, guest, run};
 
 /// The server of the demo, which runs as long as the tests.
-fn demo() -> SocketAddr {
+pub(crate) fn demo() -> SocketAddr {
     let server = Server::listen(0).unwrap();
     let address = server.address().unwrap();
     std::thread::spawn(move || server.serve());

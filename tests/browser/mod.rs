@@ -6,6 +6,7 @@ mod reports;
 
 use std::path::{Path, PathBuf};
 
+use gorgon::judging::compare::{self, ReportSet, Scruples};
 use gorgon::metrics::Outcome;
 use gorgon::rendering::html;
 use gorgon::report::Report;
@@ -67,13 +68,30 @@ fn two_reports_are_drawn_over_each_other() {
     let Some(mut browser) = Chromium::start() else { return };
     let before = report(&[record("checkout.wasm", 60.0, 400.0, 4, &SERVICE)]);
     let after = report(&[record("checkout.wasm", 90.0, 300.0, 4, &SERVICE[..3])]);
+    let side = |name: &str, report: &Report| ReportSet { reports: vec![(name.to_owned(), report.clone())] };
+    let sides = (side("before.json", &before), [side("after.json", &after)]);
+    let comparison = compare::compare(&sides.0, &sides.1, Scruples::Note, 0, Some(0.05)).unwrap();
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compared.html");
-    let page = html::compare(&[("before.json", &before), ("after.json", &after)], &["It got slower."]);
+    let page = html::compare(&comparison, &[("before.json", &before), ("after.json", &after)]);
     std::fs::write(&path, page).unwrap();
     open(&mut browser, &path);
     let ink = browser.eval(INK);
     assert_eq!(ink.as_array().unwrap().len(), 4);
     assert!(ink.as_array().unwrap().iter().all(|colours| colours.as_u64() > Some(4)), "{ink}");
+    for width in [1280, 390] {
+        browser.resize(width, 900, 1.0);
+        draw_all(&mut browser);
+        assert_eq!(browser.eval(WIDER), serde_json::json!([]), "at {width}");
+        // Each figure has its drawing, none of which leaves its cell.
+        let drawn = "[...document.querySelectorAll('.forest td.drawing svg')].map(svg => {
+            const cell = svg.parentElement.getBoundingClientRect(), range = svg.querySelector('.range').getBoundingClientRect();
+            return range.width > 0 && range.left >= cell.left - 1 && range.right <= cell.right + 1; })";
+        assert_eq!(browser.eval(drawn), serde_json::json!([true; 6]), "at {width}");
+        if std::env::var_os("GORGON_BLESS").is_some() {
+            let picture = browser.picture(None);
+            std::fs::write(path.with_extension(format!("{width}.png")), picture).unwrap();
+        }
+    }
     assert_clean(&browser);
 }
 

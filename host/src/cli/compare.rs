@@ -48,7 +48,7 @@ pub(super) struct CompareCommand {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write a page that draws the reports over each other
+    /// Write a page with the same figures, a plot of the intervals, and the runs drawn over each other
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
@@ -113,14 +113,12 @@ impl output::Format for ComparisonFormat {
 }
 
 impl Compared {
-    /// A page with the findings, followed by the reports drawn over each other.
+    /// A page with the comparison, followed by the runs drawn over each other.
     fn page(&self) -> String {
         let inputs = std::iter::once(&self.a).chain(&self.others);
         let reports: Vec<_> =
             inputs.flat_map(|input| &input.reports).map(|(file, report)| (file.as_str(), report)).collect();
-        let pairs = &self.comparison.pairs;
-        let words = pairs.iter().flat_map(|pair| std::iter::once(&pair.sentence).chain(&pair.notes));
-        html::compare(&reports, &words.map(String::as_str).collect::<Vec<_>>())
+        html::compare(&self.comparison, &reports)
     }
 }
 

@@ -70,11 +70,20 @@ const POINTS_PER_NINE: u32 = 16;
 /// A percentile curve as pairs: the number of nines (1 is the 90th percentile, 2 the 99th), and the duration in
 /// nanoseconds that this share of the operations did not exceed. It ends where less than one operation would remain.
 pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
-    let Some((hdr, min, max)) = summary.histogram().zip(summary.min).zip(summary.max).map(|((h, a), b)| (h, a, b))
-    else {
-        return Vec::new();
-    };
-    let last = (summary.count as f64).log10() * f64::from(POINTS_PER_NINE);
+    pooled_percentiles(&[summary])
+}
+
+/// The percentile curve of the durations of all summaries together; empty if one of them cannot be read.
+pub fn pooled_percentiles(summaries: &[&Summary]) -> Vec<(f64, u64)> {
+    let mut hdr = crate::metrics::Histogram::default().to_hdr();
+    for summary in summaries {
+        if summary.histogram().is_none_or(|part| hdr.add(part).is_err()) {
+            return Vec::new();
+        }
+    }
+    let (min, max) = (summaries.iter().filter_map(|of| of.min).min(), summaries.iter().filter_map(|of| of.max).max());
+    let Some((min, max)) = min.zip(max).filter(|_| !hdr.is_empty()) else { return Vec::new() };
+    let last = (hdr.len() as f64).log10() * f64::from(POINTS_PER_NINE);
     let nines = (0..=last.ceil() as u32).map(|i| f64::from(i) / f64::from(POINTS_PER_NINE));
     let curve = nines.map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).max(min).min(max)));
     curve.collect()
@@ -240,6 +249,16 @@ mod tests {
         assert_eq!((at(0.0), at(1.0), at(2.0)), (summary.min, summary.p90, summary.p99));
         assert_eq!(curve.last().map(|&(_, ns)| ns), summary.max);
         assert!(curve.is_sorted_by_key(|&(_, ns)| ns));
+    }
+
+    #[test]
+    fn the_curve_of_several_runs_is_that_of_all_their_operations() {
+        let report = Report::new(environment(), &[record(4), record(4)]);
+        let parts = [&report.runs[0].latency_ns, &report.runs[1].latency_ns];
+        // Twice the same operations have the same percentiles, and a curve that goes on to the last half of one.
+        let (one, both) = (percentiles(parts[0]), pooled_percentiles(&parts));
+        assert!(both.len() > one.len() && both[..one.len() - 1] == one[..one.len() - 1]);
+        assert_eq!(pooled_percentiles(&[&report.total.latency_ns]), both);
     }
 
     #[test]

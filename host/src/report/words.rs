@@ -44,7 +44,7 @@ pub(crate) enum Part {
 }
 
 impl Word {
-    fn new(tone: Tone, text: impl Into<String>) -> Self {
+    pub(crate) fn new(tone: Tone, text: impl Into<String>) -> Self {
         Self { tone, parts: vec![Part::Plain(text.into())] }
     }
 
@@ -56,7 +56,7 @@ impl Word {
         self.with(Part::Code(text.to_owned()))
     }
 
-    fn foreign(self, text: &str) -> Self {
+    pub(crate) fn foreign(self, text: &str) -> Self {
         self.with(Part::Foreign(text.to_owned()))
     }
 

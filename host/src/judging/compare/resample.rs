@@ -6,11 +6,13 @@
 //! was run several times. Neighbouring operations are alike, so drawing single operations would make the intervals far
 //! too narrow.
 
+use std::ops::Range;
+
 use fastrand::Rng;
 
 use super::{Figure, sound};
 use crate::metrics::Histogram;
-use crate::report::{BucketReport, RunReport};
+use crate::report::{BucketReport, ModelName, RunReport};
 
 /// The number of blocks in a run. With few, long blocks, most of the correlation between neighbouring intervals stays
 /// inside a block, and Student's t makes up for the small number. In simulations ten blocks did as well as any length
@@ -211,8 +213,9 @@ impl Block {
             merged.add(summary.histogram()?).ok()?;
             sum_ns += summary.sum() as f64;
         }
-        let end_ns = buckets.last().map_or(0, |last| run.elapsed_ns.min(last.start_ns + run.timeline.interval_ns));
-        let begin_ns = buckets.first().map_or(0, |first| first.start_ns);
+        let window = window_ns(run);
+        let end_ns = buckets.last().map_or(0, |last| window.end.min(last.start_ns + run.timeline.interval_ns));
+        let begin_ns = buckets.first().map_or(0, |first| window.start.max(first.start_ns));
         let middle = merged.value_at_quantile(0.5);
         Some(Self {
             counts: (merged.iter_recorded())
@@ -224,6 +227,16 @@ impl Block {
             seconds: end_ns.saturating_sub(begin_ns) as f64 / 1e9,
             resolution: merged.equivalent_range(middle) as f64 / middle.max(1) as f64,
         })
+    }
+}
+
+/// The time over which the report takes the run's throughput. Operations that end later, while a schedule drains, count
+/// all the same.
+fn window_ns(run: &RunReport) -> Range<u64> {
+    let length_ns = run.throughput_window_ns.unwrap_or(run.elapsed_ns);
+    match run.plan.load_model {
+        ModelName::Open => 0..length_ns,
+        ModelName::Closed => run.elapsed_ns.saturating_sub(length_ns)..run.elapsed_ns,
     }
 }
 

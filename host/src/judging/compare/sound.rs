@@ -9,7 +9,8 @@ pub(super) const UNREADABLE: &str = "the histogram of an interval cannot be read
 /// More operations than this do not fit into a histogram.
 const MOST_OPERATIONS: u64 = 1 << 48;
 
-/// A histogram's mean is within a thousandth of the exact one; ten times that means that one of them is wrong.
+/// A histogram's mean is within a thousandth of the exact one. If two figures are further apart than ten times that, one
+/// of them is wrong.
 const TOLERANCE: f64 = 0.01;
 
 /// What is wrong with a run, if anything.
@@ -23,8 +24,16 @@ pub(super) fn check(run: &RunReport) -> Result<(), &'static str> {
     // Slots may be dropped after the last operation has ended.
     let last_ns = timeline.buckets.iter().rfind(|bucket| bucket.completed > 0).map_or(0, |last| last.start_ns);
     let end_ns = timeline.interval_ns.checked_mul(timeline.buckets.len() as u64);
-    if !are_adjacent || last_ns > run.elapsed_ns || end_ns.is_none() {
+    // The run ends with its last operation, which is in the last interval that has any.
+    let ends_there = last_ns <= run.elapsed_ns && run.elapsed_ns - last_ns <= timeline.interval_ns;
+    if !are_adjacent || !ends_there || end_ns.is_none() {
         return Err("its intervals do not follow each other from the beginning to the end of the run");
+    }
+    if let Some((throughput, window_ns)) = run.throughput.zip(run.throughput_window_ns) {
+        let per_second = counts.completed as f64 * 1e9 / window_ns as f64;
+        if window_ns == 0 || (throughput - per_second).abs() > TOLERANCE * per_second {
+            return Err("its throughput is not that of its operations and its time");
+        }
     }
     for bucket in &timeline.buckets {
         check_bucket(bucket)?;
@@ -32,7 +41,9 @@ pub(super) fn check(run: &RunReport) -> Result<(), &'static str> {
     let completed = timeline.buckets.iter().try_fold(0_u64, |sum, bucket| sum.checked_add(bucket.completed));
     let parts = [counts.ok, counts.failed, counts.trapped, counts.timed_out];
     let by_outcome = parts.into_iter().try_fold(0_u64, u64::checked_add);
-    if completed != Some(counts.completed) || by_outcome != completed || counts.completed > MOST_OPERATIONS {
+    let failed = timeline.buckets.iter().try_fold(0_u64, |sum, bucket| sum.checked_add(bucket.failed));
+    let (in_all, not_ok) = (Some(counts.completed), Some(counts.not_ok()));
+    if completed != in_all || by_outcome != in_all || failed != not_ok || counts.completed > MOST_OPERATIONS {
         return Err("its counts of operations do not add up");
     }
     Ok(())

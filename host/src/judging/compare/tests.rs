@@ -8,8 +8,9 @@ use super::*;
 use crate::lane::Lane;
 use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Extent, RunSpec, Shape};
-use crate::record::{RunRecord, WorkerRecord};
+use crate::record::{FileFacts, FileRole, RunRecord, WorkerRecord};
 use crate::report::tests::{environment, record};
+use crate::report::{Counts, RunReport};
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
 
@@ -306,6 +307,273 @@ fn reports_that_cannot_be_compared_are_refused_with_a_reason() {
         let error = refused(&good(), b);
         assert!(error.contains(problem), "{error}");
     }
+}
+
+/// A comparison of made-up runs: three on each side, B's durations multiplied by `factor`.
+fn pooled(factor: f64, change: impl Fn(&mut Report, usize)) -> Result<Comparison, CompareError> {
+    let mut rng = Rng::with_seed(9);
+    let world = Population { intervals: 10, per_interval: 60, between_runs: 0.01, ..CALM };
+    let mut sides = [1.0, factor].map(|factor| {
+        let side = |i: usize| (format!("{i}.json"), Report::new(environment(), &[world.run(factor, &mut rng)]));
+        ReportSet { reports: (0..3).map(side).collect() }
+    });
+    for (i, side) in sides.iter_mut().enumerate() {
+        side.reports.iter_mut().for_each(|(_, report)| change(report, i));
+    }
+    let [a, b] = sides;
+    compare(&a, &[b], Scruples::Note, 0, None)
+}
+
+#[test]
+fn notes_say_what_could_change_the_conclusion() {
+    /// Changes a report of a side: 0 is A, 1 is B.
+    type Edit = fn(&mut Report, usize);
+    let edits: [(Edit, &str); 10] = [
+        (
+            |report, side| {
+                report.runs[0].operations =
+                    Counts { dropped: 50 * side as u64, offered: 650, ..report.runs[0].operations }
+            },
+            "B dropped 150 of 1,950 slots (7.69 %)",
+        ),
+        (
+            |report, side| {
+                report.runs[0].generator.limited = side == 0;
+                report.runs[0].generator.reasons = vec!["a thread was busy".into()];
+            },
+            "A was generator-limited in 3 of 3 runs (a thread was busy): its figures show this machine, not the target",
+        ),
+        (|report, side| report.runs[0].operations.lost = side as u64, "B lost 3 operations, which its figures lack"),
+        (|report, side| report.partial = side == 1, "`0.json`, `1.json`, `2.json` is partial"),
+        (|_, _| {}, "reports do not have the values of environment variables: A and B may differ in TOKEN"),
+        (
+            |report, side| report.environment.processor = Some(["Xeon", "EPYC"][side].into()),
+            "the machines differ: model Xeon and EPYC",
+        ),
+        (
+            |report, side| report.environment.cpu_limit = [None, Some(1.5)][side],
+            "the machines differ: cgroup limit none and 1.5 processors",
+        ),
+        (|report, side| report.gorgon = ["0.1.0", "0.2.0"][side].into(), "the programs differ: gorgon 0.1.0 and 0.2.0"),
+        (
+            |report, side| report.runs[0].started_at = format!("2026-01-0{}T00:00:00Z", side + 1),
+            "all runs of one side were before those of the other",
+        ),
+        (|_, _| {}, "both sides ran the same task"),
+    ];
+    for (edit, wanted) in edits {
+        let notes = pooled(1.0, edit).unwrap().pairs.remove(0).notes;
+        assert!(notes.iter().any(|note| note.contains(wanted)), "no `{wanted}` in {notes:?}");
+    }
+    // Reports of older versions do not know their machine, which is not a difference.
+    let notes = pooled(1.0, |report, side| {
+        if side == 0 {
+            (report.environment.kernel, report.environment.cpu_limit) = (None, None);
+        }
+    });
+    let notes = notes.unwrap().pairs.remove(0).notes;
+    assert!(!notes.iter().any(|note| note.contains("differ:")), "{notes:?}");
+}
+
+#[test]
+fn percentiles_without_enough_operations_are_named_and_not_compared() {
+    let pair = compared(&steady(1_000_000, 20), &steady(1_100_000, 20)).pairs.remove(0);
+    assert_eq!((pair.figures[3].figure, pair.figures[3].a, pair.figures[3].b), (Figure::P99, None, None));
+    assert!(pair.notes.iter().any(|note| note.contains("p99 is not compared: it needs 1,000 operations")), "{pair:?}");
+    let pair = compared(&steady(1_000_000, 60), &steady(1_100_000, 60)).pairs.remove(0);
+    assert!(pair.figures[3].a.is_some() && !pair.notes.iter().any(|note| note.contains("not compared")), "{pair:?}");
+}
+
+#[test]
+fn a_headline_names_all_that_differs() {
+    use Finding::{FailsMore, Faster, Nothing, Slower};
+    let sentence = |runs: [usize; 2], findings: [Finding; 6]| {
+        let figures: Vec<_> = (Figure::ALL.into_iter().zip(findings))
+            .map(|(figure, finding)| {
+                let change = Change { measured: 0.1, low: 0.05, high: 0.2, detectable: 0.07 };
+                Difference { figure, a: Some(0.01), b: Some(0.11), level: 0.95, change: Some(change), finding }
+            })
+            .collect();
+        words::sentence(runs, &figures)
+    };
+    for (findings, wanted) in [
+        (
+            [Nothing; 6],
+            "no duration or rate differs by more than chance explains: a median that differs by 7.0 % would",
+        ),
+        ([Slower; 6], "B is slower: its median is longer by 10.0 %, somewhere between 5.0 % and 20.0 %"),
+        (
+            [Nothing, Slower, Slower, Nothing, Slower, Nothing],
+            "B is slower by its mean, p90 and throughput, though not by its median",
+        ),
+        (
+            [Nothing, Faster, Slower, Nothing, Nothing, Nothing],
+            "B is slower by its p90 and faster by its mean, though not",
+        ),
+        ([Slower, Slower, Slower, Slower, Faster, Nothing], "20.0 %; but it is faster by its throughput"),
+        (
+            [Faster, Nothing, Nothing, Nothing, Nothing, FailsMore],
+            "more operations of B fail, 11.0 % instead of 1.00 %; with those included, B is faster: its median is shorter",
+        ),
+        (
+            [Nothing, Nothing, Nothing, Nothing, Nothing, FailsMore],
+            "more operations of B fail, 11.0 % instead of 1.00 %",
+        ),
+    ] {
+        let said = sentence([3, 3], findings);
+        assert!(said.contains(wanted), "{findings:?}: {said}");
+        assert_eq!(said.contains("no duration or rate differs"), findings[..5] == [Nothing; 5], "{said}");
+        let alone = sentence([1, 1], findings);
+        assert!(alone.starts_with("between these two runs, ") && alone.ends_with("is not known"), "{alone}");
+    }
+}
+
+#[test]
+fn a_run_is_not_compared_with_itself_and_counts_once() {
+    let (run, other) = (steady(1_000_000, 20), steady(1_100_000, 20));
+    let error = refused(&input("a.json", std::slice::from_ref(&run)), input("b.json", std::slice::from_ref(&run)));
+    assert!(error.starts_with("`a.json`, run 1 and `b.json`, run 1 are the same run: compare different"), "{error}");
+    let (twice, others) =
+        (input("a.json", &[run.clone(), run]), input("b.json", &[other.clone(), steady(1_090_000, 20)]));
+    let error = refused(&twice, others);
+    assert!(error.starts_with("`a.json`, run 1 and `a.json`, run 2 are the same run"), "{error}");
+    let forced = compare(&twice, &[input("b.json", &[other])], Scruples::Note, 0, None).unwrap();
+    assert!(forced.pairs[0].notes[0].ends_with("are the same run: the intervals are not to be trusted"), "{forced:?}");
+}
+
+#[test]
+fn plans_find_their_partners_in_any_order() {
+    let of = |ns: u64, threads: u32| {
+        let mut run = steady(ns, 20);
+        replan(&mut run, |plan| plan.shape.threads = threads);
+        run
+    };
+    let a = input("a.json", &[of(1_000_000, 1), of(2_000_000, 4)]);
+    let b = input("b.json", &[of(2_100_000, 4), of(1_100_000, 1)]);
+    let pairs = compare(&a, &[b], Scruples::Refuse, 0, None).unwrap().pairs;
+    let threads: Vec<_> = pairs.iter().map(|pair| (pair.a.threads, pair.b.threads)).collect();
+    assert_eq!(threads, [(1, 1), (4, 4)]);
+    // One plan has no partner.
+    let b = input("b.json", &[of(2_100_000, 4)]);
+    let forced = compare(&a, &[b], Scruples::Note, 0, None).unwrap();
+    assert_eq!((forced.pairs.len(), forced.pairs[0].a.threads), (1, 4));
+    assert!(forced.pairs[0].notes[0].contains("A has runs of 2 tasks or plans, B of 1"), "{forced:?}");
+}
+
+#[test]
+fn files_are_the_same_if_their_content_is() {
+    let with = |ns: u64, path: &str, sha256: Option<&str>| {
+        let mut run = steady(ns, 20);
+        replan(&mut run, |plan| plan.data = Some(path.into()));
+        let file =
+            |sha256: &str| FileFacts { role: FileRole::Data, path: path.into(), sha256: sha256.into(), bytes: 9 };
+        run.files = sha256.map(file).into_iter().collect();
+        input("made-up.json", &[run])
+    };
+    let known = with(1_000_000, "users.csv", Some("00ff"));
+    let compared = |b: ReportSet| compare(&known, &[b], Scruples::Refuse, 0, None);
+    assert!(compared(with(1_100_000, "copy.csv", Some("00ff"))).is_ok());
+    let error = compared(with(1_100_000, "users.csv", Some("11aa"))).unwrap_err().to_string();
+    assert!(error.contains("(data: users.csv (sha256 00ff…) and users.csv (sha256 11aa…))"), "{error}");
+    let error = compared(with(1_100_000, "other.csv", None)).unwrap_err().to_string();
+    assert!(error.contains("data: users.csv (sha256 00ff…) and other.csv"), "{error}");
+    let notes = compared(with(1_100_000, "users.csv", None)).unwrap().pairs.remove(0).notes;
+    assert!(
+        notes.contains(&"one report does not have the digest of `users.csv`: its content may differ".into()),
+        "{notes:?}"
+    );
+    let error = compared(input("b.json", &[steady(1_100_000, 20)])).unwrap_err().to_string();
+    assert!(error.contains("data: users.csv (sha256 00ff…) and null"), "{error}");
+}
+
+/// Every number of a JSON value, by its path.
+fn numbers(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| numbers(value, &format!("{path}/{name}"), found));
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, value)| numbers(value, &format!("{path}/{i}"), found));
+        }
+        serde_json::Value::Number(_) => found.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+#[test]
+fn an_edited_report_is_refused_or_changes_no_figure() {
+    let (a, b) = (steady(1_000_000, 20), steady(1_100_000, 20));
+    let original = compared(&a, &b).pairs.remove(0).figures;
+    let report = serde_json::to_value(Report::new(environment(), &[b])).unwrap();
+    let mut paths = Vec::new();
+    numbers(&report["runs"][0], "/runs/0", &mut paths);
+    let mut rng = Rng::with_seed(10);
+    let mut refused = 0;
+    for _ in 0..400 {
+        let path = rng.choice(&paths).unwrap();
+        let value = rng.choice([0.into(), 1.into(), u64::MAX.into(), 1e300.into(), serde_json::Value::Null]).unwrap();
+        let mut edited = report.clone();
+        *edited.pointer_mut(path).unwrap() = value.clone();
+        let Ok(edited) = crate::judging::read::report(edited.to_string().as_bytes()) else { continue };
+        let b = ReportSet { reports: vec![("b.json".into(), edited)] };
+        let a = input("a.json", std::slice::from_ref(&a));
+        match compare(&a, &[b], Scruples::Note, 0, None) {
+            Err(_) => refused += 1,
+            // What the figures do not depend on may say anything. The time that the run computed widens intervals.
+            Ok(comparison) => {
+                assert_eq!(comparison.pairs[0].figures, original, "{path} = {value}");
+                let _ = plain(&comparison);
+            }
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
+
+#[test]
+fn contradictions_are_named() {
+    type Edit = fn(&mut RunReport);
+    let edits: [(Edit, &str); 9] = [
+        (|run| run.timeline.buckets[3].completed = 7, "the counts of an interval do not add up"),
+        (|run| run.timeline.buckets[3].failed = 99, "the counts of an interval do not add up"),
+        (|run| run.timeline.buckets[3].failed = 5, "its counts of operations do not add up"),
+        (|run| run.operations.ok += 1, "its counts of operations do not add up"),
+        (|run| run.timeline.buckets[3].latency_ns.sum = Some(1 << 80), "the mean of an interval is not that of its"),
+        (
+            |run| {
+                let summary = &mut run.timeline.buckets[3].latency_ns;
+                (summary.sum, summary.mean) = (None, None);
+            },
+            "the mean of an interval is not that of its",
+        ),
+        (|run| run.timeline.buckets[3].start_ns += 1, "its intervals do not follow each other"),
+        (|run| run.timeline.interval_ns = 0, "its intervals have no length"),
+        (|run| run.throughput_window_ns = Some(1), "its throughput is not that of its operations and its time"),
+    ];
+    for (edit, problem) in edits {
+        let mut b = input("b.json", &[steady(1_100_000, 20)]);
+        edit(&mut b.reports[0].1.runs[0]);
+        let error = refused(&input("a.json", &[steady(1_000_000, 20)]), b);
+        assert!(error.starts_with(&format!("`b.json`, run 1: {problem}")) && error.ends_with("edited?"), "{error}");
+    }
+    let mut empty = input("b.json", &[steady(1_100_000, 20)]);
+    empty.reports[0].1.runs.clear();
+    assert_eq!(
+        refused(&input("a.json", &[steady(1_000_000, 20)]), empty),
+        "`b.json` has no run: nothing can be compared"
+    );
+    // Reports of older versions have a mean and no sum.
+    let mut old = input("b.json", &[steady(1_100_000, 20)]);
+    old.reports[0].1.runs[0].timeline.buckets.iter_mut().for_each(|bucket| bucket.latency_ns.sum = None);
+    let comparison = compare(&input("a.json", &[steady(1_000_000, 20)]), &[old], Scruples::Refuse, 0, None).unwrap();
+    assert_eq!(comparison.pairs[0].figures[1].b, Some(1_100_000.0));
+}
+
+#[test]
+fn throughput_is_that_of_the_reports() {
+    let (a, b) = (steady(1_000_000, 20), steady(1_100_000, 20));
+    let reported = Report::new(environment(), std::slice::from_ref(&b)).runs[0].throughput.unwrap();
+    let compared = compared(&a, &b).pairs[0].figures[4].b.unwrap();
+    assert!((compared / reported - 1.0).abs() < 1e-9, "{compared} and {reported}");
 }
 
 #[test]

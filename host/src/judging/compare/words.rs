@@ -79,6 +79,16 @@ impl Runs {
         files.join(", ")
     }
 
+    /// The files in a title.
+    pub fn short(&self) -> String {
+        let mut files: Vec<_> = self.runs.iter().map(|place| place.file.as_str()).collect();
+        files.dedup();
+        match files.as_slice() {
+            [first, _, rest @ ..] if !rest.is_empty() => format!("{first} and {} more", rest.len() + 1),
+            all => all.join(" and "),
+        }
+    }
+
     /// What was run, and how much.
     pub fn text(&self) -> String {
         format!(

@@ -1,113 +1,126 @@
-//! Draws reports over each other, run by run, in the order of their files.
+//! The page of a comparison: for each pair its finding, its figures as a forest plot, its notes, and the runs of both
+//! sides drawn over each other.
+//!
+//! Its figures and sentences are those of the comparison, as in the text. A colour stands for a side, not for a file.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::figure::{Chart, ChartFigure, Over, number};
+use super::forest::forest;
 use super::plot::{Axis, Plot, Scale};
 use super::{Reach, charts, document, finished, prose, tables};
-use crate::report::curves;
-use crate::report::units::{count, duration, or_dash, percent, rate};
-use crate::report::{BucketReport, Report, RunReport, Summary, units, words};
+use crate::judging::compare::{Comparison, Pair, RunPosition, Runs};
+use crate::report::words::{Tone, Word};
+use crate::report::{BucketReport, Report, RunReport, Summary, curves};
 
-/// The letters and colours of the compared reports; further ones are distinguished by name only.
-const LOOKS: [(&str, &str); 4] = [("a", "ok-0"), ("b", "all"), ("c", "ok-1"), ("d", "ok-2")];
+/// A side: its name, the class of its lines, their colour in the page's scripts.
+#[derive(Clone, Copy)]
+struct Look {
+    name: &'static str,
+    class: &'static str,
+    colour: &'static str,
+    is_dashed: bool,
+}
 
-/// A page that overlays reports, each with its name. The sentences appear above, for example whether a difference is
-/// more than chance.
-pub fn compare(reports: &[(&str, &Report)], sentences: &[&str]) -> String {
-    let runs = reports.iter().map(|(_, report)| report.runs.len()).min().unwrap_or(0);
-    let title = reports.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
+const A: Look = Look { name: "A", class: "a", colour: "ok-0", is_dashed: false };
+const B: Look = Look { name: "B", class: "b", colour: "all", is_dashed: true };
+
+/// A run of a side, with its name.
+struct SideRun<'a> {
+    look: Look,
+    name: String,
+    report: &'a RunReport,
+}
+
+/// The page of `comparison`. `reports` are the compared reports, each with the name of its file.
+pub fn compare(comparison: &Comparison, reports: &[(&str, &Report)]) -> String {
+    let title = title(comparison);
+    let verdict = comparison.verdict().map(|text| {
+        let is_held = comparison.fail_if_slower.is_some_and(|slower| slower.held);
+        Word::new(if is_held { Tone::Bad } else { Tone::Good }, text)
+    });
+    let together = comparison.together().map(|text| Word::new(Tone::Plain, text));
     let body = html! {
         main #report {
             header {
                 h1 { (tables::name(&title)) }
-                @for sentence in sentences { p .headline { (tables::name(&prose::capital(sentence))) "." } }
-                (legend(reports))
+                (prose::list(verdict.into_iter().chain(together).collect()))
             }
-            @for i in 0..runs { (section(i, &of_run(reports, i))) }
-            footer { "gorgon " (env!("CARGO_PKG_VERSION")) " · charts by uPlot (MIT)" }
+            @for (i, pair) in comparison.pairs.iter().enumerate() {
+                (section(pair, i, comparison.pairs.len(), reports))
+            }
+            footer { "gorgon " (comparison.gorgon) " · " (comparison.schema) " · charts by uPlot (MIT)" }
         }
     };
     finished(document(&title, &body, Reach::Nothing))
 }
 
-type NamedRun<'a> = (&'a str, &'a RunReport);
-
-fn of_run<'a>(reports: &[(&'a str, &'a Report)], i: usize) -> Vec<NamedRun<'a>> {
-    reports.iter().filter_map(|(name, report)| Some((*name, report.runs.get(i)?))).collect()
+/// What is compared with what, by side.
+fn title(comparison: &Comparison) -> String {
+    let mut others: Vec<String> = comparison.pairs.iter().map(|pair| pair.b.short()).collect();
+    others.dedup();
+    let first = comparison.pairs.first().map(|pair| pair.a.short()).unwrap_or_default();
+    format!("{} compared with {first}", others.join(" and "))
 }
 
-fn look(i: usize) -> (&'static str, &'static str) {
-    LOOKS[i % LOOKS.len()]
+fn section(pair: &Pair, i: usize, pairs: usize, reports: &[(&str, &Report)]) -> Markup {
+    let id = format!("pair-{}", i + 1);
+    let runs = [side(A, &pair.a, reports), side(B, &pair.b, reports)];
+    let differs = pair.differs.iter().map(|field| Word::new(Tone::Bad, "the plans differ: ").foreign(field));
+    let notes = pair.notes.iter().map(|note| Word::new(Tone::Plain, "").foreign(&prose::capital(note)));
+    html! {
+        section #(id) {
+            @if pairs > 1 {
+                h2 { "Comparison " (i + 1) ": " (tables::name(&pair.b.short())) " with " (tables::name(&pair.a.short())) }
+            } @else {
+                h2 .visually-hidden { "The comparison" }
+            }
+            p .headline .conclusion { (tables::name(&prose::capital(&pair.sentence))) "." }
+            ul .sides {
+                @for (look, side) in [(A, &pair.a), (B, &pair.b)] {
+                    li { span class=(format!("key {}", look.class)) {
+                        b { (look.name) } " " (tables::name(&side.files())) ": " (tables::name(&side.text()))
+                    } }
+                }
+            }
+            (prose::list(differs.collect()))
+            (forest(pair, &format!("{id}-forest")))
+            (prose::list(notes.collect()))
+            (drawn(&id, &runs))
+        }
+    }
 }
 
-fn legend(reports: &[(&str, &Report)]) -> Markup {
-    html! { p .lines { @for (i, (name, report)) in reports.iter().enumerate() {
-        span class=(format!("key {}", look(i).0)) { (tables::name(name)) " " (report.runs.first().map(|run| words::moment(&run.started_at)).unwrap_or_default()) }
-    } } }
+/// The runs of a side. Each is named by its file, and by its number if the file has several.
+fn side<'a>(look: Look, side: &Runs, reports: &[(&str, &'a Report)]) -> Vec<SideRun<'a>> {
+    let run = |place: &RunPosition| {
+        let (_, report) = reports.iter().find(|(name, _)| *name == place.file)?;
+        let number = if report.runs.len() > 1 { format!(", run {}", place.run + 1) } else { String::new() };
+        let name = format!("{}: {}{number}", look.name, place.file);
+        Some(SideRun { look, name, report: report.runs.get(place.run)? })
+    };
+    side.runs.iter().filter_map(run).collect()
 }
 
-fn section(i: usize, runs: &[NamedRun<'_>]) -> Markup {
-    let id = format!("run-{}", i + 1);
+fn drawn(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
+    let runs: Vec<&SideRun<'_>> = sides.iter().flatten().collect();
     let over_time = |name: &str, title: &'static str, how: &'static str, scale, figure: &IntervalFigure<'_>| {
-        lines(format!("{id}-{name}"), title, how, scale, runs, figure)
+        lines(format!("{id}-{name}"), title, how, scale, &runs, figure)
     };
     let latency = |of: fn(&Summary) -> Option<u64>| {
         move |_: &RunReport, bucket: &BucketReport, _: f64| of(&bucket.latency_ns).map(|ns| ns as f64)
     };
     html! {
-        section #(id) {
-            h2 { "Run " (i + 1) ": " (tables::name(&runs.first().map(|(_, run)| words::short(run)).unwrap_or_default())) }
-            (figures(runs))
-            div .charts {
-                (over_time("throughput", "Throughput", "Operations that ended per second, from the beginning of each run.",
-                           Scale::PerSecond, &|_, _, rate| Some(rate)))
-                (percentiles(&format!("{id}-percentiles"), runs))
-                (over_time("p50", "Median over time", "Half of the operations of an interval took less.", Scale::Durations,
-                           &latency(|s| s.p50)))
-                (over_time("p99", "p99 over time", "One in a hundred operations of an interval took longer.", Scale::Durations,
-                           &latency(|s| s.p99)))
-            }
+        div .charts {
+            (over_time("throughput", "Throughput", "Operations that ended per second, from the beginning of each run.",
+                       Scale::PerSecond, &|_, _, rate| Some(rate)))
+            (percentiles(&format!("{id}-percentiles"), sides))
+            (over_time("p50", "Median over time", "Half of the operations of an interval took less.", Scale::Durations,
+                       &latency(|s| s.p50)))
+            (over_time("p99", "p99 over time", "One in a hundred operations of an interval took longer.", Scale::Durations,
+                       &latency(|s| s.p99)))
         }
-    }
-}
-
-/// The figures side by side, and the change from the first report to the last.
-fn figures(runs: &[NamedRun<'_>]) -> Markup {
-    type Of = fn(&RunReport) -> Option<f64>;
-    type Show = fn(f64) -> String;
-    let ns: Show = |ns| duration(ns as u64);
-    let rows: [(&str, Of, Show); 8] = [
-        ("operations", |run| Some(run.operations.completed as f64), |n| count(n as u64)),
-        ("per second", |run| run.throughput, rate),
-        ("not ok", |run| run.operations.share_not_ok(), percent),
-        ("p50", |run| run.latency_ns.p50.map(|ns| ns as f64), ns),
-        ("p90", |run| run.latency_ns.p90.map(|ns| ns as f64), ns),
-        ("p99", |run| run.latency_ns.p99.map(|ns| ns as f64), ns),
-        ("p99.9", |run| run.latency_ns.p99_9.map(|ns| ns as f64), ns),
-        ("max", |run| run.latency_ns.max.map(|ns| ns as f64), ns),
-    ];
-    html! {
-        div .scroll tabindex="0" role="region" aria-label="Figures" { table {
-            thead { tr { th scope="col" { "Figure" } @for (name, _) in runs { th scope="col" { (tables::name(name)) } } th scope="col" { "change" } } }
-            tbody { @for (label, of, show) in rows {
-                @let values: Vec<Option<f64>> = runs.iter().map(|(_, run)| of(run)).collect();
-                tr {
-                    th scope="row" { (label) }
-                    @for value in &values { td { (or_dash(*value, show)) } }
-                    td { (change(&values)) }
-                }
-            } }
-        } }
-    }
-}
-
-fn change(values: &[Option<f64>]) -> String {
-    let ends = values.first().copied().flatten().zip(values.last().copied().flatten());
-    match ends.and_then(|(from, to)| curves::change(from, to)) {
-        Some(0.0) => "none".into(),
-        of => or_dash(of, units::change),
     }
 }
 
@@ -119,7 +132,7 @@ fn lines(
     title: &str,
     how: &str,
     scale: Scale,
-    runs: &[NamedRun<'_>],
+    runs: &[&SideRun<'_>],
     figure: &IntervalFigure<'_>,
 ) -> Markup {
     let of_run = |run: &RunReport| -> (Vec<f64>, Vec<Option<f64>>) {
@@ -127,7 +140,7 @@ fn lines(
         let values = run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| figure(run, bucket, rate)).collect();
         (charts::edges(run), values)
     };
-    let drawn: Vec<_> = runs.iter().map(|(_, run)| of_run(run)).collect();
+    let drawn: Vec<_> = runs.iter().map(|run| of_run(run.report)).collect();
     // The intervals of two runs may have different lengths, so the common axis has the edges of all.
     let mut edges: Vec<f64> = drawn.iter().flat_map(|(edges, _)| edges.iter().copied()).collect();
     edges.sort_by(f64::total_cmp);
@@ -141,13 +154,13 @@ fn lines(
     let values = || held.iter().flatten().flatten().copied();
     let y = scale.axis(values());
     let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 220.0);
-    held.iter().enumerate().for_each(|(i, values)| plot.steps(look(i).0, &edges, values));
-    let of_line = |(i, (name, _)): (usize, &NamedRun<'_>)| {
-        let y: Value = held[i].iter().map(|value| value.map_or(Value::Null, number)).collect();
-        json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
+    held.iter().zip(runs).for_each(|(values, run)| plot.steps(run.look.class, &edges, values));
+    let of_line = |(run, held): (&&SideRun<'_>, &Vec<Option<f64>>)| {
+        let y: Value = held.iter().map(|value| value.map_or(Value::Null, number)).collect();
+        json!({ "name": run.name, "colour": run.look.colour, "dashed": run.look.is_dashed, "y": y })
     };
     let data = json!({ "unit": scale.unit(), "by": Over::Time, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
-                       "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() });
+                       "lines": runs.iter().zip(&held).map(of_line).collect::<Vec<_>>() });
     ChartFigure {
         id,
         chart: Chart::Lines,
@@ -160,28 +173,33 @@ fn lines(
     .markup()
 }
 
-fn percentiles(id: &str, runs: &[NamedRun<'_>]) -> Markup {
-    let curves: Vec<_> = runs.iter().map(|(_, run)| curves::percentiles(&run.latency_ns)).collect();
-    let longest = curves.iter().max_by_key(|curve| curve.len()).cloned().unwrap_or_default();
-    let y = Axis::durations(curves.iter().flatten().map(|&(_, ns)| ns));
+/// The distribution of each side, over all its runs.
+fn percentiles(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
+    let curves: Vec<(Look, Vec<(f64, u64)>)> = (sides.iter())
+        .filter_map(|side| {
+            let pooled: Vec<_> = side.iter().map(|run| &run.report.latency_ns).collect();
+            Some((side.first()?.look, curves::pooled_percentiles(&pooled)))
+        })
+        .collect();
+    let longest = curves.iter().map(|(_, curve)| curve).max_by_key(|curve| curve.len()).cloned().unwrap_or_default();
+    let y = Axis::durations(curves.iter().flat_map(|(_, curve)| curve).map(|&(_, ns)| ns));
     let mut plot = Plot::new(Axis::nines(longest.last().map_or(1.0, |&(nines, _)| nines)), y, 220.0);
-    for (i, curve) in curves.iter().enumerate() {
-        plot.line(look(i).0, curve.iter().map(|&(nines, ns)| (nines, ns as f64)));
+    for (look, curve) in &curves {
+        plot.line(look.class, curve.iter().map(|&(nines, ns)| (nines, ns as f64)));
     }
-    let of_line = |(i, (name, _)): (usize, &NamedRun<'_>)| {
-        let y: Value =
-            (0..longest.len()).map(|at| curves[i].get(at).map_or(Value::Null, |&(_, ns)| ns.into())).collect();
-        json!({ "name": name, "colour": look(i).1, "dashed": i % 2 == 1, "y": y })
+    let of_line = |(look, curve): &(Look, Vec<(f64, u64)>)| {
+        let y: Value = (0..longest.len()).map(|at| curve.get(at).map_or(Value::Null, |&(_, ns)| ns.into())).collect();
+        json!({ "name": look.name, "colour": look.colour, "dashed": look.is_dashed, "y": y })
     };
     let figure = ChartFigure {
         id: id.to_owned(),
         chart: Chart::Lines,
         title: "Latency distribution",
-        how: "The share of operations, to the right, that took no longer than a duration, upwards. Where one curve lies \
-              above the other, that run was slower.",
-        says: format!("Latency by percentile of {} runs.", runs.len()),
+        how: "The share of a side's operations, to the right, that took no longer than a duration, upwards. Where one \
+              curve lies above the other, that side was slower.",
+        says: "Latency by percentile of both sides.".into(),
         data: json!({ "unit": "ns", "by": Over::Nines, "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
-                      "lines": runs.iter().enumerate().map(of_line).collect::<Vec<_>>() }),
+                      "lines": curves.iter().map(of_line).collect::<Vec<_>>() }),
         svg: plot.svg(),
     };
     figure.markup()

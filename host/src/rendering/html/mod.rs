@@ -8,6 +8,7 @@ mod charts;
 mod compare;
 mod figure;
 mod find;
+mod forest;
 mod health;
 mod palette;
 mod plot;
