@@ -86,7 +86,7 @@ fn two_reports_are_drawn_over_each_other() {
         let drawn = "[...document.querySelectorAll('.forest td.drawing svg')].map(svg => {
             const cell = svg.parentElement.getBoundingClientRect(), range = svg.querySelector('.range').getBoundingClientRect();
             return range.width > 0 && range.left >= cell.left - 1 && range.right <= cell.right + 1; })";
-        assert_eq!(browser.eval(drawn), serde_json::json!([true; 6]), "at {width}");
+        assert_eq!(browser.eval(drawn), serde_json::json!(vec![true; 6]), "at {width}");
         if std::env::var_os("GORGON_BLESS").is_some() {
             let picture = browser.picture(None);
             std::fs::write(path.with_extension(format!("{width}.png")), picture).unwrap();

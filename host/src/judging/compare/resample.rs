@@ -233,7 +233,9 @@ impl Block {
 /// The time over which the report takes the run's throughput. Operations that end later, while a schedule drains, count
 /// all the same.
 fn window_ns(run: &RunReport) -> Range<u64> {
-    let length_ns = run.throughput_window_ns.unwrap_or(run.elapsed_ns);
+    // Reports of older versions do not have the time, but what follows from it.
+    let inferred = || Some((run.operations.completed as f64 * 1e9 / run.throughput?).round() as u64);
+    let length_ns = run.throughput_window_ns.or_else(inferred).unwrap_or(run.elapsed_ns);
     match run.plan.load_model {
         ModelName::Open => 0..length_ns,
         ModelName::Closed => run.elapsed_ns.saturating_sub(length_ns)..run.elapsed_ns,

@@ -521,12 +521,21 @@ fn an_edited_report_is_refused_or_changes_no_figure() {
             Err(_) => refused += 1,
             // What the figures do not depend on may say anything. The time that the run computed widens intervals.
             Ok(comparison) => {
-                assert_eq!(comparison.pairs[0].figures, original, "{path} = {value}");
-                let _ = plain(&comparison);
+                let figures = &comparison.pairs[0].figures;
+                for (edited, original) in figures.iter().zip(&original) {
+                    // A throughput says over which time it was taken, to a nanosecond.
+                    let values = [edited.a, edited.b].into_iter().zip([original.a, original.b]);
+                    let are_equal = values.into_iter().all(|(edited, original)| match (edited, original) {
+                        (Some(edited), Some(original)) => (edited / original - 1.0).abs() < 1e-6,
+                        (edited, original) => edited == original,
+                    });
+                    assert!(are_equal && edited.finding == original.finding, "{path} = {value}: {edited:?}");
+                }
+                assert!(plain(&comparison).contains(&comparison.pairs[0].levels()));
             }
         }
     }
-    assert!(refused > 50, "{refused}");
+    assert!(refused > 25, "{refused}");
 }
 
 #[test]
