@@ -105,6 +105,9 @@ fn is_shown(exact: f64, shown: &str) -> bool {
     let (number, unit) = shown.rsplit_once(' ').unwrap();
     let (_, unit) = units.into_iter().find(|(name, _)| *name == unit).unwrap();
     let (sign, number) = (if number.starts_with('-') { -1.0 } else { 1.0 }, number.trim_start_matches(['+', '-']));
+    if let Some(bound) = number.strip_prefix('>') {
+        return exact * sign > bound.parse::<f64>().unwrap() * unit;
+    }
     if let Some(bound) = number.strip_prefix('<') {
         return (0.0..bound.parse::<f64>().unwrap() * unit).contains(&(exact * sign));
     }
@@ -166,7 +169,7 @@ fn text_json_and_page_of_pooled_sides_agree_to_the_digit() {
         assert!(unwrapped.contains(&files) && words.contains(&files), "{words}");
         assert_eq!(pair[side]["runs"].as_array().unwrap().len(), 10);
     }
-    assert!(page.contains("<title>b1.json and b2.json compared with a1.json and a2.json"), "{words}");
+    assert!(page.contains("<title>b1.json and b2.json (B) compared with a1.json and a2.json (A)"), "{words}");
     assert_eq!(page.matches("class=\"forest\"").count(), 1);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }

@@ -23,7 +23,7 @@ pub fn write(comparison: &Comparison, mut to: impl Write) -> io::Result<()> {
     }
     if let Some(verdict) = comparison.verdict() {
         let style = if comparison.fail_if_slower.is_some_and(|slower| slower.held) { BAD } else { GOOD };
-        writeln!(to, "{style}{verdict}{style:#}")?;
+        writeln!(to, "{style}{}{style:#}", wrapped(&verdict, 2))?;
     }
     Ok(())
 }

@@ -67,7 +67,8 @@ pub fn change(share: f64) -> String {
         percent if percent < 0.1 => format!("{sign}{percent:.3} %"),
         percent if percent < 1.0 => format!("{sign}{percent:.2} %"),
         percent if percent < 999.95 => format!("{sign}{percent:.1} %"),
-        percent => format!("{sign}{} %", count(percent.round() as u64)),
+        percent if percent < 999_999.5 => format!("{sign}{} %", count(percent.round() as u64)),
+        _ => format!("{sign}>999,999 %"),
     }
 }
 
@@ -162,6 +163,7 @@ mod tests {
             (9.9994, "+999.9 %"),
             (9.9996, "+1,000 %"),
             (21.034, "+2,103 %"),
+            (1e300, "+>999,999 %"),
         ] {
             assert_eq!(super::change(share), text, "{share}");
         }

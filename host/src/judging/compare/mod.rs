@@ -286,7 +286,8 @@ impl Figure {
 
     /// Transforms a difference on that scale into the reported one.
     fn change(self, difference: f64) -> f64 {
-        if self == Self::Failed { difference } else { difference.exp_m1() }
+        // A variance from two runs can be so large that a bound overflows, and JSON has no infinity.
+        if self == Self::Failed { difference } else { difference.exp_m1().min(f64::MAX) }
     }
 
     /// The number of operations that the figure needs to exist.

@@ -41,7 +41,7 @@ fn incomplete(name: &str, side: &Group<'_>) -> Vec<String> {
     if dropped > 0 {
         let share = percent(dropped as f64 / offered.max(dropped) as f64);
         notes.push(format!(
-            "{name} dropped {} of {} slots ({share}): its figures lack those operations, which would have been slow",
+            "{name} dropped {} of {} slots ({share}): its figures lack those operations",
             count(dropped),
             count(offered)
         ));

@@ -74,6 +74,20 @@ impl Population {
         }
         (found[0], found[1])
     }
+
+    /// Of `pairs` pairs of equal sides, how many have a headline that names another figure than the median.
+    fn elsewhere(self, pairs: usize, runs: usize, seed: u64) -> usize {
+        let mut rng = Rng::with_seed(seed);
+        let mut found = 0;
+        for _ in 0..pairs {
+            let (a, b) = (self.input(runs, 1.0, &mut rng), self.input(runs, 1.0, &mut rng));
+            let comparison = compare(&a, &[b], Scruples::Refuse, 0, None).unwrap();
+            let (primary, others) = comparison.pairs[0].figures.split_first().unwrap();
+            let is_found = |of: &Difference| of.finding != Finding::Nothing;
+            found += usize::from(!is_found(primary) && others.iter().any(is_found));
+        }
+        found
+    }
 }
 
 fn sample<'a>(number: u64, start_ns: u64, end_ns: u64, spans: &'a Spans) -> Sample<'a> {
@@ -141,7 +155,7 @@ fn error_rates_over_two_hundred_pairs_of_every_kind() {
     let drifting = Population { drift: 0.03, inherits: 0.8, ..CALM };
     let long = Population { intervals: 240, per_interval: 50, drift: 0.02, inherits: 0.9, ..CALM };
     let apart = Population { intervals: 16, per_interval: 60, between_runs: 0.03, ..CALM };
-    println!("{:<62} {:>12} {:>12}", "200 pairs each", "equal", "5 % slower");
+    println!("{:<62} {:>12} {:>15} {:>11}", "200 pairs each", "equal", "by another", "5 % slower");
     for (name, world, runs) in [
         ("15 s, drift 1.5 %, of which the next interval inherits 0.7", CALM, 1),
         ("5 s, drift 1.5 %, inherits 0.7", short, 1),
@@ -153,10 +167,13 @@ fn error_rates_over_two_hundred_pairs_of_every_kind() {
     ] {
         let (slower, faster) = world.findings(200, runs, 1.0, 11);
         let (found, wrong) = world.findings(200, runs, 1.05, 12);
-        println!("{name:<62} {:>5} called {:>5} found, {wrong} faster", slower + faster, found);
+        let elsewhere = world.elsewhere(200, runs, 11);
+        let called = slower + faster;
+        println!("{name:<62} {called:>5} called {elsewhere:>5} elsewhere {found:>5} found, {wrong} faster");
     }
     let (slower, faster) = CALM.findings(200, 1, 1.0, 11);
     assert!(slower + faster <= 17);
+    assert!(CALM.elsewhere(200, 1, 11) <= 17);
     assert!(CALM.findings(200, 1, 1.05, 12).0 >= 180);
 }
 
@@ -439,6 +456,22 @@ fn a_run_is_not_compared_with_itself_and_counts_once() {
     assert!(error.starts_with("`a.json`, run 1 and `a.json`, run 2 are the same run"), "{error}");
     let forced = compare(&twice, &[input("b.json", &[other])], Scruples::Note, 0, None).unwrap();
     assert!(forced.pairs[0].notes[0].ends_with("are the same run: the intervals are not to be trusted"), "{forced:?}");
+}
+
+#[test]
+fn a_verdict_says_what_the_data_cannot_exclude() {
+    let verdict = |factor: f64, by: f64| {
+        let mut rng = Rng::with_seed(12);
+        let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, factor, &mut rng)]);
+        compare(&a, &b, Scruples::Refuse, 0, Some(by)).unwrap().verdict().unwrap()
+    };
+    assert_eq!(verdict(1.2, 0.05), "failed: a median is longer by more than 5.0 %");
+    assert_eq!(verdict(0.5, 1.5), "passed: no median is shown to be longer by more than 150.0 %");
+    let open = verdict(1.0, 0.001);
+    assert!(
+        open.starts_with("passed: no median is shown to be longer by more than 0.10 %, though it could be by"),
+        "{open}"
+    );
 }
 
 #[test]

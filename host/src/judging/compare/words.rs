@@ -128,11 +128,16 @@ impl Comparison {
     pub fn verdict(&self) -> Option<String> {
         let slower = self.fail_if_slower?;
         let by = difference(slower.by);
-        Some(if slower.held {
-            format!("failed: a median is longer by more than {by}")
-        } else {
-            format!("passed: no median is shown to be longer by more than {by}")
-        })
+        if slower.held {
+            return Some(format!("failed: a median is longer by more than {by}"));
+        }
+        let medians = self.pairs.iter().filter_map(|pair| pair.figures.first()?.change);
+        let most = medians.map(|change| change.high).fold(f64::NEG_INFINITY, f64::max);
+        let possible =
+            if most > slower.by { format!(", though it could be by {}", difference(most)) } else { String::new() };
+        let fails_more = self.pairs.iter().flat_map(|pair| &pair.figures).any(|of| of.finding == Finding::FailsMore);
+        let fails = if fails_more { "; but more operations fail" } else { "" };
+        Some(format!("passed: no median is shown to be longer by more than {by}{possible}{fails}"))
     }
 }
 

@@ -58,10 +58,10 @@ pub fn compare(comparison: &Comparison, reports: &[(&str, &Report)]) -> String {
 
 /// What is compared with what, by side.
 fn title(comparison: &Comparison) -> String {
-    let mut others: Vec<String> = comparison.pairs.iter().map(|pair| pair.b.short()).collect();
+    let mut others: Vec<String> = comparison.pairs.iter().map(|pair| format!("{} (B)", pair.b.short())).collect();
     others.dedup();
     let first = comparison.pairs.first().map(|pair| pair.a.short()).unwrap_or_default();
-    format!("{} compared with {first}", others.join(" and "))
+    format!("{} compared with {first} (A)", others.join(" and "))
 }
 
 fn section(pair: &Pair, i: usize, pairs: usize, reports: &[(&str, &Report)]) -> Markup {
