@@ -110,7 +110,62 @@ fn a_verdict_that_does_not_hold_fails_nothing() {
     let ran = run(&guest("hello"), &["-n", "10", "--fail-if", "p99>10s", "--fail-if", "p99.9>1ns"]);
     assert_eq!(ran.code, Some(0));
     assert_eq!(ran.report["verdicts"][0]["held"], false);
-    assert_eq!(ran.report["verdicts"][1]["value"], serde_json::Value::Null, "there is no p99.9 of ten operations");
+    let verdict = &ran.report["verdicts"][1];
+    assert_eq!(verdict["value"], serde_json::Value::Null, "there is no p99.9 of ten operations");
+    assert_eq!((&verdict["judged_by"], &verdict["samples"]), (&"maximum".into(), &10.into()));
+}
+
+#[test]
+fn what_never_occurred_fails_a_run_unless_that_is_accepted() {
+    let args =
+        |missing| ["-n", "10", "--fail-if", "result(eve).p99>10s", "--fail-if", "result(500)>0", "--missing", missing];
+    let ran = run(&guest("hello"), &args("fail"));
+    assert_eq!((ran.code, &ran.report["verdicts"][0]["failed"]), (Some(10), &true.into()));
+    let failed = "gorgon: failed: result(eve).p99>10s cannot be judged: no operation had the result `eve`; the nearest that \
+                  occurred is `even`; --missing pass accepts that";
+    assert!(ran.stderr.contains(failed), "{}", ran.stderr);
+    assert_eq!(ran.report["verdicts"][1]["value"], 0.0);
+    assert_eq!(run(&guest("hello"), &args("pass")).code, Some(0));
+}
+
+#[test]
+fn a_run_in_which_no_operation_was_ok_fails_and_says_so_first() {
+    let task = operation("unreachable");
+    let ran = run(task.path(), &["-n", "5"]);
+    assert_eq!((ran.code, ran.report["verdicts"][0]["origin"].as_str()), (Some(10), Some("built_in")));
+    let output = crate::support::gorgon().arg("run").arg(task.path()).args(["-n", "5"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.code() == Some(10) && said.starts_with("✗ no operation was ok"), "{said}");
+}
+
+#[test]
+fn a_short_run_is_judged_by_abort_if_at_its_end() {
+    let ran = run(&guest("hello"), &["-n", "10", "--abort-if", "ok>5", "--abort-if", "throughput<1"]);
+    let verdicts: Vec<_> = (0..2).map(|i| ran.report["verdicts"][i]["held"].as_bool()).collect();
+    assert_eq!((ran.code, verdicts), (Some(10), vec![Some(true), Some(false)]));
+}
+
+#[test]
+fn a_report_is_judged_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("r.json");
+    let args = ["-n", "10", "--fail-if", "p99>10s", "--json"];
+    let code =
+        crate::support::gorgon().arg("run").arg(guest("hello")).args(args).arg(&json).output().unwrap().status.code();
+    assert_eq!(code, Some(0));
+    let again = |args: &[&str]| crate::support::gorgon().arg("report").arg(&json).args(args).output().unwrap();
+    for (args, code) in [
+        (&[][..], 0),
+        (&["--fail-if", "ok<11"], 10),
+        (&["--fail-if", "ok<10"], 0),
+        (&["--fail-if", "span(x).p99>1s"], 10),
+        (&["--fail-if", "span(x).p99>1s", "--missing", "pass"], 0),
+    ] {
+        assert_eq!(again(args).status.code(), Some(code), "{args:?}");
+    }
+    let quiet = again(&["--quiet", "--fail-if", "ok<11"]);
+    assert!(quiet.stdout.is_empty());
+    assert_eq!(String::from_utf8_lossy(&quiet.stderr), "gorgon: failed: ok<11 holds: it is 10\n");
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub mod numbers;
 pub mod pace;
 pub mod record;
 pub mod resolve;
+pub mod typed;
 
 pub mod capability;
 pub mod clock;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
-use super::Exit;
 use super::output::{self, Outputs, Words};
+use super::{Exit, values};
 use crate::judging::compare::{self, Comparison, ReportSet, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
+use crate::typed;
 
 /// Say whether a task got slower, and whether that is more than noise, from reports on its runs
 ///
@@ -53,7 +54,7 @@ pub(super) struct CompareCommand {
     html: Option<PathBuf>,
 
     /// Seed of the random numbers; the same seed gives the same intervals
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", value_parser = values::number::<u64>, default_value_t = 0)]
     seed: u64,
 }
 
@@ -139,7 +140,8 @@ fn input(files: &str) -> anyhow::Result<ReportSet> {
 
 /// Parses a percentage as a share.
 fn share(text: &str) -> Result<f64, String> {
-    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    let share = percent.map(|percent| percent / 100.0).filter(|share| share.is_finite() && *share >= 0.0);
+    let given = typed::ungrouped(text).map_err(|comma| comma.to_string())?;
+    let percent = given.strip_suffix('%').and_then(|percent| typed::decimal(percent).ok());
+    let share = percent.map(|percent| percent / 100.0);
     share.ok_or_else(|| "write a share in percent, such as `5%`".into())
 }

@@ -107,11 +107,11 @@ struct FindLoad {
     arrivals: Arrivals,
 
     /// Worker processes
-    #[arg(short, long, value_name = "P", default_value_t = 1)]
+    #[arg(short, long, value_name = "P", value_parser = values::number::<u32>, default_value_t = 1)]
     processes: u32,
 
     /// Threads in each process
-    #[arg(short, long, value_name = "T", default_value_t = 1)]
+    #[arg(short, long, value_name = "T", value_parser = values::number::<u32>, default_value_t = 1)]
     threads: u32,
 
     /// Operations in flight per thread, each with its own instance; for tasks that wait
@@ -119,7 +119,7 @@ struct FindLoad {
     concurrency: NonZeroU32,
 
     /// Seed of the random numbers [default: a new one each time]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = values::number::<u64>)]
     seed: Option<u64>,
 }
 

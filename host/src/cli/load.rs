@@ -6,14 +6,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::flags::LoadSpec;
-use super::values;
+use super::values::{self, Stages};
 use crate::plan::{Arrivals, Closed, Extent, LoadModel, Open, Pause, PlanError, Rate, Shape, Stage};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 pub(super) struct Load {
     /// Operations in the whole run [default: 1; with --duration or --stages as many as fit]
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::number)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::number::<u64>)]
     operations: Option<u64>,
 
     /// Start operations for this long, then let those in flight end [such as 30s]
@@ -21,11 +21,11 @@ pub(super) struct Load {
     duration: Option<Duration>,
 
     /// Worker processes
-    #[arg(short, long, value_name = "P", default_value_t = 1)]
+    #[arg(short, long, value_name = "P", value_parser = values::number::<u32>, default_value_t = 1)]
     processes: u32,
 
     /// Threads in each process; each has its own instance of the task
-    #[arg(short, long, value_name = "T", default_value_t = 1)]
+    #[arg(short, long, value_name = "T", value_parser = values::number::<u32>, default_value_t = 1)]
     threads: u32,
 
     /// Operations in flight per thread, each with its own instance; for tasks that wait [default: 1]
@@ -37,7 +37,7 @@ pub(super) struct Load {
     shape: Vec<Shape>,
 
     /// The number of the first operation
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", value_parser = values::number::<u64>, default_value_t = 0)]
     first: u64,
 
     /// Warm up with the same load for this time or this many operations, which are not counted [such as 5s or 1000]
@@ -45,7 +45,7 @@ pub(super) struct Load {
     warmup: Option<Extent>,
 
     /// Seed of the random numbers, to repeat a run [default: a new one each time]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = values::number::<u64>)]
     seed: Option<u64>,
 
     #[command(flatten)]
@@ -68,8 +68,8 @@ struct OpenFlags {
 
     /// Rates that are reached linearly, one after the other, each within its time; the run ends after the last one, or
     /// keeps its rate until -n or -d
-    #[arg(long, value_name = "TIME:RATE,…", value_delimiter = ',')]
-    stages: Vec<Stage>,
+    #[arg(long, value_name = "TIME:RATE,…")]
+    stages: Vec<Stages>,
 
     /// How the starts of operations are distributed over time
     #[arg(long, default_value = "constant")]
@@ -90,6 +90,12 @@ struct ClosedFlags {
     /// Spread the starts of the instances over this time
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     ramp: Option<Duration>,
+}
+
+impl OpenFlags {
+    fn stages(&self) -> Vec<Stage> {
+        self.stages.iter().flat_map(|stages| &stages.0).copied().collect()
+    }
 }
 
 impl Load {
@@ -145,7 +151,8 @@ impl Load {
 
     /// When operations start.
     fn model(&self) -> Result<LoadModel, PlanError> {
-        let OpenFlags { rate, stages, arrivals, max_in_flight } = &self.open;
+        let OpenFlags { rate, stages: _, arrivals, max_in_flight } = &self.open;
+        let stages = self.open.stages();
         let ClosedFlags { pause, ramp } = self.closed;
         let is_open = rate.is_some() || !stages.is_empty();
         match is_open {
@@ -156,12 +163,8 @@ impl Load {
             true if ramp.is_some() => Err(PlanError::HasRate("--ramp")),
             true if !self.start_jitter.is_zero() => Err(PlanError::HasRate("--start-jitter")),
             true => {
-                let open = Open {
-                    arrivals: *arrivals,
-                    from: rate.unwrap_or_default(),
-                    stages: stages.clone(),
-                    max_in_flight: *max_in_flight,
-                };
+                let open =
+                    Open { arrivals: *arrivals, from: rate.unwrap_or_default(), stages, max_in_flight: *max_in_flight };
                 let model = LoadModel::Open(open);
                 // This comes before the extent, because a rate of zero also has no end.
                 model.check()?;
@@ -172,7 +175,7 @@ impl Load {
 
     /// When the run ends: after its stages, unless a flag says otherwise.
     fn extent(&self) -> Result<Extent, PlanError> {
-        let OpenFlags { rate, stages, .. } = &self.open;
+        let (rate, stages) = (self.open.rate, self.open.stages());
         let duration = match (self.operations, self.duration) {
             (None, None) if !stages.is_empty() => Some(stages.iter().map(|stage| stage.duration).sum()),
             // In a closed run the default is one operation, which makes no sense with a rate.

@@ -7,6 +7,7 @@ mod find;
 mod flags;
 mod http;
 mod inspect;
+mod judge;
 mod load;
 mod new;
 mod output;
@@ -67,7 +68,8 @@ pub enum Exit {
     CouldNotRun,
     /// The command line was wrong.
     Usage,
-    /// A `--fail-if` or `--fail-if-slower` held, or `test` saw an operation that was not ok.
+    /// A `--fail-if`, `--abort-if` or `--fail-if-slower` held or could not be judged, no operation was ok, or `test` saw
+    /// one that was not.
     Failed,
     /// Operations were lost, or workers died.
     Incomplete,

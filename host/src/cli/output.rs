@@ -10,8 +10,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use tempfile::NamedTempFile;
 
+use crate::guest_text::line;
 use crate::rendering::{csv, hlog, html, json, junit, text};
-use crate::report::Report;
+use crate::report::{Report, words};
 
 /// A format for files, as opposed to the text for people.
 pub(super) trait Format: Copy {
@@ -139,9 +140,16 @@ impl Outputs<ReportFormat> {
         self.files.iter().filter(can).cloned().collect()
     }
 
-    /// Writes the files, and the text report to stdout; see [`Self::write`].
+    /// Writes the files, and the text report to stdout; see [`Self::write`]. Without the text, the verdicts that failed
+    /// go to stderr.
     pub(super) fn write_report(&self, report: &Report, may_wait: impl FnOnce()) -> anyhow::Result<()> {
-        self.write(report, || text::write(report, anstream::stdout().lock()), may_wait)
+        let written = self.write(report, || text::write(report, anstream::stdout().lock()), may_wait);
+        if self.words == Words::Omitted || self.files.iter().any(|output| output.place == Sink::Stdout) {
+            for verdict in report.verdicts.iter().filter(|verdict| verdict.failed) {
+                super::say(&words::verdict(verdict, report.runs.len()).text(line));
+            }
+        }
+        written
     }
 }
 

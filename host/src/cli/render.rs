@@ -1,4 +1,4 @@
-//! `gorgon report`: renders a report again.
+//! `gorgon report`: renders a report again, and judges it again.
 
 use std::path::PathBuf;
 
@@ -6,16 +6,21 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
+use super::judge::FailFlags;
 use super::output::{FileFlags, Words};
 use crate::judging::read;
 
-/// Render a JSON report again, as text or in any format that a run writes
+/// Render a JSON report again, as text or in any format that a run writes, or judge it again
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gorgon report run.json                       the text report
   gorgon report run.json --html run.html       the page, as the run would have written it
-  gorgon report run.json --quiet --csv run.csv --junit run.xml")]
+  gorgon report run.json --quiet --csv run.csv --junit run.xml
+  gorgon report run.json --fail-if 'p99>250ms'   other verdicts on the same figures
+
+Exit codes: 0 done, 1 could not read or write, 2 wrong usage; with --fail-if also 10 if one held or could not be judged, or
+if no operation was ok, and 11 if operations of the run were lost")]
 pub(super) struct RenderCommand {
     /// A report from --json
     #[arg(value_name = "RUN.json")]
@@ -24,7 +29,10 @@ pub(super) struct RenderCommand {
     #[command(flatten)]
     files: FileFlags,
 
-    /// Do not print the text report
+    #[command(flatten)]
+    fail: FailFlags,
+
+    /// Print errors and failed verdicts only
     #[arg(short, long)]
     quiet: bool,
 }
@@ -34,8 +42,13 @@ impl RenderCommand {
         let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed }, &[&self.file])?;
         let shown = self.file.display();
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
-        let report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
+        let mut report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
+        let is_judged = !self.fail.fail_if.is_empty();
+        if is_judged {
+            let runs = report.runs.iter().enumerate();
+            report.verdicts = runs.flat_map(|(i, run)| self.fail.judge(i, run)).collect();
+        }
         outputs.write_report(&report, || {})?;
-        Ok(Exit::Done)
+        Ok(if is_judged { Exit::of(&report) } else { Exit::Done })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::flags::{ExpectFlag, TaskFlags, TaskSource};
+use super::judge::FailFlags;
 use super::load::Load;
 use super::session::{OutputFlags, PlannedRun, Session};
 use super::{Exit, values};
@@ -27,7 +28,8 @@ Examples:
   gorgon run task.wasm --stages 10s:100/s,30s:1000/s -p 2 -c 500 --arrivals poisson
   gorgon run task.wasm -n 500 --env USER=ada --fail-if 'p99>250ms' --fail-if 'failed>0.1%'
 
-Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held, 11 operations were lost,
+Exit codes: 0 done, 1 could not run, 2 wrong usage, 10 a --fail-if held or could not be
+judged, or no operation was ok, 11 operations were lost,
 130 stopped by Ctrl-C or SIGTERM, with a report on what was done until then")]
 pub(super) struct RunCommand {
     /// The task: a WebAssembly component
@@ -82,12 +84,10 @@ struct JudgeFlags {
     #[command(flatten)]
     expect: ExpectFlag,
 
-    /// Exit with 10 if this holds: p99>250ms, failed>0.1%, throughput<500, result(500)>5, span(login).p95>80ms,
-    /// worst(p99, 10s)>1s for the worst 10 s; failed counts every operation that was not ok
-    #[arg(long, value_name = "EXPR")]
-    fail_if: Vec<Expression>,
+    #[command(flatten)]
+    fail: FailFlags,
 
-    /// Stop as soon as this holds, and exit with 10; figures count from 100 operations on
+    /// Stop as soon as this holds, and exit with 10; during the run, figures count from 100 operations on
     #[arg(long, value_name = "EXPR")]
     abort_if: Vec<Expression>,
 }
@@ -126,7 +126,7 @@ impl PlanFlags {
             name: name.map(str::to_owned),
             source: source.clone(),
             plan,
-            fail_if: self.judge.fail_if.clone(),
+            fail: self.judge.fail.clone(),
             abort_if: self.judge.abort_if.clone(),
         };
         Ok(self.plans()?.into_iter().map(turn).collect())
@@ -135,7 +135,7 @@ impl PlanFlags {
     fn plans(&self) -> Result<Vec<RunPlan>, PlanError> {
         let Self { load, task, renew: RenewFlags { fresh, recycle }, judge } = self;
         // `planned_runs` uses the other flags of the judge, which are not part of a plan.
-        let JudgeFlags { expect, fail_if: _, abort_if: _ } = judge;
+        let JudgeFlags { expect, fail: _, abort_if: _ } = judge;
         let recycle = if *fresh { Some(NonZeroU64::MIN) } else { *recycle };
         load.specs(recycle)?.into_iter().map(|load| task.plan(expect, load)).collect()
     }

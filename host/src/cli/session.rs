@@ -8,6 +8,7 @@ use clap::Args;
 use crossbeam::channel::{Sender, bounded};
 
 use super::flags::TaskSource;
+use super::judge::FailFlags;
 use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
@@ -55,8 +56,8 @@ pub(super) struct PlannedRun {
     pub(super) name: Option<String>,
     pub(super) source: TaskSource,
     pub(super) plan: RunPlan,
-    /// The expressions that fail it.
-    pub(super) fail_if: Vec<Expression>,
+    /// What fails it.
+    pub(super) fail: FailFlags,
     /// The expressions that stop it.
     pub(super) abort_if: Vec<Expression>,
 }
@@ -149,9 +150,8 @@ impl Session {
             return Ok(error.say());
         }
         // The runs before an error are reported too.
-        let mut report = self.judged(&records);
         let aborted = broken.try_recv().ok();
-        report.verdicts.extend(aborted.clone());
+        let report = self.judged(&records, aborted.as_ref());
         // Viewers come first, because stdout may be slow.
         if let Some(board) = &board {
             board.end(&report);
@@ -165,16 +165,7 @@ impl Session {
             runner.wait_for_stop();
         }
         written?;
-        let is_failed = report.verdicts.iter().any(|verdict| verdict.held);
-        Ok(if report.partial && aborted.is_none() {
-            Exit::Stopped
-        } else if report.is_incomplete() {
-            Exit::Incomplete
-        } else if is_failed {
-            Exit::Failed
-        } else {
-            Exit::Done
-        })
+        Ok(if report.partial && aborted.is_none() { Exit::Stopped } else { Exit::of(&report) })
     }
 
     /// Runs one turn after the other, until the last one or a stop.
@@ -204,12 +195,18 @@ impl Session {
         Ok(())
     }
 
-    fn judged(&self, records: &[RunRecord]) -> Report {
+    /// The report on `records`, with its verdicts. `aborted` is the one that stopped a run.
+    fn judged(&self, records: &[RunRecord], aborted: Option<&Verdict>) -> Report {
         let mut report = self.caption().put_on(report(Environment::here(), records));
         report.partial |= records.len() < self.planned_runs.len();
-        let judged = report.runs.iter().zip(&self.planned_runs).enumerate();
-        let verdicts = judged.flat_map(|(i, (run, turn))| turn.fail_if.iter().map(move |of| of.judge(i, run)));
-        report.verdicts = verdicts.collect();
+        for (i, (run, turn)) in report.runs.iter().zip(&self.planned_runs).enumerate() {
+            report.verdicts.extend(turn.fail.judge(i, run));
+            match aborted.filter(|verdict| verdict.run == i) {
+                Some(verdict) => report.verdicts.push(verdict.clone()),
+                // A short run is never judged while it goes on.
+                None => report.verdicts.extend(turn.abort_if.iter().map(|expression| expression.judge_late(i, run))),
+            }
+        }
         report
     }
 

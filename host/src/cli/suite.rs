@@ -198,8 +198,11 @@ mod tests {
     fn the_example_is_a_suite() {
         let (session, runs) = parse(Path::new("example"), EXAMPLE).unwrap();
         assert_eq!((session.planned_runs.len(), runs.len(), session.pause), (8, 2, Duration::from_secs(1)));
-        assert_eq!(session.planned_runs[0].fail_if.len(), 2);
-        assert_eq!(session.planned_runs[3].fail_if.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p99>50ms"]);
+        assert_eq!(session.planned_runs[0].fail.fail_if.len(), 2);
+        assert_eq!(
+            session.planned_runs[3].fail.fail_if.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["p99>50ms"]
+        );
         assert_eq!(
             session.planned_runs[3].plan.grants().env,
             [("BASE".to_owned(), "http://127.0.0.1:8080".to_owned())]

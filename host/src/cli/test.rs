@@ -54,7 +54,7 @@ pub(super) struct TestCommand {
     operations: NonZeroU64,
 
     /// The number of the first operation
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", value_parser = values::number::<u64>, default_value_t = 0)]
     number: u64,
 
     #[command(flatten)]

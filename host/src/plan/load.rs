@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
+use crate::typed;
 
 /// When operations start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,14 +121,15 @@ impl FromStr for Rate {
     /// `500/s`, `30/m`, `100/h`; `500` is per second.
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let error = || PlanError::Rate(text.to_owned());
-        let (figure, unit) = text.split_once('/').unwrap_or((text, "s"));
+        let given = typed::ungrouped(text)?;
+        let (figure, unit) = given.split_once('/').unwrap_or((&given, "s"));
         let seconds = match unit.trim() {
             "s" | "sec" => 1.0,
             "m" | "min" => 60.0,
             "h" => 3_600.0,
             _ => return Err(error()),
         };
-        let figure: f64 = figure.trim().replace(['_', ','], "").parse().map_err(|_| error())?;
+        let figure = typed::decimal(figure).map_err(|_| error())?;
         Self::per_second(figure / seconds).map_err(|wrong| match wrong {
             PlanError::TooFast(_) => PlanError::TooFast(text.to_owned()),
             _ => error(),
@@ -141,11 +143,9 @@ impl FromStr for Stage {
     /// `10s:100/s`.
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let error = || PlanError::Stage(text.to_owned());
+        typed::ungrouped(text)?;
         let (duration, rate) = text.split_once(':').ok_or_else(error)?;
-        let duration = match duration.trim() {
-            "0" => Duration::ZERO,
-            duration => humantime::parse_duration(duration).map_err(|_| error())?,
-        };
+        let duration = typed::duration(duration).map_err(|_| error())?;
         Ok(Self { duration, to: rate.trim().parse()? })
     }
 }
@@ -156,10 +156,11 @@ impl FromStr for Pause {
     /// `100ms`, or `50ms..200ms`.
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let error = || PlanError::Pause(text.to_owned());
-        let duration = |text: &str| humantime::parse_duration(text.trim()).map_err(|_| error());
-        let (least, most) = match text.split_once("..") {
+        let given = typed::ungrouped(text)?;
+        let duration = |text: &str| typed::duration(text).map_err(|_| error());
+        let (least, most) = match given.split_once("..") {
             Some((least, most)) => (duration(least)?, duration(most)?),
-            None => (duration(text)?, duration(text)?),
+            None => (duration(&given)?, duration(&given)?),
         };
         if least > most { Err(error()) } else { Ok(Self { least, most }) }
     }
@@ -268,7 +269,8 @@ impl FromStr for Extent {
 
     /// A time such as `5s`, or a number of operations such as `1000`.
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        match (text.replace(['_', ','], "").parse(), humantime::parse_duration(text)) {
+        let given = typed::ungrouped(text)?;
+        match (typed::whole(&given), typed::duration(&given)) {
             (Ok(operations), _) => Self::new(Some(operations), None),
             (_, Ok(duration)) => Self::new(None, Some(duration)),
             _ => Err(PlanError::Extent(text.to_owned())),
@@ -284,6 +286,19 @@ mod tests {
     fn rates_stages_and_pauses_as_people_write_them() {
         for (text, rate) in [("500/s", 500.0), ("500", 500.0), ("30/m", 0.5), ("1,000/s", 1_000.0), ("0.5/s", 0.5)] {
             assert_eq!(text.parse::<Rate>().map(Rate::get), Ok(rate), "{text}");
+        }
+        for (text, meant) in [("0,5", "0.5"), ("1,5/s", "1.5/s"), ("1.000,5/m", "1000.5/m")] {
+            let error = text.parse::<Rate>().unwrap_err().to_string();
+            assert_eq!(error, format!("the comma in `{text}` does not group three digits: write `{meant}`"));
+        }
+        for (is_refused, text) in [
+            ("10s:0,5/s".parse::<Stage>().is_err(), "a rate of a stage"),
+            ("1,5s:5/s".parse::<Stage>().is_err(), "the time of a stage"),
+            ("1,5s".parse::<Pause>().is_err(), "a pause"),
+            ("1,5s".parse::<Extent>().is_err(), "a time"),
+            ("1,5".parse::<Extent>().is_err(), "a number"),
+        ] {
+            assert!(is_refused, "{text}");
         }
         for text in ["", "fast", "-1/s", "500/year", "inf", "NaN/s"] {
             assert_eq!(text.parse::<Rate>(), Err(PlanError::Rate(text.into())), "{text}");

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::typed;
+
 pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
 pub use task::{Access, CallOrder, Calls, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
 
@@ -86,7 +88,8 @@ impl FromStr for Shape {
     type Err = PlanError;
 
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        let (processes, threads) = text.split_once(['x', 'X']).ok_or_else(|| PlanError::Shape(text.to_owned()))?;
+        let given = typed::ungrouped(text)?;
+        let (processes, threads) = given.split_once(['x', 'X']).ok_or_else(|| PlanError::Shape(text.to_owned()))?;
         let number = |part: &str| part.trim().parse().map_err(|_| PlanError::Shape(text.to_owned()));
         Self::new(number(processes)?, number(threads)?)
     }
@@ -327,6 +330,9 @@ pub enum PlanError {
     /// No memory.
     #[error("cannot run an instance in `0` bytes of memory: give a size such as `64MiB`")]
     NoMemory,
+    /// A comma that does not group three digits.
+    #[error(transparent)]
+    Comma(#[from] typed::Comma),
     /// Not `PxT`.
     #[error("`{0}` is not a shape: write processes x threads, such as `2x4`")]
     Shape(String),

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use maud::{Markup, PreEscaped, html};
 
 use crate::guest_text::xml;
-use crate::report::{Report, RunReport, Verdict, words};
+use crate::report::units::{count, counted};
+use crate::report::{Report, RunReport, Verdict, VerdictOrigin, words};
 
 /// A test and its result.
 struct TestCase {
@@ -16,13 +17,14 @@ struct TestCase {
     status: Status,
 }
 
+/// How a test ended, each with a sentence.
 enum Status {
-    Passed,
-    /// A verdict's expression holds.
+    Passed(String),
+    /// A verdict failed the run.
     Failed(String),
     /// The run did not complete its plan.
     Error(String),
-    /// The figure does not exist.
+    /// A verdict could not be judged, and that was accepted.
     Skipped(String),
 }
 
@@ -42,15 +44,16 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 fn suite(i: usize, run: &RunReport, tests: &[TestCase]) -> Markup {
     let skipped = tests.iter().filter(|test| matches!(test.status, Status::Skipped(_))).count();
-    let (path, time) = (xml(&run.task.path), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
+    let (named, time) = (words::short(run), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
+    let named = xml(&named);
     html! {
         "\n  "
-        testsuite name=(format!("run {}: {path}", i + 1)) tests=(tests.len()) failures=(failures(tests))
+        testsuite name=(format!("run {}: {named}", i + 1)) tests=(tests.len()) failures=(failures(tests))
             errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(xml(run.started_at.trim_end_matches('Z'))) {
             @for test in tests {
                 "\n    "
-                testcase name=(xml(&test.name)) classname=(path) time=(time) { @match &test.status {
-                    Status::Passed => {}
+                testcase name=(xml(&test.name)) classname=(named) time=(time) { @match &test.status {
+                    Status::Passed(how) => system-out { (xml(how)) },
                     Status::Failed(why) => failure message=(xml(why)) {},
                     Status::Error(why) => error message=(xml(why)) {},
                     Status::Skipped(why) => skipped { (xml(why)) },
@@ -71,25 +74,42 @@ fn errors<'a>(tests: impl IntoIterator<Item = &'a TestCase>) -> usize {
 
 fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<TestCase> {
     let of_run = report.verdicts.iter().filter(|verdict| verdict.run == i);
-    [complete(report, run)].into_iter().chain(of_run.map(judged)).collect()
+    let asked = of_run.filter(|verdict| verdict.origin != VerdictOrigin::BuiltIn);
+    [complete(report, run), some_ok(run)].into_iter().chain(asked.map(judged)).collect()
 }
 
 /// Whether the run completed its plan.
 fn complete(report: &Report, run: &RunReport) -> TestCase {
     let faults = run.faults.iter().filter(|fault| fault.is_incomplete());
     let mut problems: Vec<&str> = faults.map(|fault| fault.message.as_str()).collect();
-    problems.extend((run.operations.lost > 0).then_some("operations are lost"));
+    let counts = &run.operations;
+    let of_all = |n: u64, what: &str| {
+        (n > 0).then(|| format!("{} of {} {what}", count(n), counted(counts.offered, "operation")))
+    };
+    let (lost, dropped) = (of_all(counts.lost, "were lost"), of_all(counts.dropped, "were dropped"));
+    problems.extend([&lost, &dropped].into_iter().flatten().map(String::as_str));
     problems.extend(report.partial.then_some("it was stopped before its end"));
-    let status = if problems.is_empty() { Status::Passed } else { Status::Error(problems.join("; ")) };
+    let status = match problems.as_slice() {
+        [] => Status::Passed(words::headline(run)),
+        problems => Status::Error(problems.join("; ")),
+    };
     TestCase { name: "the run is complete".into(), status }
+}
+
+/// Whether at least one operation was ok. Without one the report has a verdict that nobody asked for.
+fn some_ok(run: &RunReport) -> TestCase {
+    let (ok, all) = (run.operations.ok, counted(run.operations.completed, "operation"));
+    let says = format!("{} of {all} ok", count(ok));
+    let status = if ok > 0 { Status::Passed(says) } else { Status::Failed(says) };
+    TestCase { name: "some operations are ok".into(), status }
 }
 
 fn judged(verdict: &Verdict) -> TestCase {
     let says = words::verdict(verdict, 1).text(str::to_owned);
-    let status = match (verdict.value, verdict.held) {
-        (Some(_), true) => Status::Failed(says),
-        (Some(_), false) => Status::Passed,
-        (None, _) => Status::Skipped(says),
+    let status = match verdict.judged_by {
+        _ if verdict.failed => Status::Failed(says),
+        None if verdict.value.is_none() => Status::Skipped(says),
+        _ => Status::Passed(says),
     };
     TestCase { name: format!("not {}", verdict.expression), status }
 }

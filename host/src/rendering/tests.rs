@@ -2,7 +2,7 @@
 
 use super::{csv, json, junit, openmetrics};
 use crate::judging::compare::Comparison;
-use crate::judging::verdict::Expression;
+use crate::judging::verdict::{self, Expression, Missing};
 use crate::report::Report;
 use crate::report::find::FindReport;
 use crate::report::tests::{environment, record};
@@ -46,9 +46,13 @@ fn csv_has_a_row_for_everything() {
 #[test]
 fn junit_has_a_test_for_every_verdict() {
     let mut report = Report::new(environment(), &[record(4)]);
-    let expressions = ["p99>1us", "p99>1h", "failed>0.1%"].map(|text| text.parse::<Expression>().unwrap());
-    report.verdicts = expressions.iter().map(|expression| expression.judge(0, &report.runs[0])).collect();
-    report.verdicts[1].value = None;
+    let judge = |missing, texts: &[&str]| {
+        let expressions: Vec<Expression> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        verdict::of_run(&expressions, missing, 0, &report.runs[0])
+    };
+    report.verdicts = judge(Missing::Fail, &["p99>1us", "p99>1h", "failed>0.1%", "result(50).p99>1s"]);
+    report.verdicts.extend(judge(Missing::Pass, &["result(500).p99>1h", "span(logout).failed>1%"]));
+    report.runs[0].operations.dropped = 40;
     let mut bytes = Vec::new();
     junit::write(&report, &mut bytes).unwrap();
     insta::assert_snapshot!(String::from_utf8(bytes).unwrap());

@@ -10,14 +10,11 @@ use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer}
 
 use super::{
     BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
-    Summary, TimelineReport, Total, health,
+    Summary, TimelineReport, Total, health, percentile,
 };
 use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, TimeSplit};
 use crate::network::suggestion;
 use crate::record::RunRecord;
-
-/// With fewer durations the 99.9th percentile would be the maximum under another name.
-const SAMPLES_FOR_P99_9: u64 = 1_000;
 
 /// The report on one run.
 pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
@@ -232,8 +229,8 @@ fn summary(histogram: &Histogram) -> Summary {
     let hdr = histogram.to_hdr();
     let some = |figure: u64| (count > 0).then_some(figure);
     let percentile = |q: f64| {
-        let ns = hdr.value_at_quantile(q);
-        min.zip(max).map(|(min, max)| ns.max(min).min(max))
+        let (min, max) = min.zip(max).filter(|_| percentile::exists(q, count))?;
+        Some(hdr.value_at_quantile(q).max(min).min(max))
     };
     Summary {
         count,
@@ -245,7 +242,7 @@ fn summary(histogram: &Histogram) -> Summary {
         p90: percentile(0.9),
         p95: percentile(0.95),
         p99: percentile(0.99),
-        p99_9: percentile(0.999).filter(|_| count >= SAMPLES_FOR_P99_9),
+        p99_9: percentile(0.999),
         max,
         overflow: histogram.overflow(),
         hdr: (count > 0).then(|| encode(&hdr)),

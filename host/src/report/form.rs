@@ -145,7 +145,8 @@ impl Counts {
 }
 
 /// Durations in nanoseconds. A percentile is the smallest recorded duration that at least this share of the durations
-/// do not exceed. It has three significant digits, is rounded up, and never exceeds the exact maximum.
+/// do not exceed. It has three significant digits, is rounded up, and never exceeds the exact maximum. It is null if
+/// none of the durations lies beyond it: p90 below 10 durations, p95 below 20, p99 below 100, p99.9 below 1,000.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Summary {
@@ -162,11 +163,11 @@ pub struct Summary {
     pub stdev: Option<u64>,
     /// The median.
     pub p50: Option<u64>,
-    /// The 90th percentile.
+    /// The 90th percentile; null below 10 durations.
     pub p90: Option<u64>,
-    /// The 95th percentile.
+    /// The 95th percentile; null below 20 durations.
     pub p95: Option<u64>,
-    /// The 99th percentile.
+    /// The 99th percentile; null below 100 durations.
     pub p99: Option<u64>,
     /// The 99.9th percentile; null below 1,000 durations.
     pub p99_9: Option<u64>,
@@ -360,17 +361,59 @@ pub struct Verdict {
     pub expression: String,
     /// The run that it was checked against, by its index in the report.
     pub run: usize,
+    /// Who asked for it.
+    #[serde(default)]
+    pub origin: VerdictOrigin,
     /// Whether it holds.
     pub held: bool,
-    /// The figure: nanoseconds, a share between 0 and 1, operations, or operations per second; null if it does not
-    /// exist.
+    /// Whether it fails the run: because it holds, or because it could not be judged and `--missing` is `fail`.
+    #[serde(default)]
+    pub failed: bool,
+    /// The figure: nanoseconds, a share between 0 and 1, a number, or a number per second; null if it does not exist.
     pub value: Option<f64>,
+    /// What the bound was compared with; null if the expression could not be judged, and in older reports.
+    #[serde(default)]
+    pub judged_by: Option<Basis>,
+    /// The maximum, in nanoseconds, if the expression was judged by it; otherwise null.
+    #[serde(default)]
+    pub maximum: Option<f64>,
+    /// How many durations the figure covers; null if it is not a time, and in older reports.
+    #[serde(default)]
+    pub samples: Option<u64>,
+    /// Why the expression could not be judged; null if it was.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// The unit of the figure and its bound; null in older reports.
     #[serde(default)]
     pub unit: Option<Unit>,
     /// The value that the figure is compared with; null in older reports.
     #[serde(default)]
     pub bound: Option<f64>,
+}
+
+/// Who asked for a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictOrigin {
+    /// `--fail-if`.
+    #[default]
+    FailIf,
+    /// `--abort-if`.
+    AbortIf,
+    /// Nobody: it is in the report because it failed the run.
+    BuiltIn,
+}
+
+/// What a bound was compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The figure.
+    Value,
+    /// The longest duration, because there are too few for the percentile, which cannot exceed it.
+    Maximum,
 }
 
 /// The unit of a figure.

@@ -9,6 +9,7 @@ mod derive;
 pub mod find;
 mod form;
 mod health;
+pub mod percentile;
 mod plan;
 pub mod units;
 pub(crate) mod words;
@@ -16,8 +17,8 @@ pub(crate) mod words;
 use serde::{Deserialize, Serialize};
 
 pub use form::{
-    BucketReport, Counts, Generator, HealthReport, NetworkReport, Refusal, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Unit, Verdict, WorkerReport,
+    Basis, BucketReport, Counts, Generator, HealthReport, NetworkReport, Refusal, ResultReport, RunReport, SpanReport,
+    StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin, WorkerReport,
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
 

@@ -3,7 +3,7 @@
 //! A sentence begins in lower case and has no full stop; a renderer that shows prose adds both.
 
 use super::units::{count, counted, duration, figure, percent, rate};
-use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, curves};
+use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, VerdictOrigin, curves};
 use crate::fault::Fault;
 use crate::lane::Lane;
 use crate::metrics::OTHER;
@@ -96,7 +96,7 @@ pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
         _ if moment == Moment::Running => (Tone::Plain, "running"),
         report if report.partial => (Tone::Warning, "stopped early"),
         report if report.is_incomplete() => (Tone::Bad, "incomplete"),
-        report if report.verdicts.iter().any(|verdict| verdict.held) => (Tone::Bad, "failed"),
+        report if report.verdicts.iter().any(|verdict| verdict.failed) => (Tone::Bad, "failed"),
         report if !report.verdicts.is_empty() => (Tone::Good, "passed"),
         _ => (Tone::Plain, "done"),
     }
@@ -207,14 +207,31 @@ pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
 /// A verdict in a report on `runs` runs.
 pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
-    let (tone, begins, ends) = match (verdict.value.map(|value| figure(value, verdict.unit)), verdict.held) {
-        (None, _) => {
-            (Tone::Warning, "unknown: ", format!("{of_run}: there is no such figure, or too few operations for it"))
+    if verdict.origin == VerdictOrigin::BuiltIn {
+        return Word::new(Tone::Bad, format!("failed: no operation was ok{of_run}"));
+    }
+    let shown = |value: Option<f64>| value.map(|value| figure(value, verdict.unit));
+    let by = match (shown(verdict.value), shown(verdict.maximum), &verdict.problem) {
+        (Some(value), ..) => format!("it is {value}"),
+        (None, Some(maximum), _) => format!(
+            "judged by the maximum, {maximum}, because {} too few for the percentile",
+            if verdict.samples == Some(1) {
+                "1 sample is".to_owned()
+            } else {
+                format!("{} samples are", count(verdict.samples.unwrap_or_default()))
+            }
+        ),
+        (None, None, problem) => {
+            let begins = if verdict.failed { (Tone::Bad, "failed: ") } else { (Tone::Warning, "unknown: ") };
+            let problem = problem.as_deref().unwrap_or("there is no such figure, or too few operations for it");
+            let word = Word::new(begins.0, begins.1).code(&verdict.expression);
+            let word = word.plain(format!(" cannot be judged{of_run}: ")).foreign(problem);
+            return if verdict.failed { word.plain("; ").code("--missing pass").plain(" accepts that") } else { word };
         }
-        (Some(value), true) => (Tone::Bad, "failed: ", format!(" holds{of_run}: it is {value}")),
-        (Some(value), false) => (Tone::Good, "passed: ", format!(" does not hold{of_run}: it is {value}")),
     };
-    Word::new(tone, begins).code(&verdict.expression).plain(ends)
+    let (tone, begins, holds) =
+        if verdict.held { (Tone::Bad, "failed: ", "holds") } else { (Tone::Good, "passed: ", "does not hold") };
+    Word::new(tone, begins).code(&verdict.expression).plain(format!(" {holds}{of_run}: {by}"))
 }
 
 /// What a reader of a run's figures must know.

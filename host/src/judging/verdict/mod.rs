@@ -1,24 +1,24 @@
 //! Promises that a run must keep: `p99>250ms`, `failed>0.1%`, `worst(throughput, 10s)<500`.
 //!
 //! An expression compares a figure of the report with a value, and holds or does not; `--fail-if` fails a run for which
-//! it holds. If the figure does not exist, the expression does not hold, and the verdict is unknown. `parse.rs` has the
-//! syntax.
+//! it holds. `parse.rs` has the syntax, `peers.rs` what users of other tools write instead, and `figure.rs` the figures.
+//!
+//! A count of what never occurred is 0. A time, a rate or a share of it does not exist, so the expression cannot be
+//! judged, which fails the run unless [`Missing::Pass`] is chosen.
 
+mod figure;
 mod parse;
+mod peers;
 
 use std::fmt;
-use std::ops::AddAssign;
 
-use crate::metrics::{Histogram, Outcome};
 use crate::report::find::{DrawnFigure, Promise};
-use crate::report::{BucketReport, Moment, ResultReport, RunReport, Summary, Unit, Verdict};
+use crate::report::{Basis, Moment, RunReport, Verdict, VerdictOrigin};
+use figure::{Measured, Problem};
 pub use parse::ExpressionError;
 
-/// While a run goes on, figures of fewer operations than this say nothing yet.
-const EARLY_OPERATIONS: u64 = 100;
-
-/// While a run goes on, rates over a shorter time than this say nothing yet.
-const EARLY_NS: u64 = 1_000_000_000;
+/// What fails every run: none of its operations was ok.
+const NONE_OK: &str = "ok<1";
 
 /// A comparison of one figure with one value.
 #[derive(Clone, Debug)]
@@ -27,6 +27,25 @@ pub struct Expression {
     figure: Subject,
     comparison: Operator,
     value: f64,
+}
+
+/// What becomes of an expression about something that never occurred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// It fails the run.
+    #[default]
+    Fail,
+    /// The report says so, and the run does not fail.
+    Pass,
+}
+
+/// Whether an expression says what is bad, as `--fail-if` does, or what is good, as a promise does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sense {
+    /// A run for which it holds has failed.
+    Bad,
+    /// A run for which it holds has kept it.
+    Good,
 }
 
 /// A quantity of some operations.
@@ -42,6 +61,8 @@ struct Subject {
 #[derive(Clone, Debug, PartialEq)]
 enum Scope {
     Run,
+    /// The operations that were ok.
+    Ok,
     Result(String),
     Span(String),
     Service,
@@ -68,6 +89,7 @@ enum Time {
 enum Count {
     /// Every operation of the scope.
     All,
+    Ok,
     /// Those that were not ok.
     Failed,
     Trapped,
@@ -92,33 +114,84 @@ enum Operator {
     AtMost,
 }
 
+/// The verdicts on a run: those of its expressions, after the one on a run in which no operation was ok.
+pub fn of_run(fail_if: &[Expression], missing: Missing, run: usize, report: &RunReport) -> Vec<Verdict> {
+    let judged = |expression: &Expression| {
+        let verdict = expression.judge(run, report);
+        let is_excused = verdict.judged_by.is_none() && missing == Missing::Pass;
+        Verdict { failed: verdict.failed && !is_excused, ..verdict }
+    };
+    none_ok(run, report).into_iter().chain(fail_if.iter().map(judged)).collect()
+}
+
+/// The verdict that no operation was ok, if that is so.
+fn none_ok(run: usize, report: &RunReport) -> Option<Verdict> {
+    let verdict = NONE_OK.parse::<Expression>().ok()?.judge(run, report);
+    verdict.held.then_some(Verdict { origin: VerdictOrigin::BuiltIn, ..verdict })
+}
+
 impl Expression {
+    /// Parses an expression; if it is wrong, the error suggests one with the given sense.
+    pub fn parse(text: &str, sense: Sense) -> Result<Self, ExpressionError> {
+        parse::parse(text, sense)
+    }
+
     /// Checks the expression against run number `run` of a report.
     pub fn judge(&self, run: usize, report: &RunReport) -> Verdict {
         self.verdict(run, self.figure.value(report, self.comparison, Moment::Ended))
     }
 
-    /// Checks the expression against a run that still goes on. The verdict is unknown for figures of fewer than a
-    /// hundred operations, rates over less than a second, and figures that later operations may undo: `failed<5`,
-    /// `max<1s`. A count or a maximum that exceeds its bound is known at once. A rate covers the time up to the last
-    /// completed operation, so it does not notice that operations have stopped completing.
+    /// Checks an expression of `--abort-if` against a run that still goes on. The expression cannot be judged yet by
+    /// figures of fewer than a hundred operations, by rates over less than a second, and by figures that later
+    /// operations may undo: `failed<5`, `max<1s`, a percentile that has too few. A count or a maximum that exceeds its
+    /// bound is known at once. A rate covers the time up to the last completed operation, so it does not notice that
+    /// operations have stopped completing.
     pub fn judge_early(&self, run: usize, report: &RunReport) -> Verdict {
-        self.verdict(run, self.figure.value(report, self.comparison, Moment::Running))
+        self.as_abort(self.verdict(run, self.figure.value(report, self.comparison, Moment::Running)))
     }
 
-    fn verdict(&self, run: usize, value: Option<f64>) -> Verdict {
-        let held = value.is_some_and(|value| match self.comparison {
+    /// Checks an expression of `--abort-if` against a run that has ended without it. What never occurred would not have
+    /// aborted the run either.
+    pub fn judge_late(&self, run: usize, report: &RunReport) -> Verdict {
+        self.as_abort(self.judge(run, report))
+    }
+
+    fn as_abort(&self, verdict: Verdict) -> Verdict {
+        Verdict { origin: VerdictOrigin::AbortIf, failed: verdict.held, ..verdict }
+    }
+
+    fn verdict(&self, run: usize, measured: Result<Measured, Problem>) -> Verdict {
+        let unjudged = Verdict {
+            expression: self.text.clone(),
+            run,
+            origin: VerdictOrigin::FailIf,
+            held: false,
+            failed: true,
+            value: None,
+            judged_by: None,
+            maximum: None,
+            samples: None,
+            problem: None,
+            unit: Some(self.figure.unit()),
+            bound: Some(self.value),
+        };
+        let Measured { value, basis, samples } = match measured {
+            Ok(measured) => measured,
+            Err(problem) => return Verdict { problem: Some(problem.to_string()), ..unjudged },
+        };
+        let held = match self.comparison {
             Operator::Above => value > self.value,
             Operator::AtLeast => value >= self.value,
             Operator::Below => value < self.value,
             Operator::AtMost => value <= self.value,
-        });
-        let (unit, bound) = (Some(self.unit()), Some(self.value));
-        Verdict { expression: self.text.clone(), run, held, value, unit, bound }
+        };
+        let (figure, maximum) = match basis {
+            Basis::Value => (Some(value), None),
+            Basis::Maximum => (None, Some(value)),
+        };
+        Verdict { held, failed: held, value: figure, judged_by: Some(basis), maximum, samples, ..unjudged }
     }
-}
 
-impl Expression {
     /// The expression as a promise: its figure, if that can be drawn, and its bound.
     pub fn promise(&self) -> Promise {
         let drawn = match (&self.figure.of, self.figure.quantity, self.figure.window_ns) {
@@ -126,24 +199,18 @@ impl Expression {
             (Scope::Run, Quantity::Counted(Count::Failed, CountedAs::Share), None) => Some(DrawnFigure::Failed),
             _ => None,
         };
-        Promise { expression: self.text.clone(), drawn, unit: self.unit(), bound: self.value }
-    }
-
-    fn unit(&self) -> Unit {
-        match self.figure.quantity {
-            Quantity::Time(_) => Unit::Nanoseconds,
-            Quantity::Counted(_, CountedAs::Share) => Unit::Share,
-            Quantity::Counted(_, CountedAs::Number) => Unit::Operations,
-            Quantity::Throughput => Unit::PerSecond,
-        }
+        Promise { expression: self.text.clone(), drawn, unit: self.figure.unit(), bound: self.value }
     }
 }
 
-/// Adds the units and bounds that verdicts in older reports lack.
+/// Adds what verdicts in older reports lack.
 pub fn complete(verdicts: &mut [Verdict]) {
-    for verdict in verdicts.iter_mut().filter(|verdict| verdict.unit.is_none()) {
-        if let Ok(expression) = verdict.expression.parse::<Expression>() {
-            (verdict.unit, verdict.bound) = (Some(expression.unit()), Some(expression.value));
+    for verdict in verdicts.iter_mut() {
+        verdict.failed |= verdict.held;
+        if verdict.unit.is_none()
+            && let Ok(expression) = verdict.expression.parse::<Expression>()
+        {
+            (verdict.unit, verdict.bound) = (Some(expression.figure.unit()), Some(expression.value));
         }
     }
 }
@@ -157,193 +224,6 @@ impl fmt::Display for Expression {
 impl Operator {
     fn is_upward(self) -> bool {
         matches!(self, Self::Above | Self::AtLeast)
-    }
-}
-
-impl Subject {
-    fn value(&self, report: &RunReport, comparison: Operator, moment: Moment) -> Option<f64> {
-        if moment == Moment::Running && !self.is_settled(report, comparison) {
-            return None;
-        }
-        match self.window_ns {
-            None => self.of_run(report),
-            Some(window_ns) => {
-                let values =
-                    windows(report, window_ns, moment).into_iter().filter_map(|window| self.of_window(&window));
-                values.reduce(if comparison.is_upward() { f64::max } else { f64::min })
-            }
-        }
-    }
-
-    /// Whether the figure is reliable while the run goes on.
-    fn is_settled(&self, report: &RunReport, comparison: Operator) -> bool {
-        let completed = report.operations.completed;
-        match self.quantity {
-            Quantity::Throughput => report.elapsed_ns >= EARLY_NS,
-            Quantity::Time(Time::Max) | Quantity::Counted(_, CountedAs::Number) => comparison.is_upward(),
-            Quantity::Time(Time::Min) => !comparison.is_upward(),
-            Quantity::Time(_) if self.window_ns.is_none() => self.times(report).is_some_and(|times| times.is_many()),
-            Quantity::Counted(_, CountedAs::Share) if self.window_ns.is_none() => match &self.of {
-                Scope::Span(name) => span(report, name).map(|(_, times)| times.count).sum::<u64>() >= EARLY_OPERATIONS,
-                _ => completed >= EARLY_OPERATIONS,
-            },
-            Quantity::Time(_) | Quantity::Counted(_, CountedAs::Share) => completed >= EARLY_OPERATIONS,
-        }
-    }
-
-    fn of_run(&self, report: &RunReport) -> Option<f64> {
-        match self.quantity {
-            Quantity::Time(time) => self.times(report)?.get(time),
-            Quantity::Counted(count, unit) => {
-                let (counted, all) = self.count(report, count);
-                share(counted, all, unit)
-            }
-            Quantity::Throughput => match &self.of {
-                Scope::Result(name) => results(report, name).map(|result| result.throughput).sum(),
-                _ => report.throughput,
-            },
-        }
-    }
-
-    /// The durations, or lags, of the figure's operations, added up.
-    fn times(&self, report: &RunReport) -> Option<Durations> {
-        match &self.of {
-            Scope::Run => Durations::sum([&report.latency_ns]),
-            Scope::Service => Durations::sum([&report.service_ns]),
-            Scope::Lag => Durations::sum([report.schedule_lag_ns.as_ref()?]),
-            Scope::Result(name) => Durations::sum(results(report, name).map(|result| &result.latency_ns)),
-            Scope::Span(name) => Durations::sum(span(report, name).map(|(_, times)| times)),
-        }
-    }
-
-    /// The number of counted operations, and of all operations that it is a share of.
-    fn count(&self, report: &RunReport, count: Count) -> (u64, u64) {
-        let counts = &report.operations;
-        let counted = match (&self.of, count) {
-            (Scope::Span(name), _) => {
-                let spans = |failed: bool| -> u64 {
-                    let spans = span(report, name).filter(|(result, _)| !failed || result.outcome != Outcome::Ok);
-                    spans.map(|(_, times)| times.count).sum()
-                };
-                return (spans(true), spans(false));
-            }
-            (Scope::Result(name), _) => results(report, name).map(|result| result.operations).sum(),
-            (_, Count::All) => counts.completed,
-            (_, Count::Failed) => counts.completed - counts.ok,
-            (_, Count::Trapped) => counts.trapped,
-            (_, Count::TimedOut) => counts.timed_out,
-            (_, Count::Lost) => counts.lost,
-            (_, Count::Dropped) => counts.dropped,
-        };
-        (counted, counts.offered)
-    }
-
-    fn of_window(&self, window: &TimelineWindow<'_>) -> Option<f64> {
-        let sum = |of: fn(&BucketReport) -> u64| window.buckets.iter().map(of).sum::<u64>();
-        let completed = sum(|bucket| bucket.completed);
-        match (self.quantity, &self.of) {
-            (Quantity::Time(time), _) => {
-                Durations::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns))?.get(time)
-            }
-            (Quantity::Counted(_, unit), Scope::Result(name)) => {
-                let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name.as_str())).sum();
-                share(of_result, completed, unit)
-            }
-            (Quantity::Counted(_, unit), _) => share(sum(|bucket| bucket.failed), completed, unit),
-            (Quantity::Throughput, _) => {
-                (window.length_ns > 0).then(|| completed as f64 * 1e9 / window.length_ns as f64)
-            }
-        }
-    }
-}
-
-fn share(counted: u64, all: u64, unit: CountedAs) -> Option<f64> {
-    match unit {
-        CountedAs::Number => Some(counted as f64),
-        CountedAs::Share => (all > 0).then(|| counted as f64 / all as f64),
-    }
-}
-
-/// The entries of one result: one for each of its outcomes.
-fn results<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = &'a ResultReport> {
-    report.results.iter().filter(move |result| result.result == name)
-}
-
-/// The spans of one name, from all results.
-fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a ResultReport, &'a Summary)> {
-    let beneath = |result: &'a ResultReport| result.spans.iter().map(move |span| (result, span));
-    report
-        .results
-        .iter()
-        .flat_map(beneath)
-        .filter(move |(_, span)| span.name == name)
-        .map(|(of, span)| (of, &span.latency_ns))
-}
-
-/// Consecutive intervals of the timeline.
-struct TimelineWindow<'a> {
-    buckets: &'a [BucketReport],
-    length_ns: u64,
-}
-
-/// Splits the run into windows of `window_ns`, rounded up to whole intervals. The last window is dropped if the run's
-/// end cuts it short, unless the run has ended and there is no other window.
-fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<TimelineWindow<'_>> {
-    let interval_ns = report.timeline.interval_ns;
-    let per_window = window_ns.div_ceil(interval_ns).max(1);
-    let window_ns = per_window * interval_ns;
-    let chunks = report.timeline.buckets.chunks(usize::try_from(per_window).unwrap_or(usize::MAX));
-    let windows: Vec<_> = chunks
-        .enumerate()
-        .map(|(place, buckets)| {
-            let begin_ns = place as u64 * window_ns;
-            let of_old_reports = window_ns.min(report.elapsed_ns.saturating_sub(begin_ns));
-            let length_ns = buckets.iter().map(|bucket| bucket.length_ns).sum();
-            TimelineWindow { buckets, length_ns: Option::unwrap_or(length_ns, of_old_reports) }
-        })
-        .collect();
-    let is_alone = windows.len() == 1 && moment == Moment::Ended;
-    windows.into_iter().filter(|window| is_alone || window.length_ns == window_ns).collect()
-}
-
-/// The durations of several summaries: the sum of their histograms.
-struct Durations {
-    hdr: hdrhistogram::Histogram<u64>,
-    count: u64,
-    sum: u128,
-    min: u64,
-    max: u64,
-}
-
-impl Durations {
-    /// `None` if a histogram cannot be read.
-    fn sum<'a>(summaries: impl IntoIterator<Item = &'a Summary>) -> Option<Self> {
-        let mut sum = Self { hdr: Histogram::default().to_hdr(), count: 0, sum: 0, min: u64::MAX, max: 0 };
-        for summary in summaries.into_iter().filter(|summary| summary.count > 0) {
-            sum.hdr.add_assign(summary.histogram()?);
-            sum.count += summary.count;
-            sum.sum += summary.sum();
-            sum.min = sum.min.min(summary.min?);
-            sum.max = sum.max.max(summary.max?);
-        }
-        Some(sum)
-    }
-
-    fn is_many(&self) -> bool {
-        self.count >= EARLY_OPERATIONS
-    }
-
-    fn get(&self, time: Time) -> Option<f64> {
-        // With too few operations, a percentile above the 99th would be the maximum under another name.
-        let is_shown = |quantile: f64| quantile <= 0.99 || self.count as f64 * (1.0 - quantile) > 1.0 - 1e-6;
-        let percentile = |quantile| self.hdr.value_at_quantile(quantile).max(self.min).min(self.max);
-        match time {
-            _ if self.count == 0 => None,
-            Time::Min => Some(self.min as f64),
-            Time::Max => Some(self.max as f64),
-            Time::Mean => Some(self.sum as f64 / self.count as f64),
-            Time::Quantile(quantile) => is_shown(quantile).then(|| percentile(quantile) as f64),
-        }
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! FIGURE    MEASURE | SCOPE.MEASURE | result(NAME) | worst(FIGURE, TIME)
-//! SCOPE     result(NAME) | span(NAME) | service | lag
-//! MEASURE   pNN | min | mean | max | throughput | failed | trapped | timed_out | lost | dropped
+//! SCOPE     ok | result(NAME) | span(NAME) | service | lag
+//! MEASURE   pNN | min | mean | max | throughput | ok | failed | trapped | timed_out | lost | dropped
 //! NAME      any text without `)`, or a quoted one in which \" and \\ stand for " and \
 //! ```
 
 use std::str::FromStr;
 
-use super::{Count, CountedAs, Expression, Operator, Quantity, Scope, Subject, Time};
+use super::{Count, CountedAs, Expression, Operator, Quantity, Scope, Sense, Subject, Time, peers};
+use crate::typed;
 
 /// What is wrong with an expression.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -19,7 +20,8 @@ pub struct ExpressionError {
     problem: String,
 }
 
-const COUNTS: [(&str, Count); 5] = [
+const COUNTS: [(&str, Count); 6] = [
+    ("ok", Count::Ok),
     ("failed", Count::Failed),
     ("trapped", Count::Trapped),
     ("timed_out", Count::TimedOut),
@@ -27,15 +29,26 @@ const COUNTS: [(&str, Count); 5] = [
     ("dropped", Count::Dropped),
 ];
 
-const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, failed, trapped, timed_out, lost, dropped, \
-                       result(NAME), result(NAME).p99, span(NAME).p99, service.p99, lag.p99, worst(p99, 10s)";
+const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, ok, failed, trapped, timed_out, lost, dropped, \
+                       ok.p99, result(NAME), result(NAME).p99, span(NAME).p99, service.p99, lag.p99, worst(p99, 10s)";
 
 impl FromStr for Expression {
     type Err = ExpressionError;
 
     fn from_str(text: &str) -> Result<Self, ExpressionError> {
-        parse(text).map_err(|problem| ExpressionError { expression: text.to_owned(), problem })
+        parse(text, Sense::Bad)
     }
+}
+
+/// Parses an expression. The error has the expression that users of other tools mean.
+pub(super) fn parse(text: &str, sense: Sense) -> Result<Expression, ExpressionError> {
+    let answer = |problem| match peers::translate(text, sense).filter(|meant| parse_own(meant).is_ok()) {
+        _ if peers::is_several(text) => "give one comparison at a time: the flag can be repeated".to_owned(),
+        Some(meant) if sense == Sense::Bad => format!("here that is `{meant}`: say what is bad"),
+        Some(meant) => format!("here that is `{meant}`"),
+        None => problem,
+    };
+    parse_own(text).map_err(|problem| ExpressionError { expression: text.to_owned(), problem: answer(problem) })
 }
 
 /// A measure whose unit is only known from its value.
@@ -45,7 +58,7 @@ enum Named {
     Throughput,
 }
 
-fn parse(text: &str) -> Result<Expression, String> {
+fn parse_own(text: &str) -> Result<Expression, String> {
     let mut rest = Rest(text.trim());
     let begin = rest.0;
     let (of, named, window_ns) = rest.figure()?;
@@ -72,7 +85,7 @@ impl<'a> Rest<'a> {
         self.expect(',', wrong)?;
         let (length, rest) = self.0.split_once(')').ok_or(wrong)?;
         self.0 = rest;
-        let length = humantime::parse_duration(length.trim()).ok().filter(|length| !length.is_zero());
+        let length = typed::duration(&ungrouped(length)?).ok().filter(|length| !length.is_zero());
         let window_ns = length.and_then(|length| u64::try_from(length.as_nanos()).ok()).ok_or(wrong)?;
         Ok((of, named, Some(window_ns)))
     }
@@ -84,6 +97,7 @@ impl<'a> Rest<'a> {
             _ => {
                 let word = self.word();
                 return match word.split_once('.') {
+                    Some(("ok", figure)) => Ok((Scope::Ok, measure(figure)?)),
                     Some(("service", time)) => Ok((Scope::Service, measure(time)?)),
                     Some(("lag", time)) => Ok((Scope::Lag, measure(time)?)),
                     _ => Ok((Scope::Run, measure(word)?)),
@@ -157,6 +171,11 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// `text` without the signs that group digits.
+fn ungrouped(text: &str) -> Result<String, String> {
+    typed::ungrouped(text).map_err(|comma| comma.to_string())
+}
+
 fn measure(word: &str) -> Result<Named, String> {
     let percentile = || {
         let percent: f64 = word.strip_prefix('p')?.parse().ok()?;
@@ -178,12 +197,13 @@ fn measure(word: &str) -> Result<Named, String> {
 
 /// The measure and the value that it is compared with.
 fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
-    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    let text = ungrouped(text)?;
+    let text = text.as_str();
+    let number = |text: &str| typed::decimal(text).ok();
     match named {
         Named::Time(time) => {
-            // A bare zero needs no unit.
-            let parsed = if text == "0" { Ok(std::time::Duration::ZERO) } else { humantime::parse_duration(text) };
-            let parsed = parsed.map_err(|_| format!("`{text}` is not a duration: write `250ms` or `1s`"))?;
+            let parsed =
+                typed::duration(text).map_err(|_| format!("`{text}` is not a duration: write `250ms` or `1s`"))?;
             Ok((Quantity::Time(time), parsed.as_nanos() as f64))
         }
         Named::Count(count) => {
@@ -210,12 +230,14 @@ impl Subject {
         let is_time = matches!(quantity, Quantity::Time(_));
         let can_be_had = match of {
             Scope::Run => true,
+            Scope::Ok => is_time || *quantity == Quantity::Throughput,
             Scope::Result(_) => is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::All, _)),
             Scope::Span(_) => is_time || matches!(quantity, Quantity::Counted(Count::Failed, _)),
             Scope::Service | Scope::Lag => is_time,
         };
         if !can_be_had {
             let there_are = match of {
+                Scope::Ok => "their times, their throughput, and their count as `ok`",
                 Scope::Result(_) => "its times, its throughput, and its count as `result(NAME)`",
                 Scope::Span(_) => "its times and `failed`",
                 _ => "only times, such as its p99",
@@ -223,14 +245,17 @@ impl Subject {
             return Err(format!("`{name}` does not exist: there are {there_are}"));
         }
         let in_windows = match of {
-            Scope::Run => is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::Failed, _)),
+            Scope::Run => {
+                is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::Failed | Count::Ok, _))
+            }
+            Scope::Ok => *quantity == Quantity::Throughput,
             Scope::Result(_) => matches!(quantity, Quantity::Counted(..)),
             Scope::Span(_) | Scope::Service | Scope::Lag => false,
         };
         match window_ns {
             Some(_) if !in_windows => Err(format!(
-                "`{name}` does not exist: per interval there are times, throughput and `failed` of all operations, and the \
-                 count of a result, such as `worst(result(500), 10s)`"
+                "`{name}` does not exist: per interval there are times, throughput, `ok` and `failed` of all operations, \
+                 `ok.throughput`, and the count of a result, such as `worst(result(500), 10s)`"
             )),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Tests how expressions are parsed, and how they judge a made-up run.
 
+use super::figure::EARLY_NS;
 use super::*;
 use crate::report::Report;
 use crate::report::tests::{environment, record};
@@ -36,6 +37,12 @@ fn valid_expressions_parse() {
         ("service.p99>80ms", 80e6),
         ("lag.max>1ms", 1e6),
         ("worst(p99, 10s)>1s", 1e9),
+        ("p99>1.5s", 1.5e9),
+        ("throughput<1,500/s", 1_500.0),
+        ("ok<99%", 0.99),
+        ("ok.p99>1s", 1e9),
+        ("ok.throughput<5", 5.0),
+        ("worst(ok.throughput, 1,000ms)<5", 5.0),
         ("worst ( result(\"x,y)\") , 500ms ) >= 2", 2.0),
     ] {
         let expression = expression(text);
@@ -70,6 +77,18 @@ fn an_invalid_expression_says_why() {
         ("worst(lag.p99, 1s)>1ms", "does not exist"),
         ("worst(trapped, 1s)>1", "does not exist"),
         ("worst(worst(p99, 1s), 1s)>1", "`worst` is not a figure"),
+        (
+            "ok.failed>1%",
+            "`ok.failed` does not exist: there are their times, their throughput, and their count as `ok`",
+        ),
+        ("p99>1,5s", "the comma in `1,5s` does not group three digits: write `1.5s`"),
+        ("failed>0,5%", "the comma in `0,5%` does not group three digits: write `0.5%`"),
+        ("worst(p99, 1,5s)>1s", "the comma in `1,5s` does not group three digits: write `1.5s`"),
+        ("p(95)<200", "here that is `p95>200ms`: say what is bad"),
+        ("error_rate<0.01", "here that is `failed>1%`: say what is bad"),
+        ("p95>200", "here that is `p95>200ms`: say what is bad"),
+        ("failed==0", "here that is `failed>0`: say what is bad"),
+        ("p99>1s && failed>1%", "give one comparison at a time: the flag can be repeated"),
     ] {
         let error = text.parse::<Expression>().unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains(text), "{error}");
@@ -82,7 +101,13 @@ fn figures_of_a_run() {
     for (text, value) in [
         ("p50>1s", run.latency_ns.p50.map(|ns| ns as f64)),
         ("p99.9>1s", run.latency_ns.p99_9.map(|ns| ns as f64)),
+        ("p99.9>1s", run.latency_ns.p99_9.map(|ns| ns as f64)),
         ("p99.99>1s", None),
+        ("ok<1", Some(1_940.0)),
+        ("ok<99%", Some(1_940.0 / 2_003.0)),
+        ("ok.min>1s", Some(100_030.0)),
+        ("ok.throughput<1", Some(1_940.0 * 1e9 / (run.elapsed_ns as f64))),
+        ("worst(ok, 1h)<1", Some(1_940.0)),
         ("p0>1s", Some(100_000.0)),
         ("p100>1s", Some(119_990.0)),
         ("min>1s", Some(100_000.0)),
@@ -96,6 +121,9 @@ fn figures_of_a_run() {
         ("result(500)>1%", Some(20.0 / 2_003.0)),
         ("result(501)>1%", Some(0.0)),
         ("result(501).p99>1s", None),
+        ("result(501).throughput<1", None),
+        ("result(501)>1", Some(0.0)),
+        ("span(logout).failed>1", Some(0.0)),
         ("result(500).max>1s", Some(119_000.0)),
         ("result(500).throughput<1", run.results.iter().find(|result| result.result == "500").unwrap().throughput),
         ("span(login).max>1s", Some(41_998.0)),
@@ -106,6 +134,78 @@ fn figures_of_a_run() {
     ] {
         assert_eq!(expression(text).judge(0, &run).value, value, "{text}");
     }
+}
+
+#[test]
+fn what_never_occurred_cannot_be_judged() {
+    let run = run();
+    for (text, problem) in [
+        ("result(50).p99>1s", "no operation had the result `50`; the nearest that occurred is `500`"),
+        ("result(501).throughput>1", "no operation had the result `501`; the nearest that occurred is `500`"),
+        ("span(log in).p50>1s", "no operation had the span `log in`; the nearest that occurred is `login`"),
+        ("span(logout).failed>1%", "no operation had the span `logout`; the nearest that occurred is `login`"),
+        ("lag.p50>1s", "in a closed run operations are due when they start"),
+    ] {
+        let verdict = expression(text).judge(0, &run);
+        assert!(verdict.failed && !verdict.held && verdict.value.is_none(), "{text}");
+        assert!(verdict.problem.as_ref().unwrap().starts_with(problem), "{text}: {:?}", verdict.problem);
+        let [excused] = of_run(&[expression(text)], Missing::Pass, 0, &run).try_into().unwrap();
+        assert_eq!(excused, Verdict { failed: false, ..verdict }, "{text}");
+    }
+    let mut empty = run;
+    (empty.results, empty.operations, empty.latency_ns.count) = (Vec::new(), Default::default(), 0);
+    empty.timeline.buckets.clear();
+    for (text, problem) in [
+        ("p99>1s", "no operation ended"),
+        ("failed>1%", "no operation was due"),
+        ("ok.p99>1s", "no operation was ok"),
+        ("span(login).p99>1s", "no operation had the span `login`; none occurred"),
+    ] {
+        assert_eq!(expression(text).judge(0, &empty).problem.as_deref(), Some(problem), "{text}");
+    }
+    for text in ["result(500)>0", "failed>0", "dropped>0", "worst(failed, 1s)>0"] {
+        let verdict = expression(text).judge(0, &empty);
+        assert_eq!((verdict.value, verdict.failed), (Some(0.0), false), "{text}");
+    }
+}
+
+#[test]
+fn a_percentile_of_too_few_is_judged_by_the_maximum() {
+    let run = run();
+    // 20 operations had the result 500, and the slowest of them took 119 µs.
+    for (text, held, value, maximum) in [
+        ("result(500).p99>118us", true, None, Some(119_000.0)),
+        ("result(500).p99>120us", false, None, Some(119_000.0)),
+        ("result(500).p99<120us", true, None, Some(119_000.0)),
+        ("p99.99>120us", false, None, Some(119_990.0)),
+    ] {
+        let verdict = expression(text).judge(0, &run);
+        assert_eq!((verdict.held, verdict.failed, verdict.judged_by), (held, held, Some(Basis::Maximum)), "{text}");
+        assert_eq!((verdict.value, verdict.maximum), (value, maximum), "{text}");
+    }
+    let verdict = expression("result(500).p95>1us").judge(0, &run);
+    assert_eq!((verdict.judged_by, verdict.samples, verdict.maximum), (Some(Basis::Value), Some(20), None));
+    assert_eq!(expression("p99.99>1ns").judge_early(0, &run).judged_by, None, "more operations may follow");
+}
+
+#[test]
+fn a_run_in_which_no_operation_was_ok_has_failed() {
+    let mut run = run();
+    assert_eq!(of_run(&[], Missing::Fail, 0, &run), []);
+    (run.operations.ok, run.operations.failed) = (0, 2_000);
+    let verdicts = of_run(&[expression("p99>1h")], Missing::Pass, 3, &run);
+    let [none_ok, p99] = verdicts.as_slice() else { panic!("{verdicts:?}") };
+    assert_eq!((none_ok.origin, none_ok.failed, none_ok.run), (VerdictOrigin::BuiltIn, true, 3));
+    assert!(!p99.failed);
+}
+
+#[test]
+fn an_expression_that_was_to_abort_the_run_is_judged_at_its_end() {
+    let run = run();
+    let late = |text: &str| expression(text).judge_late(0, &run);
+    assert!(expression("throughput<1,000,000").judge_early(0, &run).judged_by.is_none());
+    assert!(late("throughput<1,000,000").failed);
+    assert!(!late("result(501).p99>1s").failed, "what never occurred would not have aborted it");
 }
 
 #[test]
