@@ -107,7 +107,7 @@ fn an_unexpected_result_is_a_failed_operation() {
 
 #[test]
 fn a_verdict_that_does_not_hold_fails_nothing() {
-    let ran = run(&guest("hello"), &["-n", "10", "--fail-if", "p99>10s", "--fail-if", "p99.9>1ns"]);
+    let ran = run(&guest("hello"), &["-n", "10", "--fail-if", "p99>10s", "--fail-if", "p99.9>10s"]);
     assert_eq!(ran.code, Some(0));
     assert_eq!(ran.report["verdicts"][0]["held"], false);
     let verdict = &ran.report["verdicts"][1];

@@ -162,7 +162,7 @@ print(all.get_total_count(), all.get_value_at_percentile(50), all.get_max_value(
 #[test]
 fn junit_is_what_its_schema_says() {
     let folder = tempfile::tempdir().unwrap();
-    write_all(folder.path(), &["-n", "400", "--fail-if", "p99>1ns", "--fail-if", "p99>1h", "--fail-if", "p99.9>1h"]);
+    write_all(folder.path(), &["-n", "400", "--missing", "pass", "--fail-if", "p99>1ns", "--fail-if", "p99.9>1h", "--fail-if", "lag.p99>1h"]);
     let schema = Path::new(env!("CARGO_TARGET_TMPDIR")).join("junit");
     std::fs::create_dir_all(&schema).unwrap();
     // A package's tests contain the schema that Jenkins uses.
@@ -188,7 +188,7 @@ print(len(report.findall('.//testcase')), len(report.findall('.//failure')), len
         xsd.display().to_string()
     );
     let Some(counts) = run_python(&script, &folder.path().join("r.xml")) else { return };
-    assert_eq!(counts.trim(), "4 1 1");
+    assert_eq!(counts.trim(), "5 1 1");
 }
 
 /// Starts a run with metrics for Prometheus. Returns it, its stderr, which has to stay open, and the metrics' address.

@@ -11,7 +11,8 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use crate::guest_text::line;
-use crate::rendering::{csv, hlog, html, json, junit, text};
+use crate::rendering::text::{self, SpanRows};
+use crate::rendering::{csv, hlog, html, json, junit};
 use crate::report::{Report, words};
 
 /// A format for files, as opposed to the text for people.
@@ -65,6 +66,10 @@ pub(super) struct FileFlags {
     /// Write verdicts as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+
+    /// In the text report, show the spans of each result beneath it, instead of those of all results together
+    #[arg(long)]
+    by_result: bool,
 }
 
 /// All files that a command writes for one value.
@@ -116,7 +121,7 @@ impl Format for ReportFormat {
 impl FileFlags {
     /// Makes sure that all files can be written, and that none of them is one of `inputs`. `-` is stdout.
     pub(super) fn open(&self, words: Words, inputs: &[&Path]) -> anyhow::Result<Outputs<ReportFormat>> {
-        let Self { json, html, csv, hlog, junit } = self;
+        let Self { json, html, csv, hlog, junit, by_result: _ } = self;
         // Ordered by importance: the first ones are written first.
         let wanted = [
             (ReportFormat::Json, json),
@@ -126,6 +131,13 @@ impl FileFlags {
             (ReportFormat::Html, html),
         ];
         Outputs::open(wanted, words, inputs)
+    }
+}
+
+impl FileFlags {
+    /// Where the text report shows spans.
+    pub(super) fn spans(&self) -> SpanRows {
+        if self.by_result { SpanRows::ByResult } else { SpanRows::Together }
     }
 }
 
@@ -142,11 +154,11 @@ impl Outputs<ReportFormat> {
 
     /// Writes the files, and the text report to stdout; see [`Self::write`]. Without the text, the verdicts that failed
     /// go to stderr.
-    pub(super) fn write_report(&self, report: &Report, may_wait: impl FnOnce()) -> anyhow::Result<()> {
-        let written = self.write(report, || text::write(report, anstream::stdout().lock()), may_wait);
+    pub(super) fn write_report(&self, report: &Report, spans: SpanRows, may_wait: impl FnOnce()) -> anyhow::Result<()> {
+        let written = self.write(report, || text::write(report, spans, anstream::stdout().lock()), may_wait);
         if self.words == Words::Omitted || self.files.iter().any(|output| output.place == Sink::Stdout) {
             for verdict in report.verdicts.iter().filter(|verdict| verdict.failed) {
-                super::say(&words::verdict(verdict, report.runs.len()).text(line));
+                super::say(&format!("failed: {}", words::verdict(verdict, report.runs.len()).text(line)));
             }
         }
         written

@@ -48,7 +48,7 @@ impl RenderCommand {
             let runs = report.runs.iter().enumerate();
             report.verdicts = runs.flat_map(|(i, run)| self.fail.judge(i, run)).collect();
         }
-        outputs.write_report(&report, || {})?;
+        outputs.write_report(&report, self.files.spans(), || {})?;
         Ok(if is_judged { Exit::of(&report) } else { Exit::Done })
     }
 }

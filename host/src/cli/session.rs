@@ -156,7 +156,7 @@ impl Session {
         if let Some(board) = &board {
             board.end(&report);
         }
-        let written = outputs.write_report(&report, || runner.let_signals_end());
+        let written = outputs.write_report(&report, flags.files.spans(), || runner.let_signals_end());
         if let Err(error) = worked {
             return Ok(error.say());
         }

@@ -1,38 +1,78 @@
-//! The text report in the terminal.
+//! The text report in the terminal: a sentence, the verdicts, and tables that fit 80 columns.
+
+mod lines;
+mod table;
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use self::lines::{cut, prose};
+use self::table::{Counted, TextRow, table};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome, TimeSplit};
-use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
+use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
 use crate::report::words::{self, Tone, Word};
-use crate::report::{ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, StartupReport, Summary, Total};
+use crate::report::{
+    Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport, StartupReport,
+    Summary, Total,
+};
+
+/// How wide a report is. Only commands and names without a space are wider, because they cannot be broken.
+const COLUMNS: usize = 80;
+
+/// Where the text of a note begins, behind its label.
+const NOTES: usize = 12;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 
-/// The most characters of a result in the table; the JSON report has the whole text.
-const WIDEST_NAME: usize = 40;
-
-/// The most results in the table. A line sums up the rest; the JSON report has them all.
+/// The most results in a table. A line sums up the rest; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
-/// Writes `report`; a suite begins with its total. Styles are escape sequences, which `to` removes if its reader cannot
-/// show them.
-pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
-    if report.runs.len() > 1 {
-        total(&report.total, report.runs.len(), &mut to)?;
-    }
-    for report_of_run in &report.runs {
-        run(report_of_run, report.environment.clock_ns, &mut to)?;
-    }
-    sentences(words::of_report(report, Moment::Ended), &mut to)
+/// Where the spans are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanRows {
+    /// In a table over all results.
+    Together,
+    /// Beneath each result.
+    ByResult,
 }
 
-/// The sentences, without the good ones.
+/// Writes `report`; a suite begins with a table of its runs. Styles are escape sequences, which `to` removes if its
+/// reader cannot show them.
+pub fn write(report: &Report, spans: SpanRows, mut to: impl Write) -> io::Result<()> {
+    signed(&words::alarms(report), &mut to)?;
+    let verdicts = words::verdicts(report, Moment::Ended);
+    match report.runs.as_slice() {
+        [one] => run(one, report, &verdicts, spans, &mut to),
+        runs => {
+            suite(report, &verdicts, &mut to)?;
+            runs.iter().try_for_each(|one| {
+                writeln!(to)?;
+                run(one, report, &[], spans, &mut to)
+            })
+        }
+    }
+}
+
+/// Sentences with a sign in front, each with its colour.
+fn signed(words: &[Word], to: &mut impl Write) -> io::Result<()> {
+    for word in words {
+        let (sign, style) = match word.tone {
+            Tone::Bad => ("✗", BAD),
+            Tone::Warning => ("!", Style::new()),
+            Tone::Good => ("✓", GOOD),
+            Tone::Plain => ("-", DIM),
+        };
+        prose(&format!("{sign} "), 2, &word.text(guest_text::line), style, to)?;
+    }
+    Ok(())
+}
+
+/// Sentences on a run, without the good ones.
 fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
     for word in words.iter().filter(|word| word.tone != Tone::Good) {
         let style = match word.tone {
@@ -40,52 +80,80 @@ fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
             Tone::Plain => DIM,
             Tone::Warning | Tone::Good => Style::new(),
         };
-        writeln!(to, "{style}{}{style:#}", word.text(guest_text::line))?;
+        prose("", 2, &word.text(guest_text::line), style, to)?;
     }
     Ok(())
 }
 
-fn total(total: &Total, runs: usize, to: &mut impl Write) -> io::Result<()> {
-    writeln!(to, "{BOLD}total of {runs} runs{BOLD:#}")?;
-    writeln!(to, "total time  {}\n", duration(total.elapsed_ns))?;
-    table(total.throughput, &total.latency_ns, &total.results, to)?;
-    writeln!(to)
+/// A note: its label, and its text beside it.
+fn note(label: &str, text: &str, to: &mut impl Write) -> io::Result<()> {
+    prose(&format!("{label:<NOTES$}"), NOTES, text, Style::new(), to)
 }
 
-fn run(run: &RunReport, clock_ns: f64, to: &mut impl Write) -> io::Result<()> {
-    let name = run.name.as_ref().map(|name| format!("{}: ", shown(name))).unwrap_or_default();
-    let (task, shape, model) = (guest_text::line(&run.task.path), words::shape(run), words::model(&run.plan));
-    writeln!(to, "{BOLD}{name}{task}{BOLD:#}  {shape}, {model}")?;
-    writeln!(to, "start-up    {}", startup(&run.startup_ns))?;
-    if let Some(warmup) = run.warmup {
-        let operations = counted(warmup.operations, "operation");
-        writeln!(to, "warm-up     {operations} in {}, not counted", duration(warmup.elapsed_ns))?;
+/// All runs at a glance.
+fn suite(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<()> {
+    let name = report.suite.as_ref().and_then(|suite| suite.name.as_deref()).map(|name| format!("{name}: "));
+    let runs = counted(report.runs.len() as u64, "run");
+    let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_total(&report.total));
+    prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
+    signed(verdicts, to)?;
+    let row = |(i, run): (usize, &RunReport)| {
+        let (name, style) =
+            (format!("{} {}", i + 1, guest_text::line(&words::short(run))), tone(run.operations.not_ok()));
+        TextRow::new(name, Some(run.throughput), &run.latency_ns, style)
+    };
+    let mut rows: Vec<_> = report.runs.iter().enumerate().map(row).collect();
+    rows.extend(AllRows::of_total(report).rows());
+    writeln!(to)?;
+    table("run", Counted::Operations, &rows, to)
+}
+
+fn tone(not_ok: u64) -> Style {
+    if not_ok > 0 { BAD } else { Style::new() }
+}
+
+fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
+    let name = run.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+    let sentence = format!("{name}{}: {}", run.task.path, words::headline(run));
+    prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
+    prose("", 2, &format!("{}, {}", words::model(&run.plan), words::shape(run)), Style::new(), to)?;
+    signed(verdicts, to)?;
+    writeln!(to)?;
+    results(run, spans, to)?;
+    writeln!(to)?;
+    for result in by_failure(&run.results) {
+        for (reason, times) in &result.reasons {
+            let (result, reason) = (short_name(result), guest_text::line(reason.raw()));
+            writeln!(to, "{DIM}{}{DIM:#}", cut(&format!("{} x {result}: {reason}", count(*times)), COLUMNS))?;
+        }
+        if let Some(command) = &result.reproduce {
+            writeln!(to, "{DIM}{} again: {}{DIM:#}", short_name(result), guest_text::line(command))?;
+        }
     }
-    let drain = run.drain_ns.filter(|&ns| ns > 0).map(|ns| format!(", of which {} draining", duration(ns)));
-    writeln!(to, "total time  {}{}\n", duration(run.elapsed_ns), drain.unwrap_or_default())?;
-    table(run.throughput, &run.latency_ns, &run.results, to)?;
-    let reasons = run.results.iter().flat_map(|result| result.reasons.iter().map(move |reason| (result, reason)));
-    for (result, (reason, times)) in reasons.take(MOST_RESULTS) {
-        writeln!(to, "{DIM}{} x {}: {}{DIM:#}", count(*times), shown(result.result.raw()), shown(reason.raw()))?;
-    }
-    for (result, command) in
-        run.results.iter().filter_map(|result| Some((result, result.reproduce.as_ref()?))).take(MOST_RESULTS)
-    {
-        writeln!(to, "{DIM}{} again: {}{DIM:#}", shown(result.result.raw()), guest_text::line(command))?;
-    }
+    notes(run, to)?;
+    sentences(words::of_run(run, report.environment.clock_ns), to)
+}
+
+/// Where the time went, before and in the run.
+fn notes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     if let Some(TimeSplit { running_ns, waiting_ns, queued_ns }) = run.time {
         let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
         let share = |ns: u64| percent(ns as f64 / all);
         let (running, waiting, queued) = (share(running_ns), share(waiting_ns), share(queued_ns));
-        writeln!(
-            to,
-            "time        {running} running, {waiting} waiting, at least {queued} queued (ready, its thread busy)"
-        )?;
+        let text = format!("{running} running, {waiting} waiting, at least {queued} queued (ready, its thread busy)");
+        note("time", &text, to)?;
     }
     run.network.iter().try_for_each(|of| network(of, to))?;
     schedule(run, to)?;
-    sentences(words::of_run(run, clock_ns), to)?;
-    writeln!(to)
+    note("start-up", &startup(&run.startup_ns), to)?;
+    if let Some(warmup) = run.warmup {
+        let operations = counted(warmup.operations, "operation");
+        note("warm-up", &format!("{operations} in {}, not counted", duration(warmup.elapsed_ns)), to)?;
+    }
+    if let Some(drain_ns) = run.drain_ns.filter(|&ns| ns > 0) {
+        note("draining", &format!("{} of the {}", duration(drain_ns), duration(run.elapsed_ns)), to)?;
+    }
+    Ok(())
 }
 
 /// How well an open run kept to its schedule.
@@ -98,8 +166,8 @@ fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     for measure in Measure::ALL.into_iter().filter(|&measure| measure != Measure::Latency) {
         let Some(of) = run.measured(measure) else { continue };
         let (name, span) = words::measure(measure);
-        let note = if measure == Measure::Service { "; the table counts from when operations were due" } else { "" };
-        writeln!(to, "{name:<10}  p50 {}, p99 {}, max {}, {span}{note}", time(of.p50), time(of.p99), time(of.max))?;
+        let more = if measure == Measure::Service { "; the table counts from when operations were due" } else { "" };
+        note(name, &format!("p50 {}, p99 {}, max {}, {span}{more}", time(of.p50), time(of.p99), time(of.max)), to)?;
     }
     Ok(())
 }
@@ -111,9 +179,8 @@ fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
     }
     let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
     let median = |summary: &Summary| or_dash(summary.p50, duration);
-    writeln!(
-        to,
-        "http        {}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
+    let text = format!(
+        "{}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
         counted(*requests, "request"),
         counted(*opened, "new connection"),
         count(*reused),
@@ -121,7 +188,8 @@ fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
         bytes(*bytes_out),
         median(connect_ns),
         median(first_byte_ns),
-    )
+    );
+    note("http", &text, to)
 }
 
 fn startup(startup: &StartupReport) -> String {
@@ -135,117 +203,78 @@ fn startup(startup: &StartupReport) -> String {
     steps.join(", ")
 }
 
-/// The line of all results, then a line per result, each followed by a line per span.
-fn table(throughput: Option<f64>, all: &Summary, results: &[ResultReport], to: &mut impl Write) -> io::Result<()> {
-    let mut rows = vec![TextRow::new("all".into(), throughput, all, Style::new())];
-    for result in results.iter().take(MOST_RESULTS) {
-        let mark = match result.outcome {
-            Outcome::Ok => String::new(),
-            outcome => format!("  {}", words::outcome(outcome)),
-        };
-        let style = if result.outcome == Outcome::Ok { Style::new() } else { BAD };
-        let name = format!("{}{mark}", shown(result.result.raw()));
-        rows.push(TextRow::new(name, result.throughput, &result.latency_ns, style));
-        for span in &result.spans {
-            rows.push(TextRow::new(format!("  {}", shown(span.name.raw())), None, &span.latency_ns, DIM));
+/// The rows of all operations.
+struct AllRows<'a> {
+    throughput: Option<f64>,
+    latency_ns: &'a Summary,
+    ok: Option<&'a GroupReport>,
+    counts: &'a Counts,
+}
+
+impl<'a> AllRows<'a> {
+    fn of_run(run: &'a RunReport) -> Self {
+        Self { throughput: run.throughput, latency_ns: &run.latency_ns, ok: run.ok.as_ref(), counts: &run.operations }
+    }
+
+    fn of_total(report: &'a Report) -> Self {
+        let Total { throughput, latency_ns, ok, operations, .. } = &report.total;
+        Self { throughput: *throughput, latency_ns, ok: ok.as_ref(), counts: operations }
+    }
+
+    /// The row of all operations, and beside it one of those that were ok, if some were not.
+    fn rows(&self) -> Vec<TextRow> {
+        let mut rows = vec![TextRow::new("all".into(), Some(self.throughput), self.latency_ns, Style::new())];
+        if let Some((ok, share)) = self.ok.zip(self.counts.share_not_ok().filter(|&share| share > 0.0)) {
+            let name = format!("ok ({} not)", percent(share));
+            rows.push(TextRow::new(name, Some(ok.throughput), &ok.latency_ns, Style::new()));
+        }
+        rows
+    }
+}
+
+/// The table of results, and one of the spans, unless they are beneath their results.
+fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
+    let mut rows = AllRows::of_run(run).rows();
+    for result in by_failure(&run.results).take(MOST_RESULTS) {
+        let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
+        let name = format!("{sign} {}", named(result.result.raw()));
+        rows.push(TextRow::new(name, Some(result.throughput), &result.latency_ns, style));
+        if spans == SpanRows::ByResult {
+            rows.extend(result.spans.iter().map(|span| span_row("    ", span)));
         }
     }
-    let head = ["", "operations", "ops/sec", "avg", "min", "p50", "p95", "p99", "max"].map(str::to_owned);
-    let mut widths = head.clone().map(|cell| cell.chars().count());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(&row.cells) {
-            *width = (*width).max(cell.chars().count());
-        }
+    table("", Counted::Operations, &rows, to)?;
+    let rest: Vec<u64> = by_failure(&run.results).skip(MOST_RESULTS).map(|result| result.operations).collect();
+    if !rest.is_empty() {
+        let operations = count(rest.iter().sum());
+        writeln!(to, "{DIM}{} more results with {operations} operations{DIM:#}", count(rest.len() as u64))?;
     }
-    line(&head, &widths, DIM, to)?;
-    rows.iter().try_for_each(|row| line(&row.cells, &widths, row.style, to))?;
-    if results.len() > MOST_RESULTS {
-        let rest: u64 = results.iter().skip(MOST_RESULTS).map(|result| result.operations).sum();
-        writeln!(to, "{DIM}{} more results with {} operations{DIM:#}", results.len() - MOST_RESULTS, count(rest))?;
+    if spans == SpanRows::Together && !run.spans.is_empty() {
+        writeln!(to)?;
+        table("span", Counted::Spans, &run.spans.iter().map(|span| span_row("", span)).collect::<Vec<_>>(), to)?;
     }
     Ok(())
 }
 
-struct TextRow {
-    cells: [String; 9],
-    style: Style,
+/// Failures first; otherwise in the order of the report, most frequent first.
+fn by_failure(results: &[ResultReport]) -> impl Iterator<Item = &ResultReport> {
+    let of = |is_ok: bool| results.iter().filter(move |result| (result.outcome == Outcome::Ok) == is_ok);
+    of(false).chain(of(true))
 }
 
-impl TextRow {
-    fn new(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
-        let time = |ns: Option<u64>| ns.map_or_else(String::new, duration);
-        let cells = [
-            name,
-            count(summary.count),
-            throughput.map_or_else(String::new, rate),
-            time(summary.mean),
-            time(summary.min),
-            time(summary.p50),
-            time(summary.p95),
-            time(summary.p99),
-            time(summary.max),
-        ];
-        Self { cells, style }
-    }
+fn span_row(indent: &str, span: &SpanReport) -> TextRow {
+    TextRow::new(format!("{indent}{}", named(span.name.raw())), None, &span.latency_ns, Style::new())
 }
 
-fn line(cells: &[String; 9], widths: &[usize; 9], style: Style, to: &mut impl Write) -> io::Result<()> {
-    let [name, figures @ ..] = cells;
-    let [name_width, figure_widths @ ..] = widths;
-    let mut text = format!("{name:<name_width$}");
-    for (cell, width) in figures.iter().zip(figure_widths) {
-        text.push_str(&format!("  {cell:>width$}"));
-    }
-    writeln!(to, "{style}{}{style:#}", text.trim_end())
+/// The name of a result within a line.
+fn short_name(result: &ResultReport) -> String {
+    cut(&named(result.result.raw()), COLUMNS / 3)
 }
 
-/// A guest's text, escaped and shortened to fit on a line.
-fn shown(text: &str) -> String {
-    if text.is_empty() {
-        return "(empty)".into();
-    }
-    let mut shown: String = guest_text::line(text).chars().take(WIDEST_NAME).collect();
-    if text.chars().nth(WIDEST_NAME).is_some() {
-        shown.push('…');
-    }
-    shown
+/// A guest's text on a line.
+fn named(text: &str) -> String {
+    if text.is_empty() { "(empty)".into() } else { guest_text::line(text) }
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::rendering::text;
-    use crate::report::Report;
-    use crate::report::tests::{environment, open_record, record};
-
-    fn plain(report: &Report) -> String {
-        let mut styled = Vec::new();
-        text::write(report, anstream::StripStream::new(&mut styled)).unwrap();
-        String::from_utf8(styled).unwrap()
-    }
-
-    #[test]
-    fn a_run_of_every_outcome() {
-        insta::assert_snapshot!(plain(&Report::new(environment(), &[record(4)])));
-    }
-
-    #[test]
-    fn a_suite_has_its_total_first() {
-        let mut report = Report::new(environment(), &[record(1), record(2)]);
-        let expression: crate::judging::verdict::Expression = "p99>1ms".parse().unwrap();
-        report.verdicts = vec![expression.judge(1, &report.runs[1])];
-        report.partial = true;
-        insta::assert_snapshot!(plain(&report));
-    }
-
-    #[test]
-    fn an_open_run_that_could_not_keep_to_its_schedule() {
-        insta::assert_snapshot!(plain(&Report::new(environment(), &[open_record()])));
-    }
-
-    #[test]
-    fn a_run_of_nothing() {
-        let mut nothing = record(1);
-        nothing.metrics = Default::default();
-        insta::assert_snapshot!(plain(&Report::new(environment(), &[nothing])));
-    }
-}
+mod tests;

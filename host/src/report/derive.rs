@@ -9,10 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
-    BucketReport, Counts, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
-    Summary, TimelineReport, Total, health, percentile,
+    BucketReport, Counts, GroupReport, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport,
+    StartupReport, Summary, TimelineReport, Total, health, percentile,
 };
-use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, TimeSplit};
+use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, Span, Spans, TimeSplit};
 use crate::network::suggestion;
 use crate::record::RunRecord;
 
@@ -47,9 +47,11 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         throughput_window_ns: Some(window_ns),
         service_ns: if is_open { measured(Measure::Service) } else { latency.clone() },
         latency_ns: latency,
+        ok: Some(ok(metrics, window_ns)),
         schedule_lag_ns: is_open.then(|| measured(Measure::Lag)),
         time: time(metrics),
         results: results(metrics, window_ns),
+        spans: spans(metrics),
         network: network(metrics),
         timeline: timeline(record, elapsed_ns.max(scheduled_ns(record).unwrap_or_default())),
         workers: record.workers.iter().map(health::worker).collect(),
@@ -74,6 +76,7 @@ pub(super) fn total(records: &[RunRecord]) -> Total {
         elapsed_ns: elapsed,
         throughput: rate(metrics.completed(), window),
         latency_ns: summary(&metrics.measured(Measure::Latency)),
+        ok: Some(ok(&metrics, window)),
         results: results(&metrics, window),
     }
 }
@@ -120,6 +123,31 @@ fn add(a: Counts, b: Counts) -> Counts {
     }
 }
 
+/// The operations that were ok, over the time of all.
+fn ok(metrics: &Metrics, window_ns: u64) -> GroupReport {
+    let mut latency = Histogram::default();
+    let ok = metrics.results().iter().filter(|result| result.outcome == Outcome::Ok);
+    ok.for_each(|result| latency += &result.measured[Measure::Latency]);
+    let operations = latency.count();
+    GroupReport { operations, throughput: rate(operations, window_ns), latency_ns: summary(&latency) }
+}
+
+/// The spans of all results together.
+fn spans(metrics: &Metrics) -> Vec<SpanReport> {
+    let mut all = Spans::default();
+    metrics.results().iter().for_each(|result| all += &result.spans);
+    spans_of(&all)
+}
+
+fn spans_of(spans: &Spans) -> Vec<SpanReport> {
+    let span = |span: &Span| SpanReport {
+        name: span.name.clone(),
+        count: span.latency.count(),
+        latency_ns: summary(&span.latency),
+    };
+    spans.iter().map(span).collect()
+}
+
 /// Most frequent first, then by name, so that two reports on the same run have the same order.
 fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
     let mut results: Vec<_> = metrics
@@ -135,15 +163,7 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
             throughput: rate(result.measured.operations(), window_ns),
             latency_ns: summary(&result.measured[Measure::Latency]),
             time: split(result.split),
-            spans: result
-                .spans
-                .iter()
-                .map(|span| SpanReport {
-                    name: span.name.clone(),
-                    count: span.latency.count(),
-                    latency_ns: summary(&span.latency),
-                })
-                .collect(),
+            spans: spans_of(&result.spans),
         })
         .collect();
     results.sort_by(|a, b| {

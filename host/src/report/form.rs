@@ -53,6 +53,9 @@ pub struct RunReport {
     pub throughput_window_ns: Option<u64>,
     /// From an operation's due time to its end. In a closed run an operation is due when it starts.
     pub latency_ns: Summary,
+    /// The operations that were ok; null in older reports.
+    #[serde(default)]
+    pub ok: Option<GroupReport>,
     /// From an operation's start to its end.
     pub service_ns: Summary,
     /// From an operation's due time to its start; null in a closed run.
@@ -62,6 +65,9 @@ pub struct RunReport {
     pub time: Option<TimeSplit>,
     /// By result and outcome, most frequent first.
     pub results: Vec<ResultReport>,
+    /// The spans over all results, in the order of their first end; empty in older reports.
+    #[serde(default)]
+    pub spans: Vec<SpanReport>,
     /// What the requests of the task did on the network; null without requests.
     #[serde(default)]
     pub network: Option<NetworkReport>,
@@ -218,6 +224,18 @@ pub struct ResultReport {
     /// Where their time went, summed over the operations; null in the compute lane.
     #[serde(default)]
     pub time: Option<TimeSplit>,
+}
+
+/// Some of the operations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct GroupReport {
+    /// How many.
+    pub operations: u64,
+    /// Operations per second, over the time of the whole run.
+    pub throughput: Option<f64>,
+    /// Their durations.
+    pub latency_ns: Summary,
 }
 
 /// The spans of one name.

@@ -17,8 +17,8 @@ pub(crate) mod words;
 use serde::{Deserialize, Serialize};
 
 pub use form::{
-    Basis, BucketReport, Counts, Generator, HealthReport, NetworkReport, Refusal, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin, WorkerReport,
+    Basis, BucketReport, Counts, Generator, GroupReport, HealthReport, NetworkReport, Refusal, ResultReport, RunReport,
+    SpanReport, StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin, WorkerReport,
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
 
@@ -76,6 +76,9 @@ pub struct Total {
     pub throughput: Option<f64>,
     /// The durations of all operations.
     pub latency_ns: Summary,
+    /// The operations that were ok; null in older reports.
+    #[serde(default)]
+    pub ok: Option<GroupReport>,
     /// By result, most frequent first.
     pub results: Vec<ResultReport>,
 }

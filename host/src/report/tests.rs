@@ -103,6 +103,49 @@ pub(crate) fn open_record() -> RunRecord {
     record
 }
 
+/// A run of a few slow operations with long and wide names, after many fast ones.
+pub(crate) fn wide_record() -> RunRecord {
+    let mut recorder = Recorder::default();
+    let mut end_ns = 0;
+    let mut add = |number: u64, took_ns: u64, outcome: Outcome, result: &str, reason: Option<&str>| {
+        let mut spans = Spans::default();
+        spans.record("GET /objects/{id}/versions/{version}/contents of a long name", took_ns / 2);
+        spans.record("登录 и ещё кое-что, что не помещается в строку таблицы", took_ns / 3);
+        let start_ns = end_ns;
+        end_ns += took_ns;
+        recorder.record(&Sample {
+            number,
+            due_ns: None,
+            start_ns,
+            end_ns,
+            outcome,
+            result,
+            reason,
+            spans: &spans,
+            split: None,
+        });
+    };
+    for number in 0..123_456 {
+        add(number, 100, Outcome::Ok, "", None);
+    }
+    for number in 0..19 {
+        add(
+            number,
+            3_599_000_000_000,
+            Outcome::Ok,
+            "結果の名前はとても長いので表の幅に収まりません、切り取られます",
+            None,
+        );
+    }
+    let reason = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+    add(7, 125_000_000_000, Outcome::Failed, "a_name_without_any_space_that_is_longer_than_a_column", Some(reason));
+    add(8, 65_000_000_000, Outcome::TimedOut, "timeout", None);
+    let mut wide = record(4);
+    wide.metrics = recorder.take();
+    (wide.lost, wide.offered, wide.faults) = (0, wide.metrics.completed(), Vec::new());
+    wide
+}
+
 fn metrics(model: ModelName) -> Metrics {
     let mut recorder = Recorder::default();
     for number in 0..2_000_u64 {

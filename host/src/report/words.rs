@@ -3,7 +3,7 @@
 //! A sentence begins in lower case and has no full stop; a renderer that shows prose adds both.
 
 use super::units::{count, counted, duration, figure, percent, rate};
-use super::{ModelName, Moment, PlanReport, Report, RunReport, Verdict, VerdictOrigin, curves};
+use super::{Counts, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves};
 use crate::fault::Fault;
 use crate::lane::Lane;
 use crate::metrics::OTHER;
@@ -77,16 +77,25 @@ impl Word {
 
 /// A run in a sentence.
 pub(crate) fn headline(run: &RunReport) -> String {
-    let not_ok = match run.operations.share_not_ok() {
+    in_short(&run.operations, run.elapsed_ns, run.throughput)
+}
+
+/// All runs in a sentence.
+pub(crate) fn headline_of_total(total: &Total) -> String {
+    in_short(&total.operations, total.elapsed_ns, total.throughput)
+}
+
+fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>) -> String {
+    let not_ok = match operations.share_not_ok() {
         None => String::new(),
         Some(0.0) => ", all of them ok".into(),
         Some(share) => format!(", {} of them not ok", percent(share)),
     };
     format!(
         "{} in {}{}{not_ok}",
-        counted(run.operations.completed, "operation"),
-        duration(run.elapsed_ns),
-        run.throughput.map(|per_second| format!(", {} per second", rate(per_second))).unwrap_or_default()
+        counted(operations.completed, "operation"),
+        duration(elapsed_ns),
+        throughput.map(|per_second| format!(", {} per second", rate(per_second))).unwrap_or_default()
     )
 }
 
@@ -195,43 +204,55 @@ pub(crate) fn shape(run: &RunReport) -> String {
     format!("{} ({figures})", curves::shape(run))
 }
 
-/// Whether the report is partial, and what `--fail-if` found.
+/// What is said about a report as a whole: [`alarms`], then [`verdicts`].
 pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
+    alarms(report).into_iter().chain(verdicts(report, moment)).collect()
+}
+
+/// What is said before anything else: no operation was ok.
+pub(crate) fn alarms(report: &Report) -> Vec<Word> {
+    let built_in = report.verdicts.iter().filter(|of| of.origin == VerdictOrigin::BuiltIn);
+    built_in.map(|of| verdict(of, report.runs.len())).collect()
+}
+
+/// Whether the report is partial, and what `--fail-if` and `--abort-if` found.
+pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
     let partial = "partial: the run was stopped before its end, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
     let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
-    let verdicts = report.verdicts.iter().map(|of| verdict(of, report.runs.len()));
-    partial.into_iter().chain(verdicts).collect()
+    let asked = report.verdicts.iter().filter(|of| of.origin != VerdictOrigin::BuiltIn);
+    partial.into_iter().chain(asked.map(|of| verdict(of, report.runs.len()))).collect()
 }
 
-/// A verdict in a report on `runs` runs.
+/// A verdict in a report on `runs` runs. Its tone says whether it failed the run.
 pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
-    if verdict.origin == VerdictOrigin::BuiltIn {
-        return Word::new(Tone::Bad, format!("failed: no operation was ok{of_run}"));
-    }
-    let shown = |value: Option<f64>| value.map(|value| figure(value, verdict.unit));
-    let by = match (shown(verdict.value), shown(verdict.maximum), &verdict.problem) {
-        (Some(value), ..) => format!("it is {value}"),
-        (None, Some(maximum), _) => format!(
-            "judged by the maximum, {maximum}, because {} too few for the percentile",
-            if verdict.samples == Some(1) {
-                "1 sample is".to_owned()
-            } else {
-                format!("{} samples are", count(verdict.samples.unwrap_or_default()))
-            }
-        ),
-        (None, None, problem) => {
-            let begins = if verdict.failed { (Tone::Bad, "failed: ") } else { (Tone::Warning, "unknown: ") };
-            let problem = problem.as_deref().unwrap_or("there is no such figure, or too few operations for it");
-            let word = Word::new(begins.0, begins.1).code(&verdict.expression);
-            let word = word.plain(format!(" cannot be judged{of_run}: ")).foreign(problem);
-            return if verdict.failed { word.plain("; ").code("--missing pass").plain(" accepts that") } else { word };
-        }
+    let tone = match verdict {
+        verdict if verdict.failed => Tone::Bad,
+        Verdict { value: None, maximum: None, .. } => Tone::Warning,
+        _ => Tone::Good,
     };
-    let (tone, begins, holds) =
-        if verdict.held { (Tone::Bad, "failed: ", "holds") } else { (Tone::Good, "passed: ", "does not hold") };
-    Word::new(tone, begins).code(&verdict.expression).plain(format!(" {holds}{of_run}: {by}"))
+    if verdict.origin == VerdictOrigin::BuiltIn {
+        return Word::new(tone, format!("no operation was ok{of_run}"));
+    }
+    let word = Word::new(tone, "").code(&verdict.expression);
+    let holds = if verdict.held { "holds" } else { "does not hold" };
+    let shown = |value: Option<f64>| value.map(|value| figure(value, verdict.unit));
+    match (shown(verdict.value), shown(verdict.maximum)) {
+        (Some(value), _) => word.plain(format!(" {holds}{of_run}: it is {value}")),
+        (None, Some(maximum)) => {
+            let samples = counted(verdict.samples.unwrap_or_default(), "sample");
+            word.plain(format!(
+                " {holds}{of_run}: it is judged by the maximum, {maximum}, as {samples} are too few for the percentile"
+            ))
+        }
+        (None, None) => {
+            let problem = verdict.problem.as_deref();
+            let problem = problem.unwrap_or("there is no such figure, or too few operations for it");
+            let word = word.plain(format!(" cannot be judged{of_run}: ")).foreign(problem);
+            if verdict.failed { word.plain("; ").code("--missing pass").plain(" accepts that") } else { word }
+        }
+    }
 }
 
 /// What a reader of a run's figures must know.

@@ -85,7 +85,7 @@ impl<'a> Rest<'a> {
         self.expect(',', wrong)?;
         let (length, rest) = self.0.split_once(')').ok_or(wrong)?;
         self.0 = rest;
-        let length = typed::duration(&ungrouped(length)?).ok().filter(|length| !length.is_zero());
+        let length = typed::duration(&ungrouped(length.trim())?).ok().filter(|length| !length.is_zero());
         let window_ns = length.and_then(|length| u64::try_from(length.as_nanos()).ok()).ok_or(wrong)?;
         Ok((of, named, Some(window_ns)))
     }

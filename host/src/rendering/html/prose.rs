@@ -8,6 +8,16 @@ use crate::report::words::{Part, Tone, Word};
 /// Up to this many good sentences are shown one by one.
 const MOST_GOOD: usize = 3;
 
+/// The tone in a word, for readers who do not see its sign.
+fn spoken(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "failed",
+        Tone::Warning => "warning",
+        Tone::Good => "passed",
+        Tone::Plain => "note",
+    }
+}
+
 /// The class of a tone, which gives its colour, and its sign, which needs no colour.
 pub(super) fn look(tone: Tone) -> (&'static str, &'static str) {
     match tone {
@@ -36,7 +46,7 @@ fn items(words: &[&Word]) -> Markup {
     html! { @if !words.is_empty() { ul .words {
         @for word in words {
             @let (class, sign) = look(word.tone);
-            li class=(class) { span .sign aria-hidden="true" { (sign) } span { (sentence(word)) } }
+            li class=(class) { span .sign role="img" aria-label=(spoken(word.tone)) { (sign) } span { (sentence(word)) } }
         }
     } } }
 }

@@ -23,7 +23,8 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
     html! {
         (charts::all(run, palette, id))
         h3 { "Results" }
-        (tables::results(run.throughput, &run.latency_ns, &run.results, palette))
+        (tables::results(run.throughput, &run.latency_ns, run.ok.as_ref(), &run.results, palette))
+        (tables::spans(&run.spans))
         div .columns {
             section { h3 { "Where the time went" } (time(run)) }
             section { h3 { "Workers" } (tables::workers(run)) }

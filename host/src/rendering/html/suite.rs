@@ -24,7 +24,7 @@ pub(super) fn section(report: &Report, palette: &Palette<'_>) -> Markup {
             (runs(report))
             @for (i, scaling) in curves::scaling(report).iter().enumerate() { (chart(scaling, i)) }
             h3 { "Results of all runs" }
-            (tables::results(total.throughput, &total.latency_ns, &total.results, palette))
+            (tables::results(total.throughput, &total.latency_ns, total.ok.as_ref(), &total.results, palette))
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::guest_text::line;
 use crate::metrics::Outcome;
 use crate::plan::{CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
-use crate::report::{BucketReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
+use crate::report::{BucketReport, GroupReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 use crate::report::{PlanReport, StageReport, WarmupPlan};
 
 /// A guest's text within a page: control characters are escaped, and `bdi` isolates its direction.
@@ -34,9 +34,11 @@ const TIMES: [&str; 8] = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "m
 pub(super) fn results(
     throughput: Option<f64>,
     all: &Summary,
+    ok: Option<&GroupReport>,
     results: &[ResultReport],
     palette: &Palette<'_>,
 ) -> Markup {
+    let ok = ok.filter(|ok| ok.operations < all.count);
     html! {
         div .scroll tabindex="0" role="region" aria-label="Results" {
             table .results {
@@ -50,7 +52,14 @@ pub(super) fn results(
                     td { (count(all.count)) } td { "100 %" }
                     td { (or_dash(throughput, rate)) }
                     (times(all))
-                } }
+                }
+                @if let Some(ok) = ok { tr .all {
+                    th scope="row" { "ok" }
+                    td { (count(ok.operations)) }
+                    td { (percent(curves::share(ok.operations, all.count).unwrap_or_default())) }
+                    td { (or_dash(ok.throughput, rate)) }
+                    (times(&ok.latency_ns))
+                } } }
                 @for result in results { (result_rows(result, all.count, palette)) }
             }
         }
@@ -85,6 +94,26 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
             }
         }
     }
+}
+
+/// The spans over all results.
+pub(super) fn spans(spans: &[SpanReport]) -> Markup {
+    html! { @if !spans.is_empty() {
+        h3 { "Spans of all results" }
+        div .scroll tabindex="0" role="region" aria-label="Spans" {
+            table {
+                thead { tr {
+                    @for head in ["Span", "count"] { th scope="col" { (head) } }
+                    @for head in TIMES { th scope="col" { (head) } }
+                } }
+                tbody { @for span in spans { tr {
+                    th scope="row" { (name(span.name.raw())) }
+                    td { (count(span.count)) }
+                    (times(&span.latency_ns))
+                } } }
+            }
+        }
+    } }
 }
 
 fn span_row(span: &SpanReport) -> Markup {
