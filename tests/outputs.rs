@@ -162,7 +162,10 @@ print(all.get_total_count(), all.get_value_at_percentile(50), all.get_max_value(
 #[test]
 fn junit_is_what_its_schema_says() {
     let folder = tempfile::tempdir().unwrap();
-    write_all(folder.path(), &["-n", "400", "--missing", "pass", "--fail-if", "p99>1ns", "--fail-if", "p99.9>1h", "--fail-if", "lag.p99>1h"]);
+    write_all(
+        folder.path(),
+        &["-n", "400", "--missing", "pass", "--fail-if", "p99>1ns", "--fail-if", "p99.9>1h", "--fail-if", "lag.p99>1h"],
+    );
     let schema = Path::new(env!("CARGO_TARGET_TMPDIR")).join("junit");
     std::fs::create_dir_all(&schema).unwrap();
     // A package's tests contain the schema that Jenkins uses.

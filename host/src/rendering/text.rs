@@ -100,7 +100,7 @@ fn suite(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<
     let row = |(i, run): (usize, &RunReport)| {
         let (name, style) =
             (format!("{} {}", i + 1, guest_text::line(&words::short(run))), tone(run.operations.not_ok()));
-        TextRow::new(name, Some(run.throughput), &run.latency_ns, style)
+        TextRow::operations(name, run.throughput, &run.latency_ns, style)
     };
     let mut rows: Vec<_> = report.runs.iter().enumerate().map(row).collect();
     rows.extend(AllRows::of_total(report).rows());
@@ -223,10 +223,10 @@ impl<'a> AllRows<'a> {
 
     /// The row of all operations, and beside it one of those that were ok, if some were not.
     fn rows(&self) -> Vec<TextRow> {
-        let mut rows = vec![TextRow::new("all".into(), Some(self.throughput), self.latency_ns, Style::new())];
+        let mut rows = vec![TextRow::operations("all".into(), self.throughput, self.latency_ns, Style::new())];
         if let Some((ok, share)) = self.ok.zip(self.counts.share_not_ok().filter(|&share| share > 0.0)) {
             let name = format!("ok ({} not)", percent(share));
-            rows.push(TextRow::new(name, Some(ok.throughput), &ok.latency_ns, Style::new()));
+            rows.push(TextRow::operations(name, ok.throughput, &ok.latency_ns, Style::new()));
         }
         rows
     }
@@ -238,7 +238,7 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<
     for result in by_failure(&run.results).take(MOST_RESULTS) {
         let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
         let name = format!("{sign} {}", named(result.result.raw()));
-        rows.push(TextRow::new(name, Some(result.throughput), &result.latency_ns, style));
+        rows.push(TextRow::operations(name, result.throughput, &result.latency_ns, style));
         if spans == SpanRows::ByResult {
             rows.extend(result.spans.iter().map(|span| span_row("    ", span)));
         }
@@ -263,7 +263,7 @@ fn by_failure(results: &[ResultReport]) -> impl Iterator<Item = &ResultReport> {
 }
 
 fn span_row(indent: &str, span: &SpanReport) -> TextRow {
-    TextRow::new(format!("{indent}{}", named(span.name.raw())), None, &span.latency_ns, Style::new())
+    TextRow::spans(format!("{indent}{}", named(span.name.raw())), &span.latency_ns)
 }
 
 /// The name of a result within a line.

@@ -42,10 +42,18 @@ pub(super) struct TextRow {
 }
 
 impl TextRow {
-    /// A row of durations. A figure that does not exist is a dash; what has no throughput at all leaves that empty.
-    pub(super) fn new(name: String, throughput: Option<Option<f64>>, summary: &Summary, style: Style) -> Self {
+    /// A row of operations. A figure that does not exist is a dash.
+    pub(super) fn operations(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
+        Self::new(name, or_dash(throughput, rate), summary, style)
+    }
+
+    /// A row of spans, which have no throughput.
+    pub(super) fn spans(name: String, summary: &Summary) -> Self {
+        Self::new(name, String::new(), summary, Style::new())
+    }
+
+    fn new(name: String, throughput: String, summary: &Summary, style: Style) -> Self {
         let time = |ns: Option<u64>| or_dash(ns, duration);
-        let throughput = throughput.map_or_else(String::new, |throughput| or_dash(throughput, rate));
         let Summary { p50, p95, p99, max, .. } = *summary;
         let cells = [count(summary.count), throughput, time(p50), time(p95), time(p99), time(max)];
         Self { name, cells, style }
