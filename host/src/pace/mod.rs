@@ -117,7 +117,16 @@ enum Reaches {
 impl Slots {
     /// The slots of the process with the index `process`, from 0.
     pub fn new(plan: &RunPlan, open: &Open, process: u32) -> Self {
-        let (process, processes) = (u64::from(process), u64::from(plan.shape().processes));
+        Self::dealt(plan, open, u64::from(process), u64::from(plan.shape().processes))
+    }
+
+    /// The slots of all processes.
+    pub fn of_run(plan: &RunPlan, open: &Open) -> Self {
+        Self::dealt(plan, open, 0, 1)
+    }
+
+    /// Every slot whose place in the schedule, modulo `processes`, is `process`.
+    fn dealt(plan: &RunPlan, open: &Open, process: u64, processes: u64) -> Self {
         let slots = plan.extent().operations().unwrap_or(u64::MAX);
         let mut all = Self {
             next: 0,

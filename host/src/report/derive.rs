@@ -14,6 +14,7 @@ use super::{
 };
 use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, Span, Spans, TimeSplit};
 use crate::network::suggestion;
+use crate::pace::Slots;
 use crate::record::RunRecord;
 
 /// The report on one run.
@@ -210,11 +211,13 @@ fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
     // Intervals in which a schedule went on and nothing ended are zeros, not gaps.
     let timeline = metrics.timeline().reaching(end_ns);
     let interval_ns = timeline.interval_ns();
+    let mut due = Due::of(record);
     let covered_ns = |start_ns: u64| end_ns.saturating_sub(start_ns).min(interval_ns);
     let empty = |i: u64| BucketReport {
         start_ns: i * interval_ns,
         length_ns: Some(covered_ns(i * interval_ns)),
         partial: covered_ns(i * interval_ns) < interval_ns,
+        due: None,
         started: 0,
         dropped: 0,
         lag_ns: lag(0),
@@ -241,7 +244,34 @@ fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
     let mut buckets: Vec<_> = filled.collect();
     let first = buckets.first().map_or(0, |first| first.start_ns / interval_ns);
     buckets.splice(0..0, (0..first).map(empty));
+    for bucket in &mut buckets {
+        bucket.due = due.as_mut().map(|due| due.before(bucket.start_ns + interval_ns));
+    }
     TimelineReport { interval_ns, buckets }
+}
+
+/// Counts the slots of an open run that were due.
+struct Due {
+    slots: Slots,
+    counted: u64,
+    /// As many as the run has offered, which is fewer than the schedule has if the run was stopped.
+    most: u64,
+}
+
+impl Due {
+    /// `None` for a closed run.
+    fn of(record: &RunRecord) -> Option<Self> {
+        let open = record.plan.load_model().open()?;
+        Some(Self { slots: Slots::of_run(&record.plan, open), counted: 0, most: record.offered })
+    }
+
+    /// How many were due before `end_ns`, and have not been counted yet.
+    fn before(&mut self, end_ns: u64) -> u64 {
+        let due = self.slots.due_by(end_ns.saturating_sub(1));
+        self.slots.skip_to(due);
+        let counted = due.0.min(self.most);
+        counted - std::mem::replace(&mut self.counted, counted)
+    }
 }
 
 fn summary(histogram: &Histogram) -> Summary {
