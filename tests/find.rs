@@ -23,6 +23,20 @@ fn limited(k: usize, service: Duration) -> String {
     format!("http://{address}/")
 }
 
+/// More than any test has in flight.
+const NO_LIMIT: usize = 1_000_000;
+
+/// A search whose task requests `url`: its exit code, its answer as JSON, and what it printed to stderr.
+fn find(url: &str, args: &[&str]) -> (Option<i32>, Value, String) {
+    let mut find = gorgon();
+    find.arg("find").arg(guest("http")).args(["--allow", "all", "--json", "-", "--env"]).arg(format!("URL={url}"));
+    let output = find.args(args).output().expect("gorgon starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    validate(&found);
+    (output.status.code(), found, stderr)
+}
+
 fn serve(mut stream: TcpStream, free: &(Mutex<usize>, Condvar), service: Duration) {
     let mut lines = BufReader::new(stream.try_clone().expect("a second handle")).lines();
     while let Some(Ok(line)) = lines.next() {
@@ -44,39 +58,98 @@ fn serve(mut stream: TcpStream, free: &(Mutex<usize>, Condvar), service: Duratio
 fn the_limit_of_a_semaphore_is_found() {
     // Four at a time with 20 ms each make 200 per second, minus the time to wake a thread.
     let url = limited(4, Duration::from_millis(20));
-    let mut find = gorgon();
-    find.arg("find").arg(guest("http")).args(["--slo", "p99<150ms", "--slo", "failed<0.1%", "-c", "40"]);
-    find.args(["--from", "50/s", "--probe", "2s", "--allow", "all", "--json", "-", "--env"]).arg(format!("URL={url}"));
     let html = tempfile::NamedTempFile::new().unwrap();
-    find.arg("--html").arg(html.path());
-    let output = find.output().expect("gorgon starts");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"));
-    validate(&found);
+    let page = html.path().to_str().unwrap();
+    let args = ["--slo", "p90<150ms", "--slo", "failed<1%", "--from", "50/s", "--probe", "2s", "--html", page];
+    let (code, found, stderr) = find(&url, &args);
     let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
     let page = std::fs::read_to_string(html.path()).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 2);
     // The probes take two seconds, on a machine that also does other work. The rate must be near 200, and can exceed it
     // only by what a queue of 150 ms allows.
     assert!((140.0..=220.0).contains(&rate), "{rate}: {stderr}");
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!((code, found["answer"]["is_cut_short"].as_bool()), (Some(0), Some(false)), "{stderr}");
+    assert!(stderr.contains("expected time: about") && !stderr.contains("is promised too"), "{stderr}");
+    // Each of them needed more than one instance.
+    assert!(found["probes"].as_array().unwrap().iter().all(|probe| probe["instances"].as_u64() > Some(1)));
+}
+
+#[test]
+fn a_target_without_a_limit_has_none_with_default_flags() {
+    let url = limited(NO_LIMIT, Duration::from_millis(20));
+    let args = ["--slo", "p50<500ms", "--from", "50/s", "--to", "200/s", "--probe", "1s", "--probe-max", "1s"];
+    let (code, found, stderr) = find(&url, &args);
+    let answer = &found["answer"];
+    assert_eq!((&answer["rate"], &answer["below"]), (&Value::from(200.0), &Value::Null), "{stderr}");
+    assert_eq!((code, &answer["limited_by"]), (Some(0), &Value::Null));
+    assert!(stderr.contains("failed<1% is promised too"), "{stderr}");
+}
+
+#[test]
+fn too_few_instances_are_not_the_targets_fault() {
+    // Two instances of 20 ms make 100 per second, and the server could do more.
+    let url = limited(NO_LIMIT, Duration::from_millis(20));
+    let args = ["--slo", "p50<100ms", "--from", "20/s", "-c", "2", "--probe", "2s", "--precision", "20%"];
+    let (code, found, stderr) = find(&url, &args);
+    let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
+    assert!((50.0..=110.0).contains(&rate), "{rate}: {stderr}");
+    assert_eq!(
+        (code, &found["answer"]["limited_by"], &found["most_instances"]),
+        (Some(0), &"instances".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_rate_at_which_everything_fails_keeps_no_promise() {
+    // Nobody listens at this address any more.
+    let url = format!("http://{}/", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let args = ["--slo", "p99<10s", "--from", "1/s", "--probe", "1s", "--probe-max", "1s"];
+    let (code, found, stderr) = find(&url, &args);
+    assert_eq!((code, &found["answer"]["rate"]), (Some(10), &Value::Null), "{stderr}");
+    assert!(stderr.contains("failed<1%") && found["answer"]["below"].is_number(), "{stderr}");
+    assert_eq!((&found["slo"], &found["promises"][1]["is_implied"]), (&Value::from(vec!["p99<10s"]), &true.into()));
 }
 
 #[test]
 fn a_promise_that_no_rate_keeps_is_reported() {
     let mut find = gorgon();
-    find.arg("find").arg(guest("hello")).args(["--slo", "max<1ns", "--from", "1/s", "--probe", "1s"]);
+    find.arg("find").arg(guest("hello")).args([
+        "--slo",
+        "max<1ns",
+        "--from",
+        "1/s",
+        "--probe",
+        "1s",
+        "--probe-max",
+        "1s",
+    ]);
     let output = find.output().expect("gorgon starts");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(10), "{text}");
-    assert!(text.contains("no rate keeps the promise"), "{text}");
+    assert!(
+        text.contains("no rate keeps the promise") && text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_search_ends_with_its_budget() {
+    let mut find = gorgon();
+    find.arg("find").arg(guest("hello")).args(["--slo", "p99<10s", "--probe", "1s", "--budget", "4s", "--json", "-"]);
+    let output = find.output().expect("gorgon starts");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    validate(&found);
+    assert_eq!((&found["answer"]["is_cut_short"], &found["budget_ns"]), (&true.into(), &4_000_000_000_u64.into()));
+    let lasted: u64 = found["probes"].as_array().unwrap().iter().filter_map(|probe| probe["lasting_ns"].as_u64()).sum();
+    assert!((1..=4_000_000_000).contains(&lasted), "{found:#}");
 }
 
 /// A search in which every rate keeps its promise, but some workers are killed: those whose index, counted over all
 /// workers of the search, satisfies `is_killed`.
 fn with_killed_workers(args: &[&str], is_killed: impl Fn(usize) -> bool) -> (Option<i32>, Value, String) {
     let mut find = gorgon();
-    find.arg("find").arg(guest("hello")).args(["--slo", "p99<10s", "--probe", "1s", "--json", "-"]).args(args);
+    find.arg("find").arg(guest("hello")).args(["--slo", "p50<10s", "--probe", "1s", "--probe-max", "1s"]);
+    find.args(["--json", "-"]).args(args);
     find.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let mut find = find.spawn().expect("gorgon starts");
     let mut seen: Vec<u32> = Vec::new();

@@ -4,13 +4,15 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime};
 
 use gorgon::fault::{Fault, FaultKind};
-use gorgon::judging::verdict::Expression;
+use gorgon::judging::evidence::Evidence;
+use gorgon::judging::probe::Probed;
+use gorgon::judging::verdict::{Expression, Slo};
 use gorgon::lane::Lane;
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
 use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape};
 use gorgon::record::{Environment, Origin, RunRecord, Startup, TaskFacts, WorkerRecord};
 use gorgon::report::Report;
-use gorgon::report::find::{Answer, FindReport, Probe};
+use gorgon::report::find::{Answer, Culprit, FindReport, Probe};
 
 /// What a made-up task returned: the result, its outcome, its relative frequency, its median in microseconds.
 pub(crate) type Returned<'a> = (&'a str, Outcome, u32, f64);
@@ -199,9 +201,9 @@ pub(crate) fn hour() -> Report {
 
 /// A search for the rate of a service that completes about 520 operations per second.
 pub(crate) fn found() -> FindReport {
-    let slo: Vec<Expression> = ["p99<500ms", "failed<1%"].iter().map(|text| text.parse().unwrap()).collect();
-    let mut report =
-        FindReport::new(std::path::Path::new("checkout.wasm"), slo.iter().map(Expression::promise).collect());
+    let slos = Slo::with_failures(&["p99<500ms".parse().unwrap()]);
+    let mut report = FindReport::new(std::path::Path::new("checkout.wasm"), slos.iter().map(Slo::promise).collect());
+    report.budget_ns = Some(300_000_000_000);
     for rate in [100.0, 200.0, 400.0, 800.0, 566.0, 476.0, 519.0, 542.0, 530.0_f64] {
         for again in 0..2 {
             let queued = 1.0 / (1.0 - rate / 560.0).max(0.02);
@@ -211,12 +213,24 @@ pub(crate) fn found() -> FindReport {
             ];
             let record = record("checkout.wasm", 5.0 + f64::from(again) * 0.1, rate, 8, &results);
             let run = &self::report(&[record]).runs[0];
-            let mut probe = Probe::new(rate, Duration::from_secs(5), run, &slo);
-            // In probes this short, the duration of the last operation would make the target seem too slow.
-            probe.broken.retain(|promise| promise != "keeps up");
+            let probed = Probed { rate, lasting: Duration::from_secs(5), instances: 40 };
+            let evidence = Evidence::of(run, probed.lasting, &slos).blaming(Culprit::Target);
+            let mut probe = Probe::new(probed, run, &slos, &evidence);
+            // The first rates are only probed once.
+            if rate < 400.0 && again > 0 {
+                continue;
+            }
+            probe.throughput = Some(rate.min(540.0));
             report.probes.push(probe);
         }
     }
-    report.answer = Some(Answer { rate: Some(519.0), below: Some(530.0), generator_limited: false });
+    report.answer = Some(Answer {
+        rate: Some(519.0),
+        below: Some(530.0),
+        generator_limited: false,
+        limited_by: Some(Culprit::Target),
+        undecided: None,
+        is_cut_short: false,
+    });
     report
 }

@@ -7,6 +7,7 @@ mod checks;
 mod compare_check;
 mod stall;
 mod table;
+mod truth;
 mod width;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +39,8 @@ usage: cargo xtask COMMAND
   bench    measure the harness against a bare wasmtime loop, and print ratios
   bench-beside OLD [NEW]
            measure two gorgons beside each other, in interleaved rounds; OLD and NEW, or OLD and a release build
+  truth [NAME…]
+           hold conclusions of gorgon against truths from arithmetic or a server's log; all, or those whose names begin so
   compare-check [waits|computes|made-up]
            count how often `gorgon compare` is right about pairs of runs that are equal, and of which one is 5 % slower:
            200 pairs that wait (ten minutes), 60 that compute (ten minutes), or 200 of several kinds without running them";
@@ -74,6 +77,7 @@ fn main() -> anyhow::Result<()> {
             let old = arguments.get(1).context("name the gorgon to measure against")?;
             beside::run_all(old.into(), arguments.get(2).map(PathBuf::from))
         }
+        Some("truth") => truth::run_all(&arguments[1..]),
         Some("compare-check") => compare_check::run_all(std::env::args().nth(2).as_deref()),
         _ => bail!("{USAGE}"),
     }

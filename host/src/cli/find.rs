@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -11,36 +11,44 @@ use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::{self, Outputs, Words};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
-use crate::judging::search::{Search, Step};
-use crate::judging::verdict::Expression;
+use crate::controller::{Books, Observer, RunEvent};
+use crate::judging::evidence::Evidence;
+use crate::judging::instances::{Instances, Shortage};
+use crate::judging::probe::Probed;
+use crate::judging::search::{Scope, Search, Step};
+use crate::judging::verdict::Slo;
+use crate::lane::Lane;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::progress::Show;
 use crate::record::Environment;
 use crate::rendering::{find, html, json};
-use crate::report::Report;
-use crate::report::find::{Answer, FindReport, Probe, VoidProbe};
+use crate::report::find::{Answer, FindReport, Probe, VoidProbe, implied};
+use crate::report::units::duration;
+use crate::report::{Report, RunReport};
 
 /// Find the highest rate that keeps a promise
 ///
 /// Runs the task at rates that double until one breaks the promise, then at rates between, until the gap is narrow.
-/// Each rate is repeated until two probes agree. A rate is only kept if the target also completes what is offered. The
-/// answer says if this machine, not the target, was the limit.
+/// There each rate has at least two probes, as long as the promise and the target need, and all of them together decide.
+/// A rate is only kept if operations do not pile up. The answer says what the limit was: the target, this machine, or the
+/// number of instances.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gorgon find task.wasm --slo 'p99<50ms' -c 100 --allow http://127.0.0.1:8080
+  gorgon find task.wasm --slo 'p99<50ms' --allow http://127.0.0.1:8080
   gorgon find task.wasm --slo 'p99<50ms' --slo 'failed<0.1%' --from 100/s --probe 10s --html found.html
 
-Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate keeps the promise, 11 workers died in too many
-probes, 130 stopped")]
+Exit codes: 0 found, 1 could not run, 2 wrong usage, 10 no rate is known to keep the promise, 11 workers died in too
+many probes, 130 stopped")]
 pub(super) struct FindCommand {
     /// The task: a WebAssembly component
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
 
-    /// A promise: a figure, a comparison and a value, as for --fail-if; if given several times, all must be kept
+    /// A promise: what is good, as a figure, a comparison and a value, written as for --fail-if; if given several times,
+    /// all must be kept; failed<1% is promised too if no promise is about failures
     #[arg(long, value_name = "EXPR", required = true)]
-    slo: Vec<Expression>,
+    slo: Vec<Slo>,
 
     #[command(flatten)]
     load: FindLoad,
@@ -79,6 +87,9 @@ enum End {
 /// A search is given up after more void probes than this. A run replaces as many workers.
 const MOST_VOID: usize = 3;
 
+/// What a probe takes besides its load until the first probe has shown it: starting workers, and the last operations.
+const AROUND: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct FindLoad {
@@ -90,9 +101,17 @@ struct FindLoad {
     #[arg(long, value_name = "RATE", default_value = "1000000/s")]
     to: Rate,
 
-    /// How long each rate is tried
+    /// How long each rate is tried at least
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5s")]
     probe: Duration,
+
+    /// How long a probe may last, if the promise needs more operations, or the target changes slowly
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
+    probe_max: Duration,
+
+    /// How long the whole search may take
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5m")]
+    budget: Duration,
 
     /// Before each probe, run for this time or this many operations without counting them
     #[arg(long, value_name = "TIME|N")]
@@ -114,9 +133,10 @@ struct FindLoad {
     #[arg(short, long, value_name = "T", value_parser = values::number::<u32>, default_value_t = 1)]
     threads: u32,
 
-    /// Operations in flight per thread, each with its own instance; for tasks that wait
-    #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>, default_value = "1")]
-    concurrency: NonZeroU32,
+    /// The most operations in flight per thread, each with its own instance; for tasks that wait. Each probe has as many
+    /// as its rate needs [default: 1,000 in all threads]
+    #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>)]
+    concurrency: Option<NonZeroU32>,
 
     /// Seed of the random numbers [default: a new one each time]
     #[arg(long, value_name = "S", value_parser = values::number::<u64>)]
@@ -125,11 +145,12 @@ struct FindLoad {
 
 impl FindCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let FindLoad { from, to, .. } = self.load;
         // If the plan is valid at the lowest rate, it is valid at every rate.
-        if let Err(error) = self.plan(if to < from { to } else { from }) {
-            return Ok(Exit::wrong_usage(error));
-        }
+        let lowest = if self.load.to < self.load.from { self.load.to } else { self.load.from };
+        let first = match self.plan(lowest, self.load.probe, self.load.concurrency.unwrap_or(NonZeroU32::MIN), 0) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
         let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
         let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
         self.flags.check()?;
@@ -138,8 +159,14 @@ impl FindCommand {
             (_, true) => Show::Messages,
             _ => Show::Progress,
         })?;
-        let mut report = FindReport::new(&self.task, self.slo.iter().map(Expression::promise).collect());
-        let searched = self.search(&mut runner, &mut report);
+        let slos = Slo::with_failures(&self.slo);
+        let mut report = FindReport::new(&self.task, slos.iter().map(Slo::promise).collect());
+        let source = TaskSource::File(self.task.clone());
+        let searched = match runner.lane(&source, &first) {
+            Ok(Some(lane)) => Finder::new(&self, &mut runner, &mut report, &slos, lane).search(&source),
+            Ok(None) => Ok(End::Stopped),
+            Err(error) => Err(error),
+        };
         runner.end_progress()?;
         let end = match searched {
             Ok(end) => end,
@@ -157,60 +184,194 @@ impl FindCommand {
         })
     }
 
-    /// Probes one rate after the other until there is an answer.
-    fn search(&self, runner: &mut Runner, report: &mut FindReport) -> Result<End, CannotRun> {
-        let FindLoad { from, to, precision, .. } = self.load;
-        let mut search = Search::new(from.get(), to.get(), precision);
-        let source = TaskSource::File(self.task.clone());
-        loop {
-            let rate = match search.next() {
-                Step::Found(answer) => {
-                    report.answer = Some(Answer::from(answer));
-                    return Ok(End::Answered);
-                }
-                Step::Probe(rate) => rate,
-            };
-            let plan = self.plan(Rate::per_second(rate)?)?;
-            let Some(record) = runner.run(&source, &plan, None)?.filter(|record| !record.stopped) else {
-                return Ok(End::Stopped);
-            };
-            let run_report = Report::new(Environment::here(), &[record]);
-            let Some(run) = run_report.runs.first() else { return Ok(End::Stopped) };
-            if run_report.is_incomplete() {
-                // Part of the load was missing, so the probe says nothing about the target.
-                let void = VoidProbe::new(rate, run);
-                runner.say(&find::void_line(&void));
-                report.void.push(void);
-                if report.void.len() > MOST_VOID {
-                    report.is_given_up = true;
-                    return Ok(End::Incomplete);
-                }
-                continue;
-            }
-            let probe = Probe::new(rate, self.load.probe, run, &self.slo);
-            runner.say(&find::line(&probe));
-            search.tell(rate, probe.finding());
-            report.probes.push(probe);
-        }
-    }
-
-    fn plan(&self, rate: Rate) -> Result<RunPlan, PlanError> {
-        let FindLoad { from: _, to: _, probe, warmup, precision: _, arrivals, processes, threads, concurrency, seed } =
-            self.load;
+    /// The plan of probe number `index`.
+    fn plan(&self, rate: Rate, lasting: Duration, concurrency: NonZeroU32, index: u64) -> Result<RunPlan, PlanError> {
+        let FindLoad { warmup, arrivals, processes, threads, seed, .. } = self.load;
         let open = Open { arrivals, from: rate, stages: Vec::new(), max_in_flight: None };
         let load = LoadSpec {
             shape: Shape::new(processes, threads)?,
             concurrency,
-            extent: Extent::new(None, Some(probe))?,
+            extent: Extent::new(None, Some(lasting))?,
             first: 0,
             load_model: LoadModel::Open(open),
             warmup,
             start_jitter: Duration::ZERO,
-            seed: seed.unwrap_or_else(|| fastrand::u64(..)),
+            // Two probes of a rate must not have the same arrivals.
+            seed: seed.map_or_else(|| fastrand::u64(..), |seed| seed.wrapping_add(index)),
             recycle: None,
         };
         self.flags.plan(&self.expect, load)
     }
+}
+
+/// A search in progress.
+struct Finder<'a> {
+    command: &'a FindCommand,
+    runner: &'a mut Runner,
+    report: &'a mut FindReport,
+    slos: &'a [Slo],
+    instances: Instances,
+    search: Search,
+    scope: Scope,
+    began: Instant,
+    /// Void or not.
+    probes: u64,
+}
+
+/// What became of a probe.
+enum Tried {
+    /// The next step can be asked for.
+    Told,
+    /// The budget or a stop ended it.
+    Stopped,
+}
+
+impl<'a> Finder<'a> {
+    fn new(
+        command: &'a FindCommand,
+        runner: &'a mut Runner,
+        report: &'a mut FindReport,
+        slos: &'a [Slo],
+        lane: Lane,
+    ) -> Self {
+        let load = &command.load;
+        let threads = u64::from(load.processes) * u64::from(load.threads);
+        let most = load.concurrency.map(|most| u64::from(most.get()) * threads);
+        let instances = Instances::new(lane, threads, most, Environment::here().cpus);
+        let scope = Scope {
+            from: load.from.get(),
+            to: load.to.get(),
+            precision: load.precision,
+            probe: load.probe,
+            probe_max: load.probe_max.max(load.probe),
+            around: AROUND + load.warmup.and_then(Extent::duration).unwrap_or_default(),
+            operations: slos.iter().map(Slo::operations).fold(0.0, f64::max),
+        };
+        report.to = Some(scope.to);
+        report.budget_ns = u64::try_from(load.budget.as_nanos()).ok();
+        report.most_instances = Some(instances.most());
+        report.has_threads_only = lane == Lane::Compute;
+        Self {
+            command,
+            runner,
+            report,
+            slos,
+            instances,
+            search: Search::new(scope),
+            scope,
+            began: Instant::now(),
+            probes: 0,
+        }
+    }
+
+    /// Probes one rate after the other until there is an answer.
+    fn search(mut self, source: &TaskSource) -> Result<End, CannotRun> {
+        self.announce();
+        loop {
+            let bracket = match self.search.next(self.left()) {
+                Step::Found(bracket) => bracket,
+                Step::Probe { rate, lasting } => match self.probe(source, rate, lasting)? {
+                    Tried::Told if self.report.void.len() > MOST_VOID => {
+                        self.report.is_given_up = true;
+                        return Ok(End::Incomplete);
+                    }
+                    Tried::Told => continue,
+                    Tried::Stopped if self.left().is_zero() => self.search.cut_short(),
+                    Tried::Stopped => return Ok(End::Stopped),
+                },
+            };
+            self.report.answer = Some(Answer::from(bracket));
+            return Ok(End::Answered);
+        }
+    }
+
+    fn announce(&self) {
+        let nanos = |time: Duration| duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let budget = self.command.load.budget;
+        let expected = self.scope.expected(budget);
+        self.runner.say(&format!("expected time: about {}, at most {} (--budget)", nanos(expected), nanos(budget)));
+        if let Some(implied) = implied(self.report) {
+            self.runner.say(&implied);
+        }
+        self.runner.say(&find::head());
+    }
+
+    /// Shows each line of the text.
+    fn say(&self, text: &str) {
+        for line in text.lines() {
+            self.runner.say(line);
+        }
+    }
+
+    /// What is left of the budget.
+    fn left(&self) -> Duration {
+        self.command.load.budget.saturating_sub(self.began.elapsed())
+    }
+
+    /// Runs a probe, with more instances if there were too few.
+    fn probe(&mut self, source: &TaskSource, rate: f64, lasting: Duration) -> Result<Tried, CannotRun> {
+        let threads = u64::from(self.command.load.processes) * u64::from(self.command.load.threads);
+        let concurrency = NonZeroU32::new(self.instances.per_thread(rate)).unwrap_or(NonZeroU32::MIN);
+        let instances = u64::from(concurrency.get()) * threads;
+        let begun = Instant::now();
+        let Some(report) = self.run(source, rate, lasting, concurrency)? else { return Ok(Tried::Stopped) };
+        let Some(run) = report.runs.first() else { return Ok(Tried::Stopped) };
+        if let Some(why) = void(&report) {
+            let void = VoidProbe::new(rate, run, why);
+            self.say(&find::void_line(&void));
+            self.report.void.push(void);
+            return Ok(Tried::Told);
+        }
+        let evidence = Evidence::of(run, lasting, self.slos);
+        let shortage = self.instances.shortage(rate, instances, run);
+        let evidence = evidence.blaming(self.instances.culprit(shortage, run));
+        let probed = Probed { rate, lasting, instances };
+        let probe = Probe::new(probed, run, self.slos, &evidence);
+        self.instances.learn(run, &evidence);
+        if shortage == Shortage::MoreAllowed && !probe.broken.is_empty() {
+            self.instances.grow(instances);
+            self.say(&find::too_few_line(&probe));
+            return Ok(Tried::Told);
+        }
+        if probe.broken.is_empty() {
+            self.search.takes(begun.elapsed().saturating_sub(lasting));
+        }
+        self.say(&find::line(&probe));
+        self.search.tell(rate, evidence);
+        self.report.probes.push(probe);
+        self.report.rates = self.search.rates();
+        Ok(Tried::Told)
+    }
+
+    /// The report on a run of a probe; `None` if a stop or the end of the budget came first.
+    fn run(
+        &mut self,
+        source: &TaskSource,
+        rate: f64,
+        lasting: Duration,
+        concurrency: NonZeroU32,
+    ) -> Result<Option<Report>, CannotRun> {
+        let plan = self.command.plan(Rate::per_second(rate)?, lasting, concurrency, self.probes)?;
+        self.probes += 1;
+        let (end, stop) = (self.began + self.command.load.budget, self.runner.stop());
+        let mut is_over = false;
+        let watch: Observer<'_> = Box::new(move |_: &RunEvent, _: &Books| {
+            if !is_over && Instant::now() >= end {
+                is_over = true;
+                // If the channel is full, a stop has been asked for already.
+                let _ = stop.try_send(());
+            }
+        });
+        let record = self.runner.run(source, &plan, Some(watch))?.filter(|record| !record.stopped);
+        Ok(record.map(|record| Report::new(Environment::here(), &[record])))
+    }
+}
+
+/// Why a probe says nothing about the target; `None` if it does.
+fn void(report: &Report) -> Option<Vec<String>> {
+    // Part of the load was missing.
+    let faults = |run: &RunReport| run.faults.iter().map(|fault| fault.message.clone()).collect();
+    report.is_incomplete().then(|| report.runs.iter().flat_map(|run| -> Vec<String> { faults(run) }).collect())
 }
 
 /// The formats of an answer.

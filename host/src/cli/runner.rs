@@ -11,6 +11,7 @@ use crossbeam::channel::{Sender, bounded, select};
 use super::Exit;
 use super::flags::TaskSource;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
+use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Trust};
 use crate::progress::{Messages, Progress, Show};
 use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
@@ -120,11 +121,7 @@ impl Runner {
         plan: &RunPlan,
         observer: Option<Observer<'_>>,
     ) -> Result<Option<RunRecord>, CannotRun> {
-        let Some(compiled) = self.compile(source)? else { return Ok(None) };
-        let task = Task::load(&self.engine, &compiled.machine_code, plan)?;
-        if let Some(why) = task.refuses(plan) {
-            return Err(CannotRun::Usage(why));
-        }
+        let Some((task, compiled)) = self.load(source, plan)? else { return Ok(None) };
         let network = plan.grants().network.clone();
         let Some(addresses) = self.unless_stopped("resolve", move || resolve::ask(network.names()))? else {
             return Ok(None);
@@ -137,6 +134,21 @@ impl Runner {
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
         let record = controller::run(&job, self.stops.receiver(), &mut observers);
         Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?))
+    }
+
+    /// The lane in which the task from `source` would run `plan`. Returns `None` if a stop came first.
+    pub(super) fn lane(&mut self, source: &TaskSource, plan: &RunPlan) -> Result<Option<Lane>, CannotRun> {
+        Ok(self.load(source, plan)?.map(|(task, _)| task.lane()))
+    }
+
+    /// The task from `source`, if it can run `plan`. Returns `None` if a stop came first.
+    fn load(&mut self, source: &TaskSource, plan: &RunPlan) -> Result<Option<(Task, Compiled)>, CannotRun> {
+        let Some(compiled) = self.compile(source)? else { return Ok(None) };
+        let task = Task::load(&self.engine, &compiled.machine_code, plan)?;
+        match task.refuses(plan) {
+            Some(why) => Err(CannotRun::Usage(why)),
+            None => Ok(Some((task, compiled))),
+        }
     }
 
     /// Waits until the progress has been printed, so that the report comes after it.

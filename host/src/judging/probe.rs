@@ -1,35 +1,100 @@
-//! Judges one probe of a search for a rate: whether the promises were kept, and whether the target kept up.
+//! Judges one probe of a search for a rate: whether the promises were kept, whether the target kept up, and who was at
+//! fault if not.
 
 use std::time::Duration;
 
-use super::verdict::Expression;
-use crate::report::find::Probe;
+use super::backlog::{Backlog, Trend};
+use super::evidence::{Culprits, Evidence, Kept, Standing};
+use super::verdict::Slo;
+use crate::report::find::{Culprit, Probe, ProbeFinding, ProbedRate};
 use crate::report::{RunReport, Summary};
 
-/// A target keeps up if it completes at least this share of the offered rate.
-const KEEPS_UP: f64 = 0.98;
+/// What a probe is called that fell behind, among the promises that it broke.
+const KEEPS_UP: &str = "keeps up";
+
+/// How a probe was run.
+#[derive(Clone, Copy, Debug)]
+pub struct Probed {
+    /// Operations per second.
+    pub rate: f64,
+    /// How long they were due.
+    pub lasting: Duration,
+    /// Instances in all threads.
+    pub instances: u64,
+}
+
+impl Evidence {
+    /// The evidence of `run`, whose operations were due for the time `lasting`; it does not say yet who is at fault.
+    pub fn of(run: &RunReport, lasting: Duration, slos: &[Slo]) -> Self {
+        Self {
+            lasting,
+            backlog: Backlog::of(run, lasting),
+            promises: slos.iter().map(|slo| slo.tally(run)).collect(),
+            culprits: Culprits::default(),
+        }
+    }
+
+    /// The same with who is at fault, if a promise is broken.
+    #[must_use]
+    pub fn blaming(self, culprit: Culprit) -> Self {
+        let is_broken = matches!(self.standing(), Standing::Broken(_));
+        Self { culprits: Culprits::one(is_broken.then_some(culprit)), ..self }
+    }
+}
 
 impl Probe {
-    /// The probe of `run`, which offered `rate` for the time `lasting`.
-    pub fn new(rate: f64, lasting: Duration, run: &RunReport, slo: &[Expression]) -> Self {
-        let verdicts = slo.iter().map(|promise| promise.judge(0, run));
-        let mut broken: Vec<String> =
-            verdicts.filter(|verdict| !verdict.held).map(|verdict| verdict.expression).collect();
-        let operations = &run.operations;
-        // Even if the target keeps up, one operation takes its time between the last start and the last end.
-        let window = run.elapsed_ns.saturating_sub(run.latency_ns.min.unwrap_or_default()) as f64 / 1e9;
-        let (offered, completed) = (operations.offered as f64, operations.completed as f64);
-        if completed / window.max(lasting.as_secs_f64()) < KEEPS_UP * offered / lasting.as_secs_f64() {
-            broken.push("keeps up".into());
+    /// The probe that was run as `probed` says, and shows `evidence`.
+    pub fn new(probed: Probed, run: &RunReport, slos: &[Slo], evidence: &Evidence) -> Self {
+        let judged = || slos.iter().zip(&evidence.promises).map(|(slo, tally)| (slo, tally.kept()));
+        let of = |wanted: Kept| judged().filter(move |(_, kept)| *kept == wanted).map(|(slo, _)| slo.to_string());
+        let mut broken: Vec<String> = of(Kept::No).collect();
+        if evidence.backlog.trend() == Trend::Growing {
+            broken.push(KEEPS_UP.into());
         }
+        let mut undecided: Vec<String> = of(Kept::Unknown).collect();
+        if evidence.backlog.trend() == Trend::Accumulating {
+            undecided.push(KEEPS_UP.into());
+        }
+        let operations = &run.operations;
         Self {
-            rate,
+            rate: probed.rate,
             offered: operations.offered,
-            throughput: run.throughput,
-            failed: (completed - operations.ok as f64) / offered.max(1.0),
+            throughput: completed(run, probed.lasting),
+            failed: operations.not_ok() as f64 / operations.offered.max(1) as f64,
             latency_ns: Summary { hdr: None, ..run.latency_ns.clone() },
             broken,
+            undecided,
+            lasting_ns: u64::try_from(probed.lasting.as_nanos()).ok(),
+            instances: Some(probed.instances),
+            limited_by: culprit(evidence.standing()),
             generator: run.generator.clone(),
         }
+    }
+}
+
+impl ProbedRate {
+    /// What `probes` probes of `rate` come to.
+    pub fn new(rate: f64, probes: usize, standing: Standing) -> Self {
+        let finding = match standing {
+            Standing::Kept => ProbeFinding::Kept,
+            Standing::Broken(_) => ProbeFinding::Broken,
+            Standing::Undecided => ProbeFinding::Undecided,
+        };
+        Self { rate, probes: probes as u64, finding, limited_by: culprit(standing) }
+    }
+}
+
+/// Operations that ended per second while others were due. Those that ended later are those that had piled up.
+fn completed(run: &RunReport, lasting: Duration) -> Option<f64> {
+    let interval_ns = run.timeline.interval_ns;
+    let within = run.timeline.buckets.iter().filter(|of| Duration::from_nanos(of.start_ns + interval_ns) <= lasting);
+    let (completed, intervals) = within.fold((0, 0), |(sum, count), of| (sum + of.completed, count + 1));
+    (intervals > 0).then(|| completed as f64 * 1e9 / (intervals * interval_ns) as f64)
+}
+
+fn culprit(standing: Standing) -> Option<Culprit> {
+    match standing {
+        Standing::Broken(culprit) => Some(culprit),
+        Standing::Kept | Standing::Undecided => None,
     }
 }

@@ -1,22 +1,71 @@
-//! Decides which rate to try next in the search for the highest one that keeps a promise.
+//! Decides which rate to try next, and for how long, in the search for the highest rate that keeps a promise.
 //!
-//! Pure: rates and their findings go in, the next rate comes out. The search doubles the rate until it breaks the
-//! promise, then halves the gap on a logarithmic scale until it is narrow enough. It repeats a rate until two of its
-//! probes agree, so that a single unlucky probe decides nothing.
+//! Pure: evidence from probes goes in, the next probe comes out. The search doubles the rate until a probe breaks the
+//! promise beyond doubt. Then it halves the gap on a logarithmic scale, until the gap is narrow. It repeats a rate in
+//! the gap until at least two probes were made and all of them together decide: shares and backlogs are added up, so a
+//! rare event counts by how often it happened, not by whether it happened in one probe or another.
+//!
+//! Near its capacity a queue changes slowly, and a probe that is short compared with that sees only one of its moods. So
+//! a rate is probed for many times the relaxation time of the number in flight (see W. Whitt, "Planning
+//! Queueing Simulations", Management Science 35, 1989), as far as the longest probe and the budget allow.
 
-use crate::report::find;
-pub use crate::report::find::ProbeFinding;
+use std::time::Duration;
 
-/// Probes of one rate that must agree.
+use super::evidence::{Evidence, Kept, Standing};
+use crate::report::find::{self, Culprit, ProbedRate};
+
+/// Probes of a rate whose sum decides.
 const AGREEING: usize = 2;
+
+/// Probes of a rate after which their sum decides even if they contradict each other, or are short.
+const MOST_PROBES: usize = 4;
+
+/// The first probe of a rate has at least as many operations.
+const LEAST_OPERATIONS: f64 = 3.0;
+
+/// The lowest rate that a search tries, in operations per second.
+const LEAST: f64 = 0.1;
+
+/// What is searched, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// The first rate to try, in operations per second.
+    pub from: f64,
+    /// The highest rate to try.
+    pub to: f64,
+    /// How far the highest rate that kept the promise and the lowest one that broke it may be apart, as a share.
+    pub precision: f64,
+    /// How long a probe lasts at least.
+    pub probe: Duration,
+    /// How long a probe lasts at most.
+    pub probe_max: Duration,
+    /// What a probe takes besides its load: starting workers, and draining.
+    pub around: Duration,
+    /// How many operations the promises need to be judged.
+    pub operations: f64,
+}
 
 /// The state of a search.
 #[derive(Clone, Debug)]
 pub struct Search {
-    from: f64,
-    most: f64,
-    precision: f64,
-    probes: Vec<(f64, ProbeFinding)>,
+    scope: Scope,
+    tried: Vec<Tried>,
+    /// The rate that is being repeated until its probes decide.
+    current: Option<f64>,
+    /// How much time the budget has for all probes of that rate.
+    share: Duration,
+}
+
+/// A rate and the evidence from all its probes.
+#[derive(Clone, Debug)]
+struct Tried {
+    rate: f64,
+    evidence: Evidence,
+    probes: usize,
+    /// Probes that by themselves show the promise broken.
+    broken: usize,
+    /// How much time the budget has for all probes of the rate.
+    share: Duration,
 }
 
 /// The result of a search.
@@ -24,135 +73,241 @@ pub struct Search {
 pub struct Bracket {
     /// The highest rate that kept the promise; `None` if no rate did.
     pub kept: Option<f64>,
-    /// The lowest rate that broke it; `None` if no rate did.
-    pub broken: Option<f64>,
-    /// Whether `broken` was the limit of the machine that generated the load, not of the target.
-    pub limited: bool,
+    /// The lowest rate above it that broke it; `None` if no rate did.
+    pub broken: Option<(f64, Culprit)>,
+    /// The highest rate below `broken`, if its probes had too few operations to decide.
+    pub undecided: Option<f64>,
+    /// Whether the budget ended before the gap was narrow.
+    pub is_cut_short: bool,
 }
 
 impl From<Bracket> for find::Answer {
-    fn from(answer: Bracket) -> Self {
-        Self { rate: answer.kept, below: answer.broken, generator_limited: answer.limited }
+    fn from(Bracket { kept, broken, undecided, is_cut_short }: Bracket) -> Self {
+        let culprit = broken.map(|(_, culprit)| culprit);
+        Self {
+            rate: kept,
+            below: broken.map(|(rate, _)| rate),
+            generator_limited: culprit == Some(Culprit::Generator),
+            limited_by: culprit,
+            undecided,
+            is_cut_short,
+        }
     }
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// Try this rate.
-    Probe(f64),
+    /// Try this rate for this time.
+    Probe {
+        /// In operations per second.
+        rate: f64,
+        /// How long operations are due.
+        lasting: Duration,
+    },
     /// The limit is known as precisely as possible.
     Found(Bracket),
 }
 
-/// The lowest rate that a search tries, in operations per second.
-const LEAST: f64 = 0.1;
+impl Scope {
+    /// How long a search takes if the limit is in the middle of its range, on a logarithmic scale, and no probe leaves a
+    /// doubt.
+    pub fn expected(self, budget: Duration) -> Duration {
+        let limit = (self.from * self.to).sqrt();
+        let (mut search, mut used) = (Search::new(self), Duration::ZERO);
+        while let Step::Probe { rate, lasting } = search.next(budget.saturating_sub(used)) {
+            used += lasting + self.around;
+            search.tell(rate, Evidence::certain(lasting, if rate <= limit { Kept::Yes } else { Kept::No }));
+        }
+        used
+    }
+}
 
 impl Search {
-    /// A search that begins at `from` and tries at most `most`. It ends when the highest rate that kept the promise and
-    /// the lowest one that broke it differ by at most `precision`, as a share.
-    pub fn new(from: f64, most: f64, precision: f64) -> Self {
-        Self { from: from.min(most), most, precision, probes: Vec::new() }
-    }
-
-    /// Records the finding of a probe at `rate`.
-    pub fn tell(&mut self, rate: f64, finding: ProbeFinding) {
-        self.probes.push((rate, finding));
-    }
-
-    /// What to do next.
-    pub fn next(&self) -> Step {
-        // The probes of the last rate do not agree yet.
-        if let Some(&(rate, _)) = self.probes.last()
-            && self.agreed(rate).is_none()
-        {
-            return Step::Probe(rate);
-        }
-        let kept = self.rates(|finding| finding == ProbeFinding::Kept).reduce(f64::max);
-        let broken =
-            self.rates(|finding| finding != ProbeFinding::Kept).filter(|&rate| kept.is_none_or(|kept| rate > kept));
-        let broken = broken.reduce(f64::min);
-        let limited = broken.is_some_and(|rate| self.agreed(rate) == Some(ProbeFinding::Limited));
-        let found = Step::Found(Bracket { kept, broken, limited });
-        match (kept, broken) {
-            (None, None) => Step::Probe(self.from),
-            (Some(kept), None) if kept >= self.most => found,
-            (Some(kept), None) => Step::Probe((kept * 2.0).min(self.most)),
-            (None, Some(broken)) if broken / 2.0 < LEAST => found,
-            (None, Some(broken)) => Step::Probe(broken / 2.0),
-            (Some(kept), Some(broken)) if broken / kept <= 1.0 + self.precision => found,
-            (Some(kept), Some(broken)) => Step::Probe((kept * broken).sqrt()),
+    /// A search without any probes yet.
+    pub fn new(scope: Scope) -> Self {
+        Self {
+            scope: Scope { from: scope.from.min(scope.to), ..scope },
+            tried: Vec::new(),
+            current: None,
+            share: Duration::ZERO,
         }
     }
 
-    /// The rates whose probes agree on a finding that satisfies `is_so`.
-    fn rates(&self, is_so: impl Fn(ProbeFinding) -> bool) -> impl Iterator<Item = f64> {
-        self.probes.iter().map(|&(rate, _)| rate).filter(move |&rate| self.agreed(rate).is_some_and(&is_so))
+    /// Records the evidence from a probe at `rate`.
+    pub fn tell(&mut self, rate: f64, evidence: Evidence) {
+        let broken = usize::from(matches!(evidence.standing(), Standing::Broken(_)));
+        match self.tried.iter_mut().find(|tried| tried.rate == rate) {
+            Some(tried) => {
+                tried.evidence += evidence;
+                tried.probes += 1;
+                tried.broken += broken;
+            }
+            None => self.tried.push(Tried { rate, evidence, probes: 1, broken, share: self.share }),
+        }
     }
 
-    /// The finding that the probes of `rate` agree on.
-    fn agreed(&self, rate: f64) -> Option<ProbeFinding> {
-        let of = |is_so: fn(ProbeFinding) -> bool| {
-            self.probes.iter().filter(|&&(probed, finding)| probed == rate && is_so(finding)).count()
+    /// A probe takes this long besides its load.
+    pub fn takes(&mut self, around: Duration) {
+        self.scope.around = around;
+    }
+
+    /// What the probes of each rate show together, by rate.
+    pub fn rates(&self) -> Vec<ProbedRate> {
+        let rates = self.tried.iter().map(|of| ProbedRate::new(of.rate, of.probes, of.evidence.standing()));
+        let mut rates: Vec<_> = rates.collect();
+        rates.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        rates
+    }
+
+    /// What to do next, if `left` is left of the budget.
+    pub fn next(&mut self, left: Duration) -> Step {
+        let bracket = self.bracket();
+        let before = self.current;
+        let Some(rate) = self.rate(&bracket) else { return Step::Found(bracket) };
+        if self.current != before {
+            self.share(rate, left / self.rates_to_come(&bracket));
+        }
+        let lasting = self.lasting(rate);
+        if lasting + self.scope.around > left {
+            return Step::Found(self.cut_short());
+        }
+        Step::Probe { rate, lasting }
+    }
+
+    /// The gap as far as it is known, if there is no time to settle its lower end.
+    pub fn cut_short(&self) -> Bracket {
+        let bracket = Bracket { is_cut_short: true, ..self.bracket() };
+        match self.hopeful(&bracket).map(|of| (of.rate, of.evidence.standing())) {
+            Some((rate, Standing::Kept)) => Bracket { kept: Some(rate), undecided: None, ..bracket },
+            Some((rate, _)) => Bracket { undecided: Some(rate), ..bracket },
+            None => bracket,
+        }
+    }
+
+    fn bracket(&self) -> Bracket {
+        let settled = |wanted: fn(Standing) -> bool| {
+            let settled = self.tried.iter().filter(move |of| self.is_settled(of) && wanted(of.evidence.standing()));
+            settled.map(|of| of.rate)
         };
-        let broken = of(|finding| finding != ProbeFinding::Kept);
-        if of(|finding| finding == ProbeFinding::Kept) >= AGREEING {
-            Some(ProbeFinding::Kept)
-        } else if broken >= AGREEING {
-            // A single probe that blames the target is enough.
-            Some(if of(|finding| finding == ProbeFinding::Broken) > 0 {
-                ProbeFinding::Broken
-            } else {
-                ProbeFinding::Limited
-            })
-        } else {
-            None
+        let kept = settled(|standing| standing == Standing::Kept).reduce(f64::max);
+        let above = |rate: f64| kept.is_none_or(|kept| rate > kept);
+        let broken = self.tried.iter().filter(|of| above(of.rate)).filter_map(|of| match of.evidence.standing() {
+            Standing::Broken(culprit) if self.is_settled(of) || of.evidence.is_broken_beyond_doubt() => {
+                Some((of.rate, culprit))
+            }
+            _ => None,
+        });
+        let broken = broken.min_by(|a, b| a.0.total_cmp(&b.0));
+        let undecided = settled(|standing| standing == Standing::Undecided);
+        let undecided = undecided.filter(|&rate| above(rate) && broken.is_none_or(|(broken, _)| rate < broken));
+        Bracket { kept, broken, undecided: undecided.reduce(f64::max), is_cut_short: false }
+    }
+
+    /// The highest rate in the gap that was tried without a promise broken beyond doubt.
+    fn hopeful(&self, bracket: &Bracket) -> Option<&Tried> {
+        let is_below = |of: &&Tried| bracket.broken.is_none_or(|(broken, _)| of.rate < broken);
+        let hopeful = self.tried.iter().filter(is_below).filter(|of| !self.is_settled(of));
+        hopeful.filter(|of| bracket.kept.is_none_or(|kept| of.rate > kept)).max_by(|a, b| a.rate.total_cmp(&b.rate))
+    }
+
+    /// The next rate to try; `None` if the gap cannot become narrower.
+    fn rate(&mut self, bracket: &Bracket) -> Option<f64> {
+        if let Some(current) = self.current.and_then(|rate| self.tried(rate))
+            && !self.is_settled(current)
+        {
+            return self.current;
         }
+        let below = self.below(bracket);
+        let rate = match (below, bracket.broken) {
+            // Climbing: one probe for each rate.
+            (None, None) => return Some(self.scope.from),
+            (Some(below), None) if below < self.scope.to => return Some((below * 2.0).min(self.scope.to)),
+            (Some(below), None) => self.unsettled(below),
+            (None, Some((broken, _))) if broken / 2.0 < LEAST => self.unsettled(broken),
+            (None, Some((broken, _))) => return Some(broken / 2.0),
+            (Some(below), Some((broken, _))) if broken / below <= 1.0 + self.scope.precision => {
+                self.unsettled(below).or_else(|| self.unsettled(broken))
+            }
+            (Some(below), Some((broken, _))) => {
+                let middle = (below * broken).sqrt();
+                if bracket.undecided == Some(below) && !self.can_decide(middle) { None } else { Some(middle) }
+            }
+        };
+        self.current = rate;
+        rate
+    }
+
+    /// The lower end of the gap.
+    fn below(&self, bracket: &Bracket) -> Option<f64> {
+        let hopeful = self.hopeful(bracket).map(|of| of.rate);
+        [bracket.kept, bracket.undecided, hopeful].into_iter().flatten().reduce(f64::max)
+    }
+
+    fn tried(&self, rate: f64) -> Option<&Tried> {
+        self.tried.iter().find(|tried| tried.rate == rate)
+    }
+
+    /// The rate, if its probes do not decide yet.
+    fn unsettled(&self, rate: f64) -> Option<f64> {
+        self.tried(rate).filter(|tried| !self.is_settled(tried)).map(|tried| tried.rate)
+    }
+
+    /// Whether the probes of a rate decide.
+    fn is_settled(&self, tried: &Tried) -> bool {
+        let Tried { rate, ref evidence, probes, broken, share } = *tried;
+        let (standing, most) = (evidence.standing(), self.scope.probe_max * AGREEING as u32);
+        if evidence.is_broken_beyond_doubt() {
+            return broken >= AGREEING || probes > AGREEING;
+        }
+        if standing == Standing::Undecided && evidence.lasting >= self.scope.probe_max && !self.can_decide(rate) {
+            return true;
+        }
+        let is_unanimous = broken == 0 || broken == probes;
+        let is_decided = standing != Standing::Undecided && evidence.lasting >= evidence.wanted();
+        let is_time_over = evidence.lasting >= share.min(most);
+        probes >= AGREEING + usize::from(!is_unanimous) && (is_decided || is_time_over) || probes >= MOST_PROBES
+    }
+
+    /// Whether there is enough time for the operations that the promises need.
+    fn can_decide(&self, rate: f64) -> bool {
+        rate * self.scope.probe_max.as_secs_f64() * AGREEING as f64 >= self.scope.operations
+    }
+
+    /// Gives the probes of `rate` this share of the budget.
+    fn share(&mut self, rate: f64, share: Duration) {
+        self.share = share.saturating_sub(self.scope.around * AGREEING as u32);
+        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.rate == rate) {
+            tried.share = self.share + tried.evidence.lasting;
+        }
+    }
+
+    /// How long to probe `rate`.
+    fn lasting(&self, rate: f64) -> Duration {
+        let Scope { probe, probe_max, operations, .. } = self.scope;
+        let for_operations = |operations: f64| Duration::from_secs_f64((operations / rate).min(1e9));
+        let short = probe.max(for_operations(LEAST_OPERATIONS)).min(probe_max);
+        if self.current != Some(rate) {
+            return short;
+        }
+        let enough = short.max(for_operations(operations));
+        match self.tried(rate) {
+            None => enough.min(probe_max),
+            Some(Tried { evidence, .. }) if evidence.is_broken_beyond_doubt() => short,
+            Some(Tried { evidence, share, .. }) => {
+                let wanted = evidence.wanted().min(*share).saturating_sub(evidence.lasting);
+                enough.max(wanted).min(probe_max)
+            }
+        }
+    }
+
+    /// How many rates have to be probed until the gap is narrow.
+    fn rates_to_come(&self, bracket: &Bracket) -> u32 {
+        let gap = self.below(bracket).zip(bracket.broken).map_or(2.0, |(below, (broken, _))| broken / below);
+        let halvings = (gap.ln() / self.scope.precision.ln_1p()).log2().ceil().max(0.0);
+        halvings as u32 + 1
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Runs a search; `keeps` is the finding of the i-th probe at a rate.
-    fn search(from: f64, most: f64, mut keeps: impl FnMut(f64, usize) -> ProbeFinding) -> (Bracket, usize) {
-        let mut search = Search::new(from, most, 0.03);
-        for i in 0..1_000 {
-            match search.next() {
-                Step::Probe(rate) => search.tell(rate, keeps(rate, i)),
-                Step::Found(answer) => return (answer, i),
-            }
-        }
-        panic!("the search does not end");
-    }
-
-    #[test]
-    fn a_search_ends_if_all_rates_keep_or_break_the_promise() {
-        let (answer, probes) = search(10.0, 1_000.0, |_, _| ProbeFinding::Kept);
-        assert_eq!((answer, probes), (Bracket { kept: Some(1_000.0), broken: None, limited: false }, 16));
-        let (answer, _) = search(10.0, 1_000.0, |_, _| ProbeFinding::Broken);
-        assert!(answer.kept.is_none() && answer.broken.is_some_and(|rate| rate < 0.2));
-        let (answer, _) =
-            search(10.0, 1e6, |rate, _| if rate < 700.0 { ProbeFinding::Kept } else { ProbeFinding::Limited });
-        assert!(answer.limited && answer.kept.is_some_and(|rate| rate > 670.0));
-    }
-
-    proptest! {
-        #[test]
-        fn the_limit_is_found_although_one_probe_in_four_is_wrong(limit in 1.0..50_000.0_f64, wrong in 0..4_usize) {
-            let mut probed: Vec<f64> = Vec::new();
-            let (answer, probes) = search(10.0, 1e6, |rate, i| {
-                let again = probed.contains(&rate);
-                probed.push(rate);
-                // Only the first probe of a rate can be wrong.
-                let lies = !again && i % 4 == wrong;
-                if (rate <= limit) == lies { ProbeFinding::Broken } else { ProbeFinding::Kept }
-            });
-            let (kept, broken) = (answer.kept.unwrap(), answer.broken.unwrap());
-            prop_assert!(kept <= limit && limit < broken && broken / kept <= 1.03, "{kept} {limit} {broken}");
-            prop_assert!(probes < 100, "{}", probes);
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::rate as per_second;
+use super::units::{count, duration, rate as per_second};
 use super::{Generator, RunReport, Summary, Unit};
 use crate::fault::Fault;
 
@@ -23,12 +23,27 @@ pub struct FindReport {
     pub task: String,
     /// The promises, as they were written.
     pub slo: Vec<String>,
-    /// The same promises, each with its unit and its bound.
+    /// All promises, each with its unit and its bound; also those that nobody wrote.
     #[serde(default)]
     pub promises: Vec<Promise>,
+    /// The highest rate to try, in operations per second; null in older reports.
+    #[serde(default)]
+    pub to: Option<f64>,
+    /// How long the search may take; null in older reports.
+    #[serde(default)]
+    pub budget_ns: Option<u64>,
+    /// How many instances a probe may have, in all threads; null in older reports.
+    #[serde(default)]
+    pub most_instances: Option<u64>,
+    /// Whether the task computes, so that each of its instances has a thread.
+    #[serde(default)]
+    pub has_threads_only: bool,
     /// The probes, in the order in which they were run.
     pub probes: Vec<Probe>,
-    /// Probes that say nothing about the target, because workers died in them; each was run again.
+    /// What the probes of each rate show together, by rate.
+    #[serde(default)]
+    pub rates: Vec<ProbedRate>,
+    /// Probes that say nothing about the target; each was run again.
     #[serde(default)]
     pub void: Vec<VoidProbe>,
     /// Whether the search was given up because too many probes were void.
@@ -44,6 +59,9 @@ pub struct FindReport {
 pub struct Promise {
     /// As it was written.
     pub expression: String,
+    /// Whether nobody wrote it: without a promise about failures, a search has one.
+    #[serde(default)]
+    pub is_implied: bool,
     /// The figure that the promise bounds; null if that figure is not drawn over rates.
     pub drawn: Option<DrawnFigure>,
     /// The unit of the bound.
@@ -63,6 +81,20 @@ pub enum DrawnFigure {
     Failed,
 }
 
+/// What the probes of a rate show together.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ProbedRate {
+    /// Operations per second that were due.
+    pub rate: f64,
+    /// How many probes there were.
+    pub probes: u64,
+    /// What they show.
+    pub finding: ProbeFinding,
+    /// What the limit was; null unless a promise was broken.
+    pub limited_by: Option<Culprit>,
+}
+
 /// A probe that says nothing about the target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -75,12 +107,15 @@ pub struct VoidProbe {
     pub lost: u64,
     /// What went wrong.
     pub faults: Vec<Fault>,
+    /// Why the probe says nothing, in words.
+    #[serde(default)]
+    pub why: Vec<String>,
 }
 
 impl VoidProbe {
     /// The void probe that `run`, at `rate`, amounts to.
-    pub fn new(rate: f64, run: &RunReport) -> Self {
-        Self { rate, offered: run.operations.offered, lost: run.operations.lost, faults: run.faults.clone() }
+    pub fn new(rate: f64, run: &RunReport, why: Vec<String>) -> Self {
+        Self { rate, offered: run.operations.offered, lost: run.operations.lost, faults: run.faults.clone(), why }
     }
 }
 
@@ -92,28 +127,54 @@ pub struct Probe {
     pub rate: f64,
     /// Operations that were due.
     pub offered: u64,
-    /// Completed operations per second.
+    /// Operations that ended per second while operations were due, without those that ended later.
     pub throughput: Option<f64>,
     /// The share of operations that were not ok.
     pub failed: f64,
     /// From an operation's due time to its end.
     pub latency_ns: Summary,
-    /// What the target did not do: the promises it broke, or that it did not keep up with the rate.
+    /// What was not done: the promises that were broken, or `keeps up` if operations piled up.
     pub broken: Vec<String>,
+    /// Promises for which there were too few operations.
+    #[serde(default)]
+    pub undecided: Vec<String>,
+    /// How long operations were due; null in older reports.
+    #[serde(default)]
+    pub lasting_ns: Option<u64>,
+    /// How many instances there were, in all threads; null in older reports.
+    #[serde(default)]
+    pub instances: Option<u64>,
+    /// What the limit was; null unless something is broken.
+    #[serde(default)]
+    pub limited_by: Option<Culprit>,
     /// Whether the machine that generated the load was the limit.
     pub generator: Generator,
 }
 
-/// What a probe shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What probes show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum ProbeFinding {
-    /// The target kept the promises.
+    /// The promises were kept.
     Kept,
-    /// The target broke a promise.
+    /// A promise was broken.
     Broken,
-    /// A promise was broken while the machine that generated the load was the limit, which says nothing about the
-    /// target.
-    Limited,
+    /// No promise was broken, but there were too few operations to call them kept.
+    Undecided,
+}
+
+/// What limited a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Culprit {
+    /// The target of the task.
+    Target,
+    /// The machine that generated the load, which says nothing about the target.
+    Generator,
+    /// All instances of the task were busy, though the target answered as fast as with fewer.
+    Instances,
 }
 
 /// The answer of a search.
@@ -126,18 +187,40 @@ pub struct Answer {
     pub below: Option<f64>,
     /// Whether the limit was the machine that generated the load, not the target.
     pub generator_limited: bool,
+    /// What the limit was at the rate `below`; null if no limit was found, and in older reports.
+    #[serde(default)]
+    pub limited_by: Option<Culprit>,
+    /// A rate above `rate` at which no promise was broken, but too few operations were due to call them kept.
+    #[serde(default)]
+    pub undecided: Option<f64>,
+    /// Whether the budget ended before the limit was known precisely.
+    #[serde(default)]
+    pub is_cut_short: bool,
+}
+
+impl Answer {
+    /// What the limit was. Older reports know only the generator.
+    fn culprit(&self) -> Culprit {
+        self.limited_by.unwrap_or(if self.generator_limited { Culprit::Generator } else { Culprit::Target })
+    }
 }
 
 impl FindReport {
     /// A search without any probes yet.
     pub fn new(task: &Path, promises: Vec<Promise>) -> Self {
+        let written = promises.iter().filter(|promise| !promise.is_implied);
         Self {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
             task: task.display().to_string(),
-            slo: promises.iter().map(|promise| promise.expression.clone()).collect(),
+            slo: written.map(|promise| promise.expression.clone()).collect(),
             promises,
+            to: None,
+            budget_ns: None,
+            most_instances: None,
+            has_threads_only: false,
             probes: Vec::new(),
+            rates: Vec::new(),
             void: Vec::new(),
             is_given_up: false,
             answer: None,
@@ -160,45 +243,119 @@ impl FindReport {
 }
 
 impl Probe {
-    /// What the probe means for the search.
+    /// What the probe shows by itself.
     pub fn finding(&self) -> ProbeFinding {
-        match (self.broken.is_empty(), self.generator.limited) {
-            (true, _) => ProbeFinding::Kept,
-            (false, true) => ProbeFinding::Limited,
-            (false, false) => ProbeFinding::Broken,
+        if !self.broken.is_empty() {
+            ProbeFinding::Broken
+        } else if !self.undecided.is_empty() {
+            ProbeFinding::Undecided
+        } else {
+            ProbeFinding::Kept
         }
+    }
+
+    /// What the limit was, if something is broken. Older reports know only the generator.
+    pub fn culprit(&self) -> Option<Culprit> {
+        let guessed = if self.generator.limited { Culprit::Generator } else { Culprit::Target };
+        if self.broken.is_empty() { None } else { Some(self.limited_by.unwrap_or(guessed)) }
     }
 }
 
 /// The result of a probe, in words.
 pub fn came_to(probe: &Probe) -> String {
-    match probe.finding() {
-        ProbeFinding::Kept => "kept".to_owned(),
-        ProbeFinding::Broken => format!("broken: {}", probe.broken.join(", ")),
-        ProbeFinding::Limited => format!("broken, generator-limited: {}", probe.broken.join(", ")),
+    let broken = |by: &str| format!("broken{by}: {}", probe.broken.join(", "));
+    match (probe.finding(), probe.culprit()) {
+        (ProbeFinding::Kept, _) => "kept".to_owned(),
+        (ProbeFinding::Undecided, _) => format!("too few operations for {}", probe.undecided.join(", ")),
+        (ProbeFinding::Broken, Some(Culprit::Generator)) => broken(", generator-limited"),
+        (ProbeFinding::Broken, Some(Culprit::Instances)) => broken(", limited by instances"),
+        (ProbeFinding::Broken, _) => broken(""),
+    }
+}
+
+/// What the probes of a rate show together, in words, if there are several and they disagree.
+pub fn together(rate: &ProbedRate, probes: &[&Probe]) -> Option<String> {
+    let mut alone = probes.iter().filter(|probe| probe.rate == rate.rate).map(|probe| probe.finding());
+    let disagree = rate.probes > 1 && !alone.all(|finding| finding == rate.finding);
+    let finding = match rate.finding {
+        ProbeFinding::Kept => "kept",
+        ProbeFinding::Broken => "broken",
+        ProbeFinding::Undecided => "undecided",
+    };
+    disagree.then(|| format!("all {} probes of {}/s together: {finding}", rate.probes, per_second(rate.rate)))
+}
+
+/// A promise that nobody wrote, in words.
+pub fn implied(report: &FindReport) -> Option<String> {
+    let implied = report.promises.iter().find(|promise| promise.is_implied)?;
+    Some(format!("{} is promised too, because no promise is about failures", implied.expression))
+}
+
+/// What the limit was, in a word or two.
+pub fn limit_name(answer: &Answer) -> &'static str {
+    match (answer.below, answer.culprit()) {
+        (None, _) => "none found",
+        (_, Culprit::Target) => "the target",
+        (_, Culprit::Generator) => "this machine",
+        (_, Culprit::Instances) => "instances",
     }
 }
 
 /// The answer in words.
 pub fn sentence(report: &FindReport) -> String {
+    let Some(answer) = report.answer else {
+        let ended =
+            if report.is_given_up { "given up: too many probes were void" } else { "stopped before it was found" };
+        return ended.to_owned();
+    };
+    let mut sentence = limit(report, &answer);
+    if let Some(undecided) = answer.undecided {
+        sentence += &format!(
+            "; at {}/s no promise was broken, but there were too few operations to decide: give a longer --probe-max or \
+             --budget, or promise a lower percentile",
+            per_second(undecided)
+        );
+    }
+    if answer.is_cut_short {
+        let budget = report.budget_ns.map_or_else(String::new, |ns| format!(" of {}", duration(ns)));
+        sentence += &format!("; the budget{budget} ended before the limit was known precisely: give a longer --budget");
+    }
+    sentence
+}
+
+/// The limit in words.
+fn limit(report: &FindReport, answer: &Answer) -> String {
     let of = |rate: f64| format!("{}/s", per_second(rate));
-    match report.answer {
-        None if report.is_given_up => "given up: workers died in too many probes".to_owned(),
-        None => "stopped before it was found".to_owned(),
-        Some(Answer { rate: Some(rate), below: None, .. }) => {
-            format!("{} keeps the promise, and is the highest rate that was asked for", of(rate))
+    let by = answer.culprit();
+    let instances = report.most_instances.map_or_else(|| "all".to_owned(), |most| format!("all {}", count(most)));
+    let advice = match by {
+        Culprit::Target => "",
+        Culprit::Generator => "use more threads or processes (-t, -p), or another machine",
+        Culprit::Instances if report.has_threads_only => "use more threads or processes (-t, -p)",
+        Culprit::Instances => "allow more instances (-c), or use more threads or processes (-t, -p)",
+    };
+    let was = match by {
+        Culprit::Target => "the target was the limit".to_owned(),
+        Culprit::Generator => "this machine was the limit, not the target".to_owned(),
+        Culprit::Instances if report.has_threads_only => {
+            format!("{instances} threads were busy, and were the limit, because the task computes")
         }
-        Some(Answer { rate: Some(rate), below: Some(below), generator_limited: true }) => format!(
-            "generator-limited: {} keeps the promise; from {} on this machine was the limit, not the target: use more \
-             threads, processes or instances (-t, -p, -c), or another machine",
-            of(rate),
-            of(below)
-        ),
-        Some(Answer { rate: Some(rate), below: Some(below), generator_limited: false }) => {
-            format!("{} keeps the promise, {} does not: the limit lies between them", of(rate), of(below))
+        Culprit::Instances => format!("{instances} instances were busy, and were the limit, not the target"),
+    };
+    match (answer.rate, answer.below) {
+        (Some(rate), None) if report.to.is_none_or(|to| rate >= to) => format!("no limit found up to {}", of(rate)),
+        (Some(rate), None) => format!("{} keeps the promise, and no limit was found", of(rate)),
+        (Some(rate), Some(below)) if by == Culprit::Target => {
+            format!("{} keeps the promise, {} does not: the target's limit lies between them", of(rate), of(below))
         }
-        Some(Answer { rate: None, below, .. }) => {
-            format!("no rate keeps the promise, down to {}", below.map_or_else(|| "any rate".to_owned(), of))
+        (Some(rate), Some(below)) => {
+            format!("at least {}: above that {was} (at {} the promise was broken): {advice}", of(rate), of(below))
         }
+        (None, Some(below)) if by == Culprit::Target && answer.undecided.is_none() && !answer.is_cut_short => {
+            format!("no rate keeps the promise, down to {}", of(below))
+        }
+        (None, Some(below)) if by == Culprit::Target => format!("{} does not keep the promise", of(below)),
+        (None, Some(below)) => format!("{} does not keep the promise, but {was}: {advice}", of(below)),
+        (None, None) => "undecided".to_owned(),
     }
 }

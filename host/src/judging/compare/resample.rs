@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use fastrand::Rng;
 
+use super::super::student;
 use super::{Figure, sound};
 use crate::metrics::Histogram;
 use crate::report::{BucketReport, ModelName, RunReport};
@@ -254,7 +255,7 @@ pub(super) struct Uncertainty {
 impl Uncertainty {
     /// Half the width of the interval that contains the true difference in `level` of all comparisons.
     pub(super) fn half_width(self, level: f64) -> f64 {
-        self.standard * student_t(0.5 + level / 2.0, self.freedom) + self.systematic
+        self.standard * student::quantile(0.5 + level / 2.0, self.freedom) + self.systematic
     }
 
     /// The same with an additional systematic error.
@@ -264,16 +265,8 @@ impl Uncertainty {
 
     /// The true difference that a share of `share` of all comparisons at `level` would show.
     pub(super) fn detectable(self, level: f64, share: f64) -> f64 {
-        self.half_width(level) + self.standard * student_t(share, self.freedom)
+        self.half_width(level) + self.standard * student::quantile(share, self.freedom)
     }
-}
-
-/// The quantile of Student's t distribution, for quantiles above the median.
-fn student_t(quantile: f64, freedom: f64) -> f64 {
-    // Two units have one degree of freedom; above some thousands t is as good as normal.
-    let freedom = freedom.clamp(1.0, 1e4);
-    let x = puruspe::invbetai(2.0 * (1.0 - quantile), freedom / 2.0, 0.5);
-    (freedom * (1.0 / x - 1.0)).sqrt()
 }
 
 /// The uncertainty of the differences between `a` and `b`, by figure.
@@ -344,23 +337,6 @@ fn variance(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn students_table() {
-        for (quantile, freedom, t) in [
-            (0.975, 1.0, 12.7062),
-            (0.975, 2.5, 3.5747),
-            (0.995, 4.0, 4.6041),
-            (0.975, 9.0, 2.2622),
-            (0.9, 18.0, 1.3304),
-            (0.9995, 18.0, 3.9216),
-            (0.99999, 5.0, 15.5469),
-            (0.975, 1e9, 1.9602),
-        ] {
-            let ours = student_t(quantile, freedom);
-            assert!((ours - t).abs() < 2e-4, "{quantile} of {freedom}: {ours}, not {t}");
-        }
-    }
 
     #[test]
     fn correlated_neighbours_widen_the_error() {

@@ -611,27 +611,6 @@ fn contradictions_are_named() {
 }
 
 #[test]
-fn a_report_of_an_older_version_can_be_compared() {
-    let (a, b) = (steady(1_000_000, 20), steady(1_100_000, 20));
-    let mut old = serde_json::to_value(Report::new(environment(), std::slice::from_ref(&b))).unwrap();
-    let mut without = |path: &str, fields: &[&str]| {
-        let of = old.pointer_mut(path).unwrap().as_object_mut().unwrap();
-        for &field in fields {
-            assert!(of.remove(field).is_some(), "{field}");
-        }
-    };
-    without("/environment", &["kernel", "processor", "cpu_limit"]);
-    without("/runs/0", &["files", "throughput_window_ns"]);
-    without("/runs/0/plan", &["calls"]);
-    let old = crate::judging::read::report(old.to_string().as_bytes()).unwrap();
-    let old = ReportSet { reports: vec![("b.json".into(), old)] };
-    let a_side = input("a.json", std::slice::from_ref(&a));
-    let pair = compare(&a_side, &[old], Scruples::Refuse, 0, None).unwrap().pairs.remove(0);
-    let same = compared(&a, &b).pairs.remove(0);
-    assert_eq!((pair.sentence, pair.notes), (same.sentence, same.notes));
-}
-
-#[test]
 fn throughput_is_that_of_the_reports() {
     let (a, b) = (steady(1_000_000, 20), steady(1_100_000, 20));
     let reported = Report::new(environment(), std::slice::from_ref(&b)).runs[0].throughput.unwrap();

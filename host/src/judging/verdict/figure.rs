@@ -159,7 +159,7 @@ impl Subject {
     }
 
     /// The durations, or lags, of the figure's operations, added up.
-    fn times(&self, report: &RunReport) -> Result<Durations, Problem> {
+    pub(super) fn times(&self, report: &RunReport) -> Result<Durations, Problem> {
         let of_ok = || report.results.iter().filter(|result| result.outcome == Outcome::Ok);
         match &self.of {
             Scope::Run => Durations::sum([&report.latency_ns]),
@@ -172,7 +172,7 @@ impl Subject {
     }
 
     /// The number of counted operations, and of all operations that it is a share of.
-    fn count(&self, report: &RunReport, count: Count) -> (u64, u64) {
+    pub(super) fn count(&self, report: &RunReport, count: Count) -> (u64, u64) {
         let counts = &report.operations;
         let counted = match (&self.of, count) {
             (Scope::Span(name), _) => {
@@ -274,12 +274,12 @@ fn windows(report: &RunReport, window_ns: u64, moment: Moment) -> Vec<TimelineWi
 }
 
 /// The durations of several summaries: the sum of their histograms.
-struct Durations {
-    hdr: hdrhistogram::Histogram<u64>,
-    count: u64,
+pub(super) struct Durations {
+    pub(super) hdr: hdrhistogram::Histogram<u64>,
+    pub(super) count: u64,
     sum: u128,
     min: u64,
-    max: u64,
+    pub(super) max: u64,
 }
 
 impl Durations {

@@ -9,6 +9,7 @@
 mod figure;
 mod parse;
 mod peers;
+mod slo;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use crate::report::find::{DrawnFigure, Promise};
 use crate::report::{Basis, Moment, RunReport, Verdict, VerdictOrigin};
 use figure::{Measured, Problem};
 pub use parse::ExpressionError;
+pub use slo::Slo;
 
 /// What fails every run: none of its operations was ok.
 const NONE_OK: &str = "ok<1";
@@ -199,7 +201,7 @@ impl Expression {
             (Scope::Run, Quantity::Counted(Count::Failed, CountedAs::Share), None) => Some(DrawnFigure::Failed),
             _ => None,
         };
-        Promise { expression: self.text.clone(), drawn, unit: self.figure.unit(), bound: self.value }
+        Promise { expression: self.text.clone(), is_implied: false, drawn, unit: self.figure.unit(), bound: self.value }
     }
 }
 

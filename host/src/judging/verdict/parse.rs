@@ -20,6 +20,12 @@ pub struct ExpressionError {
     problem: String,
 }
 
+impl ExpressionError {
+    pub(super) fn new(expression: &str, problem: String) -> Self {
+        Self { expression: expression.to_owned(), problem }
+    }
+}
+
 const COUNTS: [(&str, Count); 6] = [
     ("ok", Count::Ok),
     ("failed", Count::Failed),

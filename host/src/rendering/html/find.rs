@@ -7,7 +7,9 @@ use super::figure::{Chart, ChartFigure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, finished, prose, tables};
-use crate::report::find::{Answer, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, sentence};
+use crate::report::find::{
+    Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, implied, limit_name, sentence, together,
+};
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
 
@@ -54,6 +56,7 @@ pub fn find(report: &FindReport) -> String {
             header {
                 h1 { (tables::name(&title)) span class=(format!("state {}", prose::look(tone).0)) { (state) } }
                 p .meta { span { "The promise: " @for slo in &report.slo { code { (tables::name(slo)) } " " } } }
+                @if let Some(implied) = implied(report) { p .meta { span { (prose::capital(&implied)) "." } } }
                 p .headline { (prose::capital(&sentence(report))) "." }
             }
             (tiles(report, &probes))
@@ -65,14 +68,18 @@ pub fn find(report: &FindReport) -> String {
                     @if probes.iter().any(|probe| probe.failed > 0.0) { (failures(report, &probes)) }
                 }
             } }
-            section { h3 { "Probes" } (table(&probes)) }
+            section {
+                h3 { "Probes" }
+                (table(&probes))
+                @for rate in report.rates.iter().filter_map(|rate| together(rate, &probes)) {
+                    p { (prose::capital(&rate)) "." }
+                }
+            }
             @if !report.void.is_empty() {
                 section {
                     h3 { "Void probes" }
-                    p { "Workers died in these, so they say nothing about the target. Each was run again." }
-                    ul { @for void in &report.void {
-                        li { (rate(void.rate)) "/s: " @for fault in &void.faults { (fault.message) " " } }
-                    } }
+                    p { "These say nothing about the target. Each was run again." }
+                    ul { @for void in &report.void { li { (rate(void.rate)) "/s: " (void.why.join("; ")) } } }
                 }
             }
             footer { "gorgon " (report.gorgon) " · " (report.schema) " · charts by uPlot (MIT)" }
@@ -85,8 +92,11 @@ fn state(report: &FindReport) -> (Tone, &'static str) {
     match report.answer {
         None if report.is_given_up => (Tone::Bad, "given up"),
         None => (Tone::Warning, "stopped early"),
-        Some(Answer { rate: None, .. }) => (Tone::Bad, "not kept"),
+        Some(Answer { rate: None, undecided: Some(_), .. }) => (Tone::Warning, "undecided"),
         Some(Answer { generator_limited: true, .. }) => (Tone::Warning, "generator-limited"),
+        Some(Answer { limited_by: Some(Culprit::Instances), .. }) => (Tone::Warning, "limited by instances"),
+        Some(Answer { rate: None, .. }) => (Tone::Bad, "not kept"),
+        Some(Answer { below: None, .. }) => (Tone::Good, "no limit found"),
         Some(_) => (Tone::Good, "found"),
     }
 }
@@ -98,7 +108,8 @@ fn tiles(report: &FindReport, probes: &[&Probe]) -> Markup {
         (tile("Highest rate", &of(kept), "that keeps the promise", ""))
         (tile("Broken at", &of(below), "the lowest rate above it", ""))
         (tile("p99 there", &or_dash(report.p99(), duration), "at the highest rate, at worst", ""))
-        (tile("Probes", &count(probes.len() as u64), "two of a rate must agree", ""))
+        (tile("Limit", report.answer.map_or("-", |answer| limit_name(&answer)), "what it was", ""))
+        (tile("Probes", &count(probes.len() as u64), "at least two at each end of the gap", ""))
     } }
 }
 
@@ -184,12 +195,17 @@ fn table(probes: &[&Probe]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Probes" { table .probes {
             thead { tr {
-                @for head in ["rate per second", "offered", "completed per second", "p50", "p99", "max", "not ok", "result"] {
+                @for head in [
+                    "rate per second", "for", "instances", "offered", "completed per second", "p50", "p99", "max", "not ok",
+                    "result",
+                ] {
                     th scope="col" { (head) }
                 }
             } }
             tbody { @for probe in probes { tr class=(tone(probe).0) {
                 th scope="row" { (rate(probe.rate)) }
+                td { (time(probe.lasting_ns)) }
+                td { (or_dash(probe.instances, count)) }
                 td { (count(probe.offered)) }
                 td { (or_dash(probe.throughput, rate)) }
                 td { (time(probe.latency_ns.p50)) } td { (time(probe.latency_ns.p99)) } td { (time(probe.latency_ns.max)) }
@@ -202,9 +218,9 @@ fn table(probes: &[&Probe]) -> Markup {
 
 /// The class and the sign of a probe.
 fn tone(probe: &Probe) -> (&'static str, &'static str) {
-    prose::look(match probe.finding() {
-        ProbeFinding::Kept => Tone::Good,
-        ProbeFinding::Limited => Tone::Warning,
-        ProbeFinding::Broken => Tone::Bad,
+    prose::look(match (probe.finding(), probe.culprit()) {
+        (ProbeFinding::Kept, _) => Tone::Good,
+        (ProbeFinding::Broken, Some(Culprit::Target)) => Tone::Bad,
+        (ProbeFinding::Broken | ProbeFinding::Undecided, _) => Tone::Warning,
     })
 }

@@ -1,0 +1,231 @@
+//! What the probes of one rate show together.
+//!
+//! Pure: the tallies of probes of one rate are added up, and judged as if they were one long probe.
+
+use std::ops::AddAssign;
+use std::time::Duration;
+
+use super::backlog::{Backlog, Trend};
+use crate::report::find::Culprit;
+
+/// If fewer than this many operations are expected beyond a percentile, the percentile is that of a few operations.
+pub const BEYOND: f64 = 10.0;
+
+/// A chance below this is beyond doubt.
+const DOUBT: f64 = 0.01;
+
+/// A share this many times as large as promised is not one that is just as promised and had bad luck.
+const FAR: f64 = 2.0;
+
+/// A target whose backlog could grow by more than this share of the rate without being noticed needs longer probes.
+const RESOLUTION: f64 = 0.1;
+
+/// However coarse the resolution is, the time only grows by the square of this at once.
+const COARSEST: f64 = 2.0;
+
+/// So many relaxation times contain enough rises and falls of a queue for its percentiles.
+const RELAXATIONS: u32 = 40;
+
+/// What probes of a rate say about one promise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tally {
+    /// At most a share of all operations may be beyond a bound: `p99<50ms`, `failed<1%`.
+    Share {
+        /// Operations beyond the bound.
+        beyond: u64,
+        /// Operations.
+        of: u64,
+        /// The share that may be beyond it.
+        allowed: f64,
+        /// Operations that the promise allows beyond the bound must be this many, or the promise cannot be judged.
+        needed: f64,
+    },
+    /// Any other promise is only kept or broken by each probe.
+    Whole {
+        /// Probes that kept it.
+        kept: u32,
+        /// Probes that broke it.
+        broken: u32,
+        /// Probes without the figure.
+        unknown: u32,
+    },
+}
+
+/// What probes of a rate show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// How long operations were due, in all probes.
+    pub lasting: Duration,
+    /// The operations in flight.
+    pub backlog: Backlog,
+    /// One tally for each promise.
+    pub promises: Vec<Tally>,
+    /// Who was at fault in the probes that broke a promise.
+    pub culprits: Culprits,
+}
+
+/// In how many probes each was at fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Culprits {
+    target: u32,
+    generator: u32,
+    instances: u32,
+}
+
+/// What the evidence comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All promises were kept.
+    Kept,
+    /// A promise was broken.
+    Broken(Culprit),
+    /// There are too few operations, or the probes were shorter than some operations.
+    Undecided,
+}
+
+/// What the evidence says about one promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It was kept.
+    Yes,
+    /// It was broken.
+    No,
+    /// There are too few operations to tell.
+    Unknown,
+}
+
+impl Culprits {
+    /// One probe, in which `culprit` was at fault.
+    pub fn one(culprit: Option<Culprit>) -> Self {
+        let count = |of| u32::from(culprit == Some(of));
+        Self {
+            target: count(Culprit::Target),
+            generator: count(Culprit::Generator),
+            instances: count(Culprit::Instances),
+        }
+    }
+
+    /// A single probe that blames the target is enough, because a limit on this side would have hidden it.
+    fn main(self) -> Culprit {
+        match self {
+            Self { target: 0, generator: 0, instances: 1.. } => Culprit::Instances,
+            Self { target: 0, generator: 1.., .. } => Culprit::Generator,
+            _ => Culprit::Target,
+        }
+    }
+}
+
+impl Tally {
+    /// Whether the promise was kept.
+    pub fn kept(&self) -> Kept {
+        match *self {
+            Self::Share { beyond, of, allowed, needed } => {
+                let is_enough = of > 0 && of as f64 * allowed >= needed * (1.0 - 1e-9);
+                if beyond as f64 > allowed * of as f64 {
+                    if is_enough || self.is_broken_beyond_doubt() { Kept::No } else { Kept::Unknown }
+                } else if is_enough {
+                    Kept::Yes
+                } else {
+                    Kept::Unknown
+                }
+            }
+            Self::Whole { kept: 0, broken: 0, .. } => Kept::Unknown,
+            Self::Whole { kept, broken, .. } if kept > broken => Kept::Yes,
+            Self::Whole { .. } => Kept::No,
+        }
+    }
+
+    /// Whether it is practically impossible that the promise is kept.
+    fn is_broken_beyond_doubt(&self) -> bool {
+        match *self {
+            Self::Share { beyond, of, allowed, .. } => {
+                beyond as f64 > FAR * allowed * of as f64 && at_least(beyond, of, allowed) < DOUBT
+            }
+            Self::Whole { kept, broken, .. } => broken > kept,
+        }
+    }
+}
+
+/// The probability that at least `beyond` of `of` independent operations are beyond a bound that each exceeds with
+/// probability `allowed`. It is an incomplete beta function, as for every binomial distribution.
+fn at_least(beyond: u64, of: u64, allowed: f64) -> f64 {
+    if beyond == 0 || allowed >= 1.0 {
+        return 1.0;
+    }
+    if allowed <= 0.0 {
+        return 0.0;
+    }
+    puruspe::betai(beyond as f64, (of - beyond.min(of)) as f64 + 1.0, allowed)
+}
+
+impl Evidence {
+    /// A probe that leaves no doubt, for an estimate of how long a search takes.
+    pub(super) fn certain(lasting: Duration, kept: Kept) -> Self {
+        let promise =
+            Tally::Whole { kept: u32::from(kept == Kept::Yes), broken: u32::from(kept == Kept::No), unknown: 0 };
+        Self { lasting, backlog: Backlog::still(), promises: vec![promise], culprits: Culprits::default() }
+    }
+
+    /// What all probes together show.
+    pub fn standing(&self) -> Standing {
+        let trend = self.backlog.trend();
+        let has = |kept: Kept| self.promises.iter().any(|promise| promise.kept() == kept);
+        if trend == Trend::Growing || has(Kept::No) {
+            Standing::Broken(self.culprits.main())
+        } else if trend == Trend::Accumulating || has(Kept::Unknown) {
+            Standing::Undecided
+        } else {
+            Standing::Kept
+        }
+    }
+
+    /// Whether the promise was broken, and more probes would not change that.
+    pub fn is_broken_beyond_doubt(&self) -> bool {
+        self.backlog.trend() == Trend::Growing || self.promises.iter().any(Tally::is_broken_beyond_doubt)
+    }
+
+    /// How long the probes of this rate should last together.
+    pub fn wanted(&self) -> Duration {
+        if self.backlog.trend() == Trend::Accumulating {
+            return Duration::MAX;
+        }
+        // The smallest growth that is noticed falls with the square root of the time.
+        let finer = (self.backlog.resolution() / RESOLUTION).min(COARSEST).powi(2);
+        (self.backlog.relaxation() * RELAXATIONS).max(self.lasting.mul_f64(finer))
+    }
+}
+
+impl AddAssign for Evidence {
+    /// Adds a probe of the same rate.
+    fn add_assign(&mut self, other: Self) {
+        self.lasting += other.lasting;
+        self.backlog += other.backlog;
+        for (ours, theirs) in self.promises.iter_mut().zip(other.promises) {
+            *ours += theirs;
+        }
+        self.culprits.target += other.culprits.target;
+        self.culprits.generator += other.culprits.generator;
+        self.culprits.instances += other.culprits.instances;
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Share { beyond, of, .. }, Self::Share { beyond: more, of: more_of, .. }) => {
+                *beyond += more;
+                *of += more_of;
+            }
+            (
+                Self::Whole { kept, broken, unknown },
+                Self::Whole { kept: more_kept, broken: more_broken, unknown: more_unknown },
+            ) => {
+                *kept += more_kept;
+                *broken += more_broken;
+                *unknown += more_unknown;
+            }
+            // The probes of a search have the same promises.
+            (ours, theirs) => *ours = theirs,
+        }
+    }
+}
