@@ -88,3 +88,16 @@ fn a_duration_ends_a_run_and_every_number_is_seen() {
     let bounded = run(&guest("hello"), &["-d", "30s", "-n", "100"]);
     assert_eq!(bounded.adds_up().figure("/operations/completed"), 100);
 }
+
+#[test]
+fn a_wait_that_a_timer_ends_is_known_exactly_however_busy_the_thread_is() {
+    // Forty operations in flight sleep 20 ms each; the thread wakes for many of them at the same time.
+    let env = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=20"];
+    let ran = run(&guest("sleeper"), &[&["-n", "800", "-c", "40"][..], &env].concat());
+    assert_eq!(ran.adds_up().code, Some(0), "{}", ran.stderr);
+    let per_operation = |part: &str| ran.figure(&format!("/time/{part}")) as f64 / 800.0 / 1e6;
+    // The time from the call for the timer to the time at which it was due. If the thread loses its processor before it
+    // begins to wait, the wait is a little shorter.
+    assert!((18.0..20.1).contains(&per_operation("waiting_ns")), "{}", ran.report["runs"][0]["time"]);
+    assert!(per_operation("uncertain_ns") < 0.1, "{}", ran.report["runs"][0]["time"]);
+}

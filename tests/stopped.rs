@@ -1,6 +1,8 @@
 //! Workers that are stopped (SIGSTOP) neither end nor answer, and nothing may wait for them forever.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -11,13 +13,15 @@ use crate::support::{Ran, gorgon, guest, lives, ran, signal, spawn, wait_until, 
 fn with_one_stopped(args: &[&str]) -> (Child, u32) {
     let sleeps = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=20"];
     let gorgon = spawn(&guest("sleeper"), &[&["-p", "2", "-t", "2", "--quiet"], args, &sleeps].concat());
-    let operate = |worker: &u32| {
-        std::fs::read_to_string(format!("/proc/{worker}/comm")).is_ok_and(|name| name.trim() == "gorgon running")
-    };
-    wait_until("both operate", || workers(&gorgon).iter().filter(|worker| operate(worker)).count() == 2);
+    wait_until("both operate", || workers(&gorgon).into_iter().filter(operates).count() == 2);
     let stopped = workers(&gorgon)[0];
     signal("STOP", stopped);
     (gorgon, stopped)
+}
+
+/// Whether a worker runs operations.
+fn operates(worker: &u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{worker}/comm")).is_ok_and(|name| name.trim() == "gorgon running")
 }
 
 /// Waits for a run whose stopped worker is killed and loses the numbers it held.
@@ -91,4 +95,49 @@ fn a_stopped_hook_does_not_delay_a_stop() {
     let ran = ran(gorgon.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.figure("/operations/offered")), (Some(130), 0));
     assert!(!lives(worker));
+}
+
+/// The stalls in a report: what stood still, and for how many nanoseconds.
+fn stalls(ran: &Ran) -> Vec<(&str, u64)> {
+    let stalls = ran.report["runs"][0]["generator"]["stalls"].as_array().unwrap();
+    stalls.iter().map(|of| (of["what"].as_str().unwrap(), of["length_ns"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn what_stood_still_is_said_with_its_length() {
+    let length = Duration::from_millis(1_500);
+    let sleeps = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=5"];
+    for (whom, wanted, sentence) in [
+        ("all", &["controller", "worker"][..], "stalled: all of gorgon stood still for "),
+        ("controller", &["controller", "numbers"], "stalled: the controller stood still for "),
+        ("worker", &["worker"], "stalled: worker process "),
+    ] {
+        let run = spawn(&guest("sleeper"), &[&["-p", "2", "-d", "4s", "--no-progress"], &sleeps[..]].concat());
+        wait_until("both operate", || workers(&run).into_iter().filter(operates).count() == 2);
+        let stopped = match whom {
+            "all" => [vec![run.id()], workers(&run)].concat(),
+            "controller" => vec![run.id()],
+            _ => vec![workers(&run)[0]],
+        };
+        for &process in &stopped {
+            signal("STOP", process);
+        }
+        // Nothing waits for this: it is how long they are stopped.
+        std::thread::sleep(length);
+        for &process in stopped.iter().rev() {
+            signal("CONT", process);
+        }
+        let ran = ran(run.wait_with_output().unwrap());
+        assert_eq!(ran.adds_up().code, Some(0), "{whom}: {}", ran.stderr);
+        let stalls = stalls(&ran);
+        // Instances run out of numbers a little after the controller has stopped.
+        let long = stalls.iter().filter(|(_, ns)| u128::from(*ns) + 200_000_000 >= length.as_nanos());
+        let what: BTreeSet<&str> = long.map(|(what, _)| *what).collect();
+        assert_eq!(what, wanted.iter().copied().collect(), "{whom}: {stalls:?}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        serde_json::to_writer(&mut file, &ran.report).unwrap();
+        let text = gorgon().arg("report").arg(file.path()).output().unwrap();
+        let text = String::from_utf8(text.stdout).unwrap();
+        assert!(text.contains(sentence), "{whom}: {text}");
+    }
 }

@@ -71,9 +71,51 @@ pub fn system_monotonic() -> Duration {
     }
 }
 
+/// A wait that ends this much later than it should is a stall: the process was stopped, or got no processor. A thread
+/// that is woken usually runs within a millisecond, and within some tens of them on a crowded machine.
+pub const STALL: Duration = Duration::from_millis(400);
+
+/// How far the system's clocks are apart. They go at the same pace, unless the machine is suspended or a clock is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The time that the machine was suspended, since it was booted.
+    suspended: Duration,
+    /// The wall-clock time at which the machine was booted.
+    booted: Duration,
+}
+
+impl Clocks {
+    /// The clocks as they stand.
+    pub fn now() -> Self {
+        let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
+        let monotonic = system_monotonic();
+        let since_boot = read(ClockId::CLOCK_BOOTTIME);
+        let wall = read(ClockId::CLOCK_REALTIME);
+        Self { suspended: since_boot.saturating_sub(monotonic), booted: wall.saturating_sub(since_boot) }
+    }
+
+    /// How far the clocks have moved apart since this was called last: for how long the machine was suspended, and by
+    /// how much its wall clock was set.
+    pub fn moved(&mut self) -> (Duration, Duration) {
+        let before = std::mem::replace(self, Self::now());
+        (self.suspended.abs_diff(before.suspended), self.booted.abs_diff(before.booted))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_that_move_apart_are_told_from_clocks_that_go_on() {
+        let mut clocks = Clocks::now();
+        let seconds = |(suspended, set): (Duration, Duration)| (suspended.as_secs(), set.as_secs());
+        assert_eq!(seconds(clocks.moved()), (0, 0));
+        clocks.suspended += Duration::from_millis(3_500);
+        clocks.booted += Duration::from_millis(7_200_500);
+        assert_eq!(seconds(clocks.moved()), (3, 7_200));
+        assert_eq!(seconds(clocks.moved()), (0, 0));
+    }
 
     #[test]
     fn a_clock_runs_forward_from_a_common_beginning() {

@@ -47,6 +47,37 @@ pub enum FaultKind {
     Other,
 }
 
+/// A time in which a part of Gorgon, or the machine, did not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Stall {
+    /// What did not go on.
+    pub what: Standstill,
+    /// The process that noticed it; null if it was the controller.
+    pub process: Option<u32>,
+    /// When it began, in nanoseconds since the beginning of the run.
+    pub at_ns: u64,
+    /// How long it lasted. Of a clock: by how much it jumped.
+    pub length_ns: u64,
+}
+
+/// What did not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Standstill {
+    /// The machine was suspended.
+    Machine,
+    /// The controller got no processor: it was stopped, or its machine was too busy.
+    Controller,
+    /// A worker got no processor.
+    Worker,
+    /// Instances of a worker waited for numbers, which the controller leases.
+    Numbers,
+    /// The wall clock was set forward or back. Durations do not depend on it; times of day do.
+    WallClock,
+}
+
 /// What to do about an error of the operating system that may come from a limit on the user's resources.
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Standstill;
 use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
 use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, or what the books make of it.
 /// Entries contain frames, so it also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
-pub const JOURNAL: u32 = 3;
+pub const JOURNAL: u32 = 4;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,6 +67,13 @@ pub enum What {
         refused: Box<NetworkCounts>,
         /// Why the hook failed; `None` if it succeeded.
         failed: Option<String>,
+    },
+    /// The controller, or the whole machine, did not go on until now.
+    Stalled {
+        /// What did not go on.
+        what: Standstill,
+        /// For how long; of a clock, by how much it jumped.
+        length: Duration,
     },
     /// The controller decided this.
     Decided(Decision),
@@ -152,6 +160,7 @@ mod tests {
         let others = [
             What::Heard { worker: 1, frame: 2, message: Message::Need(5) },
             What::Gone { worker: 1, how: "h".into() },
+            What::Stalled { what: Standstill::Controller, length: Duration::from_secs(2) },
             What::Hooked { hook: Hook::Cleanup, refused: Box::default(), failed: Some("f".into()) },
         ];
         let mut lines = Vec::new();

@@ -4,7 +4,7 @@ mod cgroup;
 mod processor;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::clock::Clock;
@@ -32,9 +32,22 @@ fn processor() -> Option<String> {
 }
 
 fn cpu_limit() -> Option<f64> {
+    of_cgroup(cgroup::cpu_limit)
+}
+
+/// How long the cgroups of this process were throttled since they were made; `None` if none has a limit. Their files are
+/// looked for once.
+pub fn throttled_ns() -> Option<u64> {
+    static FILES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    let files = FILES.get_or_init(|| of_cgroup(cgroup::stat_files).unwrap_or_default());
+    files.iter().filter_map(|file| cgroup::throttled_ns(&read(file)?)).max()
+}
+
+/// What `find` finds in the files of this process's cgroup.
+fn of_cgroup<T>(find: impl Fn(&str, &str, fn(&Path) -> Option<String>) -> Option<T>) -> Option<T> {
     let own = read(Path::new("/proc/self/cgroup"))?;
     let mounts = read(Path::new("/proc/self/mountinfo"))?;
-    cgroup::cpu_limit(&own, &mounts, read)
+    find(&own, &mounts, read)
 }
 
 /// The text of a file; `None` if there is no such file, which only some systems have.

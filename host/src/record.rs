@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Stall};
 use crate::lane::Lane;
 use crate::metrics::{Cut, HealthLog, Metrics};
 use crate::plan::RunPlan;
@@ -43,6 +43,8 @@ pub struct RunRecord {
     pub overtime: Vec<Cut>,
     /// The worker processes, in the order in which they were launched.
     pub workers: Vec<WorkerRecord>,
+    /// Times in which a part of Gorgon, or the machine, did not go on.
+    pub stalls: Vec<Stall>,
     /// What went wrong besides operations.
     pub faults: Vec<Fault>,
 }

@@ -11,14 +11,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Stall};
 use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::RunPlan;
 use crate::resolve::Addresses;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
@@ -126,6 +126,8 @@ pub enum Message {
     Fault(Fault),
     /// Its health. Sent about once a second in every state, so that silence means something.
     Health(Health),
+    /// It did not go on for some time.
+    Stalled(Stall),
     /// Its part of the phase is over. It never started the numbers that it still holds.
     Rested,
     /// All its threads have ended.
@@ -232,8 +234,8 @@ pub fn of_version<T: DeserializeOwned>(version: u32, bytes: &[u8]) -> io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::FaultKind;
-    use crate::metrics::{Outcome, Recorder, Sample, Spans};
+    use crate::fault::{FaultKind, Standstill};
+    use crate::metrics::{Outcome, Recorder, Sample, Spans, ThreadWork, Withheld};
     use crate::plan::{Extent, LoadModel};
 
     /// Counts of one operation.
@@ -251,6 +253,18 @@ mod tests {
             split: None,
         });
         recorder.take()
+    }
+
+    fn health() -> Health {
+        Health {
+            at_ns: 1,
+            cpu_ns: 2,
+            rss_bytes: 3,
+            worst_lag_ns: 4,
+            work: ThreadWork { watched_ns: 5, computing_ns: 6, delayed_ns: 7, delay_watched_ns: 8, saturated_ns: 9 },
+            busiest_permille: 10,
+            withheld: Withheld { throttled_ns: 11, stolen_ns: 12 },
+        }
     }
 
     fn hex(frame: &impl Serialize) -> String {
@@ -301,7 +315,8 @@ mod tests {
             Message::Delta(Box::new(delta)),
             Message::Output(b"o".to_vec()),
             Message::Fault(Fault { kind: FaultKind::Setup, message: "m".into(), times: 1, numbers: vec![(1, 2)] }),
-            Message::Health(Health { at_ns: 1, cpu_ns: 2, rss_bytes: 3, worst_lag_ns: 4 }),
+            Message::Health(health()),
+            Message::Stalled(Stall { what: Standstill::Worker, process: Some(1), at_ns: 2, length_ns: 3 }),
             Message::Rested,
             Message::Done(Usage { cpu_ns: 1, peak_rss_bytes: 2 }),
         ];
@@ -333,6 +348,7 @@ mod tests {
                 Message::Output(_) => "Output",
                 Message::Fault(_) => "Fault",
                 Message::Health(_) => "Health",
+                Message::Stalled(_) => "Stalled",
                 Message::Rested => "Rested",
                 Message::Done(_) => "Done",
             };

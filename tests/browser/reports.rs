@@ -60,6 +60,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             running_ns: (took * 0.06) as u64,
             waiting_ns: (took * 0.9) as u64,
             queued_ns: (took * 0.04) as u64,
+            uncertain_ns: (took * 0.03) as u64,
         };
         let reason = (outcome == Outcome::Failed && number % 3 == 0).then_some("the upstream is over its limit");
         let start_ns = start as u64;
@@ -98,6 +99,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         stopped: false,
         short_of_plan: None,
+        stalls: Vec::new(),
         startup: Startup {
             compile: Duration::from_millis(81),
             cached: false,
@@ -128,6 +130,7 @@ fn health(seconds: f64, share: f64) -> HealthLog {
             cpu_ns,
             rss_bytes: (40 << 20) + second * 9_000,
             worst_lag_ns: 0,
+            ..Health::default()
         });
     }
     log

@@ -13,15 +13,17 @@ use super::limits::MemoryLimit;
 use super::network::Network;
 use super::output::GuestOutput;
 use super::run::Given;
+use super::timers::Due;
 use super::wasi;
 use crate::clock::Clock;
 use crate::halt::Halt;
+use crate::lane::Reactor;
 use crate::plan::{Grants, Limits};
 
 /// What an instance needs besides the task.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// The clock that times spans.
+    /// The clock that times spans and waits.
     pub clock: Clock,
     /// Where guests print.
     pub output: GuestOutput,
@@ -31,12 +33,15 @@ pub struct Surroundings {
     pub network: Arc<Network>,
     /// Ends their calls.
     pub halt: Halt,
+    /// When the thread of the instances last looked for what has become ready.
+    pub reactor: Reactor,
 }
 
 impl Surroundings {
-    /// The same for another thread, with separate network counts.
+    /// The same for another thread, with separate network counts and a separate reactor.
     pub fn for_another_thread(&self) -> Self {
-        Self { network: self.network.for_another_thread(), ..self.clone() }
+        let reactor = Reactor::new(self.clock.clone());
+        Self { network: self.network.for_another_thread(), reactor, ..self.clone() }
     }
 }
 
@@ -49,6 +54,9 @@ pub struct Guest {
     /// How long the call may take.
     pub(crate) allowed: Option<Duration>,
     pub(crate) halt: Halt,
+    /// When its timers were due.
+    pub(crate) due: Due,
+    pub(super) clock: Clock,
     pub(super) wasi: WasiCtx,
     pub(super) table: ResourceTable,
     pub(super) given: Arc<Given>,
@@ -75,6 +83,8 @@ impl Guest {
             called: None,
             allowed,
             halt: surroundings.halt.clone(),
+            due: Due::default(),
+            clock: surroundings.clock.clone(),
         })
     }
 }

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod network;
 pub mod output;
 pub mod run;
+pub mod timers;
 pub mod wasi;
 
 use wasmtime::Engine;

@@ -8,6 +8,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 use super::http;
 use super::network::{self, Network};
 use super::output::GuestOutput;
+use super::timers;
 use crate::capability::guest::Guest;
 use crate::lane::Lane;
 use crate::plan::{Access, Grants};
@@ -18,6 +19,7 @@ pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
         Lane::Compute => wasmtime_wasi::p2::add_to_linker_sync(linker),
         Lane::Io => {
             wasmtime_wasi::p2::add_to_linker_async(linker)?;
+            timers::link(linker)?;
             network::link(linker)?;
             http::link(linker)
         }

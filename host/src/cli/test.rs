@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
-use crate::lane::{Executor, Lane};
+use crate::lane::{Executor, Lane, Reactor};
 use crate::metrics::{Outcome, Sample};
 use crate::network::suggestion;
 use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
@@ -137,6 +137,7 @@ impl TestSession<'_> {
             output: GuestOutput::live(),
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),
             halt: Halt::default(),
+            reactor: Reactor::new(self.clock.clone()),
         })
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::faults::Faults;
 use super::job::Job;
 use super::mistakes::{Mistake, is_made, wrong_time};
-use crate::fault::Fault;
+use crate::fault::{Fault, Stall};
 use crate::hook::Hook;
 use crate::journal::{Decision, Entry, What};
 use crate::metrics::{Cut, Metrics};
@@ -29,6 +29,9 @@ use crate::wire::Phase;
 
 /// How many workers are replaced in one run. A task that kills more than this would go on killing them.
 pub(super) const MAX_REPLACEMENTS: u32 = 3;
+
+/// How many stalls are kept.
+const MAX_STALLS: usize = 100;
 
 /// Everything that is known about a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +53,7 @@ pub struct Books {
     metrics: Metrics,
     in_flight: Vec<Cut>,
     overtime: Vec<Cut>,
+    stalls: Vec<Stall>,
     faults: Faults,
     pub(super) failure: Option<Failure>,
 }
@@ -202,6 +206,10 @@ impl WorkerState {
     }
 }
 
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// How the processes of a run share its numbers: each process draws from a common store, or each is dealt its numbers
 /// beforehand, with the slots of the schedule.
 fn shares(plan: &RunPlan) -> Shares {
@@ -233,6 +241,7 @@ impl Books {
             metrics: Metrics::default(),
             in_flight: Vec::new(),
             overtime: Vec::new(),
+            stalls: Vec::new(),
             faults: Faults::default(),
             failure: None,
         }
@@ -250,7 +259,23 @@ impl Books {
                 let note = |error| self.note(Fault::cleanup(error));
                 failed.map(note).unwrap_or_default()
             }
+            What::Stalled { what, length } => {
+                if self.is_under_way() && !matches!(self.stage, RunStage::Ended { .. }) {
+                    let at_ns = nanos(self.elapsed(entry.at.saturating_sub(*length)));
+                    self.stall(Stall { what: *what, process: None, at_ns, length_ns: nanos(*length) });
+                }
+                Vec::new()
+            }
             What::Decided(decision) => self.decide(*decision, entry.at),
+        }
+    }
+
+    /// Notes a stall. Only the longest are kept.
+    fn stall(&mut self, stall: Stall) {
+        self.stalls.push(stall);
+        if self.stalls.len() > MAX_STALLS {
+            let shortest = (0..self.stalls.len()).min_by_key(|&i| self.stalls[i].length_ns);
+            shortest.map(|shortest| self.stalls.remove(shortest));
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::books::{Books, Effect, Failure, Place, RunStage, WorkerState};
 use super::events::{Happened, RunEvent};
 use super::mistakes::{Mistake, is_made};
+use crate::fault::Standstill;
 use crate::journal::{Deafness, Decision, Entry, What};
 use crate::plan::{DEFAULT_TIMEOUT, RunPlan};
 use crate::wire::Message;
@@ -57,6 +58,13 @@ pub enum Input {
     Stop,
     /// Time has passed.
     Tick,
+    /// The controller itself, or the whole machine, did not go on until now.
+    Stalled {
+        /// What did not go on.
+        what: Standstill,
+        /// For how long; of a clock, by how much it jumped.
+        length: Duration,
+    },
     /// An entry has been given its place in the order of entries.
     Recorded(Entry),
 }
@@ -76,8 +84,8 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Machine {
     books: Books,
-    /// When this controller took over, since the run was opened. Silence before that time does not count against a
-    /// worker.
+    /// When this controller took over, or last went on after a stall, since the run was opened. Silence before that time
+    /// does not count against a worker.
     since: Duration,
     /// Decisions that were put out and have not come back yet. Until they have, the machine decides nothing more.
     pending: usize,
@@ -105,6 +113,13 @@ impl Machine {
                 outputs.push(record(now, What::Heard { worker, frame, message }));
             }
             Input::Gone { worker, how } => outputs.push(record(now, What::Gone { worker, how })),
+            Input::Stalled { what, length } => {
+                if what != Standstill::WallClock {
+                    // This controller could not hear anybody meanwhile.
+                    self.since = now;
+                }
+                outputs.push(record(now, What::Stalled { what, length }));
+            }
             Input::Stop => {
                 if let Some(decision) = self.on_stop() {
                     outputs.push(self.propose(now, decision));

@@ -11,8 +11,8 @@ use super::events::{self, Happened, Observer, RunEvent};
 use super::job::Job;
 use super::machine::{Input, LAST_PATIENCE, Machine, Output};
 use super::{RunError, hook};
-use crate::clock::system_monotonic;
-use crate::fault::remedy;
+use crate::clock::{Clocks, STALL, system_monotonic};
+use crate::fault::{Standstill, remedy};
 use crate::hook::Hook;
 use crate::journal::{Entry, What};
 use crate::metrics::NetworkCounts;
@@ -22,6 +22,13 @@ use crate::wire::{Command, WorkerPlan};
 
 /// How often the machine and the observers get a tick.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What the shell has waited for.
+enum Wakeup {
+    News(u32, FromWorker),
+    Stop,
+    Tick,
+}
 
 /// A run in progress.
 pub(super) struct Shell<'a, 'o> {
@@ -80,19 +87,37 @@ impl<'a, 'o> Shell<'a, 'o> {
         prepared.clone_into(&mut self.prepared);
         let ticks = tick(TICK);
         let stops = self.stops;
+        let mut clocks = Clocks::now();
         self.feed(Input::Tick);
         let ended = loop {
             if let Some(ended) = self.machine.ended() {
                 break ended;
             }
-            select! {
+            let since = Instant::now();
+            let wakeup = select! {
                 recv(self.frames) -> heard => match heard {
-                    Ok((worker, FromWorker::Frame(frame, message))) => self.feed(Input::Heard { worker, frame, message }),
-                    Ok((worker, FromWorker::Gone)) => self.on_end(worker),
+                    Ok((worker, news)) => Wakeup::News(worker, news),
                     Err(_) => unreachable!("this has a sender itself"),
                 },
-                recv(stops) -> _ => self.feed(Input::Stop),
-                recv(ticks) -> _ => {
+                recv(stops) -> _ => Wakeup::Stop,
+                recv(ticks) -> _ => Wakeup::Tick,
+            };
+            // A tick is due within its interval, whatever else happens.
+            if since.elapsed() >= TICK + STALL {
+                self.feed(Input::Stalled { what: Standstill::Controller, length: since.elapsed() });
+            }
+            match wakeup {
+                Wakeup::News(worker, FromWorker::Frame(frame, message)) => {
+                    self.feed(Input::Heard { worker, frame, message });
+                }
+                Wakeup::News(worker, FromWorker::Gone) => self.on_end(worker),
+                Wakeup::Stop => self.feed(Input::Stop),
+                Wakeup::Tick => {
+                    let (suspended, set) = clocks.moved();
+                    let moved = [(Standstill::Machine, suspended), (Standstill::WallClock, set)];
+                    for (what, length) in moved.into_iter().filter(|(_, length)| *length >= STALL) {
+                        self.feed(Input::Stalled { what, length });
+                    }
                     self.end_late_leavers();
                     self.feed(Input::Tick);
                 }

@@ -9,10 +9,28 @@ use std::path::{Component, Path, PathBuf};
 ///
 /// `own` is the text of `/proc/self/cgroup`, `mounts` that of `/proc/self/mountinfo`; `read` reads a file of a cgroup.
 pub(super) fn cpu_limit(own: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<f64> {
+    let (version, directories) = directories(own, mounts)?;
+    directories.iter().filter_map(|directory| version.limit(directory, &read)).min_by(f64::total_cmp)
+}
+
+/// The files that tell how long the process's cgroups were throttled: its own, and those above it that can be throttled.
+pub(super) fn stat_files(own: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<Vec<PathBuf>> {
+    let (_, directories) = directories(own, mounts)?;
+    let files = directories.iter().map(|directory| directory.join("cpu.stat"));
+    Some(files.filter(|file| read(file).is_some_and(|text| throttled_ns(&text).is_some())).collect())
+}
+
+/// How long a cgroup was throttled, by the text of its `cpu.stat`: nanoseconds in version 1, microseconds in version 2.
+pub(super) fn throttled_ns(stat: &str) -> Option<u64> {
+    let figure = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    figure("throttled_time ").or_else(|| figure("throttled_usec ")?.checked_mul(1_000))
+}
+
+/// The directories of the process's cgroup and of those above it, and their version.
+fn directories(own: &str, mounts: &str) -> Option<(Version, Vec<PathBuf>)> {
     let (version, path) = membership(own)?;
     let mount = mounts.lines().filter_map(Mount::parse).find(|mount| mount.holds(version))?;
-    let limits = mount.directories(path).into_iter().filter_map(|directory| version.limit(&directory, &read));
-    limits.min_by(f64::total_cmp)
+    Some((version, mount.directories(path)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -221,5 +239,20 @@ mod tests {
         ] {
             assert_eq!(limit(own, mounts, files), wanted, "{what}");
         }
+    }
+
+    #[test]
+    fn time_of_throttling() {
+        let v1 = "nr_periods 120\nnr_throttled 7\nthrottled_time 350000000\n";
+        let v2 = "usage_usec 9\nnr_periods 120\nnr_throttled 7\nthrottled_usec 350000\nnr_bursts 0\n";
+        assert_eq!((throttled_ns(v1), throttled_ns(v2)), (Some(350_000_000), Some(350_000_000)));
+        // The root of version 2 cannot be throttled, and its file says nothing about it.
+        assert_eq!((throttled_ns("usage_usec 9\n"), throttled_ns("throttled_usec x\n")), (None, None));
+        let files = stat_files("0::/a/b\n", V2, |path| {
+            let is_root = path == Path::new("/sys/fs/cgroup/cpu.stat");
+            Some(if is_root { "usage_usec 9\n" } else { v2 }.to_owned())
+        });
+        let wanted = ["/sys/fs/cgroup/a/cpu.stat", "/sys/fs/cgroup/a/b/cpu.stat"].map(PathBuf::from);
+        assert_eq!(files, Some(wanted.to_vec()));
     }
 }

@@ -23,12 +23,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::guest_text::GuestText;
 
-pub use health::{Health, HealthLog};
+pub use health::{Health, HealthLog, ThreadWork, Withheld};
 pub use histogram::{HIGHEST_NS, Histogram};
 pub use measure::{Measure, Measured};
 pub use network::NetworkCounts;
 pub use recorder::Recorder;
-pub use scheduled::Scheduled;
+pub use scheduled::{Delayed, Scheduled};
 pub use spans::{Span, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
@@ -63,10 +63,13 @@ pub enum Outcome {
 pub struct TimeSplit {
     /// Running: the guest's code, and what the host does for it without waiting.
     pub running_ns: u64,
-    /// Waiting: for a response, a timer, a file.
+    /// Waiting: for a response, a timer, a file. The most that it can be.
     pub waiting_ns: u64,
-    /// Ready to go on, but the thread was busy with other operations: the generator's queue.
+    /// Ready to go on, but the thread was busy with other operations: the generator's queue. The least that it can be.
     pub queued_ns: u64,
+    /// The part of `waiting_ns` that may have been queueing: a busy thread notices late that something is ready.
+    #[serde(default)]
+    pub uncertain_ns: u64,
 }
 
 impl AddAssign<TimeSplit> for TimeSplit {
@@ -74,6 +77,7 @@ impl AddAssign<TimeSplit> for TimeSplit {
         self.running_ns += other.running_ns;
         self.waiting_ns += other.waiting_ns;
         self.queued_ns += other.queued_ns;
+        self.uncertain_ns += other.uncertain_ns;
     }
 }
 

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use self::lines::{cut, prose};
 use self::table::{Counted, TextRow, table};
 use crate::guest_text;
-use crate::metrics::{Measure, Outcome, TimeSplit};
+use crate::metrics::{Measure, Outcome};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
 use crate::report::words::{self, Tone, Word};
 use crate::report::{
@@ -136,12 +136,9 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to:
 
 /// Where the time went, before and in the run.
 fn notes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
-    if let Some(TimeSplit { running_ns, waiting_ns, queued_ns }) = run.time {
-        let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
-        let share = |ns: u64| percent(ns as f64 / all);
-        let (running, waiting, queued) = (share(running_ns), share(waiting_ns), share(queued_ns));
-        let text = format!("{running} running, {waiting} waiting, at least {queued} queued (ready, its thread busy)");
-        note("time", &text, to)?;
+    if let Some(split) = &run.time {
+        let parts = words::time(split).map(|(part, share, _)| format!("{share} {part}"));
+        note("time", &parts.join(", "), to)?;
     }
     run.network.iter().try_for_each(|of| network(of, to))?;
     schedule(run, to)?;

@@ -97,6 +97,7 @@ fn counts(record: &RunRecord) -> Counts {
         trapped: of(Outcome::Trapped),
         timed_out: of(Outcome::TimedOut),
         dropped: record.dropped,
+        dropped_at_end: Some(record.metrics.scheduled.left),
         lost: record.lost,
         in_flight: record.in_flight.len() as u64,
     }
@@ -119,6 +120,7 @@ fn add(a: Counts, b: Counts) -> Counts {
         trapped: a.trapped + b.trapped,
         timed_out: a.timed_out + b.timed_out,
         dropped: a.dropped + b.dropped,
+        dropped_at_end: Some(a.dropped_at_end.unwrap_or_default() + b.dropped_at_end.unwrap_or_default()),
         lost: a.lost + b.lost,
         in_flight: a.in_flight + b.in_flight,
     }

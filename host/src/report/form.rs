@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::derive;
 use super::plan::PlanReport;
-use crate::fault::Fault;
+use crate::fault::{Fault, Stall};
 use crate::guest_text::GuestText;
 use crate::metrics::{Cut, Measure, Outcome, TimeSplit};
 use crate::record::{FileFacts, TaskFacts, Warmup};
@@ -130,8 +130,11 @@ pub struct Counts {
     pub trapped: u64,
     /// That were ended at their deadline.
     pub timed_out: u64,
-    /// That were due and never started because too many were in flight.
+    /// That were due and never started: because too many were in flight, or because the run ended first.
     pub dropped: u64,
+    /// Of those, operations that were left when the run ended. Null in older reports.
+    #[serde(default)]
+    pub dropped_at_end: Option<u64>,
     /// That were handed out and never confirmed.
     pub lost: u64,
     /// That a stop cut.
@@ -359,10 +362,13 @@ pub struct HealthReport {
     pub rss_bytes: u64,
     /// The longest time from due to start; zero in a closed run.
     pub lag_ns: u64,
+    /// How busy its busiest thread was, as a share of the time: on a processor, or waiting for one. Null in older reports.
+    #[serde(default)]
+    pub busiest_thread: Option<f64>,
 }
 
 /// Whether the generator limited the run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Generator {
     /// Whether the machine was the limit.
@@ -372,6 +378,27 @@ pub struct Generator {
     /// Operations of an open run that waited for an instance, because all instances of their process were busy.
     #[serde(default)]
     pub waited: u64,
+    /// The share of its threads' time in which a thread had none left: it was on a processor, or waited for one. Null if
+    /// it is not known.
+    #[serde(default)]
+    pub saturated: Option<f64>,
+    /// The share of its threads' time in which they were ready and waited for a processor. Null if it is not known.
+    #[serde(default)]
+    pub delayed: Option<f64>,
+    /// The share of the operations' time in which they were ready and their thread was busy; the least that it can be.
+    /// Null in the compute lane.
+    #[serde(default)]
+    pub queued: Option<f64>,
+    /// The share of the run in which the control group of the workers was throttled; zero if it has no limit. Null if it
+    /// is not known.
+    #[serde(default)]
+    pub throttled: Option<f64>,
+    /// The share of the processors' time that the hypervisor gave to others. Null if it is not known.
+    #[serde(default)]
+    pub stolen: Option<f64>,
+    /// Times in which a part of Gorgon, or the machine, did not go on.
+    #[serde(default)]
+    pub stalls: Vec<Stall>,
 }
 
 /// The result of an expression.

@@ -1,16 +1,37 @@
 //! The state of the generator: its workers over time, and whether the machine was the limit rather than the target.
+//!
+//! The machine was the limit if a measured thread had no time left, or if what the machine did to operations is a
+//! notable part of their latency. What it did to a few of them, or for a time that is short beside their latency, is
+//! not. Each limit is a sentence with its figures (`words.rs`).
 
-use super::words::Reason;
+use super::words::{Cause, Instances, Reason};
 use super::{Generator, HealthReport, WorkerReport};
 use crate::lane::Lane;
-use crate::metrics::{Health, Measure};
+use crate::metrics::{Delayed, Health, Measure, ThreadWork, TimeSplit};
 use crate::record::{RunRecord, WorkerRecord};
 
-/// If a larger share of the processors is busy, threads wait noticeably for one.
-const BUSY_SHARE: f64 = 0.9;
-
-/// A smaller share of a run's operations does not characterise the run.
+/// A smaller share of a run's operations, or of its time, does not characterise the run.
 const NOTABLE_SHARE: f64 = 0.01;
+
+/// If its threads have no time left in a smaller share of a run, it was a peak.
+const SATURATED_SHARE: f64 = 0.1;
+
+/// A delay that is a smaller part of an operation's time than this is not what limits the operation.
+const NOTABLE_DELAY: f64 = 0.1;
+
+/// A thread that is woken gets a processor within this time, even on an idle machine; threads that wait for a slot wake
+/// almost as much earlier.
+const LEAST_DELAY_NS: f64 = 100e3;
+
+/// If operations spend a smaller share of their time in the queue of their thread, the queue is not what limits them.
+/// Operations that a target answers all at once wait for each other, even if the thread is idle most of the time.
+const NOTABLE_QUEUE: f64 = 0.2;
+
+/// A control group that has used up its share is throttled for up to this long at a time: the kernel's usual period.
+const THROTTLED_FOR_NS: f64 = 100e6;
+
+/// A hypervisor takes a processor away for about this long at a time.
+const STOLEN_FOR_NS: f64 = 10e6;
 
 /// The report on one worker, with the processors it kept busy between health samples.
 pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
@@ -20,7 +41,8 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
         let span_ns = now.at_ns.checked_sub(before.at_ns).filter(|&ns| ns > 0)?;
         let cpu = now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / span_ns as f64;
         let cpu = (i > 0).then_some((cpu * 1e3).round() / 1e3);
-        Some(HealthReport { at_ns: now.at_ns, cpu, rss_bytes: now.rss_bytes, lag_ns: now.worst_lag_ns })
+        let busiest_thread = Some(f64::from(now.busiest_permille) / 1e3);
+        Some(HealthReport { at_ns: now.at_ns, cpu, rss_bytes: now.rss_bytes, lag_ns: now.worst_lag_ns, busiest_thread })
     });
     WorkerReport {
         process: record.process,
@@ -34,46 +56,265 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
 
 /// What limited the run on the generator's side, on a machine with `cpus` processors.
 ///
-/// A closed run of a computing task keeps its processors busy, as it should: there the machine is what is measured.
+/// A closed run of a task that never waits keeps its threads busy, as it should: there the machine is what is measured.
 pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
-    let is_open = record.plan.load_model().open().is_some();
     let scheduled = &record.metrics.scheduled;
-    let lag = record.metrics.measured(Measure::Lag);
-    let started = lag.count().max(1) as f64;
-    let busy = busiest(record);
-    let mut reasons = Vec::new();
-    if (is_open || record.task.lane == Lane::Io) && busy > BUSY_SHARE * cpus as f64 {
-        reasons.push(Reason::Busy { processors: busy, of: cpus });
-    }
-    if scheduled.late as f64 > NOTABLE_SHARE * started {
-        reasons.push(Reason::Late { operations: scheduled.late, worst_ns: lag.max().unwrap_or_default() });
-    }
-    if scheduled.waited as f64 > NOTABLE_SHARE * started {
-        let instances = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
-        reasons.push(Reason::Waited { operations: scheduled.waited, instances, lane: record.task.lane });
-    }
+    let evidence = Evidence::of(record, cpus);
+    let reasons = evidence.reasons(record);
     Generator {
-        limited: reasons.iter().any(|reason| reason.is_limit()),
+        limited: evidence.has_target(record) && reasons.iter().any(|reason| reason.is_limit()),
         reasons: reasons.into_iter().map(Reason::text).collect(),
-        waited: scheduled.waited,
+        waited: scheduled.waited.operations,
+        saturated: evidence.saturated,
+        delayed: evidence.delayed,
+        queued: evidence.queued,
+        throttled: evidence.throttled,
+        stolen: evidence.stolen,
+        stalls: record.stalls.clone(),
     }
 }
 
-/// The most processors that all workers together kept busy, at the 90th percentile of the seconds.
-fn busiest(record: &RunRecord) -> f64 {
-    let mut by_second: std::collections::BTreeMap<u64, f64> = std::collections::BTreeMap::new();
-    for worker in &record.workers {
-        for pair in worker.health.looks().windows(2) {
-            let span_ns = pair[1].at_ns.saturating_sub(pair[0].at_ns);
-            // The last sample comes when the run ends, and may cover too short a time to say anything.
-            if span_ns >= 500_000_000 {
-                let cpu = pair[1].cpu_ns.saturating_sub(pair[0].cpu_ns) as f64 / span_ns as f64;
-                *by_second.entry((pair[1].at_ns + 500_000_000) / 1_000_000_000).or_default() += cpu;
-            }
+/// What is known about the part of the generator in a run, as shares between 0 and 1.
+struct Evidence {
+    saturated: Option<f64>,
+    delayed: Option<f64>,
+    queued: Option<f64>,
+    throttled: Option<f64>,
+    stolen: Option<f64>,
+    /// How long an operation was delayed on average because its thread waited for a processor, in nanoseconds.
+    delay_ns: f64,
+    /// The median of the operations' durations from start to end, in nanoseconds.
+    usual_ns: f64,
+}
+
+impl Evidence {
+    fn of(record: &RunRecord, cpus: usize) -> Self {
+        let last = || record.workers.iter().filter_map(|worker| worker.health.last());
+        let mut work = ThreadWork::default();
+        last().for_each(|health| work += health.work);
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        // All workers of a machine are told the same about it.
+        let of_machine = |withheld: fn(&Health) -> u64, processors: usize| -> Option<f64> {
+            let shares = last().filter_map(|health| share(withheld(health), health.at_ns * processors as u64));
+            shares.reduce(f64::max).map(|share| share.min(1.0))
+        };
+        let split = split(record);
+        let all_ns = split.running_ns + split.waiting_ns + split.queued_ns;
+        let service = record.metrics.measured(Measure::Service);
+        let service = if service.count() > 0 { service } else { record.metrics.measured(Measure::Latency) };
+        Self {
+            saturated: share(work.saturated_ns, work.watched_ns),
+            delayed: share(work.delayed_ns, work.delay_watched_ns),
+            queued: share(split.queued_ns, all_ns),
+            throttled: of_machine(|health| health.withheld.throttled_ns, 1),
+            stolen: of_machine(|health| health.withheld.stolen_ns, cpus),
+            delay_ns: work.delayed_ns as f64 / record.metrics.completed().max(1) as f64,
+            usual_ns: service.to_hdr().value_at_quantile(0.5) as f64,
         }
     }
-    let mut seconds: Vec<f64> = by_second.into_values().collect();
-    seconds.sort_by(f64::total_cmp);
-    // The busiest tenth of the seconds is ignored, because other programs have their peaks too.
-    seconds.get(seconds.len() * 9 / 10).or(seconds.last()).copied().unwrap_or_default()
+
+    /// The reasons for which operations were slower than the target made them, or started late.
+    fn reasons(&self, record: &RunRecord) -> Vec<Reason> {
+        let threads = record.workers.iter().map(|worker| u64::from(worker.threads)).max().unwrap_or(1);
+        let threads = threads * u64::from(record.plan.shape().processes);
+        let saturated = self.saturated.filter(|&share| share >= SATURATED_SHARE);
+        let queued = self.queued.filter(|&share| share >= NOTABLE_QUEUE);
+        let mut reasons = Vec::new();
+        if self.has_target(record) {
+            reasons.extend(saturated.map(|share| Reason::Saturated { share, threads }));
+            reasons.extend(queued.map(|share| Reason::Queued { share }));
+            // Threads without time left say the same.
+            let is_crowded = saturated.is_none() && self.delay_ns >= LEAST_DELAY_NS && self.is_notable(self.delay_ns);
+            reasons.extend(is_crowded.then_some(Reason::Crowded { delay_ns: self.delay_ns as u64 }));
+        }
+        let withheld =
+            [(self.throttled, Cause::Throttled, THROTTLED_FOR_NS), (self.stolen, Cause::Stolen, STOLEN_FOR_NS)];
+        for (share, cause, for_ns) in withheld {
+            let share = share.filter(|&share| share >= NOTABLE_SHARE && self.is_notable(share * for_ns));
+            reasons.extend(share.map(|share| Reason::Withheld { cause, share }));
+        }
+        reasons.extend(self.late(record, saturated.is_some()));
+        reasons
+    }
+
+    /// What delayed the starts of operations.
+    fn late(&self, record: &RunRecord, is_saturated: bool) -> impl Iterator<Item = Reason> {
+        let scheduled = &record.metrics.scheduled;
+        let started = record.metrics.measured(Measure::Lag).count().max(1) as f64;
+        let notable = |of: Delayed| {
+            let is_frequent = of.operations as f64 > NOTABLE_SHARE * started;
+            Some(of).filter(|_| is_frequent && self.is_notable(of.mean_ns().unwrap_or_default() as f64))
+        };
+        let cause = if is_saturated { Cause::ThreadBusy } else { Cause::NotWoken };
+        let late = notable(scheduled.late).map(|delayed| Reason::Late { delayed, cause });
+        let waited = notable(scheduled.waited).map(|delayed| {
+            let all = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
+            let instances = Instances { all, lane: record.task.lane };
+            Reason::Waited { delayed, instances, cause: if is_saturated { Cause::ThreadBusy } else { Cause::Unknown } }
+        });
+        late.into_iter().chain(waited)
+    }
+
+    /// Whether a delay of `ns` is a notable part of an operation's time.
+    fn is_notable(&self, ns: f64) -> bool {
+        ns >= NOTABLE_DELAY * self.usual_ns && ns > 0.0
+    }
+
+    /// Whether the run measures something besides this machine: a schedule, or a target that operations wait for.
+    fn has_target(&self, record: &RunRecord) -> bool {
+        let split = split(record);
+        let elsewhere_ns = split.waiting_ns + split.queued_ns;
+        let waits =
+            record.task.lane == Lane::Io && elsewhere_ns as f64 >= 0.05 * (elsewhere_ns + split.running_ns) as f64;
+        record.plan.load_model().open().is_some() || waits && elsewhere_ns > 0
+    }
+}
+
+fn split(record: &RunRecord) -> TimeSplit {
+    let mut all = TimeSplit::default();
+    record.metrics.results().iter().for_each(|result| all += result.split);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{HealthLog, Metrics, Outcome, Recorder, Sample, Spans, Withheld};
+    use crate::plan::{RunPlan, RunSpec, Shape};
+    use crate::report::tests::{open_record, record};
+
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+
+    /// A run of 1,000 operations within ten seconds, in one thread, on a machine of two processors.
+    #[derive(Clone, Copy)]
+    struct Made {
+        lane: Lane,
+        took_ns: u64,
+        split: TimeSplit,
+        work: ThreadWork,
+        withheld: Withheld,
+        late: Delayed,
+        waited: Delayed,
+    }
+
+    impl Made {
+        /// Nothing is in the way: the thread is busy for a tenth of the time.
+        fn free(took_ns: u64) -> Self {
+            let split =
+                TimeSplit { running_ns: took_ns / 20, waiting_ns: took_ns - took_ns / 20, ..TimeSplit::default() };
+            let watched_ns = 10 * SECOND;
+            let work =
+                ThreadWork { watched_ns, delay_watched_ns: watched_ns, computing_ns: SECOND, ..Default::default() };
+            let (withheld, late, waited) = Default::default();
+            Self { lane: Lane::Io, took_ns, split, work, withheld, late, waited }
+        }
+
+        fn metrics(self, is_open: bool) -> Metrics {
+            let mut recorder = Recorder::default();
+            for number in 0..1_000 {
+                let start_ns = number * 10 * MS;
+                recorder.record(&Sample {
+                    number,
+                    due_ns: is_open.then_some(start_ns),
+                    start_ns,
+                    end_ns: start_ns + self.took_ns,
+                    outcome: Outcome::Ok,
+                    result: "200",
+                    reason: None,
+                    spans: &Spans::default(),
+                    split: (self.lane == Lane::Io).then_some(&self.split),
+                });
+            }
+            let mut metrics = recorder.take();
+            (metrics.scheduled.late, metrics.scheduled.waited) = (self.late, self.waited);
+            metrics
+        }
+
+        fn generator(self, is_open: bool) -> Generator {
+            let mut record = if is_open { open_record() } else { record(1) };
+            record.task.lane = self.lane;
+            record.metrics = self.metrics(is_open);
+            let spec = RunSpec { shape: Shape::new(1, 1).unwrap(), ..record.plan.clone().into() };
+            record.plan = RunPlan::try_from(spec).unwrap();
+            let mut health = HealthLog::default();
+            let (work, withheld) = (self.work, self.withheld);
+            health.note(Health { at_ns: 10 * SECOND, work, withheld, ..Health::default() });
+            (record.workers[0].health, record.workers[0].threads) = (health, 1);
+            generator(&record, 2)
+        }
+    }
+
+    fn delayed(operations: u64, ns: u64) -> Delayed {
+        Delayed { operations, sum_ns: u128::from(operations * ns), worst_ns: 2 * ns }
+    }
+
+    /// Each case with whether the machine was the limit in an open run, and in a closed one.
+    fn cases() -> Vec<(&'static str, Made, bool, bool)> {
+        let (free, slow, fast) = (Made::free(20 * MS), Made::free(SECOND), Made::free(MS / 10));
+        let saturated = ThreadWork { computing_ns: 9_800 * MS, saturated_ns: 9 * SECOND, ..free.work };
+        let peak = ThreadWork { saturated_ns: SECOND / 2, ..free.work };
+        let crowded = |us: u64| ThreadWork { delayed_ns: us * MS, ..free.work };
+        let queue = |percent: u64| {
+            let queued_ns = 20 * MS * percent / 100;
+            TimeSplit { running_ns: MS, waiting_ns: 19 * MS - queued_ns, queued_ns, uncertain_ns: 0 }
+        };
+        let computing = TimeSplit { running_ns: 20 * MS, ..TimeSplit::default() };
+        let throttled = |ms: u64| Withheld { throttled_ns: ms * MS, stolen_ns: 0 };
+        let stolen = |ms: u64| Withheld { stolen_ns: ms * MS, throttled_ns: 0 };
+        vec![
+            ("nothing in the way", free, false, false),
+            ("a thread without time left", Made { work: saturated, ..free }, true, true),
+            ("the same for half a second", Made { work: peak, ..free }, false, false),
+            ("a task that only computes", Made { work: saturated, split: computing, ..free }, true, false),
+            ("the compute lane", Made { work: saturated, lane: Lane::Compute, ..free }, true, false),
+            ("a long queue", Made { split: queue(30), ..free }, true, true),
+            ("a short queue", Made { split: queue(10), ..free }, false, false),
+            ("4 ms without a processor", Made { work: crowded(4_000), ..free }, true, true),
+            ("4 ms of a second", Made { work: crowded(4_000), ..slow }, false, false),
+            ("the usual 50 us", Made { work: crowded(50), ..fast }, false, false),
+            ("throttled for a fifth of the run", Made { withheld: throttled(2_000), ..free }, true, true),
+            ("throttled for a twentieth, slow operations", Made { withheld: throttled(500), ..slow }, false, false),
+            ("a third of the processors stolen", Made { withheld: stolen(6_600), ..free }, true, true),
+            ("a hundredth of them", Made { withheld: stolen(200), ..free }, false, false),
+            ("late by a tenth of a second", Made { late: delayed(15, 100 * MS), ..free }, true, false),
+            ("late by 2 ms of a second", Made { late: delayed(900, 2 * MS), ..slow }, false, false),
+            ("nine late operations", Made { late: delayed(9, 100 * MS), ..free }, false, false),
+            ("no instance free", Made { waited: delayed(900, SECOND), ..free }, false, false),
+        ]
+    }
+
+    #[test]
+    fn the_machine_is_the_limit_if_it_adds_to_what_the_target_takes() {
+        for (what, made, in_open, in_closed) in cases() {
+            let open = made.generator(true);
+            assert_eq!(open.limited, in_open, "{what}, open: {:?}", open.reasons);
+            // Without a schedule nothing is late, and nothing waits for an instance.
+            let closed = Made { late: Delayed::default(), waited: Delayed::default(), ..made }.generator(false);
+            assert_eq!(closed.limited, in_closed, "{what}, closed: {:?}", closed.reasons);
+        }
+    }
+
+    #[test]
+    fn reasons_do_not_contradict_each_other() {
+        let free = Made::free(20 * MS);
+        let saturated =
+            ThreadWork { computing_ns: 9_800 * MS, saturated_ns: 9 * SECOND, delayed_ns: SECOND, ..free.work };
+        let (late, waited) = (delayed(100, 50 * MS), delayed(800, 70 * MS));
+        let busy = Made { work: saturated, late, waited, ..free }.generator(true).reasons;
+        let wanted = [
+            "the thread had no time left in 90.0 % of the run: use more threads or another machine",
+            "100 operations started late (at worst by 100 ms) though an instance was idle: their thread was busy",
+            "800 operations waited for an instance (at worst for 140 ms), as the only one was busy",
+        ];
+        assert_eq!(busy, wanted);
+        let idle = Made { late, waited, ..free }.generator(true).reasons;
+        let wanted = [
+            "100 operations started late (at worst by 100 ms) though an instance was idle: their thread was not woken in \
+             time",
+            "800 operations waited for an instance (at worst for 140 ms), as the only one was busy: the target is too slow \
+             for the rate, or the run needs more instances (-c, -t or -p)",
+        ];
+        assert_eq!(idle, wanted);
+    }
 }

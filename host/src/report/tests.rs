@@ -4,8 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::fault::{Fault, FaultKind};
-use crate::metrics::{Cut, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
+use crate::fault::{Fault, FaultKind, Stall, Standstill};
+use crate::metrics::{Cut, Delayed, Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans, ThreadWork};
 use crate::plan::{
     Arrivals, Expect, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
 };
@@ -49,6 +49,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
         stopped: false,
         short_of_plan: None,
+        stalls: Vec::new(),
         startup: Startup {
             compile: Duration::from_millis(81),
             cached: false,
@@ -92,13 +93,21 @@ pub(crate) fn open_record() -> RunRecord {
     record.warmup = Some(Warmup { operations: 50, elapsed_ns: 12_000_000 });
     record.metrics = metrics(ModelName::Open);
     record.metrics.drop_slots(300_000_000, 40);
-    record.metrics.scheduled.waited = 900;
-    record.metrics.scheduled.late = 30;
+    let delayed =
+        |operations: u64, ns: u64| Delayed { operations, sum_ns: u128::from(operations * ns), worst_ns: 2 * ns };
+    record.metrics.scheduled.waited = delayed(900, 25_000);
+    record.metrics.scheduled.late = delayed(30, 1_400_000);
+    record.metrics.scheduled.left = 10;
+    let stall = |what, process, at_ns| Stall { what, process, at_ns, length_ns: 1_930_000_000 };
+    record.stalls =
+        vec![stall(Standstill::Controller, None, 20_000_000), stall(Standstill::Numbers, Some(4711), 90_000_000)];
     record.dropped = 40;
     record.offered += 40;
     for second in 1..5 {
         let (at_ns, cpu_ns) = (second * 1_000_000_000, second * 1_950_000_000);
-        record.workers[0].health.note(Health { at_ns, cpu_ns, rss_bytes: 30 << 20, worst_lag_ns: 40_000 });
+        let work = ThreadWork { watched_ns: at_ns, computing_ns: at_ns, saturated_ns: at_ns, ..ThreadWork::default() };
+        let of = Health { at_ns, cpu_ns, rss_bytes: 30 << 20, worst_lag_ns: 40_000, work, ..Health::default() };
+        record.workers[0].health.note(Health { busiest_permille: 1_000, ..of });
     }
     record
 }

@@ -86,6 +86,8 @@ impl Task {
             OperationType::Plain => exports.get_typed_func(&mut store, operation).map(Operation::Plain),
             OperationType::Fallible => exports.get_typed_func(&mut store, operation).map(Operation::Fallible),
         };
+        let (clock, reactor) = (surroundings.clock.clone(), surroundings.reactor.clone());
+        let woken = Woken::new(clock, reactor, store.data().due.clone());
         Ok(Instance {
             operation: operation.map_err(failed)?,
             store,
@@ -96,7 +98,7 @@ impl Task {
             calls: 0,
             usable: true,
             backtrace: Vec::new(),
-            woken: Woken::new(surroundings.clock.clone()),
+            woken,
         })
     }
 }

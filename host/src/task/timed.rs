@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
+use crate::capability::timers::Due;
 use crate::clock::Clock;
+use crate::lane::Reactor;
 use crate::metrics::TimeSplit;
 
 /// Notes when a call was woken. All calls of an instance share one.
@@ -16,12 +18,17 @@ pub(super) struct Woken {
     clock: Clock,
     /// When the call was first woken since it last began to wait; 0 if it was not.
     at_ns: AtomicU64,
+    /// The earliest time at which it can have been ready to go on, if it was woken.
+    earliest_ns: AtomicU64,
+    reactor: Reactor,
+    due: Due,
     task: AtomicWaker,
 }
 
 impl Woken {
-    pub(super) fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, at_ns: AtomicU64::new(0), task: AtomicWaker::new() })
+    pub(super) fn new(clock: Clock, reactor: Reactor, due: Due) -> Arc<Self> {
+        let (at_ns, earliest_ns, task) = Default::default();
+        Arc::new(Self { clock, at_ns, earliest_ns, reactor, due, task })
     }
 }
 
@@ -32,7 +39,10 @@ impl Wake for Woken {
 
     fn wake_by_ref(self: &Arc<Self>) {
         // Only the first wake-up counts.
-        let _ = self.at_ns.compare_exchange(0, self.clock.elapsed_ns().max(1), Ordering::Relaxed, Ordering::Relaxed);
+        let now_ns = self.clock.elapsed_ns().max(1);
+        if self.at_ns.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.earliest_ns.store(self.reactor.earliest_ns(now_ns), Ordering::Relaxed);
+        }
         self.task.wake();
     }
 }
@@ -44,11 +54,13 @@ pub(super) struct Timed<'a, F> {
     split: &'a mut TimeSplit,
     /// When the call began to wait; 0 before its first poll.
     waits_since_ns: u64,
+    /// How often the reactor had begun to look by then.
+    looks: u64,
 }
 
 impl<'a, F> Timed<'a, F> {
     pub(super) fn new(call: Pin<&'a mut F>, woken: &'a Arc<Woken>, split: &'a mut TimeSplit) -> Self {
-        Self { call, woken, split, waits_since_ns: 0 }
+        Self { call, woken, split, waits_since_ns: 0, looks: 0 }
     }
 }
 
@@ -59,19 +71,36 @@ impl<F: Future> Future for Timed<'_, F> {
         let this = &mut *self;
         let begin_ns = this.woken.clock.elapsed_ns();
         let woken_ns = this.woken.at_ns.swap(0, Ordering::Relaxed);
-        if this.waits_since_ns > 0 {
-            // If it was polled without a wake-up, because of something else in the same task, it was waiting all the
-            // time.
-            let woken_ns = if woken_ns == 0 { begin_ns } else { woken_ns.clamp(this.waits_since_ns, begin_ns) };
-            this.split.waiting_ns += woken_ns - this.waits_since_ns;
-            this.split.queued_ns += begin_ns - woken_ns;
-        }
+        let earliest_ns = this.woken.earliest_ns.load(Ordering::Relaxed);
         this.woken.task.register(context.waker());
         let waker = Waker::from(this.woken.clone());
         let polled = this.call.as_mut().poll(&mut Context::from_waker(&waker));
         let end_ns = this.woken.clock.elapsed_ns();
+        // The poll has found out whether a timer ended the wait, and when that timer was due.
+        let due_ns = this.woken.due.take();
+        if this.waits_since_ns > 0 {
+            // If it was polled without a wake-up, because of something else in the same task, it was waiting all the
+            // time.
+            let latest_ns = if woken_ns == 0 { begin_ns } else { woken_ns.clamp(this.waits_since_ns, begin_ns) };
+            let (certain_ns, latest_ns) = match due_ns {
+                Some(due_ns) => {
+                    let ready_ns = due_ns.clamp(this.waits_since_ns, latest_ns);
+                    (ready_ns - this.waits_since_ns, ready_ns)
+                }
+                None => {
+                    // What it waits for may have begun only when the thread had done everything else, and ended before
+                    // the thread noticed.
+                    let earliest_ns = if woken_ns == 0 { latest_ns } else { earliest_ns.min(latest_ns) };
+                    let begun_ns = this.woken.reactor.look_ns(this.looks).max(this.waits_since_ns);
+                    (earliest_ns.saturating_sub(begun_ns), latest_ns)
+                }
+            };
+            this.split.waiting_ns += latest_ns - this.waits_since_ns;
+            this.split.uncertain_ns += latest_ns - this.waits_since_ns - certain_ns;
+            this.split.queued_ns += begin_ns - latest_ns;
+        }
         this.split.running_ns += end_ns - begin_ns;
-        this.waits_since_ns = end_ns.max(1);
+        (this.waits_since_ns, this.looks) = (end_ns.max(1), this.woken.reactor.looks());
         polled
     }
 }
@@ -92,7 +121,7 @@ mod tests {
             }
         };
         let mut split = TimeSplit::default();
-        let woken = Woken::new(clock.clone());
+        let woken = Woken::new(clock.clone(), Reactor::new(clock.clone()), Due::default());
         let (answer, question) = tokio::sync::oneshot::channel();
         let mut call = Box::pin(async move {
             spin(Duration::from_millis(20));

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use tokio::net::unix::pipe::Receiver;
 
+use super::health::Pulse;
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
@@ -20,6 +22,7 @@ pub(super) struct Alarm {
     kind: TimerKind,
     /// What else runs on the thread while it waits.
     alone: Company,
+    pulse: Arc<Pulse>,
 }
 
 /// What else runs on a thread while it waits for a slot.
@@ -67,7 +70,7 @@ impl Timer {
 
 impl Alarm {
     /// An alarm for the calling thread.
-    pub(super) fn new(lane: Lane, alone: Company) -> io::Result<Self> {
+    pub(super) fn new(lane: Lane, alone: Company, pulse: Arc<Pulse>) -> io::Result<Self> {
         let kind = match lane {
             Lane::Compute => {
                 // By default the kernel may wake a thread 50 microseconds late, so that it can wake several at once.
@@ -76,7 +79,7 @@ impl Alarm {
             }
             Lane::Io => TimerKind::Timer(Timer::new()?),
         };
-        Ok(Self { kind, alone })
+        Ok(Self { kind, alone, pulse })
     }
 
     /// Waits until `due_ns` or the stop, and returns the time then.
@@ -88,7 +91,12 @@ impl Alarm {
                 return Ok(clock.elapsed_ns());
             }
             match &self.kind {
-                _ if left_ns <= early_ns => std::hint::spin_loop(),
+                _ if left_ns <= early_ns => {
+                    while clock.left_ns(due_ns) > 0 && !halt.is_stopped() {
+                        std::hint::spin_loop();
+                    }
+                    self.pulse.spun(left_ns);
+                }
                 TimerKind::Sleep => halt.sleep(Lane::Compute, Duration::from_nanos(left_ns - early_ns)).await,
                 TimerKind::Timer(timer) => {
                     halt.or_stopped(timer.after(left_ns - early_ns)).await.transpose()?;

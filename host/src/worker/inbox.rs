@@ -1,12 +1,13 @@
 //! All that the main thread of a worker waits for, in one place.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, select, tick};
+use crossbeam::channel::{Receiver, RecvError, select, tick};
 
-use super::health::look;
+use super::health::{Watch, usage};
 use super::{DELTA_INTERVAL, Event, INTERVALS_PER_LOOK, refuse, say};
-use crate::clock::Clock;
+use crate::clock::{Clock, STALL};
+use crate::fault::{Stall, Standstill};
 use crate::wire::{Command, Message};
 
 /// What the main thread listens to, and what it remembers meanwhile.
@@ -20,6 +21,15 @@ pub(super) struct Inbox<'a> {
     /// The clock of the current phase, or of the last one.
     pub(super) clock: Option<Clock>,
     pub(super) worst_lag_ns: u64,
+    watch: Watch,
+    /// The processor time of this process at the last tick.
+    cpu_ns: u64,
+}
+
+/// What the main thread has waited for.
+enum Heard {
+    Arrival(Arrival),
+    Printed(Result<Vec<u8>, RecvError>),
 }
 
 /// What the main thread has to handle.
@@ -35,39 +45,76 @@ impl<'a> Inbox<'a> {
         commands: &'a Receiver<Command>,
         events: Receiver<Event>,
         printed: &'a Receiver<Vec<u8>>,
+        watch: Watch,
     ) -> Self {
-        Self { commands, events, printed, ticks: tick(DELTA_INTERVAL), intervals: 0, clock: None, worst_lag_ns: 0 }
+        let cpu_ns = usage().cpu_ns;
+        let ticks = tick(DELTA_INTERVAL);
+        Self { commands, events, printed, ticks, intervals: 0, cpu_ns, watch, clock: None, worst_lag_ns: 0 }
+    }
+
+    /// A phase begins, which `clock` times.
+    pub(super) fn begin(&mut self, clock: Clock) {
+        self.clock = Some(clock);
+        self.watch.begin();
+        self.tell_health();
     }
 
     /// Waits for the next arrival. Meanwhile sends the controller what guests print, and this worker's health.
     pub(super) fn next(&mut self) -> Arrival {
         loop {
-            select! {
+            let since = Instant::now();
+            let heard = select! {
                 recv(self.events) -> event => match event {
-                    Ok(event) => return Arrival::Event(event),
+                    Ok(event) => Heard::Arrival(Arrival::Event(event)),
                     Err(_) => refuse("all threads of a worker process have ended too early".into()),
                 },
                 recv(self.commands) -> command => match command {
-                    Ok(command) => return Arrival::Command(command),
+                    Ok(command) => Heard::Arrival(Arrival::Command(command)),
                     // The thread that hears commands is about to end the process.
                     Err(_) => std::process::exit(0),
                 },
-                recv(self.printed) -> line => if let Ok(line) = line {
-                    say(&Message::Output(line));
-                },
-                recv(self.ticks) -> _ => {
+                recv(self.printed) -> line => Heard::Printed(line),
+                recv(self.ticks) -> _ => Heard::Arrival(Arrival::Interval),
+            };
+            self.notice_stall(since.elapsed());
+            match heard {
+                Heard::Arrival(Arrival::Event(Event::Dry(length))) => self.tell_stall(Standstill::Numbers, length),
+                Heard::Arrival(Arrival::Interval) => {
+                    self.cpu_ns = usage().cpu_ns;
                     self.intervals += 1;
                     if self.intervals.is_multiple_of(INTERVALS_PER_LOOK) {
                         self.tell_health();
                     }
                     return Arrival::Interval;
                 }
+                Heard::Arrival(arrival) => return arrival,
+                Heard::Printed(line) => line.into_iter().for_each(|line| say(&Message::Output(line))),
             }
+        }
+    }
+
+    /// Tells the controller if the main thread `waited` for longer than a tick takes, and the process did nothing
+    /// meanwhile. If it did something, only this thread had to wait for a processor, which delays no operation.
+    fn notice_stall(&self, waited: Duration) {
+        if waited >= DELTA_INTERVAL + STALL {
+            let used_ns = usage().cpu_ns.saturating_sub(self.cpu_ns);
+            if u128::from(used_ns) < waited.as_nanos() / 5 {
+                self.tell_stall(Standstill::Worker, waited);
+            }
+        }
+    }
+
+    /// Tells the controller that something stood still until now.
+    fn tell_stall(&self, what: Standstill, length: Duration) {
+        if let Some(clock) = &self.clock {
+            let length_ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+            let at_ns = clock.elapsed_ns().saturating_sub(length_ns);
+            say(&Message::Stalled(Stall { what, process: Some(std::process::id()), at_ns, length_ns }));
         }
     }
 
     pub(super) fn tell_health(&mut self) {
         let at_ns = self.clock.as_ref().map_or(0, Clock::elapsed_ns);
-        say(&Message::Health(look(at_ns, std::mem::take(&mut self.worst_lag_ns))));
+        say(&Message::Health(self.watch.look(at_ns, std::mem::take(&mut self.worst_lag_ns))));
     }
 }

@@ -18,6 +18,10 @@ use crate::lane::Lane;
 /// A lease should last about this long: some hundred times as long as it takes to get the next one.
 const LASTING: Duration = Duration::from_millis(50);
 
+/// If an instance waits this long for numbers, the controller does not answer as it should: an answer takes less than a
+/// hundredth of this.
+const DROUGHT: Duration = Duration::from_millis(100);
+
 /// The most numbers that a worker asks for at once. At five million operations a second they last three seconds.
 const MOST: u64 = 1 << 24;
 
@@ -37,6 +41,8 @@ struct LeaseState {
     ranges: VecDeque<Range<u64>>,
     left: u64,
     waiting: u64,
+    /// Since when an instance has been waiting for numbers.
+    dry: Option<Instant>,
     /// How many numbers to ask for.
     wanted: u64,
     asked: Option<Instant>,
@@ -52,6 +58,7 @@ impl Lease {
             ranges: VecDeque::new(),
             left: 0,
             waiting: 0,
+            dry: None,
             wanted: threads,
             asked: None,
             granted: Instant::now(),
@@ -99,6 +106,7 @@ impl Lease {
             return Poll::Ready(None);
         }
         state.waiting += 1;
+        state.dry.get_or_insert_with(Instant::now);
         self.ask(state);
         Poll::Pending
     }
@@ -115,7 +123,12 @@ impl Lease {
         state.ranges.push_back(range);
         state.asked = None;
         state.granted = Instant::now();
+        let dry = state.dry.take().map(|since| since.elapsed()).filter(|&dry| dry >= DROUGHT);
         drop(state);
+        if let Some(dry) = dry {
+            // The main thread listens until every thread has ended, so this cannot fail.
+            let _ = self.events.send(Event::Dry(dry));
+        }
         self.wake();
     }
 

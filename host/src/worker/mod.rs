@@ -24,13 +24,13 @@ use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
 use crate::halt::Halt;
-use crate::lane::Executor;
+use crate::lane::{Executor, Reactor};
 use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
-use crate::plan::{LoadModel, RunPlan};
+use crate::plan::{LoadModel, RunPlan, Shape};
 use crate::task::{self, Purpose, Task};
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, WorkerPlan};
-use health::{look, usage};
+use health::{Pulse, Watch, usage};
 use inbox::{Arrival, Inbox};
 use lease::Lease;
 use schedule::Schedule;
@@ -56,6 +56,8 @@ enum Event {
     Delta(Box<Delta>),
     /// The lease runs low and asks for this many numbers.
     Need(u64),
+    /// Instances have waited for numbers for this long.
+    Dry(Duration),
     /// Something went wrong.
     Fault(Fault),
     /// A thread has done its part of a phase.
@@ -183,7 +185,7 @@ fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
             select! {
                 // `work` cannot have panicked: that would have ended the process.
                 recv(result) -> result => return result.map_err(|_| "a thread ended too early".to_owned()),
-                recv(looks) -> _ => say(&Message::Health(look(0, 0))),
+                recv(looks) -> _ => say(&Message::Health(Watch::default().look(0, 0))),
             }
         }
     })
@@ -221,7 +223,8 @@ impl Worker {
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
         let network = Network::new(run.grants().network.clone(), run.http().clone(), self.plan.addresses.clone());
         let halt = Halt::default();
-        Ok(Surroundings { clock: self.clock.clone(), output: self.output.clone(), given, network, halt })
+        let (clock, reactor) = (self.clock.clone(), Reactor::new(self.clock.clone()));
+        Ok(Surroundings { clock, output: self.output.clone(), given, network, halt, reactor })
     }
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in a fresh instance.
@@ -260,17 +263,20 @@ impl Worker {
             Stint::new(plan.clone(), order, &self.plan, &events_in)
         });
         let stints: Vec<_> = phases.collect();
-        let threads = self.plan.run().shape().threads;
+        let Shape { processes, threads } = self.plan.run().shape();
+        let all_threads = u64::from(processes) * u64::from(threads);
         // The channel has no buffer: a thread takes the start only while the main thread sends it.
         let (start, starts) = bounded(0);
-        let mut inbox = Inbox::new(commands, events, &self.printed);
+        let pulses: Vec<_> = (0..threads).map(|_| Arc::new(Pulse::default())).collect();
+        let mut inbox = Inbox::new(commands, events, &self.printed, Watch::new(pulses.clone(), all_threads));
         std::thread::scope(|scope| {
-            for i in 0..threads {
+            for (i, pulse) in pulses.into_iter().enumerate() {
                 let thread = Thread {
                     task: &self.task,
                     run: self.plan.run(),
                     process: self.plan.place,
-                    place: u64::from(i),
+                    place: i as u64,
+                    pulse,
                     surroundings: surroundings.for_another_thread(),
                     events: events_in.clone(),
                     starts: starts.clone(),
@@ -290,13 +296,13 @@ impl Worker {
                 let Arrival::Command(Command::Go { phase, beginning }) = inbox.next() else { continue };
                 let Some(stint) = stints.get(phase as usize) else { continue };
                 let clock = self.clock.since(beginning);
-                inbox.clock = Some(clock.clone());
                 // For people who look at the list of processes.
                 let _ = nix::sys::prctl::set_name(c"gorgon running");
                 for _ in 0..threads {
                     // If a thread is gone, the send fails, and the thread has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
                 }
+                inbox.begin(clock.clone());
                 let left = self.supervise(stint, &clock, &mut inbox, &surroundings.halt);
                 say(&Message::Rested);
                 if stint.order == Order::Last {
@@ -346,7 +352,7 @@ impl Worker {
                 Arrival::Event(Event::Rests) => running -= 1,
                 // The thread's teardown is over while other threads still operate.
                 Arrival::Event(Event::Ended) => left -= 1,
-                Arrival::Event(Event::Ready { .. } | Event::Refused(_)) => {}
+                Arrival::Event(Event::Ready { .. } | Event::Refused(_) | Event::Dry(_)) => {}
                 Arrival::Command(command) => stint.obey(command, clock, halt),
                 Arrival::Interval => {
                     stint.tell(&mut delta);

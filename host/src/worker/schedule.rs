@@ -110,14 +110,17 @@ impl Schedule {
         };
         state.busy += 1;
         let waited = slot.due_ns < idle_ns;
-        state.told.metrics.scheduled.waited += u64::from(waited);
+        if waited {
+            state.told.metrics.scheduled.waited.count(now_ns - slot.due_ns);
+        }
         Some(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
     }
 
     /// The operation of the slot `taken` is about to start.
     pub(super) fn started(&self, taken: &Taken, now_ns: u64) {
-        if !taken.waited && now_ns.saturating_sub(taken.due_ns) > LATE_NS {
-            self.lock().told.metrics.scheduled.late += 1;
+        let late_ns = now_ns.saturating_sub(taken.due_ns);
+        if !taken.waited && late_ns > LATE_NS {
+            self.lock().told.metrics.scheduled.late.count(late_ns);
         }
     }
 
@@ -134,6 +137,7 @@ impl Schedule {
         let state = &mut *self.lock();
         if taken.due_ns < state.end_ns {
             state.told.drop_slots(index..index.plus(1), taken.due_ns);
+            state.told.metrics.scheduled.left += 1;
         }
     }
 
@@ -152,12 +156,15 @@ impl Schedule {
     /// The last instance is gone: slots that were due by `now_ns` and were not taken count as dropped.
     pub(super) fn close(&self, now_ns: u64) {
         let state = &mut *self.lock();
+        state.admit(now_ns);
+        let before = state.told.metrics.scheduled.dropped;
         for waiting in std::mem::take(&mut state.waiting) {
             state.behind.skip_to(waiting.start);
             drop_until(&mut state.behind, waiting.end, &mut state.told);
         }
         state.waiting_slots = 0;
         state.drop_due(now_ns);
+        state.told.metrics.scheduled.left += state.told.metrics.scheduled.dropped - before;
     }
 
     fn lock(&self) -> MutexGuard<'_, ScheduleState> {
@@ -225,6 +232,7 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
+    use crate::metrics::Delayed;
     use crate::pace::tests::{lasting, of, open, plan};
     use crate::plan::{Arrivals, Extent, LoadModel, RunSpec};
 
@@ -250,7 +258,8 @@ mod tests {
         assert_eq!(taken(5 * MS, 5 * MS), Some((102, 2 * MS, true)));
         assert!(schedule.is_over() && taken(6 * MS, 0).is_none());
         let told = schedule.tell();
-        assert_eq!((told.metrics.scheduled.waited, told.metrics.scheduled.dropped), (2, 0));
+        let waited = Delayed { operations: 2, sum_ns: u128::from(7 * MS), worst_ns: 4 * MS };
+        assert_eq!((told.metrics.scheduled.waited, told.metrics.scheduled.dropped), (waited, 0));
     }
 
     #[test]
@@ -262,7 +271,8 @@ mod tests {
         schedule.ended(5 * MS + MS / 2);
         let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
         assert_eq!(next.number, 102);
-        assert_eq!(schedule.tell().dropped, vec![SlotIndex(3)..SlotIndex(6); 1]);
+        let told = schedule.tell();
+        assert_eq!((told.dropped, told.metrics.scheduled.left), (vec![SlotIndex(3)..SlotIndex(6); 1], 0));
         schedule.ended(6 * MS + MS / 2);
         assert_eq!(schedule.take(6 * MS + MS / 2, 6 * MS + MS / 2).unwrap().number, 106);
     }
@@ -280,7 +290,7 @@ mod tests {
         schedule.close(u64::MAX);
         let told = schedule.tell();
         assert_eq!(told.dropped, vec![SlotIndex(1)..SlotIndex(5); 1]);
-        assert_eq!(told.metrics.scheduled.dropped, 4);
+        assert_eq!((told.metrics.scheduled.dropped, told.metrics.scheduled.left), (4, 4));
     }
 
     #[test]

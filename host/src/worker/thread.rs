@@ -4,6 +4,7 @@
 //! counting, handing on, replacing instances.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
@@ -14,6 +15,7 @@ use tokio::sync::Mutex;
 
 use super::alarm::{Alarm, Company};
 use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
+use super::health::Pulse;
 use super::{Event, NumberSource, Order, Stint};
 use crate::capability::guest::Surroundings;
 use crate::clock::Clock;
@@ -44,6 +46,7 @@ pub(super) struct Thread<'a> {
     pub(super) surroundings: Surroundings,
     pub(super) events: Sender<Event>,
     pub(super) starts: Receiver<Start<'a>>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 /// The start of a phase.
@@ -56,7 +59,8 @@ pub(super) struct Start<'a> {
 impl Thread<'_> {
     /// Makes the instances, and runs each phase when it starts, until the last one is over.
     pub(super) fn run(self) {
-        let executor = match Executor::new(self.task.lane()) {
+        self.pulse.begin();
+        let executor = match Executor::watched(self.task.lane(), &self.surroundings.reactor) {
             Ok(executor) => executor,
             Err(error) => {
                 return self.tell(Event::Refused(format!("cannot start a thread: {error}{}", remedy(&error))));
@@ -147,7 +151,7 @@ impl Thread<'_> {
     /// The thread's alarm. Its instances take turns in waiting for it.
     fn alarm(&self) -> std::io::Result<Mutex<Alarm>> {
         let company = if self.run.concurrency().get() == 1 { Company::Alone } else { Company::Others };
-        Alarm::new(self.task.lane(), company).map(Mutex::new)
+        Alarm::new(self.task.lane(), company, self.pulse.clone()).map(Mutex::new)
     }
 
     /// The feed of instance `place` of the process; `None` if the plan has no use for the instance.

@@ -98,6 +98,7 @@ impl Books {
             in_flight: self.in_flight.clone(),
             overtime: self.overtime.clone(),
             workers: self.workers.values().map(|of| of.record.clone()).collect(),
+            stalls: self.stalls.clone(),
             faults: self.faults.all(),
         }
     }

@@ -77,6 +77,12 @@ impl Books {
                 }
                 Vec::new()
             }
+            (_, Message::Stalled(stall)) => {
+                if self.phases[self.phase].phase == Phase::Run {
+                    self.stall(*stall);
+                }
+                Vec::new()
+            }
             (_, Message::Fault(fault)) => self.note(fault.clone()),
             // A worker that breaks the protocol cannot be trusted with numbers.
             _ => self.give_up(worker, "it sent a frame that does not fit its state", at),

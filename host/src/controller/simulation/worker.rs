@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::fault::{Stall, Standstill};
 use crate::metrics::{Cut, Health, Outcome, Recorder, Sample, Spans};
 use crate::numbers::Shares;
 use crate::pace::{Slot, SlotIndex, Slots};
@@ -162,7 +163,12 @@ impl SimulatedWorker {
             && !matches!(self.state, SimulatedState::Booting | SimulatedState::Ended)
         {
             self.said_health = now;
-            said.push(Message::Health(Health { at_ns: now.as_nanos() as u64, ..Health::default() }));
+            let at_ns = now.as_nanos() as u64;
+            said.push(Message::Health(Health { at_ns, ..Health::default() }));
+            if chance.u8(0..50) == 0 {
+                let stall = Stall { what: Standstill::Worker, process: Some(7), at_ns, length_ns: at_ns / 2 };
+                said.push(Message::Stalled(stall));
+            }
         }
         said
     }

@@ -9,6 +9,7 @@ use super::account::{Account, Trouble};
 use super::job::job;
 use super::worker::{SimulatedState, SimulatedWorker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
+use crate::fault::Standstill;
 use crate::journal::{Entry, What};
 use crate::pace::SlotIndex;
 use crate::wire::{Command, Message};
@@ -236,6 +237,10 @@ impl World {
         self.listen(now)?;
         if now >= self.tick {
             self.tick = now + Duration::from_millis(100);
+            if self.chance.u32(0..2_000) == 0 {
+                let (what, length) = (Standstill::Controller, Duration::from_secs(self.chance.u64(1..30)));
+                self.feed(Input::Stalled { what, length })?;
+            }
             self.feed(Input::Tick)?;
         }
         Ok(())

@@ -101,18 +101,14 @@ fn time(run: &RunReport) -> Markup {
 /// Where the time of the operations went, as one bar.
 fn split_bar(split: &TimeSplit) -> Markup {
     let all = split.running_ns + split.waiting_ns + split.queued_ns;
-    let parts = [
-        ("running", "running", split.running_ns),
-        ("waiting", "waiting", split.waiting_ns),
-        ("queued", "queued: ready, but their thread was busy (at least)", split.queued_ns),
-    ];
+    let parts = words::time(split);
     html! {
         div .split aria-hidden="true" { @for (class, _, ns) in &parts {
             span class=(class) style=(format!("--share:{:.4}", curves::share(*ns, all).unwrap_or(0.0))) {}
         } }
-        ul .split-key { @for (class, says, ns) in &parts { li {
+        ul .split-key { @for (class, share, _) in &parts { li {
             span class=(format!("swatch {class}")) aria-hidden="true" {}
-            (percent(curves::share(*ns, all).unwrap_or(0.0))) " " (says)
+            (share) " " (class) @if *class == "queued" { ": ready, but their thread was busy" }
         } } }
     }
 }
