@@ -104,7 +104,15 @@ pub(crate) fn workers(of: &Child) -> Vec<u32> {
     // Each thread has a separate list of children, and any of them may have started a worker.
     let threads = std::fs::read_dir(format!("/proc/{}/task", of.id())).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()).collect()
+    let children =
+        lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>());
+    // Until a child executes another program, its parent waits for it in the kernel: a signal that stops the child then
+    // stops both.
+    let is_worker = |child: &u32| {
+        let command = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|argument| argument == b"worker")
+    };
+    children.filter(is_worker).collect()
 }
 
 /// Waits until `is_so`, up to a minute, which is more than anything here takes.
