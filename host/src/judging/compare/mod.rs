@@ -1,10 +1,11 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
 //! [`Comparison`] is the result, field by field; `rendering/compare.rs` and `rendering/html/compare.rs` render it.
-//! `plans.rs` decides what may be compared with what, `sound.rs` refuses reports that contradict themselves,
+//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `sound.rs` refuses reports that contradict themselves,
 //! `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and `notes.rs` put it into
 //! words. Pure: reports go in, a comparison comes out, the same for the same seed.
 
+mod error;
 mod machine;
 mod notes;
 mod plans;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::record::TaskFacts;
 use crate::report::Report;
 use crate::report::units::{counted, duration};
+pub use error::CompareError;
 use plans::{Group, Matched};
 use resample::{Side, Uncertainty, Unusable};
 pub use words::Row;
@@ -190,88 +192,6 @@ pub enum Finding {
     FailsLess,
     /// Nothing: B may be better, worse or equal.
     Nothing,
-}
-
-/// Why reports cannot be compared.
-#[derive(Debug, thiserror::Error)]
-pub enum CompareError {
-    /// A run was stopped.
-    #[error("`{0}` is partial because its run was stopped: run it again, or compare it as it is with --force")]
-    Partial(String),
-    /// The sides have different numbers of plans.
-    #[error(
-        "`{a}` has runs of {in_a} tasks or plans, and `{b}` of {in_b}: run both alike, or compare those that both have \
-         with --force"
-    )]
-    Plans {
-        /// The files of the first side.
-        a: String,
-        /// The number of its plans.
-        in_a: usize,
-        /// The files of the other side.
-        b: String,
-        /// The number of its plans.
-        in_b: usize,
-    },
-    /// The plans differ.
-    #[error("`{a}` and `{b}` have different plans ({}): run both alike, or compare them with --force", .fields.join("; "))]
-    Differ {
-        /// The files of the first side.
-        a: String,
-        /// The files of the other side.
-        b: String,
-        /// The fields that differ.
-        fields: Vec<String>,
-    },
-    /// A run is too short.
-    #[error(
-        "`{file}`, run {run} has {intervals} of {interval}, some perhaps empty, which is too little to tell a difference \
-         from noise: run it for at least {least}, or several times (--shape 1x1 --shape 1x1 …)"
-    )]
-    Short {
-        /// The file of its report.
-        file: String,
-        /// The number of the run in it, from 1.
-        run: usize,
-        /// The number of its intervals, in words.
-        intervals: String,
-        /// The length of an interval.
-        interval: String,
-        /// How long the run should take.
-        least: String,
-    },
-    /// A side has too few operations.
-    #[error("`{file}` has {operations} operations, which is too few for a median: run at least 20")]
-    Few {
-        /// The files of the side.
-        file: String,
-        /// The number of its operations.
-        operations: u64,
-    },
-    /// A report has no run.
-    #[error("`{0}` has no run: nothing can be compared")]
-    Empty(String),
-    /// A run is compared with itself, or counts twice.
-    #[error(
-        "{one} and {other} are the same run: compare different runs, because a copy shows nothing about chance, or \
-         compare them as they are with --force"
-    )]
-    Copies {
-        /// The run.
-        one: String,
-        /// The same run.
-        other: String,
-    },
-    /// The figures of a run contradict each other.
-    #[error("`{file}`, run {run}: {problem}; was the report edited?")]
-    Broken {
-        /// The file of its report.
-        file: String,
-        /// The number of the run in it, from 1.
-        run: usize,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
 }
 
 impl Figure {

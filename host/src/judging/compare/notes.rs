@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::plans::{ComparedRun, Group, Matched};
-use super::{Difference, Figure, Finding, OPERATIONS_ABOVE, machine};
+use super::{Difference, Figure, Finding, machine};
 use crate::report::RunReport;
 use crate::report::units::{count, counted, percent};
 
@@ -88,15 +88,16 @@ fn limited(name: &str, side: &Group<'_>) -> Option<String> {
 /// The percentiles that are not compared.
 fn too_few(operations: [u64; 2], figures: &[Difference]) -> Option<String> {
     let missing: Vec<_> = figures.iter().filter(|of| of.a.is_none() || of.b.is_none()).map(|of| of.figure).collect();
-    let needed = missing.iter().map(|figure| figure.least_operations()).fold(0.0, f64::max) as u64;
-    let names = missing.iter().map(|figure| figure.name()).collect::<Vec<_>>().join(" and ");
-    (needed > 1).then(|| {
+    // The other figures need one operation, which every side has.
+    let needs: Vec<_> = missing.iter().map(|figure| (figure.name(), figure.least_operations() as u64)).collect();
+    let needs: Vec<_> = needs.into_iter().filter(|&(_, least)| least > 1).collect();
+    (!needs.is_empty()).then(|| {
         let [a, b] = operations.map(count);
-        format!(
-            "{names} is not compared: it needs {} operations on each side, {OPERATIONS_ABOVE} of them above it, and A \
-             has {a}, B {b}",
-            count(needed)
-        )
+        let names = needs.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" and ");
+        let are = if needs.len() == 1 { "is" } else { "are" };
+        let least = needs.iter().map(|(name, least)| format!("{name} needs {}", count(*least)));
+        let least = least.collect::<Vec<_>>().join(", ");
+        format!("{names} {are} not compared, because A has {a} operations and B {b}: {least} on each side")
     })
 }
 
@@ -105,8 +106,8 @@ fn chance(figures: &[Difference]) -> Option<String> {
     let (primary, others) = figures.split_first()?;
     let is_shown = |of: &Difference| of.finding != Finding::Nothing;
     (!is_shown(primary) && others.iter().any(is_shown)).then(|| {
-        "the median, which decides, shows no difference; of the other figures, at least one appears to differ in one of \
-         twenty comparisons of equal sides"
+        "the median, which decides, shows no difference; of the other figures, at least one appears to differ in up \
+         to one of twenty comparisons of equal sides"
             .into()
     })
 }
