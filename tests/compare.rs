@@ -205,6 +205,19 @@ fn runs_of_the_same_calls_compare_and_those_of_others_do_not() {
 }
 
 #[test]
+fn runs_of_the_demo_compare_although_its_server_takes_any_port() {
+    let folder = tempfile::tempdir().unwrap();
+    for report in ["a.json", "b.json"] {
+        let mut demo = gorgon();
+        demo.args(["demo", "-n", "40", "--shape", "1x1", "--shape", "1x1", "--json", report]);
+        assert!(demo.current_dir(folder.path()).output().unwrap().status.success());
+    }
+    let output = compare(folder.path(), &["a.json", "b.json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("environment variables"));
+}
+
+#[test]
 fn data_files_are_known_by_their_content() {
     let folder = tempfile::tempdir().unwrap();
     let users = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/spans/users.csv");

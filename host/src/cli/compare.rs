@@ -16,9 +16,9 @@ use crate::typed;
 
 /// Say whether a task got slower, and whether that is more than noise, from reports on its runs
 ///
-/// Each difference comes with an interval that contains the true difference. Its width follows from how much each run
-/// varies over time, or from how much the runs differ if a plan was run several times. The median decides; the other
-/// intervals are corrected for their number.
+/// Runs of one side are pooled. Each difference comes with an interval that contains the true difference. Its width
+/// follows from how much each run varies over time, or from how much the runs differ if a plan was run several times.
+/// The median decides; the other intervals are corrected for their number. Notes say what could change the conclusion.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +37,7 @@ pub(super) struct CompareCommand {
     #[arg(value_name = "B.json", required = true)]
     others: Vec<String>,
 
-    /// Compare even runs whose plans differ, and runs that were stopped
+    /// Compare even runs whose plans differ, runs that were stopped, and a run with itself
     #[arg(long)]
     force: bool,
 

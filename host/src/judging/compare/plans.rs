@@ -4,11 +4,15 @@ use serde_json::Value;
 
 use super::{CompareError, ReportSet, RunPosition, Runs, Scruples};
 use crate::plan::Trust;
-use crate::record::{Environment, FileRole};
+use crate::record::{Environment, FileRole, Origin};
 use crate::report::{Report, RunReport};
 
 /// Fields of a plan that may differ between runs: each run draws another seed.
 const FREE_FIELDS: [&str; 1] = ["seed"];
+
+/// The variables that Gorgon gives its embedded tasks. A seed and an address say nothing; the order of calls is in the
+/// plan.
+const OWN_VARIABLES: [&str; 3] = ["BASE", "CALLS", "SEED"];
 
 /// The digits of a digest that a message shows.
 const DIGITS: usize = 12;
@@ -61,10 +65,10 @@ impl Group<'_> {
     }
 
     /// The names of the environment variables, whose values a report does not have.
-    pub(super) fn variables(&self) -> &[String] {
-        // `gorgon http` gives its task two, and the plan has what they say.
-        let plan = &self.runs[0].report.plan;
-        if plan.calls.is_some() { &[] } else { &plan.env }
+    pub(super) fn variables(&self) -> Vec<&str> {
+        let RunReport { task, plan, .. } = self.runs[0].report;
+        let is_users = |name: &&str| task.origin == Origin::File || !OWN_VARIABLES.contains(name);
+        plan.env.iter().map(String::as_str).filter(is_users).collect()
     }
 
     /// The files whose content is unknown on one of two sides, so that only their names could be compared.
@@ -185,6 +189,10 @@ struct PlannedFile {
 impl ComparedPlan {
     fn new(run: &RunReport) -> Self {
         let mut plan = run.plan.clone();
+        if run.task.origin == Origin::Embedded && plan.calls.is_none() {
+            // The server of `gorgon demo` takes any free port.
+            plan.allow.clear();
+        }
         let file = |what: &'static str, role: FileRole, path: Option<String>| {
             let sha256 = run.files.iter().find(|file| file.role == role).map(|file| file.sha256.clone());
             Some(PlannedFile { what, path: path?, sha256 })

@@ -146,9 +146,10 @@ impl Axis {
     }
 }
 
-/// A tick's label without trailing zeros: `+20 %`.
+/// A tick's label without trailing zeros, `+20 %`. Points are too long for a tick.
 fn label(change: &str) -> String {
     let (number, unit) = change.split_once(' ').unwrap_or((change, ""));
+    let unit = if unit == "points" { "" } else { unit };
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     format!("{number} {unit}").trim_end().to_owned()
 }
@@ -171,6 +172,7 @@ mod tests {
             let ticks = Axis::of(Figure::P50, [change(low, measured, high)].into_iter()).ticks;
             let labels: Vec<_> = ticks.iter().map(|(_, label)| label.as_str()).collect();
             assert!(wanted.iter().all(|label| labels.contains(label)), "{labels:?} lacks some of {wanted:?}");
+            assert_eq!(label("-0.10 points"), "-0.1");
             assert!(ticks.is_sorted_by(|(a, _), (b, _)| b - a >= APART * 100.0), "{ticks:?}");
         }
     }
