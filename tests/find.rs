@@ -69,7 +69,7 @@ fn the_limit_of_a_semaphore_is_found() {
     // only by what a queue of 150 ms allows.
     assert!((140.0..=220.0).contains(&rate), "{rate}: {stderr}");
     assert_eq!((code, found["answer"]["is_cut_short"].as_bool()), (Some(0), Some(false)), "{stderr}");
-    assert!(stderr.contains("expected time: about") && !stderr.contains("is promised too"), "{stderr}");
+    assert!(stderr.contains("expected time: about") && !stderr.contains("also promised"), "{stderr}");
     // Each of them needed more than one instance.
     assert!(found["probes"].as_array().unwrap().iter().all(|probe| probe["instances"].as_u64() > Some(1)));
 }
@@ -82,7 +82,7 @@ fn a_target_without_a_limit_has_none_with_default_flags() {
     let answer = &found["answer"];
     assert_eq!((&answer["rate"], &answer["below"]), (&Value::from(200.0), &Value::Null), "{stderr}");
     assert_eq!((code, &answer["limited_by"]), (Some(0), &Value::Null));
-    assert!(stderr.contains("failed<1% is promised too"), "{stderr}");
+    assert!(stderr.contains("also promised, because no promise is about failures: failed<1%"), "{stderr}");
 }
 
 #[test]
@@ -93,10 +93,13 @@ fn too_few_instances_are_not_the_targets_fault() {
     let (code, found, stderr) = find(&url, &args);
     let rate = found["answer"]["rate"].as_f64().unwrap_or_else(|| panic!("no rate: {found:#}"));
     assert!((50.0..=110.0).contains(&rate), "{rate}: {stderr}");
-    assert_eq!(
-        (code, &found["answer"]["limited_by"], &found["most_instances"]),
-        (Some(0), &"instances".into(), &2.into())
-    );
+    assert_eq!((code, &found["most_instances"]), (Some(0), &2.into()));
+    assert!(found["answer"]["limited_by"] == "instances" || found["answer"]["generator_limited"] == true, "{stderr}");
+    // A busy machine may delay operations in some of the probes.
+    for probe in found["probes"].as_array().unwrap().iter().filter(|probe| probe["limited_by"].is_string()) {
+        let machine = probe["generator"]["limited"].as_bool().unwrap();
+        assert_eq!(probe["limited_by"], if machine { "generator" } else { "instances" }, "{probe:#}");
+    }
 }
 
 #[test]

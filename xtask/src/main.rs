@@ -39,8 +39,9 @@ usage: cargo xtask COMMAND
   bench    measure the harness against a bare wasmtime loop, and print ratios
   bench-beside OLD [NEW]
            measure two gorgons beside each other, in interleaved rounds; OLD and NEW, or OLD and a release build
-  truth [NAME…]
-           hold conclusions of gorgon against truths from arithmetic or a server's log; all, or those whose names begin so
+  truth [--gorgon GORGON] [NAME…]
+           hold conclusions of gorgon against truths from arithmetic or a server's log: all of them, or those whose names
+           begin so; with this gorgon, or a release build
   compare-check [waits|computes|made-up]
            count how often `gorgon compare` is right about pairs of runs that are equal, and of which one is 5 % slower:
            200 pairs that wait (ten minutes), 60 that compute (ten minutes), or 200 of several kinds without running them";

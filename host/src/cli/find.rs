@@ -90,6 +90,10 @@ const MOST_VOID: usize = 3;
 /// What a probe takes besides its load until the first probe has shown it: starting workers, and the last operations.
 const AROUND: Duration = Duration::from_millis(500);
 
+/// A run at the end of the budget gets two stops: the first one lets it start no operation, and the second one, so much
+/// later, cuts those in flight.
+const TO_CUT: Duration = Duration::from_millis(200);
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct FindLoad {
@@ -239,7 +243,7 @@ impl<'a> Finder<'a> {
         let most = load.concurrency.map(|most| u64::from(most.get()) * threads);
         let instances = Instances::new(lane, threads, most, Environment::here().cpus);
         let scope = Scope {
-            from: load.from.get(),
+            from: slos.iter().map(Slo::least_rate).fold(load.from.get(), f64::max),
             to: load.to.get(),
             precision: load.precision,
             probe: load.probe,
@@ -353,13 +357,13 @@ impl<'a> Finder<'a> {
     ) -> Result<Option<Report>, CannotRun> {
         let plan = self.command.plan(Rate::per_second(rate)?, lasting, concurrency, self.probes)?;
         self.probes += 1;
-        let (end, stop) = (self.began + self.command.load.budget, self.runner.stop());
-        let mut is_over = false;
+        let (mut due, stop) = (self.began + self.command.load.budget, self.runner.stop());
+        let mut stops = 2;
         let watch: Observer<'_> = Box::new(move |_: &RunEvent, _: &Books| {
-            if !is_over && Instant::now() >= end {
-                is_over = true;
-                // If the channel is full, a stop has been asked for already.
-                let _ = stop.try_send(());
+            if stops > 0 && Instant::now() >= due {
+                (stops, due) = (stops - 1, due + TO_CUT);
+                // The runner holds the other end of the channel as long as it runs.
+                let _ = stop.send(());
             }
         });
         let record = self.runner.run(source, &plan, Some(watch))?.filter(|record| !record.stopped);

@@ -71,7 +71,7 @@ impl Instances {
     pub fn new(lane: Lane, threads: u64, most: Option<u64>, cpus: usize) -> Self {
         let most = match lane {
             Lane::Compute => threads,
-            Lane::Io => most.unwrap_or(MOST).max(threads),
+            Lane::Io => (most.unwrap_or(MOST) / threads).max(1) * threads,
         };
         Self { lane, threads, most, cpus: cpus as u64, fastest: None, usual: None, least: 0 }
     }
@@ -85,7 +85,7 @@ impl Instances {
     pub fn per_thread(&self, rate: f64) -> u32 {
         let busy = rate * self.usual.or(self.fastest.map(|service| service.mean)).unwrap_or(UNKNOWN);
         let wanted = ((HEADROOM * busy + SPARE) as u64).max(self.least).min(self.most);
-        u32::try_from((wanted / self.threads).max(1)).unwrap_or(u32::MAX)
+        u32::try_from(wanted.div_ceil(self.threads)).unwrap_or(u32::MAX)
     }
 
     /// Why operations waited for one of the `instances` of `run`, which is a probe at `rate`.
@@ -177,6 +177,8 @@ mod tests {
         assert_eq!(instances.per_thread(1e6), 500);
         instances.grow(14);
         assert_eq!(instances.per_thread(100.0), 28);
+        // Three threads cannot have a thousand.
+        assert_eq!(Instances::new(Lane::Io, 3, None, 2).most(), 999);
         assert_eq!((io(Some(6)).per_thread(1e6), Instances::new(Lane::Compute, 4, Some(8), 2).per_thread(1e6)), (3, 1));
     }
 

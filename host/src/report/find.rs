@@ -288,7 +288,7 @@ pub fn together(rate: &ProbedRate, probes: &[&Probe]) -> Option<String> {
 /// A promise that nobody wrote, in words.
 pub fn implied(report: &FindReport) -> Option<String> {
     let implied = report.promises.iter().find(|promise| promise.is_implied)?;
-    Some(format!("{} is promised too, because no promise is about failures", implied.expression))
+    Some(format!("also promised, because no promise is about failures: {}", implied.expression))
 }
 
 /// What the limit was, in a word or two.

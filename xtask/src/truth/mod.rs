@@ -101,15 +101,20 @@ struct Bench {
     folder: PathBuf,
 }
 
-/// Measures the items whose names begin with one of `names`; all if there are none.
-pub(crate) fn run_all(names: &[&str]) -> anyhow::Result<()> {
+/// Measures the items whose names begin with one of the words in `arguments`; all if there are none. The words can be
+/// preceded by `--gorgon` and the gorgon to measure, instead of a release build.
+pub(crate) fn run_all(arguments: &[&str]) -> anyhow::Result<()> {
+    let (gorgon, names) = match arguments {
+        ["--gorgon", gorgon, names @ ..] => (Some(PathBuf::from(gorgon)), names),
+        names => (None, names),
+    };
     let is_wanted = |item: &&Item| names.is_empty() || names.iter().any(|name| item.name.starts_with(name));
     let items: Vec<&Item> = ITEMS.iter().filter(is_wanted).collect();
     if items.is_empty() {
         let all: Vec<_> = ITEMS.iter().map(|item| item.name).collect();
         bail!("no item is called `{}`: there are {}", names.join(" "), all.join(", "));
     }
-    let bench = Bench::new()?;
+    let bench = Bench::new(gorgon)?;
     let begin = Instant::now();
     println!("{:<58} {:>14} {:>14}  error", "", "truth", "ours");
     let mut wrong = 0;
@@ -132,9 +137,12 @@ pub(crate) fn run_all(names: &[&str]) -> anyhow::Result<()> {
 }
 
 impl Bench {
-    fn new() -> anyhow::Result<Self> {
+    fn new(gorgon: Option<PathBuf>) -> anyhow::Result<Self> {
         guests()?;
-        let gorgon = release()?;
+        let gorgon = match gorgon {
+            Some(gorgon) => gorgon,
+            None => release()?,
+        };
         let target = target()?;
         let folder = target.join("tmp/truth");
         std::fs::create_dir_all(&folder)?;

@@ -17,6 +17,9 @@ const FAILURES: &str = "failed<1%";
 /// (J. A. Hanley and A. Lippman-Hand, "If Nothing Goes Wrong, Is Everything All Right?", JAMA 249, 1983).
 const RULE_OF_THREE: f64 = 3.0;
 
+/// A throughput is a little lower than the rate, because the last operations take their time.
+const ABOVE: f64 = 1.02;
+
 /// A promise of a search, which says what is good: `p99<50ms`.
 #[derive(Clone, Debug)]
 pub struct Slo {
@@ -78,6 +81,12 @@ impl Slo {
             }
             _ => BEYOND,
         }
+    }
+
+    /// The lowest rate at which the promise can be kept; zero unless it promises a throughput.
+    pub fn least_rate(&self) -> f64 {
+        let Expression { figure, value, .. } = &self.expression;
+        if figure.quantity == Quantity::Throughput { value * ABOVE } else { 0.0 }
     }
 
     /// What `run` says about the promise.
@@ -240,5 +249,6 @@ mod tests {
             assert!((slo(text).operations() - operations).abs() < 1e-6, "{text}: {}", slo(text).operations());
         }
         assert!(Slo::with_failures(&[slo("p99<50ms")])[1].operations() < 1e-9);
+        assert!(slo("throughput>400/s").least_rate() > 400.0 && slo("p99<1s").least_rate() < 1e-9);
     }
 }
