@@ -14,7 +14,7 @@ use super::{Exit, values};
 use crate::controller::{Books, Observer, RunEvent};
 use crate::judging::evidence::Evidence;
 use crate::judging::instances::{Instances, Shortage};
-use crate::judging::probe::Probed;
+use crate::judging::probe::{Probed, why_void};
 use crate::judging::search::{Scope, Search, Step};
 use crate::judging::verdict::Slo;
 use crate::lane::Lane;
@@ -22,9 +22,9 @@ use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, S
 use crate::progress::Show;
 use crate::record::Environment;
 use crate::rendering::{find, html, json};
+use crate::report::Report;
 use crate::report::find::{Answer, FindReport, Probe, VoidProbe, implied};
 use crate::report::units::duration;
-use crate::report::{Report, RunReport};
 
 /// Find the highest rate that keeps a promise
 ///
@@ -84,8 +84,8 @@ enum End {
     Incomplete,
 }
 
-/// A search is given up after more void probes than this. A run replaces as many workers.
-const MOST_VOID: usize = 3;
+/// A search is given up after more probes than this in which workers died. A run replaces as many workers.
+const MOST_INCOMPLETE: usize = 3;
 
 /// What a probe takes besides its load until the first probe has shown it: starting workers, and the last operations.
 const AROUND: Duration = Duration::from_millis(500);
@@ -220,6 +220,8 @@ struct Finder<'a> {
     began: Instant,
     /// Void or not.
     probes: u64,
+    /// Probes in which workers died.
+    incomplete: usize,
 }
 
 /// What became of a probe.
@@ -265,6 +267,7 @@ impl<'a> Finder<'a> {
             scope,
             began: Instant::now(),
             probes: 0,
+            incomplete: 0,
         }
     }
 
@@ -275,7 +278,7 @@ impl<'a> Finder<'a> {
             let bracket = match self.search.next(self.left()) {
                 Step::Found(bracket) => bracket,
                 Step::Probe { rate, lasting } => match self.probe(source, rate, lasting)? {
-                    Tried::Told if self.report.void.len() > MOST_VOID => {
+                    Tried::Told if self.incomplete > MOST_INCOMPLETE => {
                         self.report.is_given_up = true;
                         return Ok(End::Incomplete);
                     }
@@ -320,15 +323,16 @@ impl<'a> Finder<'a> {
         let begun = Instant::now();
         let Some(report) = self.run(source, rate, lasting, concurrency)? else { return Ok(Tried::Stopped) };
         let Some(run) = report.runs.first() else { return Ok(Tried::Stopped) };
-        if let Some(why) = void(&report) {
+        let shortage = self.instances.shortage(rate, instances, run);
+        let evidence = Evidence::of(run, lasting, self.slos).blaming(self.instances.culprit(shortage, run));
+        let why = why_void(run, &evidence);
+        if !why.is_empty() {
             let void = VoidProbe::new(rate, run, why);
             self.say(&find::void_line(&void));
             self.report.void.push(void);
+            self.incomplete += usize::from(report.is_incomplete());
             return Ok(Tried::Told);
         }
-        let evidence = Evidence::of(run, lasting, self.slos);
-        let shortage = self.instances.shortage(rate, instances, run);
-        let evidence = evidence.blaming(self.instances.culprit(shortage, run));
         let probed = Probed { rate, lasting, instances };
         let probe = Probe::new(probed, run, self.slos, &evidence);
         self.instances.learn(run, &evidence);
@@ -369,13 +373,6 @@ impl<'a> Finder<'a> {
         let record = self.runner.run(source, &plan, Some(watch))?.filter(|record| !record.stopped);
         Ok(record.map(|record| Report::new(Environment::here(), &[record])))
     }
-}
-
-/// Why a probe says nothing about the target; `None` if it does.
-fn void(report: &Report) -> Option<Vec<String>> {
-    // Part of the load was missing.
-    let faults = |run: &RunReport| run.faults.iter().map(|fault| fault.message.clone()).collect();
-    report.is_incomplete().then(|| report.runs.iter().flat_map(|run| -> Vec<String> { faults(run) }).collect())
 }
 
 /// The formats of an answer.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::backlog::{Backlog, Trend};
 use super::evidence::{Culprits, Evidence, Kept, Standing};
 use super::verdict::Slo;
+use crate::fault::{Fault, Stall, Standstill};
 use crate::report::find::{Culprit, Probe, ProbeFinding, ProbedRate};
-use crate::report::{RunReport, Summary};
+use crate::report::{RunReport, Summary, words};
 
 /// What a probe is called that fell behind, among the promises that it broke.
 const KEEPS_UP: &str = "keeps up";
@@ -92,9 +93,56 @@ fn completed(run: &RunReport, lasting: Duration) -> Option<f64> {
     (intervals > 0).then(|| completed as f64 * 1e9 / (intervals * interval_ns) as f64)
 }
 
+/// Why a probe says nothing about the target; empty if it does. A stall on this side can break a promise, but not keep
+/// one.
+pub fn why_void(run: &RunReport, evidence: &Evidence) -> Vec<String> {
+    let is_incomplete = run.operations.lost > 0 || run.faults.iter().any(Fault::is_incomplete);
+    if is_incomplete {
+        // Part of the load was missing.
+        return run.faults.iter().map(|fault| fault.message.clone()).collect();
+    }
+    let delays = |stall: &Stall| matches!(stall.what, Standstill::Machine | Standstill::Worker);
+    let is_broken = matches!(evidence.standing(), Standing::Broken(_));
+    if is_broken && run.generator.stalls.iter().any(delays) {
+        words::stalls(run).iter().map(|word| word.text(str::to_owned)).collect()
+    } else {
+        Vec::new()
+    }
+}
+
 fn culprit(standing: Standing) -> Option<Culprit> {
     match standing {
         Standing::Broken(culprit) => Some(culprit),
         Standing::Kept | Standing::Undecided => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Report;
+    use crate::report::tests::{environment, open_record};
+
+    #[test]
+    fn a_probe_that_breaks_a_promise_and_stalled_is_void() {
+        let mut run = Report::new(environment(), &[open_record()]).runs.remove(0);
+        run.operations.lost = 0;
+        run.faults.clear();
+        let lasting = Duration::from_millis(400);
+        let stall = |what| Stall { what, process: None, at_ns: 1, length_ns: 500_000_000 };
+        let mut why = |slo: &str, stalls: Vec<Stall>| {
+            run.generator.stalls = stalls;
+            let evidence = Evidence::of(&run, lasting, &[slo.parse().unwrap()]);
+            why_void(&run, &evidence.blaming(Culprit::Target))
+        };
+        assert!(why("p90<1us", vec![stall(Standstill::Machine)]).iter().any(|why| why.contains("suspended")));
+        for harmless in [vec![], vec![stall(Standstill::WallClock)], vec![stall(Standstill::Controller)]] {
+            assert_eq!(why("p90<1us", harmless), Vec::<String>::new());
+        }
+        assert_eq!(why("p50<1h", vec![stall(Standstill::Machine)]), Vec::<String>::new());
+        run.operations.lost = 1;
+        run.faults = Report::new(environment(), &[open_record()]).runs.remove(0).faults;
+        let evidence = Evidence::of(&run, lasting, &["p50<1h".parse().unwrap()]);
+        assert_eq!(why_void(&run, &evidence), ["worker process 4712 died"]);
     }
 }

@@ -236,7 +236,7 @@ impl Reason {
 
 /// Times in which a part of Gorgon, or the machine, did not go on, the earliest first. Parts that stood still at the
 /// same time share a sentence.
-fn stalls(run: &RunReport) -> Vec<Word> {
+pub(crate) fn stalls(run: &RunReport) -> Vec<Word> {
     let mut stalls = run.generator.stalls.clone();
     stalls.sort_by_key(|stall| stall.at_ns);
     let mut together: Vec<Vec<Stall>> = Vec::new();
