@@ -356,7 +356,7 @@ pub struct WorkerReport {
 pub struct HealthReport {
     /// When it was sampled, from the run's beginning.
     pub at_ns: u64,
-    /// Processors it kept busy; null in the first entry, where the time before the run cannot be separated.
+    /// Processors it kept busy; null in the first entry of older reports.
     pub cpu: Option<f64>,
     /// Its resident memory.
     pub rss_bytes: u64,

@@ -33,16 +33,19 @@ const THROTTLED_FOR_NS: f64 = 100e6;
 /// A hypervisor takes a processor away for about this long at a time.
 const STOLEN_FOR_NS: f64 = 10e6;
 
-/// The report on one worker, with the processors it kept busy between health samples.
+/// The report on one worker, with what it did between health samples. The first sample is from the beginning of the run.
 pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
-    let looks = record.health.looks();
-    let before = std::iter::once(&Health::default()).chain(looks).copied().collect::<Vec<_>>();
-    let timeline = before.iter().zip(looks).enumerate().filter_map(|(i, (before, now))| {
+    let timeline = record.health.looks().windows(2).filter_map(|pair| {
+        let [before, now] = pair else { return None };
         let span_ns = now.at_ns.checked_sub(before.at_ns).filter(|&ns| ns > 0)?;
         let cpu = now.cpu_ns.saturating_sub(before.cpu_ns) as f64 / span_ns as f64;
-        let cpu = (i > 0).then_some((cpu * 1e3).round() / 1e3);
-        let busiest_thread = Some(f64::from(now.busiest_permille) / 1e3);
-        Some(HealthReport { at_ns: now.at_ns, cpu, rss_bytes: now.rss_bytes, lag_ns: now.worst_lag_ns, busiest_thread })
+        Some(HealthReport {
+            at_ns: now.at_ns,
+            cpu: Some((cpu * 1e3).round() / 1e3),
+            rss_bytes: now.rss_bytes,
+            lag_ns: now.worst_lag_ns,
+            busiest_thread: Some(f64::from(now.busiest_permille) / 1e3),
+        })
     });
     WorkerReport {
         process: record.process,
@@ -119,22 +122,29 @@ impl Evidence {
         let threads = threads * u64::from(record.plan.shape().processes);
         let saturated = self.saturated.filter(|&share| share >= SATURATED_SHARE);
         let queued = self.queued.filter(|&share| share >= NOTABLE_QUEUE);
+        let withheld: Vec<_> = self.withheld().collect();
         let mut reasons = Vec::new();
         if self.has_target(record) {
             reasons.extend(saturated.map(|share| Reason::Saturated { share, threads }));
             reasons.extend(queued.map(|share| Reason::Queued { share }));
-            // Threads without time left say the same.
-            let is_crowded = saturated.is_none() && self.delay_ns >= LEAST_DELAY_NS && self.is_notable(self.delay_ns);
+            // Threads without time left, and a machine that gave their time to others, say the same.
+            let is_crowded = saturated.is_none() && withheld.is_empty();
+            let is_crowded = is_crowded && self.delay_ns >= LEAST_DELAY_NS && self.is_notable(self.delay_ns);
             reasons.extend(is_crowded.then_some(Reason::Crowded { delay_ns: self.delay_ns as u64 }));
         }
-        let withheld =
-            [(self.throttled, Cause::Throttled, THROTTLED_FOR_NS), (self.stolen, Cause::Stolen, STOLEN_FOR_NS)];
-        for (share, cause, for_ns) in withheld {
-            let share = share.filter(|&share| share >= NOTABLE_SHARE && self.is_notable(share * for_ns));
-            reasons.extend(share.map(|share| Reason::Withheld { cause, share }));
-        }
+        reasons.extend(withheld);
         reasons.extend(self.late(record, saturated.is_some()));
         reasons
+    }
+
+    /// What the machine gave to others, if that is a notable part of an operation's time.
+    fn withheld(&self) -> impl Iterator<Item = Reason> {
+        let causes =
+            [(self.throttled, Cause::Throttled, THROTTLED_FOR_NS), (self.stolen, Cause::Stolen, STOLEN_FOR_NS)];
+        causes.into_iter().filter_map(|(share, cause, for_ns)| {
+            let share = share.filter(|&share| share >= NOTABLE_SHARE && self.is_notable(share * for_ns))?;
+            Some(Reason::Withheld { cause, share })
+        })
     }
 
     /// What delayed the starts of operations.

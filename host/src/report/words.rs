@@ -195,7 +195,7 @@ impl Reason {
                 format!("{who} no time left in {} of the run: use more threads or another machine", percent(share))
             }
             Self::Queued { share } => format!(
-                "operations spent at least {} of their time ready, while their thread was busy with others",
+                "operations spent at least {} of their time ready, in the queue of their thread",
                 percent(share)
             ),
             Self::Crowded { delay_ns } => format!(
