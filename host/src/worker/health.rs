@@ -248,12 +248,13 @@ mod tests {
     fn a_thread_that_computes_is_told_from_one_that_sleeps() {
         let pulses = [Arc::new(Pulse::default()), Arc::new(Pulse::default())];
         let mut watch = Watch::new(pulses.to_vec(), 2);
-        let [begun, end, looked] = std::array::from_fn(|_| std::sync::Barrier::new(3));
+        let [begun, watched, end, looked] = std::array::from_fn(|_| std::sync::Barrier::new(3));
         std::thread::scope(|scope| {
             let [busy, idle] = &pulses;
             scope.spawn(|| {
                 busy.begin();
                 begun.wait();
+                watched.wait();
                 let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
                 let until = used() + Duration::from_millis(60);
                 while used() < until {}
@@ -263,11 +264,13 @@ mod tests {
             scope.spawn(|| {
                 idle.begin();
                 begun.wait();
+                watched.wait();
                 end.wait();
                 looked.wait();
             });
             begun.wait();
             watch.begin();
+            watched.wait();
             end.wait();
             let health = watch.look(60 * MS, 0);
             looked.wait();
