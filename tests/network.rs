@@ -85,6 +85,7 @@ fn connections_are_kept_and_counted_on_both_sides() {
     assert_eq!(ran.figure("/network/requests"), 300);
     assert_eq!(ran.figure("/network/connect_ns/count"), opened);
     assert_eq!(ran.figure("/network/first_byte_ns/count"), 300);
+    assert_eq!((ran.figure("/network/failed"), ran.figure("/network/duration_ns/count")), (0, 300));
     assert_eq!(ran.figure("/network/bytes_in"), 300 * OK.len() as u64);
 
     let ran = get(&url, &["-n", "20", "-c", "2", "--allow", &url, "--no-keepalive"]);
@@ -104,6 +105,46 @@ fn a_flow_uses_the_response_and_times_its_parts() {
         [("POST /objects", Some(100)), ("GET /objects/{id}", Some(100)), ("DELETE /objects/{id}", Some(100))]
     );
     assert_eq!(ran.figure("/network/requests"), 300);
+    // Each operation makes three requests, one after the other, so together they take less time than it does.
+    let (requests, operations) = (ran.figure("/network/duration_ns/sum"), ran.figure("/latency_ns/sum"));
+    assert!(ran.figure("/network/duration_ns/count") == 300 && requests < operations, "{requests} of {operations}");
+}
+
+#[test]
+fn requests_have_figures_of_their_own() {
+    let judged = |url: &str, args: &[&str]| {
+        let rules =
+            ["--fail-if", "http.failed>=100%", "--fail-if", "http.max>1h", "--fail-if", "http.throughput<0.001"];
+        let ran = get(url, &[&["-n", "20", "--allow", url][..], &rules, args].concat());
+        let verdict = |i: usize, field: &str| ran.report["verdicts"][i][field].clone();
+        // The report begins with a verdict of its own if no operation was ok.
+        let first = usize::from(ran.report["verdicts"][0]["origin"] == "built_in");
+        let facts = ["failed", "requests", "duration_ns/count"].map(|name| ran.figure(&format!("/network/{name}")));
+        (facts, verdict(first, "held"), verdict(first + 1, "judged_by"), verdict(first + 2, "held"))
+    };
+    let (address, _) = listen(answer(OK));
+    let kept = judged(&format!("http://{address}/"), &[]);
+    assert_eq!(kept, ([0, 20, 20], false.into(), "value".into(), false.into()));
+
+    // A response that is cut short, an error of the server, and silence until the time-out: all are failures.
+    let (cut_short, _) = listen(|stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut stream = stream;
+        if read_head(&mut reader) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok");
+        }
+    });
+    let (error, _) = listen(answer(b"HTTP/1.1 500 Error\r\ncontent-length: 2\r\n\r\nno"));
+    let (silent, _) = listen(|stream| drop(BufReader::new(stream).read_to_end(&mut Vec::new())));
+    for (address, args) in [(cut_short, &[][..]), (error, &[]), (silent, &["--timeout", "50ms", "-c", "20"])] {
+        let failed = judged(&format!("http://{address}/"), args);
+        assert_eq!(failed, ([20, 20, 20], true.into(), "value".into(), false.into()), "{address}");
+    }
+
+    // Nobody listens: nothing was sent, so there is no time to judge.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = judged(&format!("http://{nobody}/"), &[]);
+    assert_eq!(refused, ([20, 20, 0], true.into(), serde_json::Value::Null, false.into()));
 }
 
 #[test]
@@ -153,6 +194,7 @@ fn calls_are_played_from_a_file() {
     assert_eq!(ran.adds_up().results(), [("404".into(), "failed".into(), 20)], "the last one is gone: {}", ran.stderr);
     let expected = ["POST make", "GET read", "DELETE drop", "GET gone"].map(|name| (name.to_owned(), 20));
     assert_eq!(spans(&ran, 0), expected);
+    assert_eq!((ran.figure("/network/requests"), ran.figure("/network/failed")), (80, 20));
 
     let output = gorgon().arg("http").arg(file("wrong.txt", "BASE/\n\nnowhere\n")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -155,6 +155,9 @@ fn a_warm_up_is_reported_separately_with_its_own_numbers() {
         seen.sort_unstable();
         assert_eq!(seen[..50], (0..50).collect::<Vec<_>>());
         assert_eq!(seen[50..], (1 << 63..(1 << 63) + 30).collect::<Vec<_>>());
+        let warm = ran.stderr.lines().filter_map(|line| line.strip_prefix("warm ")?.parse::<u64>().ok());
+        assert_eq!(warm.sum::<u64>(), 30, "the host tells which operations are of the warm-up");
+        assert!(!ran.stderr.contains("teardown is warm: true"), "{}", ran.stderr);
     }
 }
 

@@ -169,3 +169,19 @@ pub fn fail(reason: impl fmt::Display) {
 pub fn prepared() -> String {
     host::prepared()
 }
+
+/// Whether the operation now running is of the warm-up, whose operations are not counted. Their numbers have bit 63 set,
+/// so that they share none with the run, and do not fit an `i64`; [`data::row_for`] clears it.
+///
+/// ```
+/// #[gorgon_guest::operation]
+/// fn order(n: u64) -> &'static str {
+///     if gorgon_guest::is_warmup() { "browsed" } else { "ordered" }
+/// }
+/// # assert_eq!(order(0), "ordered");
+/// # gorgon_guest::testing::set_warmup(true);
+/// # assert_eq!(order(1 << 63), "browsed");
+/// ```
+pub fn is_warmup() -> bool {
+    host::is_warmup()
+}

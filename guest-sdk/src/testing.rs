@@ -34,6 +34,11 @@ pub fn set_prepared(prepared: impl Into<String>) {
     with_state(|state| state.prepared = prepared);
 }
 
+/// Sets what [`is_warmup`](crate::is_warmup) returns.
+pub fn set_warmup(is_warmup: bool) {
+    with_state(|state| state.is_warmup = is_warmup);
+}
+
 /// Sets the rows that [`data`](crate::data) gives: the names of the columns, then the rows.
 pub fn set_data<const COLUMNS: usize>(columns: [&str; COLUMNS], rows: &[[&str; COLUMNS]]) {
     let owned = |fields: &[&str; COLUMNS]| fields.map(str::to_owned).to_vec();

@@ -296,6 +296,26 @@ pub mod gorgon {
                     result8
                 }
             }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the operation now running is of the warm-up. Its number has bit 63 set then, so that it shares none with
+            /// the run; the number with bit 63 cleared counts from 0. False in the exports that are not the operation.
+            #[allow(async_fn_in_trait)]
+            pub fn is_warmup() -> bool {
+                unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "gorgon:task/run@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "is-warmup"]
+                        fn wit_import0() -> i32;
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import0() -> i32 {
+                        unreachable!()
+                    }
+                    let ret = wit_import0();
+                    _rt::bool_lift(ret as u8)
+                }
+            }
         }
     }
 }
@@ -417,6 +437,17 @@ mod _rt {
             self as i64
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     extern crate alloc as alloc_crate;
     pub use alloc_crate::alloc;
 }
@@ -427,17 +458,17 @@ mod _rt {
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 453] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xaa\x02\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 472] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbd\x02\x01A\x02\x01\
 A\x04\x01B\x09\x04\0\x04span\x03\x01\x01i\0\x01@\x01\x04names\0\x01\x04\0\x12[st\
 atic]span.start\x01\x02\x01h\0\x01@\x01\x04self\x03\x01\0\x04\0\x10[method]span.\
 end\x01\x04\x01@\x01\x06reasons\x01\0\x04\0\x04fail\x01\x05\x03\0\x19gorgon:task\
-/current@0.1.0\x05\0\x01B\x09\x01@\0\0s\x04\0\x08prepared\x01\0\x01@\0\0w\x04\0\x04\
+/current@0.1.0\x05\0\x01B\x0b\x01@\0\0s\x04\0\x08prepared\x01\0\x01@\0\0w\x04\0\x04\
 rows\x01\x01\x01ps\x01@\0\0\x02\x04\0\x07columns\x01\x03\x01@\x01\x01iw\0\x02\x04\
-\0\x03row\x01\x04\x03\0\x15gorgon:task/run@0.1.0\x05\x01\x04\06gorgon:task/host-\
-with-all-of-its-exports-removed@0.1.0\x04\0\x0b*\x01\0$host-with-all-of-its-expo\
-rts-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
-0.258.3\x10wit-bindgen-rust\x060.61.1";
+\0\x03row\x01\x04\x01@\0\0\x7f\x04\0\x09is-warmup\x01\x05\x03\0\x15gorgon:task/r\
+un@0.1.0\x05\x01\x04\06gorgon:task/host-with-all-of-its-exports-removed@0.1.0\x04\
+\0\x0b*\x01\0$host-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

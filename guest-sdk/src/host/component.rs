@@ -3,4 +3,4 @@
 //! Owns nothing but the choice of bindings; `native.rs` is the same set of functions without a host.
 
 pub(crate) use crate::bindings::host::gorgon::task::current::{Span, fail};
-pub(crate) use crate::bindings::host::gorgon::task::run::{columns, prepared, row, rows};
+pub(crate) use crate::bindings::host::gorgon::task::run::{columns, is_warmup, prepared, row, rows};

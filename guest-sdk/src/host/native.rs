@@ -8,6 +8,7 @@ use std::cell::RefCell;
 pub(crate) struct State {
     pub(crate) failure: Option<String>,
     pub(crate) prepared: String,
+    pub(crate) is_warmup: bool,
     pub(crate) columns: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
 }
@@ -38,6 +39,10 @@ pub(crate) fn fail(reason: &str) {
 
 pub(crate) fn prepared() -> String {
     with_state(|state| state.prepared.clone())
+}
+
+pub(crate) fn is_warmup() -> bool {
+    with_state(|state| state.is_warmup)
 }
 
 pub(crate) fn rows() -> u64 {

@@ -48,6 +48,8 @@ impl Surroundings {
 /// The state behind one instance's imports.
 pub struct Guest {
     pub(crate) current: Current,
+    /// The number of the operation now running; 0 in hooks.
+    pub(crate) number: u64,
     pub(crate) memory: MemoryLimit,
     /// When the running call began; `None` until the clock is first read for it.
     pub(crate) called: Option<Instant>,
@@ -76,6 +78,7 @@ impl Guest {
             wasi: wasi::context(grants, &surroundings.output, &surroundings.network)?,
             table: ResourceTable::new(),
             current: Current::new(surroundings.clock.clone()),
+            number: 0,
             given: surroundings.given.clone(),
             network: surroundings.network.clone(),
             http: Http::default(),
@@ -86,6 +89,15 @@ impl Guest {
             due: Due::default(),
             clock: surroundings.clock.clone(),
         })
+    }
+}
+
+impl Guest {
+    /// Drops what the last call of an instance has left behind. Its requests end now, and not when the instance is
+    /// dropped, which may be later than the last counts.
+    #[cold]
+    pub(crate) fn abandon(&mut self) {
+        self.table = ResourceTable::new();
     }
 }
 

@@ -1,4 +1,4 @@
-//! `gorgon:task/run`: what `prepare` returned, and the rows of the data file.
+//! `gorgon:task/run`: what `prepare` returned, the rows of the data file, and whether this is the warm-up.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 use crate::capability::guest::Guest;
+use crate::plan::FIRST_UNCOUNTED;
 
 /// The rows of a CSV file.
 #[derive(Debug, Default)]
@@ -54,9 +55,14 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         let rows = &given.data.rows;
         match usize::try_from(i).ok().and_then(|i| rows.get(i)) {
             Some(row) => Ok((row.clone(),)),
-            None => Err(wasmtime::format_err!("there is no row {i}: the data has {} rows, counted from 0", rows.len())),
+            None => {
+                let warmup = if i >= FIRST_UNCOUNTED { "; clear bit 63 of a number of the warm-up" } else { "" };
+                let rows = rows.len();
+                Err(wasmtime::format_err!("there is no row {i}: the data has {rows} rows, counted from 0{warmup}"))
+            }
         }
     })?;
+    run.func_wrap("is-warmup", |store, (): ()| Ok((store.data().number >= FIRST_UNCOUNTED,)))?;
     Ok(())
 }
 

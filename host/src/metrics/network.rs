@@ -14,8 +14,10 @@ const MAX_REFUSED: usize = 100;
 /// Requests, connections, bytes, and refused destinations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NetworkCounts {
-    /// HTTP requests that were sent.
+    /// HTTP requests that ended, with a response or without one.
     pub requests: u64,
+    /// Of those, requests without a whole response of status 200 to 399.
+    pub failed: u64,
     /// Connections that were opened for them.
     pub opened: u64,
     /// Requests that went over a connection that was already open.
@@ -28,6 +30,8 @@ pub struct NetworkCounts {
     pub connect: Histogram,
     /// How long it took from sending a request to the first byte of its response.
     pub first_byte: Histogram,
+    /// How long requests that were sent took, from sending to the end of the response.
+    pub duration: Histogram,
     /// Destinations that were not granted, and how often the task tried to reach them.
     pub refused: BTreeMap<GuestText, u64>,
 }
@@ -53,6 +57,8 @@ impl NetworkCounts {
 impl AddAssign<&NetworkCounts> for NetworkCounts {
     fn add_assign(&mut self, other: &NetworkCounts) {
         self.requests += other.requests;
+        self.failed += other.failed;
+        self.duration += &other.duration;
         self.opened += other.opened;
         self.reused += other.reused;
         self.bytes_in += other.bytes_in;

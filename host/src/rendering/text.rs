@@ -100,7 +100,7 @@ fn suite(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<
     let row = |(i, run): (usize, &RunReport)| {
         let (name, style) =
             (format!("{} {}", i + 1, guest_text::line(&words::short(run))), tone(run.operations.not_ok()));
-        TextRow::operations(name, run.throughput, &run.latency_ns, style)
+        TextRow::rated(name, run.throughput, &run.latency_ns, style)
     };
     let mut rows: Vec<_> = report.runs.iter().enumerate().map(row).collect();
     rows.extend(AllRows::of_total(report).rows());
@@ -220,10 +220,10 @@ impl<'a> AllRows<'a> {
 
     /// The row of all operations, and beside it one of those that were ok, if some were not.
     fn rows(&self) -> Vec<TextRow> {
-        let mut rows = vec![TextRow::operations("all".into(), self.throughput, self.latency_ns, Style::new())];
+        let mut rows = vec![TextRow::rated("all".into(), self.throughput, self.latency_ns, Style::new())];
         if let Some((ok, share)) = self.ok.zip(self.counts.share_not_ok().filter(|&share| share > 0.0)) {
             let name = format!("ok ({} not)", percent(share));
-            rows.push(TextRow::operations(name, ok.throughput, &ok.latency_ns, Style::new()));
+            rows.push(TextRow::rated(name, ok.throughput, &ok.latency_ns, Style::new()));
         }
         rows
     }
@@ -235,7 +235,7 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<
     for result in by_failure(&run.results).take(MOST_RESULTS) {
         let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
         let name = format!("{sign} {}", named(result.result.raw()));
-        rows.push(TextRow::operations(name, result.throughput, &result.latency_ns, style));
+        rows.push(TextRow::rated(name, result.throughput, &result.latency_ns, style));
         if spans == SpanRows::ByResult {
             rows.extend(result.spans.iter().map(|span| span_row("    ", span)));
         }
@@ -250,7 +250,22 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<
         writeln!(to)?;
         table("span", Counted::Spans, &run.spans.iter().map(|span| span_row("", span)).collect::<Vec<_>>(), to)?;
     }
-    Ok(())
+    requests(run, to)
+}
+
+/// The table of HTTP requests, of those that were sent.
+fn requests(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+    let Some((network, took)) = run.network.as_ref().and_then(|of| Some((of, of.duration_ns.as_ref()?))) else {
+        return Ok(());
+    };
+    if network.requests == 0 {
+        return Ok(());
+    }
+    let failed = network.share_failed().filter(|&share| share > 0.0);
+    let name = failed.map_or_else(|| "all".to_owned(), |share| format!("all ({} failed)", percent(share)));
+    let row = TextRow::rated(name, network.throughput, took, tone(network.failed.unwrap_or_default()));
+    writeln!(to)?;
+    table("http", Counted::Requests, &[row.counting(network.requests)], to)
 }
 
 /// Failures first; otherwise in the order of the report, most frequent first.

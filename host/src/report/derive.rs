@@ -53,7 +53,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         time: time(metrics),
         results: results(metrics, window_ns),
         spans: spans(metrics),
-        network: network(metrics),
+        network: network(metrics, window_ns),
         timeline: timeline(record, elapsed_ns.max(scheduled_ns(record).unwrap_or_default())),
         workers: record.workers.iter().map(health::worker).collect(),
         generator: health::generator(record, cpus),
@@ -185,7 +185,7 @@ fn split(split: TimeSplit) -> Option<TimeSplit> {
     (split != TimeSplit::default()).then_some(split)
 }
 
-fn network(metrics: &Metrics) -> Option<NetworkReport> {
+fn network(metrics: &Metrics, window_ns: u64) -> Option<NetworkReport> {
     let counts = &metrics.network;
     let completed = metrics.completed();
     let refused = counts.refused.iter().map(|(destination, &count)| Refusal {
@@ -195,6 +195,9 @@ fn network(metrics: &Metrics) -> Option<NetworkReport> {
     });
     (!counts.is_empty()).then(|| NetworkReport {
         requests: counts.requests,
+        failed: Some(counts.failed),
+        throughput: rate(counts.requests, window_ns),
+        duration_ns: Some(summary(&counts.duration)),
         requests_per_operation: (completed > 0).then(|| counts.requests as f64 / completed as f64),
         opened: counts.opened,
         reused: counts.reused,

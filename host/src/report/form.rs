@@ -188,6 +188,13 @@ pub struct Summary {
     pub hdr: Option<String>,
 }
 
+impl NetworkReport {
+    /// The share of requests that failed; `None` if there were none, and in older reports.
+    pub fn share_failed(&self) -> Option<f64> {
+        self.failed.filter(|_| self.requests > 0).map(|failed| failed as f64 / self.requests as f64)
+    }
+}
+
 impl Summary {
     /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid. Histograms of parts can be added up,
     /// unlike percentiles.
@@ -257,8 +264,18 @@ pub struct SpanReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NetworkReport {
-    /// HTTP requests.
+    /// HTTP requests that ended, with a response or without one.
     pub requests: u64,
+    /// Of those, requests without a whole response of status 200 to 399; null in older reports.
+    #[serde(default)]
+    pub failed: Option<u64>,
+    /// Requests per second, over the time of the whole run; null in older reports.
+    #[serde(default)]
+    pub throughput: Option<f64>,
+    /// From sending a request, over an open connection, to the end of its response, or to its failure. Requests that got
+    /// no connection are not in it. Null in older reports.
+    #[serde(default)]
+    pub duration_ns: Option<Summary>,
     /// HTTP requests per completed operation.
     pub requests_per_operation: Option<f64>,
     /// Connections opened for them.

@@ -112,6 +112,18 @@ pub(crate) fn open_record() -> RunRecord {
     record
 }
 
+/// A run whose operations made two requests each; a twentieth of these failed, half of them without a connection.
+pub(crate) fn http_record() -> RunRecord {
+    let mut record = record(1);
+    let network = &mut record.metrics.network;
+    (network.requests, network.failed, network.opened, network.reused) = (4_000, 200, 10, 3_890);
+    for number in 0..3_900_u64 {
+        network.duration.record(20_000 + number * 10);
+        network.first_byte.record(19_000 + number * 10);
+    }
+    record
+}
+
 /// A run of a few slow operations with long and wide names, after many fast ones.
 pub(crate) fn wide_record() -> RunRecord {
     let mut recorder = Recorder::default();

@@ -138,7 +138,7 @@ impl Instance {
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
-        self.ready();
+        self.ready(ticket.number);
         let start_ns = clock.elapsed_ns();
         let returned = operation.call(&mut self.store, (ticket.number,));
         let end_ns = clock.elapsed_ns();
@@ -154,7 +154,7 @@ impl Instance {
         clock: &Clock,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
-        self.ready();
+        self.ready(ticket.number);
         let (timeout, halt) = (self.timeout, self.store.data().halt.clone());
         // A guest that computes after it has waited gets only the rest of its time.
         self.store.data_mut().called = Some(Instant::now());
@@ -168,13 +168,14 @@ impl Instance {
         self.conclude(Times { ticket, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
     }
 
-    /// Readies the store for the next operation.
+    /// Readies the store for operation `number`.
     #[inline]
-    fn ready(&mut self) {
+    fn ready(&mut self, number: u64) {
         self.calls += 1;
         let timeout = self.timeout;
         let guest = self.store.data_mut();
         guest.current.clear();
+        guest.number = number;
         guest.memory.clear();
         // The clock is not read here. The call's first tick reads it, late by at most a hundredth of the time-out.
         guest.called = None;
@@ -193,6 +194,7 @@ impl Instance {
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
             self.backtrace = frames_of(stopped);
+            self.store.data_mut().abandon();
         }
         let current = &self.store.data().current;
         let said;
@@ -259,7 +261,7 @@ impl Instance {
         let function = function.map_err(|error| failed(error.to_string()))?;
         let timeout = of_hooks(self.timeout);
         let guest = self.store.data_mut();
-        (guest.called, guest.allowed) = (Some(Instant::now()), timeout);
+        (guest.called, guest.allowed, guest.number) = (Some(Instant::now()), timeout, 0);
         let returned = match self.lane {
             Lane::Compute => Ok(function.call(&mut self.store, params)),
             Lane::Io => {

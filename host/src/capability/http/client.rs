@@ -13,7 +13,7 @@ use futures_util::future::Either;
 use h2::Reason;
 use http::header::{HOST, HeaderValue};
 use http::uri::Authority;
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -49,6 +49,7 @@ pub(super) fn send(
             return Err(Error::HttpRequestDenied);
         }
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
+        let mut timed = TimedRequest::new(network.clone());
         let mut replay = None;
         let mut refusals = 0;
         loop {
@@ -64,20 +65,15 @@ pub(super) fn send(
                 let (replayed, first) = Replay::of(request);
                 (replay, request) = (Some(Box::new(replayed)), first);
             }
-            let begin = Instant::now();
+            timed.sent = Some(Instant::now());
             let exchanged = pin!(connection.exchange(request));
             let exchanged = within(options.first_byte_timeout, exchanged).await;
             match exchanged.ok_or(Error::ConnectionReadTimeout)? {
                 Ok(response) => {
-                    network.count(|counts| {
-                        counts.requests += 1;
-                        counts.reused += u64::from(!is_new);
-                        counts.first_byte.record(begin.elapsed().as_nanos() as u64);
-                    });
+                    timed.answered(response.status(), is_new);
                     let after = is_kept.then_some((to, connection));
-                    return Ok(
-                        response.map(|body| Received::new(body, after, options.between_bytes_timeout).boxed_unsync())
-                    );
+                    let pause = options.between_bytes_timeout;
+                    return Ok(response.map(|body| Received::new(body, timed, after, pause).boxed_unsync()));
                 }
                 Err(mut error) => match error.take_message() {
                     // The request was not sent: the connection was closed at that moment.
@@ -151,9 +147,63 @@ impl Connection {
     }
 }
 
-/// A response's body. At its end the connection is kept for the next request.
+/// A request, which is counted when this is dropped: at the end of its response, or when the task gives it up.
+struct TimedRequest {
+    network: Arc<Network>,
+    /// When it was last sent; `None` if it has had no connection yet.
+    sent: Option<Instant>,
+    first_byte_ns: u64,
+    connection: AnsweredBy,
+    is_success: bool,
+}
+
+/// The connection over which the response came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AnsweredBy {
+    Nobody,
+    NewConnection,
+    KeptConnection,
+}
+
+impl TimedRequest {
+    fn new(network: Arc<Network>) -> Self {
+        Self { network, sent: None, first_byte_ns: 0, connection: AnsweredBy::Nobody, is_success: false }
+    }
+
+    fn answered(&mut self, status: StatusCode, is_new: bool) {
+        self.first_byte_ns = self.sent.map_or(0, nanos_since);
+        self.connection = if is_new { AnsweredBy::NewConnection } else { AnsweredBy::KeptConnection };
+        // As k6 tells them apart.
+        self.is_success = (200..400).contains(&status.as_u16());
+    }
+}
+
+impl Drop for TimedRequest {
+    fn drop(&mut self) {
+        let &mut Self { sent, first_byte_ns, connection, is_success, .. } = self;
+        self.network.count(|counts| {
+            counts.requests += 1;
+            counts.failed += u64::from(!is_success);
+            counts.reused += u64::from(connection == AnsweredBy::KeptConnection);
+            if connection != AnsweredBy::Nobody {
+                counts.first_byte.record(first_byte_ns);
+            }
+            if let Some(sent) = sent {
+                counts.duration.record(nanos_since(sent));
+            }
+        });
+    }
+}
+
+fn nanos_since(instant: Instant) -> u64 {
+    instant.elapsed().as_nanos() as u64
+}
+
+/// A response's body. At its end the request is counted, and the connection is kept for the next one.
 struct Received {
     body: Incoming,
+    /// `None` after the end.
+    timed: Option<TimedRequest>,
     after: Option<(Destination, Connection)>,
     pause: Option<BytesTimeout>,
 }
@@ -165,16 +215,29 @@ struct BytesTimeout {
 }
 
 impl Received {
-    fn new(body: Incoming, after: Option<(Destination, Connection)>, pause: Option<Duration>) -> Self {
+    fn new(
+        body: Incoming,
+        timed: TimedRequest,
+        after: Option<(Destination, Connection)>,
+        pause: Option<Duration>,
+    ) -> Self {
         let pause = pause.map(|most| BytesTimeout { most, over: Box::pin(tokio::time::sleep(most)) });
-        let mut received = Self { body, after, pause };
+        let mut received = Self { body, timed: Some(timed), after, pause };
         if received.body.is_end_stream() {
             received.keep();
         }
         received
     }
 
+    /// Ends the request without a whole response.
+    fn fail(&mut self) {
+        if let Some(mut timed) = self.timed.take() {
+            timed.is_success = false;
+        }
+    }
+
     fn keep(&mut self) {
+        drop(self.timed.take());
         if let Some((to, connection)) = self.after.take() {
             pool::keep(&to, connection);
         }
@@ -201,16 +264,20 @@ impl Body for Received {
             }
             Poll::Ready(Some(Err(error))) => {
                 self.after = None;
+                self.fail();
                 Poll::Ready(Some(Err(describe(&error))))
             }
             Poll::Ready(None) => {
                 self.keep();
                 Poll::Ready(None)
             }
-            Poll::Pending => match &mut self.pause {
-                Some(pause) => pause.over.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout))),
-                None => Poll::Pending,
-            },
+            Poll::Pending => {
+                let Some(pause) = &mut self.pause else { return Poll::Pending };
+                pause.over.as_mut().poll(context).map(|()| {
+                    self.fail();
+                    Some(Err(Error::ConnectionReadTimeout))
+                })
+            }
         }
     }
 

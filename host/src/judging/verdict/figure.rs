@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use super::{Count, CountedAs, Operator, Quantity, Scope, Subject, Time};
 use crate::metrics::{Histogram, Outcome};
-use crate::report::{Basis, BucketReport, Moment, ResultReport, RunReport, Summary, Unit, percentile};
+use crate::report::{Basis, BucketReport, Moment, NetworkReport, ResultReport, RunReport, Summary, Unit, percentile};
 
 /// While a run goes on, figures of fewer operations than this say nothing yet.
 const EARLY_OPERATIONS: u64 = 100;
@@ -36,6 +36,10 @@ pub(super) enum Problem {
     NoSpan(String, Nearest),
     #[error("in a closed run operations are due when they start: only a run with --rate or --stages has a lag")]
     NoLag,
+    #[error("the task made no HTTP request")]
+    NoRequest,
+    #[error("an earlier version of gorgon wrote the report, and did not measure requests")]
+    OldReport,
     #[error("no time passed")]
     NoTime,
     #[error("its histogram in the report cannot be read")]
@@ -105,6 +109,7 @@ impl Subject {
             }
             Quantity::Counted(_, CountedAs::Share) if self.window_ns.is_none() => match &self.of {
                 Scope::Span(name) => span(report, name).map(|(_, times)| times.count).sum::<u64>() >= EARLY_OPERATIONS,
+                Scope::Http => report.network.as_ref().is_some_and(|of| of.requests >= EARLY_OPERATIONS),
                 _ => completed >= EARLY_OPERATIONS,
             },
             Quantity::Time(_) | Quantity::Counted(_, CountedAs::Share) => completed >= EARLY_OPERATIONS,
@@ -114,6 +119,15 @@ impl Subject {
     fn of_run(&self, report: &RunReport) -> Result<Measured, Problem> {
         match self.quantity {
             Quantity::Time(time) => self.times(report)?.get(time).ok_or_else(|| self.nothing(report)),
+            Quantity::Counted(count, CountedAs::Number) if self.of == Scope::Http && report.network.is_none() => {
+                debug_assert!(matches!(count, Count::All | Count::Failed), "a request has no other counts");
+                Ok(plain(0.0))
+            }
+            Quantity::Counted(count, _) if self.of == Scope::Http => {
+                let network = self.requests(report)?;
+                let counted = if count == Count::All { network.requests } else { network.failed.unwrap_or_default() };
+                self.counted(counted, network.requests).map_err(|_| Problem::NoRequest)
+            }
             Quantity::Counted(count, _) => {
                 let (counted, all) = self.count(report, count);
                 self.counted(counted, all).map_err(|_| self.nothing(report))
@@ -130,6 +144,7 @@ impl Subject {
                 let throughput = match &self.of {
                     Scope::Result(name) => of_results(&|result| result.result == name.as_str()),
                     Scope::Ok => of_results(&|result| result.outcome == Outcome::Ok),
+                    Scope::Http => Some(self.requests(report)?.throughput),
                     _ => Some(report.throughput),
                 };
                 let throughput = throughput.ok_or_else(|| self.nothing(report))?;
@@ -152,6 +167,7 @@ impl Subject {
                 Problem::NoSpan(name.clone(), Nearest::of(name, names))
             }
             Scope::Ok => Problem::NoneOk,
+            Scope::Http => Problem::NoRequest,
             Scope::Lag if report.schedule_lag_ns.is_none() => Problem::NoLag,
             Scope::Run if matches!(self.quantity, Quantity::Counted(..)) => Problem::NothingDue,
             Scope::Run | Scope::Service | Scope::Lag => Problem::NoOperation,
@@ -166,9 +182,16 @@ impl Subject {
             Scope::Ok => Durations::sum(of_ok().map(|result| &result.latency_ns)),
             Scope::Service => Durations::sum([&report.service_ns]),
             Scope::Lag => Durations::sum(&report.schedule_lag_ns),
+            Scope::Http => Durations::sum(&self.requests(report)?.duration_ns),
             Scope::Result(name) => Durations::sum(results(report, name).map(|result| &result.latency_ns)),
             Scope::Span(name) => Durations::sum(span(report, name).map(|(_, times)| times)),
         }
+    }
+
+    /// The requests of the run, if there were any and they were measured.
+    fn requests<'a>(&self, report: &'a RunReport) -> Result<&'a NetworkReport, Problem> {
+        let network = report.network.as_ref().filter(|of| of.requests > 0).ok_or_else(|| self.nothing(report))?;
+        if network.failed.is_some() { Ok(network) } else { Err(Problem::OldReport) }
     }
 
     /// The number of counted operations, and of all operations that it is a share of.

@@ -69,6 +69,8 @@ enum Scope {
     Span(String),
     Service,
     Lag,
+    /// The HTTP requests of all operations.
+    Http,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! FIGURE    MEASURE | SCOPE.MEASURE | result(NAME) | worst(FIGURE, TIME)
-//! SCOPE     ok | result(NAME) | span(NAME) | service | lag
+//! SCOPE     ok | http | result(NAME) | span(NAME) | service | lag
 //! MEASURE   pNN | min | mean | max | throughput | ok | failed | trapped | timed_out | lost | dropped
 //! NAME      any text without `)`, or a quoted one in which \" and \\ stand for " and \
 //! ```
@@ -36,7 +36,8 @@ const COUNTS: [(&str, Count); 6] = [
 ];
 
 const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, ok, failed, trapped, timed_out, lost, dropped, \
-                       ok.p99, result(NAME), result(NAME).p99, span(NAME).p99, service.p99, lag.p99, worst(p99, 10s)";
+                       ok.p99, result(NAME), result(NAME).p99, span(NAME).p99, http.p99, http.failed, service.p99, lag.p99, \
+                       worst(p99, 10s)";
 
 impl FromStr for Expression {
     type Err = ExpressionError;
@@ -103,6 +104,8 @@ impl<'a> Rest<'a> {
             _ => {
                 let word = self.word();
                 return match word.split_once('.') {
+                    Some(("http", "requests")) => Ok((Scope::Http, Named::Count(Count::All))),
+                    Some(("http", figure)) => Ok((Scope::Http, measure(figure)?)),
                     Some(("ok", figure)) => Ok((Scope::Ok, measure(figure)?)),
                     Some(("service", time)) => Ok((Scope::Service, measure(time)?)),
                     Some(("lag", time)) => Ok((Scope::Lag, measure(time)?)),
@@ -237,12 +240,16 @@ impl Subject {
         let can_be_had = match of {
             Scope::Run => true,
             Scope::Ok => is_time || *quantity == Quantity::Throughput,
+            Scope::Http => {
+                is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::All | Count::Failed, _))
+            }
             Scope::Result(_) => is_time || matches!(quantity, Quantity::Throughput | Quantity::Counted(Count::All, _)),
             Scope::Span(_) => is_time || matches!(quantity, Quantity::Counted(Count::Failed, _)),
             Scope::Service | Scope::Lag => is_time,
         };
         if !can_be_had {
             let there_are = match of {
+                Scope::Http => "the times of requests, `http.failed`, `http.throughput` and `http.requests`",
                 Scope::Ok => "their times, their throughput, and their count as `ok`",
                 Scope::Result(_) => "its times, its throughput, and its count as `result(NAME)`",
                 Scope::Span(_) => "its times and `failed`",
@@ -256,7 +263,7 @@ impl Subject {
             }
             Scope::Ok => *quantity == Quantity::Throughput,
             Scope::Result(_) => matches!(quantity, Quantity::Counted(..)),
-            Scope::Span(_) | Scope::Service | Scope::Lag => false,
+            Scope::Span(_) | Scope::Service | Scope::Lag | Scope::Http => false,
         };
         match window_ns {
             Some(_) if !in_windows => Err(format!(

@@ -114,6 +114,8 @@ struct Figure {
     in_percent: bool,
     /// Whether the name says that it is a share.
     is_share: bool,
+    /// Whether it is of requests, and not of operations.
+    is_http: bool,
 }
 
 /// The expression that is meant by `text`, with the given sense.
@@ -129,10 +131,11 @@ pub(super) fn translate(text: &str, sense: Sense) -> Option<String> {
     let (name, value) = if is_turned { (right, left) } else { (left, right) };
     let figure = figure(name)?;
     let (name, value) = figure.meant(value.trim().trim_end_matches([')', ';']).trim())?;
+    let scope = if figure.is_http && !name.starts_with("result") { "http." } else { "" };
     let (more, less) = if value == "0" { (">", "<=") } else { (">", "<") };
     let is_bad_above = name != "throughput";
     let sign = if is_bad_above == (sense == Sense::Bad) { more } else { less };
-    Some(format!("{name}{sign}{value}"))
+    Some(format!("{scope}{name}{sign}{value}"))
 }
 
 /// Whether `text` has several comparisons in one.
@@ -153,6 +156,7 @@ fn without_tags(text: &str) -> String {
 fn figure(text: &str) -> Option<Figure> {
     let mut figure: Option<(String, Kind)> = None;
     let (mut in_percent, mut is_share, mut is_status, mut is_time) = (false, false, false, false);
+    let mut is_http = false;
     let words = words(text);
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
@@ -170,7 +174,10 @@ fn figure(text: &str) -> Option<Figure> {
                 is_status = true;
                 continue;
             }
-            "http" => continue,
+            "http" => {
+                is_http = true;
+                continue;
+            }
             _ if FILLERS.contains(&word) => {
                 is_time |= ["duration", "latency", "latencies", "time", "times"].contains(&word);
                 continue;
@@ -195,7 +202,7 @@ fn figure(text: &str) -> Option<Figure> {
         None if is_share => ("throughput".to_owned(), Kind::Rate),
         None => return None,
     };
-    Some(Figure { name, kind, in_percent, is_share })
+    Some(Figure { name, kind, in_percent, is_share, is_http })
 }
 
 fn words_of_status(name: &str) -> &str {
@@ -305,12 +312,12 @@ mod tests {
             ("k6", "med<200", "p50>200ms"),
             ("k6", "rate<0.01", "failed>1%"),
             ("k6", "rate>100", "throughput<100"),
-            ("k6", "http_req_failed<0.01", "failed>1%"),
-            ("k6", "http_req_failed: ['rate<0.005']", "failed>0.5%"),
-            ("k6", "http_req_duration{status:200}: p(95)<200", "p95>200ms"),
+            ("k6", "http_req_failed<0.01", "http.failed>1%"),
+            ("k6", "http_req_failed: ['rate<0.005']", "http.failed>0.5%"),
+            ("k6", "http_req_duration{status:200}: p(95)<200", "http.p95>200ms"),
             ("k6", "checks>0.95", "failed>5%"),
             ("k6", "checks: rate==1", "failed>0"),
-            ("k6", "http_reqs: rate>100", "throughput<100"),
+            ("k6", "http_reqs: rate>100", "http.throughput<100"),
             ("k6", "iterations>100", "throughput<100"),
             ("k6", "dropped_iterations==0", "dropped>0"),
             ("k6", "iteration_duration p(90)<1s", "p90>1s"),
@@ -324,9 +331,9 @@ mod tests {
             ("Gatling", "global.successfulRequests.percent.gt(95)", "failed>5%"),
             ("Gatling", "global.failedRequests.count.is(0)", "failed>0"),
             ("Gatling", "global.requestsPerSec.gt(100)", "throughput<100"),
-            ("Artillery", "http.response_time.p95: 200", "p95>200ms"),
+            ("Artillery", "http.response_time.p95: 200", "http.p95>200ms"),
             ("Artillery", "p999<300", "p99.9>300ms"),
-            ("Artillery", "http.request_rate > 1000", "throughput<1000"),
+            ("Artillery", "http.request_rate > 1000", "http.throughput<1000"),
             ("Artillery", "http.codes.500 == 0", "result(500)>0"),
             ("Artillery", "vusers.failed == 0", "failed>0"),
             ("oha", "success_rate<0.99", "failed>1%"),

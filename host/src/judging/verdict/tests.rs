@@ -3,7 +3,7 @@
 use super::figure::EARLY_NS;
 use super::*;
 use crate::report::Report;
-use crate::report::tests::{environment, record};
+use crate::report::tests::{environment, http_record, record};
 
 fn expression(text: &str) -> Expression {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -186,6 +186,31 @@ fn a_percentile_of_too_few_is_judged_by_the_maximum() {
     let verdict = expression("result(500).p95>1us").judge(0, &run);
     assert_eq!((verdict.judged_by, verdict.samples, verdict.maximum), (Some(Basis::Value), Some(20), None));
     assert_eq!(expression("p99.99>1ns").judge_early(0, &run).judged_by, None, "more operations may follow");
+}
+
+#[test]
+fn requests_are_judged_apart_from_operations() {
+    let run = Report::new(environment(), &[http_record()]).runs.remove(0);
+    for (text, value) in [
+        ("http.min>1s", Some(20_000.0)),
+        ("http.max>1s", Some(58_990.0)),
+        ("http.failed>1%", Some(0.05)),
+        ("http.failed>1", Some(200.0)),
+        ("http.requests<1", Some(4_000.0)),
+        ("http.throughput<1", Some(2.0 * run.throughput.unwrap())),
+    ] {
+        assert_eq!(expression(text).judge(0, &run).value, value, "{text}");
+    }
+    let mut run = run;
+    let problem = |text: &str, run: &RunReport| expression(text).judge(0, run).problem;
+    run.network.as_mut().unwrap().failed = None;
+    assert!(problem("http.failed>1%", &run).is_some_and(|problem| problem.contains("an earlier version")));
+    run.network = None;
+    assert_eq!(problem("http.p95>1s", &run).as_deref(), Some("the task made no HTTP request"));
+    assert_eq!(problem("http.throughput<1", &run).as_deref(), Some("the task made no HTTP request"));
+    assert_eq!(expression("http.failed>0").judge(0, &run).value, Some(0.0));
+    let error = "http.lost>1".parse::<Expression>().unwrap_err().to_string();
+    assert!(error.contains("`http.lost` does not exist: there are the times of requests"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{charts, health, prose, tables};
 use crate::metrics::TimeSplit;
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Word};
-use crate::report::{NetworkReport, RunReport, curves};
+use crate::report::{NetworkReport, RunReport, Summary, curves};
 
 /// A run at a glance, with its sentences.
 pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
@@ -114,8 +114,15 @@ fn split_bar(split: &TimeSplit) -> Markup {
 }
 
 fn network(network: &NetworkReport) -> Markup {
+    let took = |of: fn(&Summary) -> Option<u64>| network.duration_ns.as_ref().map(|took| or_dash(of(took), duration));
     tables::facts(&[
         ("Requests", Some(count(network.requests))),
+        ("Failed", network.share_failed().map(percent)),
+        ("Per second", network.throughput.map(rate)),
+        ("Request, p50", took(|took| took.p50)),
+        ("Request, p95", took(|took| took.p95)),
+        ("Request, p99", took(|took| took.p99)),
+        ("Request, slowest", took(|took| took.max)),
         ("Per operation", network.requests_per_operation.map(|per| format!("{per:.2}"))),
         ("Connections opened", Some(count(network.opened))),
         ("Connections reused", Some(count(network.reused))),

@@ -16,6 +16,8 @@ pub(super) enum Counted {
     Operations,
     /// Spans, which have no rates.
     Spans,
+    /// Requests, and their rates.
+    Requests,
 }
 
 impl Counted {
@@ -23,6 +25,7 @@ impl Counted {
         let (counted, rate) = match self {
             Self::Operations => ("operations", "ops/s"),
             Self::Spans => ("count", ""),
+            Self::Requests => ("requests", "req/s"),
         };
         [counted, rate, "p50", "p95", "p99", "max"]
     }
@@ -42,9 +45,15 @@ pub(super) struct TextRow {
 }
 
 impl TextRow {
-    /// A row of operations. A figure that does not exist is a dash.
-    pub(super) fn operations(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
+    /// A row with a rate. A figure that does not exist is a dash.
+    pub(super) fn rated(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
         Self::new(name, or_dash(throughput, rate), summary, style)
+    }
+
+    /// The same row for a number that is not that of its durations.
+    pub(super) fn counting(mut self, number: u64) -> Self {
+        self.cells[0] = count(number);
+        self
     }
 
     /// A row of spans, which have no throughput.

@@ -3,7 +3,7 @@
 use super::{COLUMNS, SpanRows, lines, write};
 use crate::judging::verdict::{self, Expression, Missing};
 use crate::report::Report;
-use crate::report::tests::{environment, open_record, record, wide_record};
+use crate::report::tests::{environment, http_record, open_record, record, wide_record};
 
 /// The report without styles. Each of its lines fits, except commands, which are there to be copied.
 fn plain(report: &Report, spans: SpanRows) -> String {
@@ -53,6 +53,13 @@ fn a_suite_has_a_table_of_its_runs_first() {
 #[test]
 fn an_open_run_that_could_not_keep_to_its_schedule() {
     insta::assert_snapshot!(plain(&Report::new(environment(), &[open_record()]), SpanRows::Together));
+}
+
+#[test]
+fn requests_have_a_table() {
+    let report =
+        judged(Report::new(environment(), &[http_record()]), &["http.p95>1ms", "http.failed>1%", "http.requests<1"]);
+    insta::assert_snapshot!(plain(&report, SpanRows::Together));
 }
 
 #[test]
