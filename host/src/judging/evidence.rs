@@ -139,7 +139,9 @@ impl Tally {
     fn is_broken_beyond_doubt(&self) -> bool {
         match *self {
             Self::Share { beyond, of, allowed, .. } => {
-                beyond as f64 > FAR * allowed * of as f64 && at_least(beyond, of, allowed) < DOUBT
+                // Of a percentile such as p50, no share is twice as large as allowed; there what remains is small.
+                let far = (FAR * allowed).min(1.0 - (1.0 - allowed) / FAR);
+                beyond as f64 > far * of as f64 && at_least(beyond, of, allowed) < DOUBT
             }
             Self::Whole { kept, broken, .. } => broken > kept,
         }
@@ -227,5 +229,52 @@ impl AddAssign for Tally {
             // The probes of a search have the same promises.
             (ours, theirs) => *ours = theirs,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(beyond: u64, of: u64, allowed: f64) -> Tally {
+        Tally::Share { beyond, of, allowed, needed: BEYOND }
+    }
+
+    #[test]
+    fn a_promise_on_a_share_is_judged_by_what_its_operations_can_say() {
+        for (tally, kept, is_beyond_doubt) in [
+            (share(0, 1_000, 0.01), Kept::Yes, false),
+            (share(10, 1_000, 0.01), Kept::Yes, false),
+            (share(11, 1_000, 0.01), Kept::No, false),
+            (share(30, 1_000, 0.01), Kept::No, true),
+            (share(0, 999, 0.01), Kept::Unknown, false),
+            // One operation beyond p99 can be chance, three of fifty hardly are, and all of three are not.
+            (share(1, 50, 0.01), Kept::Unknown, false),
+            (share(4, 50, 0.01), Kept::No, true),
+            (share(3, 3, 0.01), Kept::No, true),
+            (share(600, 1_000, 0.5), Kept::No, false),
+            (share(1_000, 1_000, 0.5), Kept::No, true),
+            (share(0, 0, 0.01), Kept::Unknown, false),
+        ] {
+            assert_eq!((tally.kept(), tally.is_broken_beyond_doubt()), (kept, is_beyond_doubt), "{tally:?}");
+        }
+        let exact = (0..=2).map(|i| [0.904_382, 0.091_352, 0.004_152][i]).sum::<f64>();
+        assert!((at_least(3, 10, 0.01) - (1.0 - exact)).abs() < 1e-5, "{}", at_least(3, 10, 0.01));
+    }
+
+    #[test]
+    fn probes_of_a_rate_are_one_long_probe() {
+        let second = Duration::from_secs(1);
+        let of = |tally| Evidence { promises: vec![tally], ..Evidence::certain(second, Kept::Yes) };
+        let mut sum = of(share(9, 500, 0.01)).blaming(Culprit::Target);
+        assert_eq!(sum.standing(), Standing::Undecided);
+        sum += of(share(0, 500, 0.01));
+        assert_eq!((sum.standing(), sum.lasting), (Standing::Kept, 2 * second));
+        sum += of(share(20, 500, 0.01)).blaming(Culprit::Instances);
+        assert_eq!(sum.standing(), Standing::Broken(Culprit::Instances));
+        sum += of(share(20, 500, 0.01)).blaming(Culprit::Generator);
+        assert_eq!(sum.standing(), Standing::Broken(Culprit::Generator));
+        sum += of(share(20, 500, 0.01)).blaming(Culprit::Target);
+        assert_eq!(sum.standing(), Standing::Broken(Culprit::Target));
     }
 }

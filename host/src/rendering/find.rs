@@ -165,6 +165,8 @@ mod tests {
         let mut computes = search(Some(answer(Some(1_000.0), Some(1_200.0), Some(Culprit::Instances))));
         (computes.has_threads_only, computes.most_instances) = (true, Some(2));
         sentences.push(sentence(&computes));
+        computes.most_instances = Some(1);
+        sentences.push(sentence(&computes));
         insta::assert_snapshot!(sentences.join("\n"));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{count, duration, rate as per_second};
+use super::units::{counted, duration, rate as per_second};
 use super::{Generator, RunReport, Summary, Unit};
 use crate::fault::Fault;
 
@@ -282,7 +282,7 @@ pub fn together(rate: &ProbedRate, probes: &[&Probe]) -> Option<String> {
         ProbeFinding::Broken => "broken",
         ProbeFinding::Undecided => "undecided",
     };
-    disagree.then(|| format!("all {} probes of {}/s together: {finding}", rate.probes, per_second(rate.rate)))
+    disagree.then(|| format!("the {} probes of {}/s together: {finding}", rate.probes, per_second(rate.rate)))
 }
 
 /// A promise that nobody wrote, in words.
@@ -327,7 +327,11 @@ pub fn sentence(report: &FindReport) -> String {
 fn limit(report: &FindReport, answer: &Answer) -> String {
     let of = |rate: f64| format!("{}/s", per_second(rate));
     let by = answer.culprit();
-    let instances = report.most_instances.map_or_else(|| "all".to_owned(), |most| format!("all {}", count(most)));
+    let busy = |thing: &str| match report.most_instances {
+        Some(1) => format!("the only {thing} was busy, and was the limit"),
+        Some(most) => format!("all {} were busy, and were the limit", counted(most, thing)),
+        None => format!("all {thing}s were busy, and were the limit"),
+    };
     let advice = match by {
         Culprit::Target => "",
         Culprit::Generator => "use more threads or processes (-t, -p), or another machine",
@@ -338,9 +342,9 @@ fn limit(report: &FindReport, answer: &Answer) -> String {
         Culprit::Target => "the target was the limit".to_owned(),
         Culprit::Generator => "this machine was the limit, not the target".to_owned(),
         Culprit::Instances if report.has_threads_only => {
-            format!("{instances} threads were busy, and were the limit, because the task computes")
+            format!("{}, because the task computes", busy("thread"))
         }
-        Culprit::Instances => format!("{instances} instances were busy, and were the limit, not the target"),
+        Culprit::Instances => format!("{}, not the target", busy("instance")),
     };
     match (answer.rate, answer.below) {
         (Some(rate), None) if report.to.is_none_or(|to| rate >= to) => format!("no limit found up to {}", of(rate)),
