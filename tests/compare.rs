@@ -68,7 +68,8 @@ fn a_task_that_takes_three_times_as_long_is_slower() {
     assert_eq!(comparison["pairs"][0]["a"]["runs"].as_array().unwrap().len(), 10);
 }
 
-/// The rows of the table in the text: a name, two values, the difference, the interval and, if there is one, the finding.
+/// The rows of the table in the text: a name, two values, the difference, the interval and, if there is one, the
+/// finding.
 fn rows_of_text(text: &str) -> Vec<Vec<String>> {
     let table = text.lines().skip_while(|line| !line.contains("difference")).skip(1);
     let rows = table.take_while(|line| !line.starts_with("intervals: "));

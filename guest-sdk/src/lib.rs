@@ -170,8 +170,8 @@ pub fn prepared() -> String {
     host::prepared()
 }
 
-/// Whether the operation now running is of the warm-up, whose operations are not counted. Their numbers have bit 63 set,
-/// so that they share none with the run, and do not fit an `i64`; [`data::row_for`] clears it.
+/// Whether the operation now running is of the warm-up, whose operations are not counted. Their numbers have bit 63
+/// set, so that they share none with the run, and do not fit an `i64`; [`data::row_for`] clears it.
 ///
 /// ```
 /// #[gorgon_guest::operation]

@@ -71,8 +71,8 @@ impl Reactor {
         self.looks.begun.load(Ordering::Relaxed)
     }
 
-    /// When it began look number `look`, from 0: 0 if that is long ago, the end of time if it has not begun yet. By then
-    /// the thread had done all that it had to do before, such as to send a request.
+    /// When it began look number `look`, from 0: 0 if that is long ago, the end of time if it has not begun yet. By
+    /// then the thread had done all that it had to do before, such as to send a request.
     pub fn look_ns(&self, look: u64) -> u64 {
         match self.looks().checked_sub(look) {
             None | Some(0) => u64::MAX,

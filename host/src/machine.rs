@@ -1,4 +1,5 @@
-//! The machine on which runs take place: its processors, its kernel, the limit of its cgroup, and the cost of its clock.
+//! The machine on which runs take place: its processors, its kernel, the limit of its cgroup, and the cost of its
+//! clock.
 
 mod cgroup;
 mod processor;
@@ -35,8 +36,8 @@ fn cpu_limit() -> Option<f64> {
     of_cgroup(cgroup::cpu_limit)
 }
 
-/// How long the cgroups of this process were throttled since they were made; `None` if none has a limit. Their files are
-/// looked for once.
+/// How long the cgroups of this process were throttled since they were made; `None` if none has a limit. Their files
+/// are looked for once.
 pub fn throttled_ns() -> Option<u64> {
     static FILES: OnceLock<Vec<PathBuf>> = OnceLock::new();
     let files = FILES.get_or_init(|| of_cgroup(cgroup::stat_files).unwrap_or_default());

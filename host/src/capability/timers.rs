@@ -1,5 +1,5 @@
-//! Timers of guests, for tasks that wait. A timer that goes off notes when it was due: the guest could have gone on from
-//! that time, however late its thread noticed.
+//! Timers of guests, for tasks that wait. A timer that goes off notes when it was due: the guest could have gone on
+//! from that time, however late its thread noticed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -29,9 +29,9 @@ use crate::report::units::duration;
 /// Find the highest rate that keeps a promise
 ///
 /// Runs the task at rates that double until one breaks the promise, then at rates between, until the gap is narrow.
-/// There each rate has at least two probes, as long as the promise and the target need, and all of them together decide.
-/// A rate is only kept if operations do not pile up. The answer says what the limit was: the target, this machine, or the
-/// number of instances.
+/// There each rate has at least two probes, as long as the promise and the target need, and all of them together
+/// decide. A rate is only kept if operations do not pile up. The answer says what the limit was: the target, this
+/// machine, or the number of instances.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,8 +45,8 @@ pub(super) struct FindCommand {
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
 
-    /// A promise: what is good, as a figure, a comparison and a value, written as for --fail-if; if given several times,
-    /// all must be kept; failed<1% is promised too if no promise is about failures
+    /// A promise: what is good, as a figure, a comparison and a value, written as for --fail-if; if given several
+    /// times, all must be kept; failed<1% is promised too if no promise is about failures
     #[arg(long, value_name = "EXPR", required = true)]
     slo: Vec<Slo>,
 
@@ -137,8 +137,8 @@ struct FindLoad {
     #[arg(short, long, value_name = "T", value_parser = values::number::<u32>, default_value_t = 1)]
     threads: u32,
 
-    /// The most operations in flight per thread, each with its own instance; for tasks that wait. Each probe has as many
-    /// as its rate needs [default: 1,000 in all threads]
+    /// The most operations in flight per thread, each with its own instance; for tasks that wait. Each probe has as
+    /// many as its rate needs [default: 1,000 in all threads]
     #[arg(short, long, value_name = "K", value_parser = values::positive::<NonZeroU32>)]
     concurrency: Option<NonZeroU32>,
 

@@ -68,8 +68,8 @@ pub enum Exit {
     CouldNotRun,
     /// The command line was wrong.
     Usage,
-    /// A `--fail-if`, `--abort-if` or `--fail-if-slower` held or could not be judged, no operation was ok, or `test` saw
-    /// one that was not.
+    /// A `--fail-if`, `--abort-if` or `--fail-if-slower` held or could not be judged, no operation was ok, or `test`
+    /// saw one that was not.
     Failed,
     /// Operations were lost, or workers died.
     Incomplete,

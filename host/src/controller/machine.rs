@@ -84,8 +84,8 @@ pub enum Output {
 #[derive(Clone, Debug)]
 pub struct Machine {
     books: Books,
-    /// When this controller took over, or last went on after a stall, since the run was opened. Silence before that time
-    /// does not count against a worker.
+    /// When this controller took over, or last went on after a stall, since the run was opened. Silence before that
+    /// time does not count against a worker.
     since: Duration,
     /// Decisions that were put out and have not come back yet. Until they have, the machine decides nothing more.
     pending: usize,

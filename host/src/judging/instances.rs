@@ -1,7 +1,7 @@
 //! How many instances a probe needs, and whether it had too few.
 //!
-//! By Little's law (see [`backlog`](super::backlog)) a rate λ of operations that take W each keeps λ W instances busy on
-//! average. If all instances are busy, operations wait for one. That is the target's fault if it answers more slowly
+//! By Little's law (see [`backlog`](super::backlog)) a rate λ of operations that take W each keeps λ W instances busy
+//! on average. If all instances are busy, operations wait for one. That is the target's fault if it answers more slowly
 //! the more it has to do, and ours if it answers as fast as before.
 
 use super::evidence::{Evidence, Standing};

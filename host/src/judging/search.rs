@@ -5,9 +5,9 @@
 //! the gap until at least two probes were made and all of them together decide: shares and backlogs are added up, so a
 //! rare event counts by how often it happened, not by whether it happened in one probe or another.
 //!
-//! Near its capacity a queue changes slowly, and a probe that is short compared with that sees only one of its moods. So
-//! a rate is probed for many times the relaxation time of the number in flight (see W. Whitt, "Planning
-//! Queueing Simulations", Management Science 35, 1989), as far as the longest probe and the budget allow.
+//! Near its capacity a queue changes slowly, and a probe that is short compared with that sees only one of its moods.
+//! So a rate is probed for many times the relaxation time of the number in flight (see W. Whitt, "Planning Queueing
+//! Simulations", Management Science 35, 1989), as far as the longest probe and the budget allow.
 
 use std::time::Duration;
 
@@ -110,8 +110,8 @@ pub enum Step {
 }
 
 impl Scope {
-    /// How long a search takes if the limit is in the middle of its range, on a logarithmic scale, and no probe leaves a
-    /// doubt.
+    /// How long a search takes if the limit is in the middle of its range, on a logarithmic scale, and no probe leaves
+    /// a doubt.
     pub fn expected(self, budget: Duration) -> Duration {
         let limit = (self.from * self.to).sqrt();
         let (mut search, mut used) = (Search::new(self), Duration::ZERO);

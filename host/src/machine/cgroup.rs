@@ -13,7 +13,8 @@ pub(super) fn cpu_limit(own: &str, mounts: &str, read: impl Fn(&Path) -> Option<
     directories.iter().filter_map(|directory| version.limit(directory, &read)).min_by(f64::total_cmp)
 }
 
-/// The files that tell how long the process's cgroups were throttled: its own, and those above it that can be throttled.
+/// The files that tell how long the process's cgroups were throttled: its own, and those above it that can be
+/// throttled.
 pub(super) fn stat_files(own: &str, mounts: &str, read: impl Fn(&Path) -> Option<String>) -> Option<Vec<PathBuf>> {
     let (_, directories) = directories(own, mounts)?;
     let files = directories.iter().map(|directory| directory.join("cpu.stat"));

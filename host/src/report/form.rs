@@ -272,8 +272,8 @@ pub struct NetworkReport {
     /// Requests per second, over the time of the whole run; null in older reports.
     #[serde(default)]
     pub throughput: Option<f64>,
-    /// From sending a request, over an open connection, to the end of its response, or to its failure. Requests that got
-    /// no connection are not in it. Null in older reports.
+    /// From sending a request, over an open connection, to the end of its response, or to its failure. Requests that
+    /// got no connection are not in it. Null in older reports.
     #[serde(default)]
     pub duration_ns: Option<Summary>,
     /// HTTP requests per completed operation.
@@ -379,7 +379,8 @@ pub struct HealthReport {
     pub rss_bytes: u64,
     /// The longest time from due to start; zero in a closed run.
     pub lag_ns: u64,
-    /// How busy its busiest thread was, as a share of the time: on a processor, or waiting for one. Null in older reports.
+    /// How busy its busiest thread was, as a share of the time: on a processor, or waiting for one. Null in older
+    /// reports.
     #[serde(default)]
     pub busiest_thread: Option<f64>,
 }
@@ -395,8 +396,8 @@ pub struct Generator {
     /// Operations of an open run that waited for an instance, because all instances of their process were busy.
     #[serde(default)]
     pub waited: u64,
-    /// The share of its threads' time in which a thread had none left: it was on a processor, or waited for one. Null if
-    /// it is not known.
+    /// The share of its threads' time in which a thread had none left: it was on a processor, or waited for one. Null
+    /// if it is not known.
     #[serde(default)]
     pub saturated: Option<f64>,
     /// The share of its threads' time in which they were ready and waited for a processor. Null if it is not known.
@@ -406,8 +407,8 @@ pub struct Generator {
     /// Null in the compute lane.
     #[serde(default)]
     pub queued: Option<f64>,
-    /// The share of the run in which the control group of the workers was throttled; zero if it has no limit. Null if it
-    /// is not known.
+    /// The share of the run in which the control group of the workers was throttled; zero if it has no limit. Null if
+    /// it is not known.
     #[serde(default)]
     pub throttled: Option<f64>,
     /// The share of the processors' time that the hypervisor gave to others. Null if it is not known.

@@ -33,7 +33,8 @@ const THROTTLED_FOR_NS: f64 = 100e6;
 /// A hypervisor takes a processor away for about this long at a time.
 const STOLEN_FOR_NS: f64 = 10e6;
 
-/// The report on one worker, with what it did between health samples. The first sample is from the beginning of the run.
+/// The report on one worker, with what it did between health samples. The first sample is from the beginning of the
+/// run.
 pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
     let timeline = record.health.looks().windows(2).filter_map(|pair| {
         let [before, now] = pair else { return None };

@@ -295,8 +295,8 @@ fn stall(together: &[Stall], run: &RunReport) -> String {
     }
 }
 
-/// Where the time of operations went: each part with its share in words, and its time. How much was waiting and how much
-/// queueing is a range, if a busy thread noticed late that an operation was ready.
+/// Where the time of operations went: each part with its share in words, and its time. How much was waiting and how
+/// much queueing is a range, if a busy thread noticed late that an operation was ready.
 pub(crate) fn time(split: &TimeSplit) -> [(&'static str, String, u64); 3] {
     let &TimeSplit { running_ns, waiting_ns, queued_ns, uncertain_ns } = split;
     let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;

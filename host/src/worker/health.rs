@@ -128,8 +128,8 @@ impl Watch {
     }
 }
 
-/// How a thread spent the `span_ns` between two samples. `crowded` is the share of a processor that it could get, if the
-/// machine had no processor to spare.
+/// How a thread spent the `span_ns` between two samples. `crowded` is the share of a processor that it could get, if
+/// the machine had no processor to spare.
 fn since(before: ThreadTimes, now: ThreadTimes, span_ns: u64, crowded: Option<f64>) -> ThreadWork {
     let spun_ns = now.spun_ns.saturating_sub(before.spun_ns);
     let computing_ns = now.cpu_ns.saturating_sub(before.cpu_ns).saturating_sub(spun_ns).min(span_ns);

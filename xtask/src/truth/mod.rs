@@ -150,8 +150,8 @@ impl Bench {
         Ok(Self { gorgon, guests: target.join(TARGET).join("release"), server, folder })
     }
 
-    /// Measures `once` until the machine was left alone meanwhile. All processes that `once` starts must have ended when
-    /// it returns.
+    /// Measures `once` until the machine was left alone meanwhile. All processes that `once` starts must have ended
+    /// when it returns.
     fn alone<T>(&self, once: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
         let mut taken = 0.0;
         for _ in 0..MOST_ROUNDS {

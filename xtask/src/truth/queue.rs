@@ -1,8 +1,8 @@
-//! The limit of k servers by arithmetic: the highest rate at which the 99th percentile of the response time stays below a
-//! bound.
+//! The limit of k servers by arithmetic: the highest rate at which the 99th percentile of the response time stays below
+//! a bound.
 
-/// The response time of M/M/k exceeds `t` with this probability (see D. Gross et al., "Fundamentals of Queueing Theory",
-/// section 3.3). `rate` and `service` are those of all arrivals and of one server, per second.
+/// The response time of M/M/k exceeds `t` with this probability (see D. Gross et al., "Fundamentals of Queueing
+/// Theory", section 3.3). `rate` and `service` are those of all arrivals and of one server, per second.
 fn exceeds(rate: f64, service: f64, servers: u32, t: f64) -> f64 {
     let k = f64::from(servers);
     let load = rate / service;

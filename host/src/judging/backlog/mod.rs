@@ -4,10 +4,10 @@
 //!
 //! Let N be the number of operations that are due and have not ended. By Little's law (J. D. C. Little, "A Proof for
 //! the Queuing Formula: L = λW", Operations Research 9, 1961) N is the rate times the mean latency, as long as both are
-//! stationary. If the rate λ exceeds the capacity μ, N grows by λ - μ each second; more exactly, it is close to a random
-//! walk with this drift (D. L. Iglehart and W. Whitt, "Multiple Channel Queues in Heavy Traffic", Advances in Applied
-//! Probability 2, 1970). The steps of a random walk are independent, so Student's t test decides whether their mean is
-//! above zero:
+//! stationary. If the rate λ exceeds the capacity μ, N grows by λ - μ each second; more exactly, it is close to a
+//! random walk with this drift (D. L. Iglehart and W. Whitt, "Multiple Channel Queues in Heavy Traffic", Advances in
+//! Applied Probability 2, 1970). The steps of a random walk are independent, so Student's t test decides whether their
+//! mean is above zero:
 //!
 //! ```text
 //! step i = N(i) - N(i-1),   t = mean of steps / (standard deviation of steps / √m)
@@ -17,9 +17,9 @@
 //! nearer to zero than that of independent steps, and the test errs less often than its level says.
 //!
 //! Two things make N grow although the target keeps up. At first N rises from zero to its mean, which takes as long as
-//! the slowest operation; so the beginning of the probe is left out. Even so, a few operations that take longer than the
-//! probe accumulate. A queue delays every operation, though, and by Little's law the growth of N is the rate times the
-//! growth of the delay. So N only counts as a growing backlog if the median latency has grown accordingly.
+//! the slowest operation; so the beginning of the probe is left out. Even so, a few operations that take longer than
+//! the probe accumulate. A queue delays every operation, though, and by Little's law the growth of N is the rate times
+//! the growth of the delay. So N only counts as a growing backlog if the median latency has grown accordingly.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -74,7 +74,8 @@ pub enum Trend {
     Steady,
     /// The number in flight grows, and operations take longer and longer.
     Growing,
-    /// More and more operations are in flight, but most of them take as long as before: some take longer than the probe.
+    /// More and more operations are in flight, but most of them take as long as before: some take longer than the
+    /// probe.
     Accumulating,
 }
 
@@ -95,8 +96,8 @@ impl Backlog {
         Self::new(length, &intervals, Duration::from_nanos(run.latency_ns.max.unwrap_or_default()))
     }
 
-    /// The backlog of a probe with these intervals, each `length` long, whose slowest operation took the time `slowest`.
-    /// Intervals after the end of the schedule, in which the probe drains, are not among them.
+    /// The backlog of a probe with these intervals, each `length` long, whose slowest operation took the time
+    /// `slowest`. Intervals after the end of the schedule, in which the probe drains, are not among them.
     pub fn new(length: Duration, intervals: &[Interval], slowest: Duration) -> Self {
         let mut in_flight = 0.0;
         let levels = intervals.iter().map(|interval| {
@@ -194,9 +195,9 @@ fn delay(intervals: &[Interval]) -> f64 {
     }
 }
 
-/// The time after which the deviation of a series from its mean has fallen to 1/e, in steps of the series, if the series
-/// is autoregressive of order one. The estimate of the correlation of neighbours is corrected for its bias (F. H. C.
-/// Marriott and J. A. Pope, "Bias in the Estimation of Autocorrelations", Biometrika 41, 1954).
+/// The time after which the deviation of a series from its mean has fallen to 1/e, in steps of the series, if the
+/// series is autoregressive of order one. The estimate of the correlation of neighbours is corrected for its bias (F.
+/// H. C. Marriott and J. A. Pope, "Bias in the Estimation of Autocorrelations", Biometrika 41, 1954).
 fn relaxation(levels: &[f64]) -> f64 {
     let count = levels.len() as f64;
     let mean = levels.iter().sum::<f64>() / count.max(1.0);

@@ -9,8 +9,8 @@ pub(super) const UNREADABLE: &str = "the histogram of an interval cannot be read
 /// More operations than this do not fit into a histogram.
 const MOST_OPERATIONS: u64 = 1 << 48;
 
-/// A histogram's mean is within a thousandth of the exact one. If two figures are further apart than ten times that, one
-/// of them is wrong.
+/// A histogram's mean is within a thousandth of the exact one. If two figures are further apart than ten times that,
+/// one of them is wrong.
 const TOLERANCE: f64 = 0.01;
 
 /// What is wrong with a run, if anything.

@@ -49,7 +49,8 @@ fn a_search_ends_if_all_rates_keep_or_break_the_promise() {
 
 #[test]
 fn a_rate_without_enough_operations_is_undecided() {
-    // Within two probes of a minute, fewer than 8 per second have too few operations for a percentile, and 4/s is too fast.
+    // Within two probes of a minute, fewer than 8 per second have too few operations for a percentile, and 4/s is too
+    // fast.
     let few = |rate: f64| Tally::Share { beyond: 0, of: (rate * 60.0) as u64, allowed: 0.01, needed: BEYOND };
     let mut search = Search::new(Scope { from: 1.0, ..SCOPE });
     let answer = loop {

@@ -1,7 +1,8 @@
 //! Promises that a run must keep: `p99>250ms`, `failed>0.1%`, `worst(throughput, 10s)<500`.
 //!
 //! An expression compares a figure of the report with a value, and holds or does not; `--fail-if` fails a run for which
-//! it holds. `parse.rs` has the syntax, `peers.rs` what users of other tools write instead, and `figure.rs` the figures.
+//! it holds. `parse.rs` has the syntax, `peers.rs` what users of other tools write instead, and `figure.rs` the
+//! figures.
 //!
 //! A count of what never occurred is 0. A time, a rate or a share of it does not exist, so the expression cannot be
 //! judged, which fails the run unless [`Missing::Pass`] is chosen.

@@ -1,5 +1,5 @@
-//! A task for end-to-end tests: in its teardown each instance prints the numbers it was called with, and how many of them
-//! the host called a warm-up.
+//! A task for end-to-end tests: in its teardown each instance prints the numbers it was called with, and how many of
+//! them the host called a warm-up.
 //!
 //! It only computes and imports nothing to wait with, so the host runs it in the compute lane. `sleeper` is the same
 //! task in the I/O lane.
