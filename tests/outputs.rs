@@ -114,16 +114,26 @@ fn a_comparison_can_be_drawn() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-d", "5s", "--", "3"]);
     let (json, html) = (folder.path().join("r.json"), folder.path().join("c.html"));
-    let output =
-        gorgon().arg("compare").args([&json, &json]).args(["--json", "-", "--html"]).arg(&html).output().unwrap();
+    let output = gorgon()
+        .args(["compare", "--force"])
+        .args([&json, &json])
+        .args(["--json", "-", "--html"])
+        .arg(&html)
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     crate::support::validate(&serde_json::from_slice(&output.stdout).unwrap());
     let page = std::fs::read_to_string(html).unwrap();
     assert_eq!(page.matches("data-chart=\"lines\"").count(), 4);
     // A path is a file, a dash is stdout, and a place takes one output, as with every other report.
     let compare = |args: &[&str]| {
-        let output =
-            gorgon().arg("compare").args([&json, &json]).args(args).current_dir(folder.path()).output().unwrap();
+        let output = gorgon()
+            .args(["compare", "--force"])
+            .args([&json, &json])
+            .args(args)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
         assert!(!folder.path().join("-").exists());
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
