@@ -228,6 +228,9 @@ fn rates_of_an_open_run_are_over_its_schedule() {
         record.plan = RunPlan::try_from(RunSpec { extent, ..record.plan.clone().into() }).unwrap();
         record.short_of_plan = until.map(Duration::from_secs);
         let run = Report::new(environment(), std::slice::from_ref(&record)).runs.remove(0);
+        let is_said =
+            words::headline(&run).contains(&format!(" per second over {}", units::duration(seconds * 1_000_000_000)));
+        assert_eq!(is_said, operations.is_none() && until.is_none(), "{}", words::headline(&run));
         let covered: u64 = run.timeline.buckets.iter().filter_map(|bucket| bucket.length_ns).sum();
         (run.throughput, run.throughput_window_ns.unwrap(), run.timeline.buckets.len(), covered)
     };

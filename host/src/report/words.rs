@@ -80,26 +80,28 @@ impl Word {
 
 /// A run in a sentence.
 pub(crate) fn headline(run: &RunReport) -> String {
-    in_short(&run.operations, run.elapsed_ns, run.throughput)
+    // A schedule can be over long before its last operation has ended. Then the sentence has two times, and says which
+    // is the rate's.
+    let is_apart = |window_ns: &u64| window_ns.abs_diff(run.elapsed_ns) > run.elapsed_ns / 100;
+    let window = run.throughput_window_ns.filter(is_apart).filter(|_| run.plan.load_model == ModelName::Open);
+    in_short(&run.operations, run.elapsed_ns, run.throughput, window)
 }
 
 /// All runs in a sentence.
 pub(crate) fn headline_of_total(total: &Total) -> String {
-    in_short(&total.operations, total.elapsed_ns, total.throughput)
+    in_short(&total.operations, total.elapsed_ns, total.throughput, None)
 }
 
-fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>) -> String {
+/// `window_ns` is the time over which the rate is, if that has to be said.
+fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, window_ns: Option<u64>) -> String {
     let not_ok = match operations.share_not_ok() {
         None => String::new(),
         Some(0.0) => ", all of them ok".into(),
         Some(share) => format!(", {} of them not ok", percent(share)),
     };
-    format!(
-        "{} in {}{}{not_ok}",
-        counted(operations.completed, "operation"),
-        duration(elapsed_ns),
-        throughput.map(|per_second| format!(", {} per second", rate(per_second))).unwrap_or_default()
-    )
+    let over = window_ns.map(|ns| format!(" over {}", duration(ns))).unwrap_or_default();
+    let rate = throughput.map(|per_second| format!(", {} per second{over}", rate(per_second))).unwrap_or_default();
+    format!("{} in {}{rate}{not_ok}", counted(operations.completed, "operation"), duration(elapsed_ns))
 }
 
 /// How the report ended, in a word, if it has ended.
