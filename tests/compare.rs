@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::network::demo;
+use crate::support::servers::demo;
 use crate::support::{gorgon, guest, run, validate};
 
 /// Writes a report to `file`: five short runs of a computing task whose operations take `factor` times as long.

@@ -1,5 +1,7 @@
 //! Runs gorgon on tasks that are built from Rust sources or written as WebAssembly text.
 
+pub(crate) mod servers;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -303,4 +305,19 @@ impl Ran {
         }
         self
     }
+}
+
+/// Runs one GET of `url` with `args`.
+pub(crate) fn get(url: &str, args: &[&str]) -> Ran {
+    let env = format!("URL={url}");
+    let ran = run(&guest("http"), &[&["--env", &env][..], args].concat());
+    ran.adds_up();
+    ran
+}
+
+/// The result that all operations had in common.
+pub(crate) fn only_result(ran: &Ran) -> String {
+    let results = ran.results();
+    assert_eq!(results.len(), 1, "{results:?}");
+    results[0].0.clone()
 }

@@ -19,8 +19,8 @@ Examples:
   gorgon report run.json --quiet --csv run.csv --junit run.xml
   gorgon report run.json --fail-if 'p99>250ms'   other verdicts on the same figures
 
-Exit codes: 0 done, 1 could not read or write, 2 wrong usage; with --fail-if also 10 if one held or could not be judged, or
-if no operation was ok, and 11 if operations of the run were lost")]
+Exit codes: 0 done, 1 could not read or write, 2 wrong usage; with --fail-if also 10 if one held or could not be judged,
+or if no operation was ok, and 11 if operations of the run were lost")]
 pub(super) struct RenderCommand {
     /// A report from --json
     #[arg(value_name = "RUN.json")]

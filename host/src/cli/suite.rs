@@ -229,14 +229,16 @@ mod tests {
             ),
             (
                 "[defaults]\nxyzzy = 3\n[[run]]\ntask = \"a\"",
-                "`s.toml`, run 1: in `defaults`: there is no key `xyzzy`; `gorgon suite --example` shows the known keys",
+                "`s.toml`, run 1: in `defaults`: there is no key `xyzzy`; `gorgon suite --example` \
+                 shows the known keys",
             ),
             ("run = [1]", "`s.toml` has no run: write one as [[run]]; `gorgon suite --example` shows how"),
             ("[[run]]\nname = 3", "`s.toml`, run 1: write `name` as text, in quotes"),
             ("[[run]]\nname = \"x\"", "`s.toml`, run 1 (x): it has no `task`: name a .wasm file"),
             (
                 "[[run]]\ntask = \"a\"\nshape = \"4\"",
-                "`s.toml`, run 1: invalid value '4' for '--shape <PxT>': `4` is not a shape: write processes x threads, such as `2x4`",
+                "`s.toml`, run 1: invalid value '4' for '--shape <PxT>': `4` is not a \
+                 shape: write processes x threads, such as `2x4`",
             ),
             ("[[run]]\ntask = \"a\"\noperations = 0", "`s.toml`, run 1: cannot run `0` operations: give at least 1"),
             (
@@ -246,7 +248,8 @@ mod tests {
             ("name = \"a\"", "`s.toml` has no run: write one as [[run]]; `gorgon suite --example` shows how"),
             (
                 "pause = \"3\"",
-                "`s.toml`: in `pause`: time unit needed, for example 3sec or 3ms; write a duration with its unit, such as `250ms`, `30s` or `1m30s`",
+                "`s.toml`: in `pause`: time unit needed, for example 3sec or 3ms; \
+                 write a duration with its unit, such as `250ms`, `30s` or `1m30s`",
             ),
             ("repetitions = 0", "`s.toml`: cannot have `0` repetitions: give 1 to 1000"),
             ("a = 1\nb =", "`s.toml`, line 2: "),

@@ -88,9 +88,11 @@ impl FromStr for Shape {
     type Err = PlanError;
 
     fn from_str(text: &str) -> Result<Self, PlanError> {
-        let given = typed::ungrouped(text)?;
-        let (processes, threads) = given.split_once(['x', 'X']).ok_or_else(|| PlanError::Shape(text.to_owned()))?;
-        let number = |part: &str| part.trim().parse().map_err(|_| PlanError::Shape(text.to_owned()));
+        let error = || PlanError::Shape(text.to_owned());
+        // What the error of `ungrouped` suggests is a fraction.
+        let given = typed::ungrouped(text).map_err(|_| error())?;
+        let (processes, threads) = given.split_once(['x', 'X']).ok_or_else(error)?;
+        let number = |part: &str| part.trim().parse().map_err(|_| error());
         Self::new(number(processes)?, number(threads)?)
     }
 }
@@ -407,6 +409,7 @@ mod tests {
             ("4", Err(PlanError::Shape("4".into()))),
             ("4x", Err(PlanError::Shape("4x".into()))),
             ("axb", Err(PlanError::Shape("axb".into()))),
+            ("1,5x2", Err(PlanError::Shape("1,5x2".into()))),
         ] {
             assert_eq!(text.parse::<Shape>().map(|s| (s.processes, s.threads)), shape, "{text}");
         }

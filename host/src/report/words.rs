@@ -2,16 +2,16 @@
 //!
 //! A sentence begins in lower case and has no full stop; a renderer that shows prose adds both.
 
+mod generator;
+
 use super::units::{count, counted, duration, figure, percent, rate};
 use super::{Counts, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves};
-use crate::fault::{Fault, Stall, Standstill};
-use crate::lane::Lane;
-use crate::metrics::OTHER;
-use crate::metrics::{Delayed, Measure, Outcome, TimeSplit};
+use crate::fault::Fault;
+use crate::metrics::{Measure, OTHER, Outcome};
 use crate::plan::Arrivals;
 
-/// A range of shares that is narrower than this is one figure for a reader.
-const NARROW: f64 = 0.01;
+pub(super) use generator::{Cause, Instances, Reason};
+pub(crate) use generator::{stalls, time};
 
 /// The most ages of cut operations, or ranges of numbers, that a sentence lists; the JSON report has all of them.
 const MOST_LISTED: usize = 10;
@@ -133,186 +133,6 @@ pub(crate) fn measure(measure: Measure) -> (&'static str, &'static str) {
         Measure::Service => ("service", "from start to end"),
         Measure::Lag => ("lag", "from due to start"),
     }
-}
-
-/// What delayed operations on the generator's side.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Reason {
-    /// The measured threads had no time left in this share of their time.
-    Saturated { share: f64, threads: u64 },
-    /// Operations spent this share of their time in the queue of their thread.
-    Queued { share: f64 },
-    /// The threads were ready and waited for a processor, for so long on average per operation.
-    Crowded { delay_ns: u64 },
-    /// The machine gave processor time to others.
-    Withheld { cause: Cause, share: f64 },
-    /// Operations started late though an instance was waiting for them.
-    Late { delayed: Delayed, cause: Cause },
-    /// Operations waited for an instance.
-    Waited { delayed: Delayed, instances: Instances, cause: Cause },
-}
-
-/// Why something was not done in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The thread had no time left.
-    ThreadBusy,
-    /// The thread had time, and did not run when it should have.
-    NotWoken,
-    /// The control group had used up its processor time.
-    Throttled,
-    /// The hypervisor ran other machines.
-    Stolen,
-    /// Either the target or the number of instances.
-    Unknown,
-}
-
-/// The instances of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Instances {
-    /// How many there are.
-    pub all: u64,
-    /// How their calls run, which says how there can be more of them.
-    pub lane: Lane,
-}
-
-impl Reason {
-    /// Whether this reason means that the machine was the limit.
-    pub(super) fn is_limit(self) -> bool {
-        match self {
-            Self::Saturated { .. }
-            | Self::Queued { .. }
-            | Self::Crowded { .. }
-            | Self::Withheld { .. }
-            | Self::Late { .. } => true,
-            Self::Waited { .. } => false,
-        }
-    }
-
-    /// The reason in words.
-    pub(super) fn text(self) -> String {
-        match self {
-            Self::Saturated { share, threads } => {
-                let who = if threads == 1 { "the thread had" } else { "the threads had" };
-                format!("{who} no time left in {} of the run: use more threads or another machine", percent(share))
-            }
-            Self::Queued { share } => format!(
-                "operations spent at least {} of their time ready, in the queue of their thread",
-                percent(share)
-            ),
-            Self::Crowded { delay_ns } => format!(
-                "the threads waited for a processor, {} per operation: other programs, or too many threads",
-                duration(delay_ns)
-            ),
-            Self::Withheld { cause: Cause::Throttled, share } => format!(
-                "the control group (container) was throttled in {} of the run: it had used up its processor time",
-                percent(share)
-            ),
-            Self::Withheld { share, .. } => {
-                format!("the hypervisor gave {} of the processors' time to other machines", percent(share))
-            }
-            Self::Late { delayed, cause } => {
-                let why = match cause {
-                    Cause::ThreadBusy => "their thread was busy",
-                    _ => "their thread was not woken in time",
-                };
-                let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
-                format!("{operations} started late (at worst by {worst}) though an instance was idle: {why}")
-            }
-            Self::Waited { delayed, instances, cause } => {
-                let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
-                let busy = match instances.all {
-                    1 => "the only one was busy".to_owned(),
-                    all => format!("all {} were busy", count(all)),
-                };
-                let more = if instances.lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
-                let why = match cause {
-                    Cause::ThreadBusy => String::new(),
-                    _ => format!(": the target is too slow for the rate, or the run needs more instances ({more})"),
-                };
-                format!("{operations} waited for an instance (at worst for {worst}), as {busy}{why}")
-            }
-        }
-    }
-}
-
-/// Times in which a part of Gorgon, or the machine, did not go on, the earliest first. Parts that stood still at the
-/// same time share a sentence.
-pub(crate) fn stalls(run: &RunReport) -> Vec<Word> {
-    let mut stalls = run.generator.stalls.clone();
-    stalls.sort_by_key(|stall| stall.at_ns);
-    let mut together: Vec<Vec<Stall>> = Vec::new();
-    for stall in stalls {
-        let end_ns = |of: &[Stall]| of.iter().map(|stall| stall.at_ns + stall.length_ns).max().unwrap_or_default();
-        match together.last_mut().filter(|before| stall.at_ns <= end_ns(before)) {
-            Some(before) => before.push(stall),
-            None => together.push(vec![stall]),
-        }
-    }
-    let listed = together.iter().take(MOST_LISTED).map(|together| Word::new(Tone::Bad, stall(together, run)));
-    let more = together.len().saturating_sub(MOST_LISTED) as u64;
-    let more = (more > 0).then(|| Word::new(Tone::Bad, format!("stalled: {} more times", count(more))));
-    listed.chain(more).collect()
-}
-
-/// A sentence on parts that stood still at the same time.
-fn stall(together: &[Stall], run: &RunReport) -> String {
-    let of = |what: Standstill| together.iter().filter(move |stall| stall.what == what);
-    let longest = |what: Standstill| of(what).max_by_key(|stall| stall.length_ns);
-    let when = |stall: &Stall| format!("{}, {} after the start", duration(stall.length_ns), duration(stall.at_ns));
-    let workers = of(Standstill::Worker).count();
-    let all = run.plan.processes as usize;
-    let dry = longest(Standstill::Numbers).map(|stall| {
-        let length = duration(stall.length_ns);
-        format!("; instances waited for numbers for up to {length} of it, and started nothing")
-    });
-    let dry = dry.unwrap_or_default();
-    if let Some(machine) = longest(Standstill::Machine) {
-        return format!("stalled: the machine was suspended for {}", when(machine));
-    }
-    let (controller, worker) = (longest(Standstill::Controller), longest(Standstill::Worker));
-    match (controller, worker) {
-        (Some(_), Some(worker)) if workers >= all => {
-            format!("stalled: all of gorgon stood still for {}; latencies include it", when(worker))
-        }
-        (None, Some(worker)) if workers >= all && all > 1 => {
-            format!("stalled: all workers stood still for {}; latencies include it", when(worker))
-        }
-        (controller, Some(worker)) => {
-            let too = if controller.is_some() { " and the controller" } else { "" };
-            let who = match worker.process {
-                Some(process) if workers == 1 => format!("worker process {process}"),
-                _ => format!("{workers} of {all} workers"),
-            };
-            format!("stalled: {who}{too} stood still for {}; latencies include it{dry}", when(worker))
-        }
-        (Some(controller), None) => format!("stalled: the controller stood still for {}{dry}", when(controller)),
-        (None, None) => match (longest(Standstill::Numbers), longest(Standstill::WallClock)) {
-            (Some(numbers), _) => {
-                format!("stalled: instances waited for numbers for {}, and started nothing", when(numbers))
-            }
-            (None, Some(clock)) => format!("the wall clock was set by {}: times of day jump there", when(clock)),
-            (None, None) => String::new(),
-        },
-    }
-}
-
-/// Where the time of operations went: each part with its share in words, and its time. How much was waiting and how
-/// much queueing is a range, if a busy thread noticed late that an operation was ready.
-pub(crate) fn time(split: &TimeSplit) -> [(&'static str, String, u64); 3] {
-    let &TimeSplit { running_ns, waiting_ns, queued_ns, uncertain_ns } = split;
-    let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
-    let share = |ns: u64| ns as f64 / all;
-    let between = |least_ns: u64| {
-        let (least, most) = (share(least_ns), share(least_ns + uncertain_ns));
-        if most - least < NARROW { percent(least) } else { format!("{} to {}", percent(least), percent(most)) }
-    };
-    let waiting = between(waiting_ns.saturating_sub(uncertain_ns));
-    [
-        ("running", percent(share(running_ns)), running_ns),
-        ("waiting", waiting, waiting_ns),
-        ("queued", between(queued_ns), queued_ns),
-    ]
 }
 
 /// What decides when operations start.

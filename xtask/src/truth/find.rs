@@ -9,39 +9,44 @@ const FOUR_SERVERS: [&str; 4] = ["--slo", "p99<200ms", "--from", "50/s"];
 
 /// Four servers of 20 ms do 200 per second, and arrivals at a constant rate never wait below that.
 pub(super) fn constant(bench: &Bench) -> anyhow::Result<Measured> {
-    let found = bench.alone(|| bench.find("getter", Some(&["4", "constant", "20000"]), &FOUR_SERVERS))?;
+    let found = bench.alone(|| find(bench, "getter", Some(&["4", "constant", "20000"]), &FOUR_SERVERS))?;
     Ok(limit(200.0, &found, 0.05))
 }
 
 pub(super) fn exponential(bench: &Bench) -> anyhow::Result<Measured> {
     let poisson = [&FOUR_SERVERS[..], &["--arrivals", "poisson"]].concat();
-    let found = bench.alone(|| bench.find("getter", Some(&["4", "exponential", "20000"]), &poisson))?;
+    let found = bench.alone(|| find(bench, "getter", Some(&["4", "exponential", "20000"]), &poisson))?;
     Ok(limit(queue::exponential(50.0, 4, 0.2), &found, 0.1))
 }
 
 pub(super) fn lognormal(bench: &Bench) -> anyhow::Result<Measured> {
     let poisson = [&FOUR_SERVERS[..], &["--arrivals", "poisson"]].concat();
-    let found = bench.alone(|| bench.find("getter", Some(&["4", "lognormal", "20000", "0.5"]), &poisson))?;
+    let found = bench.alone(|| find(bench, "getter", Some(&["4", "lognormal", "20000", "0.5"]), &poisson))?;
     Ok(limit(queue::lognormal(0.02, 0.5, 4, 0.2), &found, 0.1))
 }
 
 pub(super) fn no_limit(bench: &Bench) -> anyhow::Result<Measured> {
     let args = ["--slo", "p99<500ms", "--from", "20/s", "--to", "300/s"];
-    let found = bench.alone(|| bench.find("getter", Some(&["0", "bimodal", "20000", "400000", "10"]), &args))?;
+    let found = bench.alone(|| find(bench, "getter", Some(&["0", "bimodal", "20000", "400000", "10"]), &args))?;
     Ok(Measured::words("none to 300/s", conclusion(&found)))
 }
 
 pub(super) fn stragglers(bench: &Bench) -> anyhow::Result<Measured> {
     let args = ["--slo", "p95<100ms", "--from", "20/s", "--to", "200/s"];
-    let found = bench.alone(|| bench.find("getter", Some(&["0", "hundredth", "20000", "2000000"]), &args))?;
+    let found = bench.alone(|| find(bench, "getter", Some(&["0", "hundredth", "20000", "2000000"]), &args))?;
     Ok(Measured::words("none to 200/s", conclusion(&found)))
 }
 
 pub(super) fn refused(bench: &Bench) -> anyhow::Result<Measured> {
     let args = ["--slo", "p99<10s", "--from", "1/s", "--probe-max", "5s"];
-    let found = bench.alone(|| bench.find("getter", None, &args))?;
+    let found = bench.alone(|| find(bench, "getter", None, &args))?;
     let kept = found["answer"]["rate"].as_f64();
     Ok(Measured::words("none kept", kept.map_or_else(|| "none kept".to_owned(), |rate| format!("{rate:.0}/s"))))
+}
+
+/// The answer of `gorgon find`.
+fn find(bench: &Bench, task: &str, server: Option<&[&str]>, args: &[&str]) -> anyhow::Result<Value> {
+    Ok(bench.gorgon("find", task, server, args)?.report)
 }
 
 /// A kind of search, with what limits it.
@@ -92,7 +97,7 @@ pub(super) fn culprits(bench: &Bench) -> anyhow::Result<Measured> {
             let arrivals = if round % 2 == 0 { "constant" } else { "poisson" };
             let quick = ["--probe", "1s", "--probe-max", "2s", "--precision", "30%", "--arrivals", arrivals];
             let args = [kind.args, &quick].concat();
-            let found = bench.alone(|| bench.find(kind.task, Some(kind.server), &args))?;
+            let found = bench.alone(|| find(bench, kind.task, Some(kind.server), &args))?;
             let ours = conclusion(&found);
             right += usize::from(ours == kind.limit);
             if ours != kind.limit {

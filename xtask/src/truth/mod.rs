@@ -3,13 +3,17 @@
 //! Each item of [`ITEMS`] is measured in rounds. A round in which other programs took more than [`MOST_TAKEN`] of the
 //! machine is repeated and not counted. To add an item, write a function that measures it, and add a line to the table.
 
+mod figures;
 mod find;
+mod generator;
 mod queue;
 mod round;
 mod server;
+mod stalls;
+mod verdicts;
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -17,7 +21,7 @@ use serde_json::Value;
 
 use crate::{TARGET, guests, release, target};
 use round::Machine;
-use server::Server;
+use server::{Served, Server};
 
 /// What is measured: its name on the command line, what it is, and how.
 struct Item {
@@ -47,6 +51,27 @@ const ITEMS: &[Item] = &[
     },
     Item { name: "find-refused", what: "find: nobody listens", measure: find::refused },
     Item { name: "find-culprits", what: "find: the culprit in 40 searches of four kinds", measure: find::culprits },
+    Item { name: "generator-limited", what: "generator-limited: 50 runs that are", measure: generator::limited },
+    Item { name: "generator-free", what: "generator-limited: 50 runs that are not", measure: generator::free },
+    Item { name: "generator-slow", what: "generator-limited: 20 runs of 150 ms and 1 s", measure: generator::slow },
+    Item { name: "stall-all", what: "stall: all processes stopped for 1 s", measure: stalls::all },
+    Item { name: "stall-controller", what: "stall: the controller stopped for 1 s", measure: stalls::controller },
+    Item { name: "stall-numbers", what: "stall: meanwhile no number was there for", measure: stalls::numbers },
+    Item { name: "stall-worker", what: "stall: a worker stopped for 1 s", measure: stalls::worker },
+    Item { name: "lag", what: "the longest wait for an instance, in its sentence", measure: figures::longest_wait },
+    Item { name: "left", what: "slots for which no operation started before the end", measure: figures::left },
+    Item { name: "waiting-1", what: "waiting for a timer, -c 1", measure: figures::waiting_1 },
+    Item { name: "waiting-10", what: "waiting for a timer, -c 10", measure: figures::waiting_10 },
+    Item { name: "waiting-40", what: "waiting for a timer, -c 40", measure: figures::waiting_40 },
+    Item { name: "response-1", what: "waiting for a response, -c 1, as a range", measure: figures::response_1 },
+    Item { name: "response-10", what: "waiting for a response, -c 10, as a range", measure: figures::response_10 },
+    Item { name: "response-40", what: "waiting for a response, -c 40, as a range", measure: figures::response_40 },
+    Item { name: "rate-sparse", what: "the rate of 4 operations in 8 s", measure: figures::rate_of_few },
+    Item { name: "rate-single", what: "the rate of one operation in 2 s", measure: figures::rate_of_one },
+    Item { name: "requests-p95", what: "http.p95 of operations of two requests", measure: figures::requests },
+    Item { name: "operations-p95", what: "p95 of the same operations", measure: figures::operations },
+    Item { name: "compare", what: "compare: the means of 20 and 21 ms, pooled", measure: figures::compared },
+    Item { name: "verdicts", what: "verdicts: the exit codes of 14 runs", measure: verdicts::codes },
 ];
 
 /// Rounds in which others take more than this share of the machine are repeated.
@@ -80,6 +105,17 @@ impl Measured {
         let (truth, ours) = (truth.into(), ours.into());
         let is_right = truth == ours;
         Self { error: if is_right { "none".into() } else { "wrong".into() }, truth, ours, is_right }
+    }
+
+    /// A range that must contain the truth.
+    fn range(truth: f64, [low, high]: [f64; 2], unit: &str) -> Self {
+        let is_right = (low..=high).contains(&truth);
+        Self {
+            truth: format!("{truth:.1}{unit}"),
+            ours: format!("{low:.1} to {high:.1}{unit}"),
+            error: if is_right { "contains it".into() } else { "does not contain it".into() },
+            is_right,
+        }
     }
 
     /// How many of several conclusions are right; at least `needed` must be.
@@ -166,18 +202,52 @@ impl Bench {
         bail!("in each of {MOST_ROUNDS} rounds other programs took too much of the machine ({:.1} %)", taken * 100.0)
     }
 
-    /// The answer of `gorgon find`, with the task `task` against a server that is started for it.
-    fn find(&self, task: &str, server: Option<&[&str]>, args: &[&str]) -> anyhow::Result<Value> {
+    /// Runs `gorgon COMMAND TASK --json - ARGS…`, if there is a `server` with its address as the variable `URL`.
+    fn gorgon(&self, command: &str, task: &str, server: Option<&[&str]>, args: &[&str]) -> anyhow::Result<Ran> {
         let server = server.map(|server| Server::start(&self.server, &self.folder, server)).transpose()?;
-        let url = server.as_ref().map_or_else(|| "http://127.0.0.1:1".to_owned(), |server| server.url.clone());
+        let url = server.as_ref().map_or(NOBODY, |server| &server.url);
+        let output = self.command(command, task, url).args(args).output().context("gorgon does not start")?;
+        Ran::new(&output, server)
+    }
+
+    /// The command `gorgon COMMAND TASK --json -`.
+    fn command(&self, command: &str, task: &str, url: &str) -> Command {
         let mut gorgon = Command::new(&self.gorgon);
-        gorgon.arg("find").arg(self.guests.join(task).with_extension("wasm")).args(["--quiet", "--json", "-"]);
-        gorgon.args(["--allow", "all", "--seed", "7", "--env"]).arg(format!("URL={url}")).args(args);
-        let output = gorgon.output().context("gorgon does not start")?;
-        if let Some(server) = server {
-            server.stop()?;
-        }
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("{gorgon:?}: {}", String::from_utf8_lossy(&output.stderr)))
+        gorgon.arg(command).arg(self.guests.join(task).with_extension("wasm")).args(["--quiet", "--json", "-"]);
+        gorgon.args(["--allow", "all", "--seed", "7", "--env"]).arg(format!("URL={url}"));
+        gorgon
+    }
+}
+
+/// An address at which nobody listens.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+/// What came of a command of gorgon.
+struct Ran {
+    report: Value,
+    code: Option<i32>,
+    /// The log of the server; empty without one.
+    log: Vec<Served>,
+}
+
+impl Ran {
+    /// Ends the server.
+    fn new(output: &Output, server: Option<Server>) -> anyhow::Result<Self> {
+        let log = server.map(Server::stop).transpose()?.unwrap_or_default();
+        let report = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("gorgon printed no report: {}", String::from_utf8_lossy(&output.stderr)))?;
+        Ok(Self { report, code: output.status.code(), log })
+    }
+
+    /// A figure of the first run.
+    fn figure(&self, pointer: &str) -> anyhow::Result<f64> {
+        let figure = self.report["runs"][0].pointer(pointer).and_then(Value::as_f64);
+        figure.with_context(|| format!("the report has no {pointer}"))
+    }
+
+    /// What delayed operations on the side of the generator, in words.
+    fn reasons(&self) -> Vec<&str> {
+        let reasons = self.report["runs"][0]["generator"]["reasons"].as_array();
+        reasons.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 }
