@@ -59,7 +59,7 @@ const ITEMS: &[Item] = &[
     Item { name: "stall-numbers", what: "stall: meanwhile no number was there for", measure: stalls::numbers },
     Item { name: "stall-worker", what: "stall: a worker stopped for 1 s", measure: stalls::worker },
     Item { name: "lag", what: "the longest wait for an instance, in its sentence", measure: figures::longest_wait },
-    Item { name: "left", what: "slots for which no operation started before the end", measure: figures::left },
+    Item { name: "dropped", what: "slots dropped, as too many were in flight", measure: figures::dropped },
     Item { name: "waiting-1", what: "waiting for a timer, -c 1", measure: figures::waiting_1 },
     Item { name: "waiting-10", what: "waiting for a timer, -c 10", measure: figures::waiting_10 },
     Item { name: "waiting-40", what: "waiting for a timer, -c 40", measure: figures::waiting_40 },
@@ -91,7 +91,7 @@ struct Measured {
 impl Measured {
     /// A figure that must be within `allowed` of the truth, as a share.
     fn figure(truth: f64, ours: f64, allowed: f64, unit: &str) -> Self {
-        let error = ours / truth - 1.0;
+        let error = if ours == truth { 0.0 } else { ours / truth - 1.0 };
         Self {
             truth: format!("{truth:.1}{unit}"),
             ours: format!("{ours:.1}{unit}"),
