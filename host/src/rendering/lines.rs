@@ -1,14 +1,51 @@
-//! Breaks text into lines that fit a terminal.
+//! Lines of a limited width, in the columns that a terminal takes for them.
 
-/// The width of a terminal that everybody has.
-const WIDTH: usize = 80;
+use std::io::{self, Write};
+
+use anstyle::Style;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// How wide a report is: the width of a terminal that everybody has. Only commands and names without a space are wider,
+/// because they cannot be broken.
+pub(super) const COLUMNS: usize = 80;
 
 /// Units, which stay on the line of their number.
-const UNITS: [&str; 6] = ["%", "ns", "µs", "ms", "s", "points"];
+const UNITS: [&str; 9] = ["%", "ns", "µs", "ms", "s", "kB", "MB", "GB", "points"];
 
-/// `text` in lines of at most 80 columns, broken at spaces; further lines, and what the caller prints before the first
-/// one, take `indent` columns. A longer word stays whole.
+/// How many columns a terminal takes for `text`.
+pub(super) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// `text` in at most `most` columns: if it is cut, it ends with an ellipsis.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let mut kept = 0;
+    let fits = |c: &char| {
+        kept += c.width().unwrap_or(0);
+        kept < most
+    };
+    let begin: String = text.chars().take_while(fits).collect();
+    format!("{}…", begin.trim_end())
+}
+
+/// Writes `text` behind `label`, broken at spaces; further lines are indented.
+pub(super) fn prose(label: &str, indent: usize, text: &str, style: Style, to: &mut impl Write) -> io::Result<()> {
+    let lines = format!("{label}{}", broken(text, width(label), indent));
+    lines.lines().try_for_each(|line| writeln!(to, "{style}{}{style:#}", line.trim_end()))
+}
+
+/// `text` in lines, broken at spaces; further lines, and what the caller prints before the first one, take `indent`
+/// columns.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
+    broken(text, indent, indent)
+}
+
+/// `text` in lines, broken at spaces. The first one begins in the column `first`, the others after `indent` blanks. A
+/// longer word stays whole.
+fn broken(text: &str, first: usize, indent: usize) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match words.last_mut() {
@@ -18,23 +55,20 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
             _ => words.push(word.to_owned()),
         }
     }
-    let mut wrapped = String::new();
-    let mut column = indent;
-    for word in words {
-        let width = word.chars().count();
-        if column > indent && column + 1 + width > WIDTH {
-            wrapped.push('\n');
-            wrapped.extend(std::iter::repeat_n(' ', indent));
+    let (mut broken, mut column) = (String::new(), first);
+    for (i, word) in words.iter().enumerate() {
+        if i > 0 && column + 1 + width(word) > COLUMNS {
+            broken.push('\n');
+            broken.extend(std::iter::repeat_n(' ', indent));
             column = indent;
-        }
-        if column > indent {
-            wrapped.push(' ');
+        } else if i > 0 {
+            broken.push(' ');
             column += 1;
         }
-        wrapped.push_str(&word);
-        column += width;
+        broken.push_str(word);
+        column += width(word);
     }
-    wrapped
+    broken
 }
 
 #[cfg(test)]
@@ -48,7 +82,7 @@ mod tests {
             let wrapped = wrapped(&text, indent);
             assert_eq!(wrapped.split_whitespace().collect::<Vec<_>>(), text.split_whitespace().collect::<Vec<_>>());
             let too_wide = wrapped.lines().enumerate().filter(|(i, line)| {
-                line.len() + if *i == 0 { indent } else { 0 } > WIDTH && !line.trim().starts_with("long")
+                line.len() + if *i == 0 { indent } else { 0 } > COLUMNS && !line.trim().starts_with("long")
             });
             assert_eq!(too_wide.count(), 0, "{wrapped}");
             assert!(wrapped.lines().skip(1).all(|line| line.starts_with(&" ".repeat(indent))), "{wrapped}");

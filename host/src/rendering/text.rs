@@ -1,14 +1,13 @@
 //! The text report in the terminal: a sentence, the verdicts, and tables that fit 80 columns.
 
-mod lines;
 mod table;
 
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use self::lines::{cut, prose};
 use self::table::{Counted, TextRow, table};
+use super::lines::{COLUMNS, cut, prose};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
@@ -17,9 +16,6 @@ use crate::report::{
     Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport, StartupReport,
     Summary, Total,
 };
-
-/// How wide a report is. Only commands and names without a space are wider, because they cannot be broken.
-const COLUMNS: usize = 80;
 
 /// Where the text of a note begins, behind its label.
 const NOTES: usize = 12;

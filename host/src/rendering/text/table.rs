@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::lines::{cut, width};
-use super::{COLUMNS, DIM};
+use super::DIM;
+use crate::rendering::lines::{COLUMNS, cut, width};
 use crate::report::Summary;
 use crate::report::units::{count, duration, or_dash, rate};
 

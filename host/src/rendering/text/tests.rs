@@ -1,7 +1,8 @@
 //! Snapshots of the text report, and its width.
 
-use super::{COLUMNS, SpanRows, lines, write};
+use super::{SpanRows, write};
 use crate::judging::verdict::{self, Expression, Missing};
+use crate::rendering::lines::{COLUMNS, cut, width};
 use crate::report::Report;
 use crate::report::tests::{environment, http_record, open_record, record, wide_record};
 
@@ -11,7 +12,7 @@ fn plain(report: &Report, spans: SpanRows) -> String {
     write(report, spans, anstream::StripStream::new(&mut styled)).unwrap();
     let text = String::from_utf8(styled).unwrap();
     for line in text.lines().filter(|line| !line.contains(" again: gorgon test ")) {
-        assert!(lines::width(line) <= COLUMNS, "{} columns: {line}", lines::width(line));
+        assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));
     }
     text
 }
@@ -72,9 +73,9 @@ fn a_run_of_nothing() {
 
 #[test]
 fn a_text_is_cut_to_its_columns() {
-    for (text, most, cut) in
+    for (text, most, wanted) in
         [("short", 8, "short"), ("a long name", 8, "a long…"), ("登录名字", 5, "登录…"), ("登录", 4, "登录")]
     {
-        assert_eq!(lines::cut(text, most), cut);
+        assert_eq!(cut(text, most), wanted);
     }
 }
