@@ -173,19 +173,34 @@ fn stall(together: &[Stall], run: &RunReport) -> String {
 }
 
 /// Where the time of operations went: each part with its share in words, and its time. How much was waiting and how
-/// much queueing is a range, if a busy thread noticed late that an operation was ready.
+/// much queueing is a range, if a busy thread noticed late that an operation was ready. The shares add up to all of it,
+/// and so do narrow ranges, which are one figure.
 pub(crate) fn time(split: &TimeSplit) -> [(&'static str, String, u64); 3] {
     let &TimeSplit { running_ns, waiting_ns, queued_ns, uncertain_ns } = split;
     let all = (running_ns + waiting_ns + queued_ns).max(1) as f64;
-    let share = |ns: u64| ns as f64 / all;
-    let between = |least_ns: u64| {
-        let (least, most) = (share(least_ns), share(least_ns + uncertain_ns));
-        if most - least < NARROW { percent(least) } else { format!("{} to {}", percent(least), percent(most)) }
+    let share = |ns: u64| percent(ns as f64 / all);
+    let range = |least_ns: u64, most_ns: u64| format!("{} to {}", share(least_ns), share(most_ns));
+    let is_wide = uncertain_ns as f64 / all >= NARROW;
+    let (waiting, queued) = if is_wide {
+        (range(waiting_ns.saturating_sub(uncertain_ns), waiting_ns), range(queued_ns, queued_ns + uncertain_ns))
+    } else {
+        (share(waiting_ns), share(queued_ns))
     };
-    let waiting = between(waiting_ns.saturating_sub(uncertain_ns));
-    [
-        ("running", percent(share(running_ns)), running_ns),
-        ("waiting", waiting, waiting_ns),
-        ("queued", between(queued_ns), queued_ns),
-    ]
+    [("running", share(running_ns), running_ns), ("waiting", waiting, waiting_ns), ("queued", queued, queued_ns)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_range_is_one_figure_and_all_add_up() {
+        let shown = |uncertain_ns| {
+            time(&TimeSplit { running_ns: 250, waiting_ns: 9_600, queued_ns: 150, uncertain_ns })
+                .map(|(_, share, _)| share)
+        };
+        assert_eq!(shown(50), ["2.50 %", "96.0 %", "1.50 %"]);
+        assert_eq!(shown(600), ["2.50 %", "90.0 % to 96.0 %", "1.50 % to 7.50 %"]);
+        assert_eq!(time(&TimeSplit::default())[1].1, "0 %");
+    }
 }
