@@ -31,6 +31,7 @@ pub mod capability;
 pub mod clock;
 pub mod machine;
 pub mod task;
+pub mod timers;
 
 pub mod controller;
 pub mod transport;

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Reactor;
 use crate::plan::{Grants, Limits};
+use crate::timers::Timetable;
 
 /// What an instance needs besides the task.
 #[derive(Clone)]
@@ -35,13 +36,15 @@ pub struct Surroundings {
     pub halt: Halt,
     /// When the thread of the instances last looked for what has become ready.
     pub reactor: Reactor,
+    /// The timers of that thread's instances.
+    pub timetable: Timetable,
 }
 
 impl Surroundings {
-    /// The same for another thread, with separate network counts and a separate reactor.
+    /// The same for another thread, with separate network counts, a separate reactor and a separate timetable.
     pub fn for_another_thread(&self) -> Self {
-        let reactor = Reactor::new(self.clock.clone());
-        Self { network: self.network.for_another_thread(), reactor, ..self.clone() }
+        let (reactor, timetable) = (Reactor::new(self.clock.clone()), Timetable::new(self.clock.clone()));
+        Self { network: self.network.for_another_thread(), reactor, timetable, ..self.clone() }
     }
 }
 
@@ -59,6 +62,7 @@ pub struct Guest {
     /// When its timers were due.
     pub(crate) due: Due,
     pub(super) clock: Clock,
+    pub(super) timetable: Timetable,
     pub(super) wasi: WasiCtx,
     pub(super) table: ResourceTable,
     pub(super) given: Arc<Given>,
@@ -88,6 +92,7 @@ impl Guest {
             halt: surroundings.halt.clone(),
             due: Due::default(),
             clock: surroundings.clock.clone(),
+            timetable: surroundings.timetable.clone(),
         })
     }
 }

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
@@ -12,6 +11,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
 use super::guest::Guest;
 use crate::clock::Clock;
+use crate::timers::{Timer, Timetable};
 
 /// When the timers of an instance were due that have gone off.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,8 @@ impl Due {
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let linked = monotonic_clock::add_to_linker::<Guest, Timers<'static>>(linker, |guest| {
-        let (clock, due) = (guest.clock.clone(), guest.due.clone());
-        Timers { clocks: guest.clocks(), clock, due }
+        let (clock, due, timetable) = (guest.clock.clone(), guest.due.clone(), guest.timetable.clone());
+        Timers { clocks: guest.clocks(), clock, due, timetable }
     });
     linker.allow_shadowing(false);
     linked
@@ -44,6 +44,7 @@ struct Timers<'a> {
     clocks: WasiClocksCtxView<'a>,
     clock: Clock,
     due: Due,
+    timetable: Timetable,
 }
 
 impl HasData for Timers<'static> {
@@ -65,11 +66,11 @@ impl monotonic_clock::Host for Timers<'_> {
     }
 
     fn subscribe_duration(&mut self, ns: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let until = tokio::time::Instant::now().checked_add(Duration::from_nanos(ns));
-        match until.filter(|_| ns > 0) {
-            Some(until) => {
-                let due_ns = self.clock.elapsed_ns().saturating_add(ns);
-                let timer = self.clocks.table.push(Timer { until, due_ns, due: self.due.clone() })?;
+        let due_ns = self.clock.elapsed_ns().checked_add(ns);
+        match due_ns.filter(|_| ns > 0) {
+            Some(due_ns) => {
+                let timer = GuestTimer { timer: self.timetable.timer(due_ns)?, due: self.due.clone() };
+                let timer = self.clocks.table.push(timer)?;
                 subscribe(self.clocks.table, timer)
             }
             // A timer that is due at once, or never, is WASI's.
@@ -78,16 +79,15 @@ impl monotonic_clock::Host for Timers<'_> {
     }
 }
 
-struct Timer {
-    until: tokio::time::Instant,
-    due_ns: u64,
+struct GuestTimer {
+    timer: Timer,
     due: Due,
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Timer {
+impl Pollable for GuestTimer {
     async fn ready(&mut self) {
-        tokio::time::sleep_until(self.until).await;
-        self.due.note(self.due_ns);
+        self.timer.wait().await;
+        self.due.note(self.timer.due_ns());
     }
 }

@@ -28,6 +28,7 @@ use crate::progress::Show;
 use crate::report::units::{count, counted, duration};
 use crate::resolve;
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
+use crate::timers::Timetable;
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
@@ -138,6 +139,7 @@ impl TestSession<'_> {
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),
             halt: Halt::default(),
             reactor: Reactor::new(self.clock.clone()),
+            timetable: Timetable::new(self.clock.clone()),
         })
     }
 

@@ -1,17 +1,14 @@
 //! Wakes a thread when a slot is due, as precisely as its lane allows.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use tokio::net::unix::pipe::Receiver;
 
 use super::health::Pulse;
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
+use crate::timers::KernelTimer;
 
 /// A sleeping thread usually runs again this long after its timer fires. A thread with nothing else to do wakes this
 /// much earlier, and watches the clock for the rest.
@@ -37,35 +34,8 @@ pub(super) enum Company {
 enum TimerKind {
     /// In the compute lane the thread sleeps.
     Sleep,
-    /// In the I/O lane a kernel timer wakes the runtime, because tokio's timers count in milliseconds.
-    Timer(Timer),
-}
-
-/// A kernel timer, whose expiry can be read from a descriptor.
-struct Timer {
-    timer: TimerFd,
-    /// The same descriptor for tokio. A pipe is the only safe way to make tokio poll a descriptor of a foreign kind.
-    going_off: Receiver,
-}
-
-impl Timer {
-    fn new() -> io::Result<Self> {
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let going_off = Receiver::from_file_unchecked(timer.as_fd().try_clone_to_owned()?.into())?;
-        Ok(Self { timer, going_off })
-    }
-
-    /// Waits until the timer has fired, `ns` from now.
-    async fn after(&self, ns: u64) -> io::Result<()> {
-        self.timer.set(Expiration::OneShot(Duration::from_nanos(ns).into()), TimerSetTimeFlags::empty())?;
-        loop {
-            self.going_off.readable().await?;
-            match self.going_off.try_read(&mut [0; 8]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read.map(drop),
-            }
-        }
-    }
+    /// In the I/O lane a timer of the kernel wakes the runtime.
+    Timer(KernelTimer),
 }
 
 impl Alarm {
@@ -77,7 +47,7 @@ impl Alarm {
                 nix::sys::prctl::set_timerslack(1)?;
                 TimerKind::Sleep
             }
-            Lane::Io => TimerKind::Timer(Timer::new()?),
+            Lane::Io => TimerKind::Timer(KernelTimer::new()?),
         };
         Ok(Self { kind, alone, pulse })
     }

@@ -15,6 +15,7 @@ use crate::halt::Halt;
 use crate::lane::Lane;
 use crate::pace::{Next, Pacer};
 use crate::task::Ticket;
+use crate::timers::Timetable;
 
 /// An instance draws numbers in batches that last about this long: long enough that drawing costs next to nothing,
 /// short enough that no other thread waits for them.
@@ -89,6 +90,7 @@ pub(super) struct ClosedFeed<'a> {
     pub(super) lane: Lane,
     pub(super) halt: &'a Halt,
     pub(super) clock: &'a Clock,
+    pub(super) timetable: &'a Timetable,
     /// When to check again whether the run goes on.
     pub(super) look_ns: u64,
 }
@@ -115,12 +117,22 @@ impl ClosedFeed<'_> {
         false
     }
 
+    /// Rests for this time, or until the stop.
+    async fn rest(&self, ns: u64) {
+        let timer = (self.lane == Lane::Io).then(|| self.timetable.timer_after(ns));
+        match timer {
+            Some(Ok(timer)) => drop(self.halt.or_stopped(timer.wait()).await),
+            // With too many open files, a less exact timer has to do.
+            Some(Err(_)) | None => self.halt.sleep(self.lane, Duration::from_nanos(ns)).await,
+        }
+    }
+
     async fn next(&mut self, now_ns: &mut u64) -> Option<Ticket> {
         while let Next::Due(due_ns) = self.pacer.next(*now_ns) {
             if due_ns <= *now_ns {
                 return Some(Ticket { number: self.batch.take(), due_ns: None });
             }
-            self.halt.sleep(self.lane, Duration::from_nanos(due_ns - *now_ns)).await;
+            self.rest(due_ns - *now_ns).await;
             *now_ns = self.clock.elapsed_ns();
             if self.halt.is_stopped() {
                 break;
@@ -208,9 +220,9 @@ mod tests {
         let clock = Clock::new();
         let plan = plan(extent, 1, LoadModel::default());
         let pacer = Pacer::new(&plan, &Closed::default(), 0);
-        let lane = Lane::Compute;
-        let mut feed =
-            Feed::Closed(ClosedFeed { pacer, batch: Batch::default(), lease, lane, halt, clock: &clock, look_ns: 0 });
+        let (lane, batch, timetable) = (Lane::Compute, Batch::default(), Timetable::new(clock.clone()));
+        let (clock, timetable) = (&clock, &timetable);
+        let mut feed = Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock, timetable, look_ns: 0 });
         let mut numbers = Vec::new();
         let mut now_ns = clock.elapsed_ns();
         Executor::new(lane).unwrap().run(async {

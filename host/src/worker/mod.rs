@@ -29,6 +29,7 @@ use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan, Shape};
 use crate::task::{self, Purpose, Task};
+use crate::timers::Timetable;
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, WorkerPlan};
 use health::{Pulse, Watch, usage};
 use inbox::{Arrival, Inbox};
@@ -224,7 +225,8 @@ impl Worker {
         let network = Network::new(run.grants().network.clone(), run.http().clone(), self.plan.addresses.clone());
         let halt = Halt::default();
         let (clock, reactor) = (self.clock.clone(), Reactor::new(self.clock.clone()));
-        Ok(Surroundings { clock, output: self.output.clone(), given, network, halt, reactor })
+        let timetable = Timetable::new(self.clock.clone());
+        Ok(Surroundings { clock, output: self.output.clone(), given, network, halt, reactor, timetable })
     }
 
     /// Calls `prepare`, or `cleanup` with what `prepare` returned, in a fresh instance.

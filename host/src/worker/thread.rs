@@ -162,7 +162,8 @@ impl Thread<'_> {
                 let before_process = u64::from(self.process) * plan.instances_per_process();
                 let pacer = Pacer::new(plan, closed, before_process + place);
                 let (batch, lane) = (Batch::default(), self.task.lane());
-                Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock, look_ns: 0 }))
+                let timetable = &self.surroundings.timetable;
+                Some(Feed::Closed(ClosedFeed { pacer, batch, lease, lane, halt, clock, timetable, look_ns: 0 }))
             }
             (NumberSource::Schedule(schedule), LoadModel::Open(open))
                 if place < plan.most_in_flight(open, self.process) =>
