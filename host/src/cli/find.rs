@@ -15,7 +15,7 @@ use crate::controller::{Books, Observer, RunEvent};
 use crate::judging::evidence::Evidence;
 use crate::judging::instances::{Instances, Shortage};
 use crate::judging::probe::{Probed, why_void};
-use crate::judging::search::{Scope, Search, Step};
+use crate::judging::search::{self, Scope, Search, Step};
 use crate::judging::verdict::Slo;
 use crate::lane::Lane;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
@@ -230,6 +230,8 @@ enum Tried {
     Told,
     /// The budget or a stop ended it.
     Stopped,
+    /// No run of the task can be judged by the promises.
+    Missing(String),
 }
 
 impl<'a> Finder<'a> {
@@ -247,6 +249,7 @@ impl<'a> Finder<'a> {
         let scope = Scope {
             from: slos.iter().map(Slo::least_rate).fold(load.from.get(), f64::max),
             to: load.to.get(),
+            least: slos.iter().map(Slo::least_rate).fold(search::LEAST, f64::max),
             precision: load.precision,
             probe: load.probe,
             probe_max: load.probe_max.max(load.probe),
@@ -283,6 +286,10 @@ impl<'a> Finder<'a> {
                         return Ok(End::Incomplete);
                     }
                     Tried::Told => continue,
+                    Tried::Missing(problem) => {
+                        self.report.problem = Some(problem);
+                        return Ok(End::Answered);
+                    }
                     Tried::Stopped if self.left().is_zero() => self.search.cut_short(),
                     Tried::Stopped => return Ok(End::Stopped),
                 },
@@ -324,7 +331,9 @@ impl<'a> Finder<'a> {
         let Some(report) = self.run(source, rate, lasting, concurrency)? else { return Ok(Tried::Stopped) };
         let Some(run) = report.runs.first() else { return Ok(Tried::Stopped) };
         let shortage = self.instances.shortage(rate, instances, run);
-        let evidence = Evidence::of(run, lasting, self.slos).blaming(self.instances.culprit(shortage, run));
+        let evidence = Evidence::of(run, lasting, self.slos);
+        let broken = evidence.broken(run, self.slos);
+        let evidence = evidence.blaming(self.instances.culprit(shortage, run, broken));
         let why = why_void(run, &evidence);
         if !why.is_empty() {
             let void = VoidProbe::new(rate, run, why);
@@ -332,6 +341,11 @@ impl<'a> Finder<'a> {
             self.report.void.push(void);
             self.incomplete += usize::from(report.is_incomplete());
             return Ok(Tried::Told);
+        }
+        if run.operations.ok > 0
+            && let Some(problem) = self.slos.iter().find_map(|slo| slo.missing(run))
+        {
+            return Ok(Tried::Missing(problem));
         }
         let probed = Probed { rate, lasting, instances };
         let probe = Probe::new(probed, run, self.slos, &evidence);

@@ -60,16 +60,39 @@ pub struct Evidence {
     pub backlog: Backlog,
     /// One tally for each promise.
     pub promises: Vec<Tally>,
-    /// Who was at fault in the probes that broke a promise.
+    /// Whether all operations of all probes failed.
+    pub is_all_failed: bool,
+    /// Who was at fault, or would have been.
     pub culprits: Culprits,
 }
 
 /// In how many probes each was at fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Culprits {
+    /// In probes that broke a promise.
+    broken: Blamed,
+    /// In the other probes: each was the tightest limit, although it did not show.
+    unbroken: Blamed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Blamed {
     target: u32,
     generator: u32,
     instances: u32,
+}
+
+/// What of a run broke a promise, beginning with what a limit on this side explains most easily.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Broken {
+    /// Only that operations started late: from their starts on they were fast enough.
+    Starts,
+    /// Operations piled up, or too few of them ended.
+    Backlog,
+    /// Operations took too long from their starts on.
+    Durations,
+    /// What operations returned, or that they failed.
+    Outcomes,
 }
 
 /// What the evidence comes to.
@@ -95,23 +118,38 @@ pub enum Kept {
 }
 
 impl Culprits {
-    /// One probe, in which `culprit` was at fault.
-    pub fn one(culprit: Option<Culprit>) -> Self {
-        let count = |of| u32::from(culprit == Some(of));
-        Self {
+    /// One probe, in which `culprit` was at fault; or would have been, if no promise was broken.
+    fn one(culprit: Culprit, is_broken: bool) -> Self {
+        let count = |of| u32::from(culprit == of);
+        let blamed = Blamed {
             target: count(Culprit::Target),
             generator: count(Culprit::Generator),
             instances: count(Culprit::Instances),
-        }
+        };
+        let (broken, unbroken) = if is_broken { (blamed, Blamed::default()) } else { (Blamed::default(), blamed) };
+        Self { broken, unbroken }
     }
 
-    /// A single probe that blames the target is enough, because a limit on this side would have hidden it.
+    /// A single broken probe that blames the target is enough, because a limit on this side would have hidden it. If
+    /// all probes are broken only together, most of them decide.
     fn main(self) -> Culprit {
-        match self {
-            Self { target: 0, generator: 0, instances: 1.. } => Culprit::Instances,
-            Self { target: 0, generator: 1.., .. } => Culprit::Generator,
-            _ => Culprit::Target,
+        let Blamed { target, generator, instances } = self.unbroken;
+        match self.broken {
+            Blamed { target: 1.., .. } => Culprit::Target,
+            Blamed { generator: 1.., .. } => Culprit::Generator,
+            Blamed { instances: 1.., .. } => Culprit::Instances,
+            _ if target >= generator + instances => Culprit::Target,
+            _ if generator >= instances => Culprit::Generator,
+            _ => Culprit::Instances,
         }
+    }
+}
+
+impl AddAssign for Blamed {
+    fn add_assign(&mut self, other: Self) {
+        self.target += other.target;
+        self.generator += other.generator;
+        self.instances += other.instances;
     }
 }
 
@@ -165,7 +203,15 @@ impl Evidence {
     pub(super) fn certain(lasting: Duration, kept: Kept) -> Self {
         let promise =
             Tally::Whole { kept: u32::from(kept == Kept::Yes), broken: u32::from(kept == Kept::No), unknown: 0 };
-        Self { lasting, backlog: Backlog::still(), promises: vec![promise], culprits: Culprits::default() }
+        let culprits = Culprits::default();
+        Self { lasting, backlog: Backlog::still(), promises: vec![promise], is_all_failed: false, culprits }
+    }
+
+    /// The same with who is at fault, or would be if a promise was broken.
+    #[must_use]
+    pub fn blaming(self, culprit: Culprit) -> Self {
+        let is_broken = matches!(self.standing(), Standing::Broken(_));
+        Self { culprits: Culprits::one(culprit, is_broken), ..self }
     }
 
     /// What all probes together show.
@@ -205,9 +251,9 @@ impl AddAssign for Evidence {
         for (ours, theirs) in self.promises.iter_mut().zip(other.promises) {
             *ours += theirs;
         }
-        self.culprits.target += other.culprits.target;
-        self.culprits.generator += other.culprits.generator;
-        self.culprits.instances += other.culprits.instances;
+        self.is_all_failed &= other.is_all_failed;
+        self.culprits.broken += other.culprits.broken;
+        self.culprits.unbroken += other.culprits.unbroken;
     }
 }
 
@@ -276,5 +322,24 @@ mod tests {
         assert_eq!(sum.standing(), Standing::Broken(Culprit::Generator));
         sum += of(share(20, 500, 0.01)).blaming(Culprit::Target);
         assert_eq!(sum.standing(), Standing::Broken(Culprit::Target));
+    }
+
+    #[test]
+    fn probes_that_are_broken_only_together_blame_what_was_the_limit_in_most() {
+        let of = |culprit| {
+            Evidence { promises: vec![share(9, 500, 0.01)], ..Evidence::certain(Duration::from_secs(1), Kept::Yes) }
+                .blaming(culprit)
+        };
+        for (culprits, wanted) in [
+            ([Culprit::Instances, Culprit::Instances, Culprit::Target], Culprit::Instances),
+            ([Culprit::Generator, Culprit::Target, Culprit::Generator], Culprit::Generator),
+            ([Culprit::Target, Culprit::Target, Culprit::Generator], Culprit::Target),
+        ] {
+            let [mut sum, second, third] = culprits.map(of);
+            assert_eq!(sum.standing(), Standing::Undecided);
+            sum += second;
+            sum += third;
+            assert_eq!(sum.standing(), Standing::Broken(wanted), "{culprits:?}");
+        }
     }
 }

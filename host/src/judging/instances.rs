@@ -4,10 +4,10 @@
 //! on average. If all instances are busy, operations wait for one. That is the target's fault if it answers more slowly
 //! the more it has to do, and ours if it answers as fast as before.
 
-use super::evidence::{Evidence, Standing};
+use super::evidence::{Broken, Evidence, Standing};
 use crate::lane::Lane;
-use crate::report::RunReport;
 use crate::report::find::Culprit;
+use crate::report::{Limit, RunReport};
 
 /// How many times the mean number of busy instances there are, because the number in flight varies.
 const HEADROOM: f64 = 2.0;
@@ -104,15 +104,21 @@ impl Instances {
         if instances < self.most { Shortage::MoreAllowed } else { Shortage::AtBound }
     }
 
-    /// Who is at fault in a probe that broke a promise.
-    pub fn culprit(&self, shortage: Shortage, run: &RunReport) -> Culprit {
+    /// Who is at fault in a probe in which `broken` broke a promise; without one, who would be. A limit on this side
+    /// makes operations late or slow, but they do not fail because of it. If they only start late, they are not slow.
+    pub fn culprit(&self, shortage: Shortage, run: &RunReport, broken: Option<Broken>) -> Culprit {
+        let broken = broken.unwrap_or(Broken::Starts);
+        let limits = &run.generator.limits;
+        let is_slowed = limits.iter().any(|&limit| limit != Limit::Late) && broken <= Broken::Durations;
+        let is_late = limits.contains(&Limit::Late) && broken == Broken::Starts;
         match (self.lane, shortage) {
+            _ if broken == Broken::Outcomes => Culprit::Target,
             // A thread for each processor is all that this machine has.
             (Lane::Compute, Shortage::AtBound) if self.threads >= self.cpus => Culprit::Generator,
             (Lane::Compute, Shortage::AtBound) => Culprit::Instances,
-            _ if run.generator.limited => Culprit::Generator,
-            (_, Shortage::AtBound) => Culprit::Instances,
-            (_, Shortage::None | Shortage::MoreAllowed) => Culprit::Target,
+            _ if is_slowed || is_late => Culprit::Generator,
+            (_, Shortage::AtBound) if broken <= Broken::Backlog => Culprit::Instances,
+            _ => Culprit::Target,
         }
     }
 
@@ -150,10 +156,10 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     /// A run of which `waited` operations waited for an instance, and all took `service_ms`.
-    fn run(waited: u64, service_ms: u64, is_limited: bool) -> RunReport {
+    fn run(waited: u64, service_ms: u64) -> RunReport {
         let mut run = Report::new(environment(), &[open_record()]).runs.remove(0);
         run.generator.waited = waited;
-        run.generator.limited = is_limited;
+        run.generator.limits.clear();
         run.service_ns.p50 = Some(service_ms * MS);
         run.service_ns.mean = Some(service_ms * MS);
         run
@@ -172,7 +178,7 @@ mod tests {
         let mut instances = io(None);
         // Unknown: a second each, so 100 are busy, and there are twice as many and ten more, on two threads.
         assert_eq!((instances.per_thread(100.0), instances.most()), (105, MOST));
-        instances.learn(&run(0, 20, false), &kept());
+        instances.learn(&run(0, 20), &kept());
         assert_eq!((instances.per_thread(100.0), instances.per_thread(1_000.0)), (7, 25));
         assert_eq!(instances.per_thread(1e6), 500);
         instances.grow(14);
@@ -185,28 +191,55 @@ mod tests {
     #[test]
     fn operations_wait_because_of_the_target_or_of_too_few_instances() {
         let mut instances = io(Some(8));
-        instances.learn(&run(0, 20, false), &kept());
+        instances.learn(&run(0, 20), &kept());
         // Eight instances of 20 ms carry 400 per second.
-        assert_eq!(instances.shortage(300.0, 8, &run(0, 100, false)), Shortage::None);
+        assert_eq!(instances.shortage(300.0, 8, &run(0, 100)), Shortage::None);
         // The target takes five times as long under load: with more instances it would take even longer.
-        assert_eq!(instances.shortage(300.0, 8, &run(900, 100, false)), Shortage::None);
-        assert_eq!(instances.shortage(500.0, 8, &run(900, 20, false)), Shortage::AtBound);
-        assert_eq!(instances.shortage(300.0, 4, &run(900, 20, false)), Shortage::MoreAllowed);
+        assert_eq!(instances.shortage(300.0, 8, &run(900, 100)), Shortage::None);
+        assert_eq!(instances.shortage(500.0, 8, &run(900, 20)), Shortage::AtBound);
+        assert_eq!(instances.shortage(300.0, 4, &run(900, 20)), Shortage::MoreAllowed);
         // Even at its fastest, the target would need more of them.
-        assert_eq!(instances.shortage(500.0, 8, &run(900, 30, false)), Shortage::AtBound);
+        assert_eq!(instances.shortage(500.0, 8, &run(900, 30)), Shortage::AtBound);
     }
 
     #[test]
     fn the_culprit() {
-        let (calm, busy) = (run(900, 20, false), run(900, 20, true));
+        let (calm, mut saturated, mut late) = (run(900, 20), run(900, 20), run(900, 20));
+        saturated.generator.limits = vec![Limit::Saturated, Limit::Late];
+        late.generator.limits = vec![Limit::Late];
         let io = io(Some(8));
-        assert_eq!(io.culprit(Shortage::None, &calm), Culprit::Target);
-        assert_eq!(io.culprit(Shortage::AtBound, &calm), Culprit::Instances);
-        assert_eq!(io.culprit(Shortage::AtBound, &busy), Culprit::Generator);
+        use Broken::{Backlog, Durations, Outcomes, Starts};
+        for (shortage, run, of, culprits) in [
+            (Shortage::None, &calm, [Starts, Backlog, Durations, Outcomes], [Culprit::Target; 4]),
+            (
+                Shortage::AtBound,
+                &calm,
+                [Starts, Backlog, Durations, Outcomes],
+                [Culprit::Instances, Culprit::Instances, Culprit::Target, Culprit::Target],
+            ),
+            (
+                Shortage::AtBound,
+                &saturated,
+                [Starts, Backlog, Durations, Outcomes],
+                [Culprit::Generator, Culprit::Generator, Culprit::Generator, Culprit::Target],
+            ),
+            (
+                Shortage::None,
+                &late,
+                [Starts, Backlog, Durations, Outcomes],
+                [Culprit::Generator, Culprit::Target, Culprit::Target, Culprit::Target],
+            ),
+        ] {
+            let ours = of.map(|broken| io.culprit(shortage, run, Some(broken)));
+            assert_eq!(ours, culprits, "{shortage:?}, {:?}", run.generator.limits);
+        }
+        // No promise was broken: what would have been at fault.
+        assert_eq!(io.culprit(Shortage::AtBound, &calm, None), Culprit::Instances);
         // A computing task keeps its threads busy: while there are processors left, more threads help.
         let computes = |threads| Instances::new(Lane::Compute, threads, None, 2);
-        assert_eq!(computes(1).culprit(Shortage::AtBound, &busy), Culprit::Instances);
-        assert_eq!(computes(2).culprit(Shortage::AtBound, &busy), Culprit::Generator);
-        assert_eq!(computes(1).culprit(Shortage::None, &calm), Culprit::Target);
+        assert_eq!(computes(1).culprit(Shortage::AtBound, &saturated, Some(Durations)), Culprit::Instances);
+        assert_eq!(computes(2).culprit(Shortage::AtBound, &saturated, Some(Durations)), Culprit::Generator);
+        assert_eq!(computes(2).culprit(Shortage::AtBound, &saturated, Some(Outcomes)), Culprit::Target);
+        assert_eq!(computes(1).culprit(Shortage::None, &calm, Some(Durations)), Culprit::Target);
     }
 }

@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use super::backlog::{Backlog, Trend};
-use super::evidence::{Culprits, Evidence, Kept, Standing};
+use super::evidence::{Broken, Culprits, Evidence, Kept, Standing, Tally};
 use super::verdict::Slo;
 use crate::fault::{Fault, Stall, Standstill};
-use crate::report::find::{Culprit, Probe, ProbeFinding, ProbedRate};
+use crate::report::find::{Culprit, Failure, Probe, ProbeFinding, ProbedRate};
 use crate::report::{RunReport, Summary, words};
 
 /// What a probe is called that fell behind, among the promises that it broke.
 const KEEPS_UP: &str = "keeps up";
+
+/// What a probe is called in which no operation was ok.
+const NONE_OK: &str = "no operation was ok";
 
 /// How a probe was run.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +30,26 @@ pub struct Probed {
 impl Evidence {
     /// The evidence of `run`, whose operations were due for the time `lasting`; it does not say yet who is at fault.
     pub fn of(run: &RunReport, lasting: Duration, slos: &[Slo]) -> Self {
+        let is_all_failed = run.operations.completed > 0 && run.operations.ok == 0;
+        // Whatever is promised, no rate is kept at which nothing succeeds.
+        let succeeds = Tally::Whole { kept: u32::from(!is_all_failed), broken: u32::from(is_all_failed), unknown: 0 };
         Self {
             lasting,
             backlog: Backlog::of(run, lasting),
-            promises: slos.iter().map(|slo| slo.tally(run)).collect(),
+            promises: slos.iter().map(|slo| slo.tally(run)).chain([succeeds]).collect(),
+            is_all_failed,
             culprits: Culprits::default(),
         }
     }
 
-    /// The same with who is at fault, if a promise is broken.
-    #[must_use]
-    pub fn blaming(self, culprit: Culprit) -> Self {
-        let is_broken = matches!(self.standing(), Standing::Broken(_));
-        Self { culprits: Culprits::one(is_broken.then_some(culprit)), ..self }
+    /// What of `run` broke a promise, of all that did what a limit on this side explains least; `None` if none is
+    /// broken.
+    pub fn broken(&self, run: &RunReport, slos: &[Slo]) -> Option<Broken> {
+        let judged = slos.iter().zip(&self.promises).filter(|(_, tally)| tally.kept() == Kept::No);
+        let of_promises = judged.map(|(slo, _)| slo.broken_by(run));
+        let piled_up = (self.backlog.trend() == Trend::Growing).then_some(Broken::Backlog);
+        let none_ok = self.is_all_failed.then_some(Broken::Outcomes);
+        of_promises.chain(piled_up).chain(none_ok).max()
     }
 }
 
@@ -49,6 +59,9 @@ impl Probe {
         let judged = || slos.iter().zip(&evidence.promises).map(|(slo, tally)| (slo, tally.kept()));
         let of = |wanted: Kept| judged().filter(move |(_, kept)| *kept == wanted).map(|(slo, _)| slo.to_string());
         let mut broken: Vec<String> = of(Kept::No).collect();
+        if evidence.is_all_failed && broken.is_empty() {
+            broken.push(NONE_OK.into());
+        }
         if evidence.backlog.trend() == Trend::Growing {
             broken.push(KEEPS_UP.into());
         }
@@ -68,6 +81,7 @@ impl Probe {
             lasting_ns: u64::try_from(probed.lasting.as_nanos()).ok(),
             instances: Some(probed.instances),
             limited_by: culprit(evidence.standing()),
+            failure: Failure::of(run),
             generator: run.generator.clone(),
         }
     }

@@ -24,7 +24,10 @@ const MOST_PROBES: usize = 4;
 const LEAST_OPERATIONS: f64 = 3.0;
 
 /// The lowest rate that a search tries, in operations per second.
-const LEAST: f64 = 0.1;
+pub const LEAST: f64 = 0.1;
+
+/// If all operations of this many probes failed, those of more probes would fail too.
+const HOPELESS: usize = 3;
 
 /// What is searched, and how.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ pub struct Scope {
     pub from: f64,
     /// The highest rate to try.
     pub to: f64,
+    /// Lower rates than this are not tried: they cannot keep the promises.
+    pub least: f64,
     /// How far the highest rate that kept the promise and the lowest one that broke it may be apart, as a share.
     pub precision: f64,
     /// How long a probe lasts at least.
@@ -175,31 +180,31 @@ impl Search {
         Step::Probe { rate, lasting }
     }
 
-    /// The gap as far as it is known, if there is no time to settle its lower end.
+    /// The gap as far as it is known, if there is no time for more probes: those of each rate count as they stand.
     pub fn cut_short(&self) -> Bracket {
-        let bracket = Bracket { is_cut_short: true, ..self.bracket() };
-        match self.hopeful(&bracket).map(|of| (of.rate, of.evidence.standing())) {
-            Some((rate, Standing::Kept)) => Bracket { kept: Some(rate), undecided: None, ..bracket },
-            Some((rate, _)) => Bracket { undecided: Some(rate), ..bracket },
-            None => bracket,
-        }
+        Bracket { is_cut_short: true, ..self.bracket_of(|_| true) }
     }
 
     fn bracket(&self) -> Bracket {
-        let settled = |wanted: fn(Standing) -> bool| {
-            let settled = self.tried.iter().filter(move |of| self.is_settled(of) && wanted(of.evidence.standing()));
-            settled.map(|of| of.rate)
+        self.bracket_of(|of| self.is_settled(of))
+    }
+
+    /// The gap that the rates show of which `is_known` says that they are known, and those that are broken beyond doubt.
+    fn bracket_of(&self, is_known: impl Fn(&Tried) -> bool) -> Bracket {
+        let known = |wanted: fn(Standing) -> bool| {
+            let known = self.tried.iter().filter(|of| is_known(of)).filter(move |of| wanted(of.evidence.standing()));
+            known.map(|of| of.rate)
         };
-        let kept = settled(|standing| standing == Standing::Kept).reduce(f64::max);
+        let kept = known(|standing| standing == Standing::Kept).reduce(f64::max);
         let above = |rate: f64| kept.is_none_or(|kept| rate > kept);
         let broken = self.tried.iter().filter(|of| above(of.rate)).filter_map(|of| match of.evidence.standing() {
-            Standing::Broken(culprit) if self.is_settled(of) || of.evidence.is_broken_beyond_doubt() => {
+            Standing::Broken(culprit) if is_known(of) || of.evidence.is_broken_beyond_doubt() => {
                 Some((of.rate, culprit))
             }
             _ => None,
         });
         let broken = broken.min_by(|a, b| a.0.total_cmp(&b.0));
-        let undecided = settled(|standing| standing == Standing::Undecided);
+        let undecided = known(|standing| standing == Standing::Undecided);
         let undecided = undecided.filter(|&rate| above(rate) && broken.is_none_or(|(broken, _)| rate < broken));
         Bracket { kept, broken, undecided: undecided.reduce(f64::max), is_cut_short: false }
     }
@@ -219,12 +224,17 @@ impl Search {
             return self.current;
         }
         let below = self.below(bracket);
+        if below.is_none() && self.is_hopeless() {
+            return None;
+        }
         let rate = match (below, bracket.broken) {
             // Climbing: one probe for each rate.
             (None, None) => return Some(self.scope.from),
             (Some(below), None) if below < self.scope.to => return Some((below * 2.0).min(self.scope.to)),
             (Some(below), None) => self.unsettled(below),
-            (None, Some((broken, _))) if broken / 2.0 < LEAST => self.unsettled(broken),
+            (None, Some((broken, _))) if broken / 2.0 < self.scope.least => self.unsettled(broken),
+            // A target that has just been started may be slow only at first.
+            (None, Some((broken, _))) if self.tried.len() == 1 && self.unsettled(broken).is_some() => Some(broken),
             (None, Some((broken, _))) => return Some(broken / 2.0),
             (Some(below), Some((broken, _))) if broken / below <= 1.0 + self.scope.precision => {
                 self.unsettled(below).or_else(|| self.unsettled(broken))
@@ -236,6 +246,12 @@ impl Search {
         };
         self.current = rate;
         rate
+    }
+
+    /// Whether nothing has succeeded so far, at more than one rate.
+    fn is_hopeless(&self) -> bool {
+        let probes: usize = self.tried.iter().map(|of| of.probes).sum();
+        probes >= HOPELESS && self.tried.len() > 1 && self.tried.iter().all(|of| of.evidence.is_all_failed)
     }
 
     /// The lower end of the gap.

@@ -45,6 +45,8 @@ pub struct Scheduled {
     /// Operations that started late although an instance was waiting for them: their thread was not woken in time, or
     /// was busy.
     pub late: Delayed,
+    /// When the last of them started.
+    pub last_start_ns: u64,
     /// Slots that were due and never started.
     pub dropped: u64,
     /// Those of them that were left when the run ended. The others were dropped because too many were in flight.
@@ -52,6 +54,18 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
+    /// Counts an operation that waited for an instance for `ns`, and started at `now_ns`.
+    pub fn waited(&mut self, ns: u64, now_ns: u64) {
+        self.waited.count(ns);
+        self.last_start_ns = self.last_start_ns.max(now_ns);
+    }
+
+    /// Counts an operation that started late by `ns`, at `now_ns`, although an instance was waiting for it.
+    pub fn late(&mut self, ns: u64, now_ns: u64) {
+        self.late.count(ns);
+        self.last_start_ns = self.last_start_ns.max(now_ns);
+    }
+
     /// Whether there is nothing to report without completed operations: no dropped slots.
     pub fn is_empty(&self) -> bool {
         self.dropped == 0
@@ -62,6 +76,7 @@ impl AddAssign<&Scheduled> for Scheduled {
     fn add_assign(&mut self, other: &Scheduled) {
         self.waited += other.waited;
         self.late += other.late;
+        self.last_start_ns = self.last_start_ns.max(other.last_start_ns);
         self.dropped += other.dropped;
         self.left += other.left;
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::lines::wrapped;
-use crate::report::find::{FindReport, Probe, ProbeFinding, VoidProbe, came_to, implied, sentence, together};
+use crate::report::find::{FindReport, Probe, ProbeFinding, VoidProbe, came_to, failure, implied, sentence, together};
 use crate::report::units::{count, duration, or_dash, percent, rate as per_second};
 
 /// The width of a terminal.
@@ -74,13 +74,16 @@ pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
     for void in &report.void {
         writeln!(to, "{}", void_line(void))?;
     }
+    if let Some(failure) = failure(report) {
+        writeln!(to, "{}", wrapped(&failure, 0))?;
+    }
     writeln!(to, "\n{}", wrapped(&sentence(report), 0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::find::{Answer, Culprit, ProbedRate, Promise};
+    use crate::report::find::{Answer, Culprit, Failure, ProbedRate, Promise};
     use crate::report::tests::{environment, open_record};
     use crate::report::{Report, Unit};
 
@@ -105,6 +108,7 @@ mod tests {
             lasting_ns: Some(5_000_000_000),
             instances: Some(40),
             limited_by,
+            failure: Failure::of(&run),
             generator: run.generator.clone(),
         };
         let mut report =

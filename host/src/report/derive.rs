@@ -326,11 +326,14 @@ fn elapsed_ns(metrics: &Metrics) -> u64 {
 
 /// The time over which the rates of a run are taken: that of its schedule, or from the first start to the last end.
 ///
+/// A run that falls behind its schedule goes on after its end. Then its rates are until the last start, because over the
+/// schedule they would be those of what was offered.
+///
 /// Operations of an open run start when they are due, so few of them fill only a part of the time in which they were
 /// offered. From the first start to the last end, one operation of a millisecond would be a thousand per second.
 fn window_ns(record: &RunRecord) -> u64 {
     let ended = record.metrics.window().map_or(0, crate::metrics::Window::length_ns);
-    scheduled_ns(record).unwrap_or(ended)
+    scheduled_ns(record).map_or(ended, |scheduled| scheduled.max(record.metrics.scheduled.last_start_ns))
 }
 
 /// How long the schedule of an open run lasted, if a duration or a stop ended it. `None` if the number of operations

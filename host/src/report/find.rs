@@ -4,12 +4,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{counted, duration, rate as per_second};
+use super::units::{count, counted, duration, rate as per_second};
 use super::{Generator, RunReport, Summary, Unit};
 use crate::fault::Fault;
+use crate::guest_text::{GuestText, line};
+use crate::metrics::Outcome;
 
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
+
+/// If a smaller share of a probe's operations failed, why they did is not what matters.
+const NOTABLE_FAILURES: f64 = 0.01;
 
 /// A search: the probes, which a knee plot shows, and the answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +54,9 @@ pub struct FindReport {
     /// Whether the search was given up because too many probes were void.
     #[serde(default)]
     pub is_given_up: bool,
+    /// Why no run of the task can be judged by the promises; null if it can.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// The answer; null if the search was stopped early or given up.
     pub answer: Option<Answer>,
 }
@@ -147,8 +155,46 @@ pub struct Probe {
     /// What the limit was; null unless something is broken.
     #[serde(default)]
     pub limited_by: Option<Culprit>,
+    /// What most of the operations that were not ok have in common; null if all were ok, and in older reports.
+    #[serde(default)]
+    pub failure: Option<Failure>,
     /// Whether the machine that generated the load was the limit.
     pub generator: Generator,
+}
+
+/// The most frequent failure of a probe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Failure {
+    /// How many operations had it.
+    pub operations: u64,
+    /// What they returned.
+    pub result: GuestText,
+    /// Why they failed; null if they did not say.
+    pub reason: Option<GuestText>,
+    /// The flag that grants what they were refused; null if it was nothing.
+    pub grant: Option<String>,
+}
+
+impl Failure {
+    /// The most frequent failure of `run`.
+    pub fn of(run: &RunReport) -> Option<Self> {
+        let failed = run.results.iter().filter(|result| result.outcome != Outcome::Ok);
+        let most = failed.max_by_key(|result| result.operations)?;
+        let reason = most.reasons.iter().max_by_key(|(_, times)| **times).map(|(reason, _)| reason.clone());
+        let refused = run.network.iter().flat_map(|network| &network.refused);
+        let grant = refused.max_by_key(|refusal| refusal.count).and_then(|refusal| refusal.flag.clone());
+        Some(Self { operations: most.operations, result: most.result.clone(), reason, grant })
+    }
+
+    /// The failure in words, at the rate `at` of its probe.
+    fn text(&self, at: f64) -> String {
+        let reason = self.reason.as_ref().filter(|reason| **reason != self.result);
+        let reason = reason.map(|reason| format!(": {}", line(reason.raw()))).unwrap_or_default();
+        let grant = self.grant.as_ref().map(|flag| format!("; {flag} would grant it")).unwrap_or_default();
+        let (times, rate) = (count(self.operations), per_second(at));
+        format!("not ok at {rate}/s: {times} x {}{reason}{grant}", line(self.result.raw()))
+    }
 }
 
 /// What probes show.
@@ -223,6 +269,7 @@ impl FindReport {
             rates: Vec::new(),
             void: Vec::new(),
             is_given_up: false,
+            problem: None,
             answer: None,
         }
     }
@@ -285,6 +332,15 @@ pub fn together(rate: &ProbedRate, probes: &[&Probe]) -> Option<String> {
     disagree.then(|| format!("the {} probes of {}/s together: {finding}", rate.probes, per_second(rate.rate)))
 }
 
+/// Why operations failed, in words, if they did in a probe that broke a promise: of such probes, the one at the lowest
+/// rate.
+pub fn failure(report: &FindReport) -> Option<String> {
+    let broken = report.by_rate().into_iter().filter(|probe| probe.finding() == ProbeFinding::Broken);
+    broken
+        .filter(|probe| probe.failed >= NOTABLE_FAILURES)
+        .find_map(|probe| Some(probe.failure.as_ref()?.text(probe.rate)))
+}
+
 /// A promise that nobody wrote, in words.
 pub fn implied(report: &FindReport) -> Option<String> {
     let implied = report.promises.iter().find(|promise| promise.is_implied)?;
@@ -304,9 +360,11 @@ pub fn limit_name(answer: &Answer) -> &'static str {
 /// The answer in words.
 pub fn sentence(report: &FindReport) -> String {
     let Some(answer) = report.answer else {
-        let ended =
-            if report.is_given_up { "given up: too many probes were void" } else { "stopped before it was found" };
-        return ended.to_owned();
+        return match &report.problem {
+            Some(problem) => format!("given up: {problem}"),
+            None if report.is_given_up => "given up: too many probes were void".to_owned(),
+            None => "stopped before it was found".to_owned(),
+        };
     };
     let mut sentence = limit(report, &answer);
     if let Some(undecided) = answer.undecided {
@@ -354,6 +412,9 @@ fn limit(report: &FindReport, answer: &Answer) -> String {
         }
         (Some(rate), Some(below)) => {
             format!("at least {}: above that {was} (at {} the promise was broken): {advice}", of(rate), of(below))
+        }
+        (None, Some(_)) if report.probes.len() > 1 && report.probes.iter().all(|probe| probe.failed >= 1.0) => {
+            "no operation was ok, at any rate: look at one with `gorgon test`".to_owned()
         }
         (None, Some(below)) if by == Culprit::Target && answer.undecided.is_none() && !answer.is_cut_short => {
             format!("no rate keeps the promise, down to {}", of(below))

@@ -385,12 +385,34 @@ pub struct HealthReport {
     pub busiest_thread: Option<f64>,
 }
 
+/// How the machine that generates the load can be the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// Threads had no time left.
+    Saturated,
+    /// Operations waited for each other in the queue of their thread.
+    Queued,
+    /// Threads waited for a processor, because other programs ran.
+    Crowded,
+    /// The control group had used up its processor time.
+    Throttled,
+    /// The hypervisor gave processor time to other machines.
+    Stolen,
+    /// Operations started late though an instance was waiting for them; once started, they were not slower.
+    Late,
+}
+
 /// Whether the generator limited the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Generator {
     /// Whether the machine was the limit.
     pub limited: bool,
+    /// How it was; empty if it was not, and in older reports.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
     /// Why, and what else delayed operations on the generator's side, in words.
     pub reasons: Vec<String>,
     /// Operations of an open run that waited for an instance, because all instances of their process were busy.

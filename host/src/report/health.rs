@@ -7,11 +7,21 @@
 use super::words::{Cause, Instances, Reason};
 use super::{Generator, HealthReport, WorkerReport};
 use crate::lane::Lane;
-use crate::metrics::{Delayed, Health, Measure, ThreadWork, TimeSplit};
+use crate::metrics::{Delayed, Health, Measure, Outcome, ThreadWork, TimeSplit};
 use crate::record::{RunRecord, WorkerRecord};
 
 /// A smaller share of a run's operations, or of its time, does not characterise the run.
 const NOTABLE_SHARE: f64 = 0.01;
+
+/// Fewer late operations than this can be chance, and show nothing.
+const LEAST_LATE: u64 = 10;
+
+/// Late starts that add less than this to an operation's time, on average, are not what limits the run.
+const NOTABLE_LATENESS: f64 = 0.05;
+
+/// Operations do not wait for each other on a thread that is busy for a smaller share of its time. What delays them
+/// there is that a sleeping thread needs some time to wake up.
+const BUSY: f64 = 0.2;
 
 /// If its threads have no time left in a smaller share of a run, it was a peak.
 const SATURATED_SHARE: f64 = 0.1;
@@ -65,8 +75,11 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let scheduled = &record.metrics.scheduled;
     let evidence = Evidence::of(record, cpus);
     let reasons = evidence.reasons(record);
+    let limits: Vec<_> = reasons.iter().filter_map(|reason| reason.limit()).collect();
+    let limits = if evidence.has_target(record) { limits } else { Vec::new() };
     Generator {
-        limited: evidence.has_target(record) && reasons.iter().any(|reason| reason.is_limit()),
+        limited: !limits.is_empty(),
+        limits,
         reasons: reasons.into_iter().map(Reason::text).collect(),
         waited: scheduled.waited.operations,
         saturated: evidence.saturated,
@@ -85,7 +98,9 @@ struct Evidence {
     queued: Option<f64>,
     throttled: Option<f64>,
     stolen: Option<f64>,
-    /// How long an operation was delayed on average because its thread waited for a processor, in nanoseconds.
+    /// The share in which they did anything, or waited for a processor.
+    busy: Option<f64>,
+    /// How much longer an operation took on average because its thread waited for a processor, in nanoseconds.
     delay_ns: f64,
     /// The median of the operations' durations from start to end, in nanoseconds.
     usual_ns: f64,
@@ -112,7 +127,8 @@ impl Evidence {
             queued: share(split.queued_ns, all_ns),
             throttled: of_machine(|health| health.withheld.throttled_ns, 1),
             stolen: of_machine(|health| health.withheld.stolen_ns, cpus),
-            delay_ns: work.delayed_ns as f64 / record.metrics.completed().max(1) as f64,
+            busy: share(work.computing_ns + work.delayed_ns, work.watched_ns),
+            delay_ns: delay_ns(&work, service.count(), service.sum() as f64),
             usual_ns: service.to_hdr().value_at_quantile(0.5) as f64,
         }
     }
@@ -122,7 +138,8 @@ impl Evidence {
         let threads = record.workers.iter().map(|worker| u64::from(worker.threads)).max().unwrap_or(1);
         let threads = threads * u64::from(record.plan.shape().processes);
         let saturated = self.saturated.filter(|&share| share >= SATURATED_SHARE);
-        let queued = self.queued.filter(|&share| share >= NOTABLE_QUEUE);
+        let is_busy = self.busy.is_none_or(|share| share >= BUSY);
+        let queued = self.queued.filter(|&share| share >= NOTABLE_QUEUE && is_busy);
         let withheld: Vec<_> = self.withheld().collect();
         let mut reasons = Vec::new();
         if self.has_target(record) {
@@ -130,11 +147,15 @@ impl Evidence {
             reasons.extend(queued.map(|share| Reason::Queued { share }));
             // Threads without time left, and a machine that gave their time to others, say the same.
             let is_crowded = saturated.is_none() && withheld.is_empty();
-            let is_crowded = is_crowded && self.delay_ns >= LEAST_DELAY_NS && self.is_notable(self.delay_ns);
+            // The median has the delay in it.
+            let usual_ns = (self.usual_ns - self.delay_ns).max(0.0);
+            let is_crowded = is_crowded && self.delay_ns >= LEAST_DELAY_NS && self.delay_ns >= NOTABLE_DELAY * usual_ns;
             reasons.extend(is_crowded.then_some(Reason::Crowded { delay_ns: self.delay_ns as u64 }));
         }
         reasons.extend(withheld);
+        let is_hindered = !reasons.is_empty() || !record.stalls.is_empty();
         reasons.extend(self.late(record, saturated.is_some()));
+        reasons.extend(self.waited(record, is_hindered));
         reasons
     }
 
@@ -148,22 +169,28 @@ impl Evidence {
         })
     }
 
-    /// What delayed the starts of operations.
-    fn late(&self, record: &RunRecord, is_saturated: bool) -> impl Iterator<Item = Reason> {
-        let scheduled = &record.metrics.scheduled;
-        let started = record.metrics.measured(Measure::Lag).count().max(1) as f64;
-        let notable = |of: Delayed| {
-            let is_frequent = of.operations as f64 > NOTABLE_SHARE * started;
-            Some(of).filter(|_| is_frequent && self.is_notable(of.mean_ns().unwrap_or_default() as f64))
-        };
+    /// Operations that started late though an instance was waiting for them.
+    fn late(&self, record: &RunRecord, is_saturated: bool) -> Option<Reason> {
+        let delayed = self.notable(record.metrics.scheduled.late, record)?;
+        let added_ns = delayed.sum_ns as f64 / started(record);
+        let is_limit = delayed.operations >= LEAST_LATE && added_ns >= NOTABLE_LATENESS * self.usual_ns;
         let cause = if is_saturated { Cause::ThreadBusy } else { Cause::NotWoken };
-        let late = notable(scheduled.late).map(|delayed| Reason::Late { delayed, cause });
-        let waited = notable(scheduled.waited).map(|delayed| {
-            let all = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
-            let instances = Instances { all, lane: record.task.lane };
-            Reason::Waited { delayed, instances, cause: if is_saturated { Cause::ThreadBusy } else { Cause::Unknown } }
-        });
-        late.into_iter().chain(waited)
+        Some(Reason::Late { delayed, cause, is_limit })
+    }
+
+    /// Operations that waited for an instance. If something on this side hindered the instances, the target need not
+    /// have been too slow.
+    fn waited(&self, record: &RunRecord, is_hindered: bool) -> Option<Reason> {
+        let delayed = self.notable(record.metrics.scheduled.waited, record)?;
+        let all = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
+        let instances = Instances { all, lane: record.task.lane };
+        Some(Reason::Waited { delayed, instances, cause: if is_hindered { Cause::ThreadBusy } else { Cause::Unknown } })
+    }
+
+    /// The delay, if it is that of more than a few operations, and a notable part of their time.
+    fn notable(&self, of: Delayed, record: &RunRecord) -> Option<Delayed> {
+        let is_frequent = of.operations as f64 > NOTABLE_SHARE * started(record);
+        Some(of).filter(|_| is_frequent && self.is_notable(of.mean_ns().unwrap_or_default() as f64))
     }
 
     /// Whether a delay of `ns` is a notable part of an operation's time.
@@ -171,14 +198,40 @@ impl Evidence {
         ns >= NOTABLE_DELAY * self.usual_ns && ns > 0.0
     }
 
-    /// Whether the run measures something besides this machine: a schedule, or a target that operations wait for.
+    /// Whether the run measures something besides this machine: a schedule, or a target that operations wait for. If
+    /// no operation was ok, it measures nothing.
     fn has_target(&self, record: &RunRecord) -> bool {
+        if record.metrics.completed() > 0 && !record.metrics.results().iter().any(|of| of.outcome == Outcome::Ok) {
+            return false;
+        }
         let split = split(record);
         let elsewhere_ns = split.waiting_ns + split.queued_ns;
         let waits =
             record.task.lane == Lane::Io && elsewhere_ns as f64 >= 0.05 * (elsewhere_ns + split.running_ns) as f64;
         record.plan.load_model().open().is_some() || waits && elsewhere_ns > 0
     }
+}
+
+/// How much longer an operation took on average because its thread waited for a processor. `residence_ns` is the sum of
+/// what `operations` took.
+///
+/// An operation waits for a processor itself, and for the operations before it that do. With S the time for which an
+/// operation makes its thread busy, ρ the share of time in which the thread is busy, and n the operations in flight, it
+/// waits for S ρ / (1 - ρ), as in M/M/1 (see L. Kleinrock, "Queueing Systems", volume 1, section 3.2), and for at most
+/// (n - 1) S. That is the difference with the delays in S and ρ, and without.
+fn delay_ns(work: &ThreadWork, operations: u64, residence_ns: f64) -> f64 {
+    let (operations, watched_ns) = (operations.max(1) as f64, work.watched_ns.max(1) as f64);
+    let others = (residence_ns / watched_ns - 1.0).max(0.0);
+    let takes = |busy_ns: u64| {
+        let (busy, each_ns) = ((busy_ns as f64 / watched_ns).min(0.99), busy_ns as f64 / operations);
+        each_ns + each_ns * (busy / (1.0 - busy)).min(others)
+    };
+    takes(work.computing_ns + work.delayed_ns) - takes(work.computing_ns)
+}
+
+/// Operations that have started.
+fn started(record: &RunRecord) -> f64 {
+    record.metrics.measured(Measure::Lag).count().max(1) as f64
 }
 
 fn split(record: &RunRecord) -> TimeSplit {
@@ -190,7 +243,7 @@ fn split(record: &RunRecord) -> TimeSplit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{HealthLog, Metrics, Outcome, Recorder, Sample, Spans, Withheld};
+    use crate::metrics::{HealthLog, Metrics, Recorder, Sample, Spans, Withheld};
     use crate::plan::{RunPlan, RunSpec, Shape};
     use crate::report::tests::{open_record, record};
 
@@ -252,6 +305,7 @@ mod tests {
             let (work, withheld) = (self.work, self.withheld);
             health.note(Health { at_ns: 10 * SECOND, work, withheld, ..Health::default() });
             (record.workers[0].health, record.workers[0].threads) = (health, 1);
+            record.stalls.clear();
             generator(&record, 2)
         }
     }
@@ -265,6 +319,7 @@ mod tests {
         let (free, slow, fast) = (Made::free(20 * MS), Made::free(SECOND), Made::free(MS / 10));
         let saturated = ThreadWork { computing_ns: 9_800 * MS, saturated_ns: 9 * SECOND, ..free.work };
         let peak = ThreadWork { saturated_ns: SECOND / 2, ..free.work };
+        let busy = ThreadWork { computing_ns: 3 * SECOND, ..free.work };
         let crowded = |us: u64| ThreadWork { delayed_ns: us * MS, ..free.work };
         let queue = |percent: u64| {
             let queued_ns = 20 * MS * percent / 100;
@@ -279,7 +334,8 @@ mod tests {
             ("the same for half a second", Made { work: peak, ..free }, false, false),
             ("a task that only computes", Made { work: saturated, split: computing, ..free }, true, false),
             ("the compute lane", Made { work: saturated, lane: Lane::Compute, ..free }, true, false),
-            ("a long queue", Made { split: queue(30), ..free }, true, true),
+            ("a long queue", Made { split: queue(30), work: busy, ..free }, true, true),
+            ("a timer that is late by a third", Made { split: queue(30), ..free }, false, false),
             ("a short queue", Made { split: queue(10), ..free }, false, false),
             ("4 ms without a processor", Made { work: crowded(4_000), ..free }, true, true),
             ("4 ms of a second", Made { work: crowded(4_000), ..slow }, false, false),
@@ -290,6 +346,7 @@ mod tests {
             ("a hundredth of them", Made { withheld: stolen(200), ..free }, false, false),
             ("late by a tenth of a second", Made { late: delayed(15, 100 * MS), ..free }, true, false),
             ("late by 2 ms of a second", Made { late: delayed(900, 2 * MS), ..slow }, false, false),
+            ("late by 30 ms, but rarely", Made { late: delayed(15, 30 * MS), ..free }, false, false),
             ("nine late operations", Made { late: delayed(9, 100 * MS), ..free }, false, false),
             ("no instance free", Made { waited: delayed(900, SECOND), ..free }, false, false),
         ]

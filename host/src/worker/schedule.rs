@@ -111,7 +111,7 @@ impl Schedule {
         state.busy += 1;
         let waited = slot.due_ns < idle_ns;
         if waited {
-            state.told.metrics.scheduled.waited.count(now_ns - slot.due_ns);
+            state.told.metrics.scheduled.waited(now_ns - slot.due_ns, now_ns);
         }
         Some(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
     }
@@ -120,7 +120,7 @@ impl Schedule {
     pub(super) fn started(&self, taken: &Taken, now_ns: u64) {
         let late_ns = now_ns.saturating_sub(taken.due_ns);
         if !taken.waited && late_ns > LATE_NS {
-            self.lock().told.metrics.scheduled.late.count(late_ns);
+            self.lock().told.metrics.scheduled.late(late_ns, now_ns);
         }
     }
 

@@ -37,6 +37,9 @@ const EXPLAINED: f64 = 0.5;
 /// Fewer operations than this in flight more than at the beginning are no backlog, even if they are so in every probe.
 const NOTABLE: f64 = 2.0;
 
+/// If more than this share of a probe's operations have not ended by its end, a probe without a trend shows nothing.
+const MANY: f64 = 0.1;
+
 /// Above this correlation of neighbours, a probe only shows that it is too short.
 const MOST_CORRELATION: f64 = 0.98;
 
@@ -63,6 +66,9 @@ pub struct Backlog {
     explained: f64,
     /// Operations per step at the offered rate.
     due: f64,
+    /// Operations that were due in the probes, and those of them that were in flight at the ends.
+    offered: f64,
+    left: f64,
     /// How long the number in flight takes to forget what it was, at most; see [`relaxation`].
     relaxation: Duration,
 }
@@ -75,7 +81,7 @@ pub enum Trend {
     /// The number in flight grows, and operations take longer and longer.
     Growing,
     /// More and more operations are in flight, but most of them take as long as before: some take longer than the
-    /// probe.
+    /// probe. Or the probe is too short for a trend, and many operations are left at its end.
     Accumulating,
 }
 
@@ -105,6 +111,7 @@ impl Backlog {
             in_flight
         });
         let levels: Vec<f64> = levels.collect();
+        let (offered, left) = (intervals.iter().map(|of| of.due as f64).sum(), levels.last().copied().unwrap_or(0.0));
         // An overloaded target makes every operation slow, so at least half of the probe is used.
         let rising = (slowest.as_secs_f64() / length.as_secs_f64()).ceil() as usize;
         let skipped = rising.clamp(levels.len() / 4, levels.len().div_ceil(2));
@@ -118,6 +125,8 @@ impl Backlog {
             squares: steps.iter().map(|step| step * step).sum(),
             explained: delay(intervals) / length.as_secs_f64() * due * count,
             due,
+            offered,
+            left,
             relaxation: length.mul_f64(relaxation(levels)),
         }
     }
@@ -129,6 +138,10 @@ impl Backlog {
 
     /// What the probes show.
     pub fn trend(&self) -> Trend {
+        let is_too_short = self.steps < 2.0;
+        if is_too_short && self.left >= NOTABLE && self.left > MANY * self.offered {
+            return Trend::Accumulating;
+        }
         if self.sum < NOTABLE || self.least_growth() <= 0.0 {
             Trend::Steady
         } else if self.explained >= EXPLAINED * self.sum {
@@ -174,6 +187,8 @@ impl AddAssign for Backlog {
         self.sum += other.sum;
         self.squares += other.squares;
         self.explained += other.explained;
+        self.offered += other.offered;
+        self.left += other.left;
         self.relaxation = self.relaxation.max(other.relaxation);
     }
 }

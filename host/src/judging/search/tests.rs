@@ -11,6 +11,7 @@ use super::*;
 const SCOPE: Scope = Scope {
     from: 10.0,
     to: 1e6,
+    least: LEAST,
     precision: 0.03,
     probe: Duration::from_secs(5),
     probe_max: Duration::from_secs(60),
@@ -45,6 +46,57 @@ fn a_search_ends_if_all_rates_keep_or_break_the_promise() {
     let (answer, _) = search(SCOPE, |rate, _| if rate < 7_000.0 { Kept::Yes } else { Kept::No });
     assert_eq!(answer.broken.map(|(_, culprit)| culprit), Some(Culprit::Generator));
     assert!(answer.kept.is_some_and(|rate| rate > 6_790.0));
+}
+
+#[test]
+fn a_search_in_which_everything_fails_ends_soon() {
+    let mut search = Search::new(SCOPE);
+    let mut rates = Vec::new();
+    let answer = loop {
+        match search.next(BUDGET) {
+            Step::Found(answer) => break answer,
+            Step::Probe { rate, lasting } => {
+                rates.push(rate);
+                let evidence = Evidence::certain(lasting, Kept::No);
+                search.tell(rate, Evidence { is_all_failed: true, ..evidence }.blaming(Culprit::Target));
+            }
+        }
+    };
+    assert_eq!((answer.kept, answer.broken, rates), (None, Some((5.0, Culprit::Target)), vec![10.0, 10.0, 5.0]));
+}
+
+#[test]
+fn a_target_that_is_slow_only_at_first_gets_another_chance() {
+    let (answer, _) = search(Scope { to: 100.0, ..SCOPE }, |_, i| if i == 0 { Kept::No } else { Kept::Yes });
+    assert_eq!((answer.kept, answer.broken), (Some(100.0), None));
+}
+
+#[test]
+fn rates_that_cannot_keep_the_promise_are_not_tried() {
+    let mut least = f64::INFINITY;
+    let (answer, _) = search(Scope { from: 100.0, least: 90.0, ..SCOPE }, |rate, _| {
+        least = least.min(rate);
+        Kept::No
+    });
+    assert_eq!((least, answer.kept, answer.broken), (100.0, None, Some((100.0, Culprit::Target))));
+}
+
+#[test]
+fn if_the_budget_ends_each_rate_counts_as_it_stands() {
+    // A promise that half of the probes break, and never beyond doubt.
+    let broken = |lasting| Evidence { promises: vec![share(30, 1_500)], ..Evidence::certain(lasting, Kept::No) };
+    let kept = |lasting| Evidence { promises: vec![share(0, 1_500)], ..Evidence::certain(lasting, Kept::Yes) };
+    let mut search = Search::new(Scope { from: 50.0, to: 100.0, ..SCOPE });
+    let second = Duration::from_secs(1);
+    search.tell(50.0, kept(second).blaming(Culprit::Target));
+    search.tell(100.0, broken(second).blaming(Culprit::Target));
+    let answer = search.cut_short();
+    assert_eq!((answer.kept, answer.broken), (Some(50.0), Some((100.0, Culprit::Target))));
+    assert_eq!((answer.undecided, answer.is_cut_short), (None, true));
+}
+
+fn share(beyond: u64, of: u64) -> Tally {
+    Tally::Share { beyond, of, allowed: 0.015, needed: BEYOND }
 }
 
 #[test]
@@ -103,7 +155,8 @@ fn find(queue: Queue, bound: f64, to: f64, rng: &mut Rng) -> Bracket {
         let promise = Tally::Share { beyond, of: probed.0.len() as u64, allowed: 0.01, needed: BEYOND };
         let length = Duration::from_secs_f64(INTERVAL);
         let backlog = Backlog::new(length, &probed.intervals(seconds), probed.slowest());
-        let evidence = Evidence { lasting, backlog, promises: vec![promise], culprits: Culprits::default() };
+        let culprits = Culprits::default();
+        let evidence = Evidence { lasting, backlog, promises: vec![promise], is_all_failed: false, culprits };
         search.tell(rate, evidence.blaming(Culprit::Target));
         let ends = probed.0.iter().map(|(_, end)| *end).fold(seconds, f64::max);
         used += Duration::from_secs_f64(ends) + SCOPE.around;

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::figure::Durations;
-use super::{Count, CountedAs, Expression, ExpressionError, Operator, Quantity, Scope, Sense, Time};
-use crate::judging::evidence::{BEYOND, Tally};
-use crate::report::RunReport;
+use super::figure::{Durations, Problem};
+use super::{Count, CountedAs, Expression, ExpressionError, Operator, Quantity, Scope, Sense, Subject, Time};
+use crate::judging::evidence::{BEYOND, Broken, Kept, Tally};
 use crate::report::find::Promise;
+use crate::report::{Moment, RunReport};
 
 /// The promise of a search that has none about failures: a target that fails fast is not fast.
 const FAILURES: &str = "failed<1%";
@@ -89,6 +89,30 @@ impl Slo {
         if figure.quantity == Quantity::Throughput { value * ABOVE } else { 0.0 }
     }
 
+    /// Why no run of the task can be judged by the promise, as far as `run` shows: it names what never occurred.
+    pub fn missing(&self, run: &RunReport) -> Option<String> {
+        let Expression { figure, comparison, .. } = &self.expression;
+        let problem = figure.value(run, *comparison, Moment::Ended).err()?;
+        matches!(problem, Problem::NoResult(..) | Problem::NoSpan(..) | Problem::NoRequest | Problem::NoLag)
+            .then(|| format!("`{self}` cannot be judged: {problem}"))
+    }
+
+    /// What of the operations of `run` broke the promise.
+    pub fn broken_by(&self, run: &RunReport) -> Broken {
+        match (&self.expression.figure.of, self.expression.figure.quantity) {
+            (_, Quantity::Counted(Count::Dropped | Count::Lost, _) | Quantity::Throughput) => Broken::Backlog,
+            (_, Quantity::Counted(Count::TimedOut, _)) => Broken::Durations,
+            (_, Quantity::Counted(..)) => Broken::Outcomes,
+            (Scope::Lag, _) => Broken::Starts,
+            (Scope::Run, _) => {
+                let figure = Subject { of: Scope::Service, window_ns: None, ..self.expression.figure.clone() };
+                let service = Self { expression: Expression { figure, ..self.expression.clone() }, ..self.clone() };
+                if service.tally(run).kept() == Kept::No { Broken::Durations } else { Broken::Starts }
+            }
+            _ => Broken::Durations,
+        }
+    }
+
     /// What `run` says about the promise.
     pub fn tally(&self, run: &RunReport) -> Tally {
         if let Some(share) = self.share(run) {
@@ -153,7 +177,7 @@ impl Expression {
 
     fn is_about_failures(&self) -> bool {
         let Quantity::Counted(count, _) = self.figure.quantity else { return false };
-        matches!(count, Count::Failed | Count::Ok) || matches!(self.figure.of, Scope::Result(_))
+        matches!(count, Count::Failed | Count::Ok) && matches!(self.figure.of, Scope::Run | Scope::Ok | Scope::Http)
     }
 }
 
@@ -209,7 +233,9 @@ mod tests {
         };
         assert_eq!(names(&["p99<50ms"]), ["p99<50ms", "failed<1%"]);
         assert_eq!(names(&["p99<50ms", "failed<5"]), ["p99<50ms", "failed<5"]);
-        assert_eq!(names(&["result(200)>99%"]), ["result(200)>99%"]);
+        // One result is not all failures.
+        assert_eq!(names(&["result(404)<1%"]), ["result(404)<1%", "failed<1%"]);
+        assert_eq!(names(&["span(login).failed<1%"]), ["span(login).failed<1%", "failed<1%"]);
         assert!(Slo::with_failures(&[slo("p99<50ms")])[1].promise().is_implied);
     }
 

@@ -8,7 +8,8 @@ use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::find::{
-    Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, implied, limit_name, sentence, together,
+    Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, failure, implied, limit_name, sentence,
+    together,
 };
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
@@ -74,6 +75,7 @@ pub fn find(report: &FindReport) -> String {
                 @for rate in report.rates.iter().filter_map(|rate| together(rate, &probes)) {
                     p { (prose::capital(&rate)) "." }
                 }
+                @if let Some(failure) = failure(report) { p { (prose::capital(&failure)) "." } }
             }
             @if !report.void.is_empty() {
                 section {

@@ -4,8 +4,8 @@ use super::{MOST_LISTED, Tone, Word};
 use crate::fault::{Stall, Standstill};
 use crate::lane::Lane;
 use crate::metrics::{Delayed, TimeSplit};
-use crate::report::RunReport;
 use crate::report::units::{count, counted, duration, percent};
+use crate::report::{Limit, RunReport};
 
 /// A range of shares that is narrower than this is one figure for a reader.
 const NARROW: f64 = 0.01;
@@ -22,7 +22,7 @@ pub(in crate::report) enum Reason {
     /// The machine gave processor time to others.
     Withheld { cause: Cause, share: f64 },
     /// Operations started late though an instance was waiting for them.
-    Late { delayed: Delayed, cause: Cause },
+    Late { delayed: Delayed, cause: Cause, is_limit: bool },
     /// Operations waited for an instance.
     Waited { delayed: Delayed, instances: Instances, cause: Cause },
 }
@@ -52,15 +52,16 @@ pub(in crate::report) struct Instances {
 }
 
 impl Reason {
-    /// Whether this reason means that the machine was the limit.
-    pub(in crate::report) fn is_limit(self) -> bool {
+    /// How the machine was the limit, if this reason means that it was.
+    pub(in crate::report) fn limit(self) -> Option<Limit> {
         match self {
-            Self::Saturated { .. }
-            | Self::Queued { .. }
-            | Self::Crowded { .. }
-            | Self::Withheld { .. }
-            | Self::Late { .. } => true,
-            Self::Waited { .. } => false,
+            Self::Saturated { .. } => Some(Limit::Saturated),
+            Self::Queued { .. } => Some(Limit::Queued),
+            Self::Crowded { .. } => Some(Limit::Crowded),
+            Self::Withheld { cause: Cause::Throttled, .. } => Some(Limit::Throttled),
+            Self::Withheld { .. } => Some(Limit::Stolen),
+            Self::Late { is_limit, .. } => is_limit.then_some(Limit::Late),
+            Self::Waited { .. } => None,
         }
     }
 
@@ -76,7 +77,8 @@ impl Reason {
                 percent(share)
             ),
             Self::Crowded { delay_ns } => format!(
-                "the threads waited for a processor, {} per operation: other programs, or too many threads",
+                "operations took about {} longer, as their threads waited for a processor: other programs ran, or there \
+                 are too many threads",
                 duration(delay_ns)
             ),
             Self::Withheld { cause: Cause::Throttled, share } => format!(
@@ -86,7 +88,7 @@ impl Reason {
             Self::Withheld { share, .. } => {
                 format!("the hypervisor gave {} of the processors' time to other machines", percent(share))
             }
-            Self::Late { delayed, cause } => {
+            Self::Late { delayed, cause, .. } => {
                 let why = match cause {
                     Cause::ThreadBusy => "their thread was busy",
                     _ => "their thread was not woken in time",
