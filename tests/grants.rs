@@ -51,7 +51,10 @@ fn a_redirect_needs_a_separate_grant() {
     let (address, _) = listen(answer(Box::leak(location.into_bytes().into_boxed_slice())));
     let url = format!("http://{address}/");
     let ran = get(&url, &["-n", "4", "--allow", &url]);
-    assert_eq!(only_result(&ran), format!("GET http://{forbidden}/: not granted: run with --allow http://{forbidden}"));
+    assert_eq!(
+        only_result(&ran),
+        format!("not granted: run with --allow http://{forbidden} (GET http://{forbidden}/)")
+    );
     assert_eq!(accepted.load(Ordering::SeqCst), 0);
     let too = format!("http://{forbidden}");
     assert_eq!(only_result(&get(&url, &["-n", "4", "--allow", &url, "--allow", &too])), "200");

@@ -147,9 +147,13 @@ impl Request {
     }
 
     /// Sends it, and reads the whole response.
-    pub fn send(self) -> Result<Response, Error> {
-        let _span = self.template.as_ref().map(|template| crate::span(&format!("{} {template}", self.method)));
-        self.send_and_follow()
+    pub fn send(mut self) -> Result<Response, Error> {
+        let template = self.template.take();
+        let _span = template.as_ref().map(|template| crate::span(&format!("{} {template}", self.method)));
+        match self.send_and_follow() {
+            Ok(response) => Ok(Response { template, ..response }),
+            Err(error) => Err(Error { url: template.unwrap_or(error.url), ..error }),
+        }
     }
 
     fn send_and_follow(self) -> Result<Response, Error> {
@@ -171,7 +175,8 @@ impl Request {
             received.headers.get("set-cookie").iter().for_each(|cookie| cookies::keep(&at, cookie));
             let target = received.redirect().filter(|_| followed < redirects);
             let Some(next) = target.map(|target| at.join(&target)) else {
-                return Ok(Response { method, at, url: OnceCell::new(), received, headers: OnceCell::new() });
+                let (template, url, headers) = (None, OnceCell::new(), OnceCell::new());
+                return Ok(Response { method, at, received, template, url, headers });
             };
             let next = next.map_err(|cause| error(&method, &at.to_string(), cause))?;
             let is_read = matches!(method.as_str(), "GET" | "HEAD");
@@ -211,6 +216,7 @@ pub struct Response {
     method: String,
     at: Url,
     received: Received,
+    template: Option<String>,
     // Put together when they are first asked for: most operations never do.
     url: OnceCell<String>,
     headers: OnceCell<Vec<(String, String)>>,
@@ -260,14 +266,17 @@ impl Response {
     }
 
     fn error(&self, cause: String) -> Error {
-        Error { method: self.method.clone(), url: self.url().to_owned(), cause }
+        let url = self.template.as_deref().unwrap_or_else(|| self.url());
+        Error { method: self.method.clone(), url: url.to_owned(), cause }
     }
 }
 
-/// Why a request had no response, or not the one that was expected.
+/// Why a request had no response, or not the one that was expected. Its text begins with the cause. It names the request
+/// by the template of its span if there is one, so that errors of requests of one kind are one result in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     method: String,
+    /// Or the template of the request's span.
     url: String,
     cause: String,
 }
@@ -281,7 +290,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.method, self.url, self.cause)
+        write!(f, "{} ({} {})", self.cause, self.method, self.url)
     }
 }
 

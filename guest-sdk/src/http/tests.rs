@@ -118,10 +118,10 @@ fn redirects_are_followed_and_cookies_kept() {
 fn an_error_names_its_request() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = get(&format!("http://{closed}/x")).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("GET http://{closed}/x: ")) && error.contains("refused"), "{error}");
+    assert!(error.contains("refused") && error.ends_with(&format!(" (GET http://{closed}/x)")), "{error}");
     assert!(get("nowhere").unwrap_err().to_string().contains("is no URL"));
     let server = serve(|_, _| response("503 Service Unavailable", "", "no json"));
     let response = get(&server).unwrap();
     assert!(response.json::<u64>().unwrap_err().to_string().contains("is not that JSON"));
-    assert_eq!(response.ok().unwrap_err().to_string(), format!("GET {server}/: status 503"));
+    assert_eq!(response.ok().unwrap_err().to_string(), format!("status 503 (GET {server}/)"));
 }

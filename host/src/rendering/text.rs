@@ -28,6 +28,9 @@ const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::G
 /// The most results in a table. A line sums up the rest; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
+/// The most columns of a result that failed without a reason.
+const MOST_NAME: usize = 3 * COLUMNS;
+
 /// Where the spans are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanRows {
@@ -117,7 +120,13 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to:
     writeln!(to)?;
     results(run, spans, to)?;
     writeln!(to)?;
-    for result in by_failure(&run.results) {
+    for result in by_failure(&run.results).take(MOST_RESULTS) {
+        let whole = named(result.result.raw());
+        if result.outcome != Outcome::Ok && result.reasons.is_empty() && whole != short_name(result) {
+            // Nothing else says why these failed.
+            let whole = format!("{} x {}", count(result.operations), cut(&whole, MOST_NAME));
+            prose("", 2, &whole, DIM, to)?;
+        }
         for (reason, times) in &result.reasons {
             let (result, reason) = (short_name(result), guest_text::line(reason.raw()));
             writeln!(to, "{DIM}{}{DIM:#}", cut(&format!("{} x {result}: {reason}", count(*times)), COLUMNS))?;

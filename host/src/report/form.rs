@@ -196,10 +196,11 @@ impl NetworkReport {
 }
 
 impl Summary {
-    /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid. Histograms of parts can be added up,
+    /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid, or missing though there are durations. Histograms of parts can be added up,
     /// unlike percentiles.
     pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
-        derive::decode(self.hdr.as_deref())
+        let is_missing = self.count > 0 && self.hdr.is_none();
+        if is_missing { None } else { derive::decode(self.hdr.as_deref()) }
     }
 
     /// The sum of the durations; for older reports, without a sum, it is estimated from the mean.

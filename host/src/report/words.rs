@@ -80,10 +80,11 @@ impl Word {
 
 /// A run in a sentence.
 pub(crate) fn headline(run: &RunReport) -> String {
-    // A schedule can be over long before its last operation has ended. Then the sentence has two times, and says which
-    // is the rate's.
-    let is_apart = |window_ns: &u64| window_ns.abs_diff(run.elapsed_ns) > run.elapsed_ns / 100;
-    let window = run.throughput_window_ns.filter(is_apart).filter(|_| run.plan.load_model == ModelName::Open);
+    // A schedule can be over long before its last operation has ended, and a very short run begins long before its
+    // first one. Then the sentence has two times, and says which is the rate's.
+    let near = if run.plan.load_model == ModelName::Open { 100 } else { 10 };
+    let is_apart = |window_ns: &u64| window_ns.abs_diff(run.elapsed_ns) > run.elapsed_ns / near;
+    let window = run.throughput_window_ns.filter(is_apart);
     in_short(&run.operations, run.elapsed_ns, run.throughput, window)
 }
 
@@ -204,9 +205,11 @@ pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
     match (shown(verdict.value), shown(verdict.maximum)) {
         (Some(value), _) => word.plain(format!(" {holds}{of_run}: it is {value}")),
         (None, Some(maximum)) => {
-            let samples = counted(verdict.samples.unwrap_or_default(), "sample");
+            let samples = verdict.samples.unwrap_or_default();
+            let few = if samples == 1 { "sample is" } else { "samples are" };
             word.plain(format!(
-                " {holds}{of_run}: it is judged by the maximum, {maximum}, as {samples} are too few for the percentile"
+                " {holds}{of_run}: it is judged by the maximum, {maximum}, as {} {few} too few for the percentile",
+                count(samples)
             ))
         }
         (None, None) => {

@@ -76,8 +76,12 @@ pub struct Comparison {
 pub struct Slower {
     /// The share by which a median may increase.
     pub by: f64,
-    /// Whether a median increased by more: the whole interval of its difference lies above.
+    /// Whether a median increased by more, namely the whole interval of its difference lies above; or whether a side has
+    /// no operation that was ok.
     pub held: bool,
+    /// Whether a side has no operation that was ok. How fast its operations failed says nothing.
+    #[serde(default)]
+    pub none_ok: bool,
 }
 
 /// The runs of one plan on both sides.
@@ -257,7 +261,9 @@ pub fn compare(
     let count = matched.len();
     let pairs: Vec<Pair> =
         matched.into_iter().map(|matched| pair(matched, count, seed)).collect::<Result<_, CompareError>>()?;
-    let fail_if_slower = by.map(|by| Slower { by, held: pairs.iter().any(|pair| pair.is_slower_by(by)) });
+    let none_ok = pairs.iter().any(Pair::has_none_ok);
+    let is_slower = |by| pairs.iter().any(|pair| pair.is_slower_by(by));
+    let fail_if_slower = by.map(|by| Slower { by, held: none_ok || is_slower(by), none_ok });
     Ok(Comparison {
         schema: SCHEMA.to_owned(),
         gorgon: env!("CARGO_PKG_VERSION").to_owned(),
@@ -271,6 +277,12 @@ impl Pair {
     /// Whether the median is shown to increase by more than the share `by`.
     pub fn is_slower_by(&self, by: f64) -> bool {
         self.figures.first().and_then(|primary| primary.change).is_some_and(|change| change.low > by)
+    }
+
+    /// Whether no operation of a side was ok.
+    fn has_none_ok(&self) -> bool {
+        let mut failed = self.figures.iter().filter(|of| of.figure == Figure::Failed);
+        failed.any(|of| of.a.is_some_and(|share| share >= 1.0) || of.b.is_some_and(|share| share >= 1.0))
     }
 }
 

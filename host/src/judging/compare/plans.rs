@@ -1,5 +1,7 @@
 //! Decides what is compared with what: runs of one plan are repetitions, and both sides must have the same plans.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{CompareError, ReportSet, RunPosition, Runs, Scruples};
@@ -68,7 +70,8 @@ impl Group<'_> {
     pub(super) fn variables(&self) -> Vec<&str> {
         let RunReport { task, plan, .. } = self.runs[0].report;
         let is_users = |name: &&str| task.origin == Origin::File || !OWN_VARIABLES.contains(name);
-        plan.env.iter().map(String::as_str).filter(is_users).collect()
+        let names: BTreeSet<&str> = plan.env.iter().map(String::as_str).filter(is_users).collect();
+        names.into_iter().collect()
     }
 
     /// The files whose content is unknown on one of two sides, so that only their names could be compared.

@@ -252,8 +252,23 @@ fn slower_by_more_needs_the_whole_interval_above_the_bound() {
     let (a, b) = (CALM.input(1, 1.0, &mut rng), [CALM.input(1, 1.2, &mut rng)]);
     for (by, held) in [(0.0, true), (0.05, true), (0.2, false)] {
         let found = compare(&a, &b, Scruples::Refuse, 0, Some(by)).unwrap().fail_if_slower.unwrap();
-        assert_eq!(found, Slower { by, held }, "{by}");
+        assert_eq!(found, Slower { by, held, none_ok: false }, "{by}");
     }
+}
+
+#[test]
+fn a_side_on_which_nothing_was_ok_is_not_faster() {
+    let mut recorder = Recorder::default();
+    for number in 0..400 {
+        let end_ns = (number + 1) * INTERVAL_NS / 20;
+        let spans = Spans::default();
+        let ok = sample(number, end_ns - 1_000, end_ns, &spans);
+        recorder.record(&Sample { outcome: Outcome::Failed, ..ok });
+    }
+    let (a, b) = (input("a.json", &[steady(2_000, 20)]), [input("b.json", &[of(recorder.take())])]);
+    let found = compare(&a, &b, Scruples::Refuse, 0, Some(0.0)).unwrap();
+    assert_eq!(found.fail_if_slower, Some(Slower { by: 0.0, held: true, none_ok: true }));
+    assert_eq!(found.verdict().as_deref(), Some("failed: a side has no operation that was ok"));
 }
 
 #[test]

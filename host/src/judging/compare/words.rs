@@ -128,6 +128,9 @@ impl Comparison {
     pub fn verdict(&self) -> Option<String> {
         let slower = self.fail_if_slower?;
         let by = difference(slower.by);
+        if slower.none_ok {
+            return Some("failed: a side has no operation that was ok".to_owned());
+        }
         if slower.held {
             return Some(format!("failed: a median is longer by more than {by}"));
         }
