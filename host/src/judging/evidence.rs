@@ -91,6 +91,8 @@ pub enum Broken {
     Backlog,
     /// Operations took too long from their starts on.
     Durations,
+    /// They took longer than if their threads had only waited for a processor.
+    LongDurations,
     /// What operations returned, or that they failed.
     Outcomes,
 }

@@ -109,14 +109,19 @@ impl Instances {
     pub fn culprit(&self, shortage: Shortage, run: &RunReport, broken: Option<Broken>) -> Culprit {
         let broken = broken.unwrap_or(Broken::Starts);
         let limits = &run.generator.limits;
-        let is_slowed = limits.iter().any(|&limit| limit != Limit::Late) && broken <= Broken::Durations;
-        let is_late = limits.contains(&Limit::Late) && broken == Broken::Starts;
+        let explains = |limit: &Limit| match limit {
+            Limit::Late => broken == Broken::Starts,
+            Limit::Crowded | Limit::Throttled | Limit::Stolen => broken <= Broken::Durations,
+            // A queue can be of any length.
+            Limit::Saturated | Limit::Queued => broken <= Broken::LongDurations,
+        };
+        let is_limited = limits.iter().any(explains);
         match (self.lane, shortage) {
             _ if broken == Broken::Outcomes => Culprit::Target,
             // A thread for each processor is all that this machine has.
             (Lane::Compute, Shortage::AtBound) if self.threads >= self.cpus => Culprit::Generator,
             (Lane::Compute, Shortage::AtBound) => Culprit::Instances,
-            _ if is_slowed || is_late => Culprit::Generator,
+            _ if is_limited => Culprit::Generator,
             (_, Shortage::AtBound) if broken <= Broken::Backlog => Culprit::Instances,
             _ => Culprit::Target,
         }
@@ -204,32 +209,21 @@ mod tests {
 
     #[test]
     fn the_culprit() {
-        let (calm, mut saturated, mut late) = (run(900, 20), run(900, 20), run(900, 20));
+        let [calm, mut saturated, mut crowded, mut late] = [(); 4].map(|()| run(900, 20));
         saturated.generator.limits = vec![Limit::Saturated, Limit::Late];
+        crowded.generator.limits = vec![Limit::Crowded];
         late.generator.limits = vec![Limit::Late];
         let io = io(Some(8));
-        use Broken::{Backlog, Durations, Outcomes, Starts};
-        for (shortage, run, of, culprits) in [
-            (Shortage::None, &calm, [Starts, Backlog, Durations, Outcomes], [Culprit::Target; 4]),
-            (
-                Shortage::AtBound,
-                &calm,
-                [Starts, Backlog, Durations, Outcomes],
-                [Culprit::Instances, Culprit::Instances, Culprit::Target, Culprit::Target],
-            ),
-            (
-                Shortage::AtBound,
-                &saturated,
-                [Starts, Backlog, Durations, Outcomes],
-                [Culprit::Generator, Culprit::Generator, Culprit::Generator, Culprit::Target],
-            ),
-            (
-                Shortage::None,
-                &late,
-                [Starts, Backlog, Durations, Outcomes],
-                [Culprit::Generator, Culprit::Target, Culprit::Target, Culprit::Target],
-            ),
+        use Broken::{Backlog, Durations, LongDurations, Outcomes, Starts};
+        let (target, instances, generator) = (Culprit::Target, Culprit::Instances, Culprit::Generator);
+        for (shortage, run, culprits) in [
+            (Shortage::None, &calm, [target; 5]),
+            (Shortage::AtBound, &calm, [instances, instances, target, target, target]),
+            (Shortage::AtBound, &saturated, [generator, generator, generator, generator, target]),
+            (Shortage::AtBound, &crowded, [generator, generator, generator, target, target]),
+            (Shortage::None, &late, [generator, target, target, target, target]),
         ] {
+            let of = [Starts, Backlog, Durations, LongDurations, Outcomes];
             let ours = of.map(|broken| io.culprit(shortage, run, Some(broken)));
             assert_eq!(ours, culprits, "{shortage:?}, {:?}", run.generator.limits);
         }

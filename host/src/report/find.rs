@@ -191,9 +191,12 @@ impl Failure {
     fn text(&self, at: f64) -> String {
         let reason = self.reason.as_ref().filter(|reason| **reason != self.result);
         let reason = reason.map(|reason| format!(": {}", line(reason.raw()))).unwrap_or_default();
-        let grant = self.grant.as_ref().map(|flag| format!("; {flag} would grant it")).unwrap_or_default();
         let (times, rate) = (count(self.operations), per_second(at));
-        format!("not ok at {rate}/s: {times} x {}{reason}{grant}", line(self.result.raw()))
+        let failure = format!("not ok at {rate}/s: {times} x {}{reason}", line(self.result.raw()));
+        match &self.grant {
+            Some(flag) if !failure.contains(flag) => format!("{failure}; {flag} would grant it"),
+            _ => failure,
+        }
     }
 }
 
@@ -414,7 +417,7 @@ fn limit(report: &FindReport, answer: &Answer) -> String {
             format!("at least {}: above that {was} (at {} the promise was broken): {advice}", of(rate), of(below))
         }
         (None, Some(_)) if report.probes.len() > 1 && report.probes.iter().all(|probe| probe.failed >= 1.0) => {
-            "no operation was ok, at any rate: look at one with `gorgon test`".to_owned()
+            "no operation was ok at any of these rates: look at one with `gorgon test`".to_owned()
         }
         (None, Some(below)) if by == Culprit::Target && answer.undecided.is_none() && !answer.is_cut_short => {
             format!("no rate keeps the promise, down to {}", of(below))

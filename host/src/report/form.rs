@@ -414,6 +414,10 @@ pub struct Generator {
     /// How it was; empty if it was not, and in older reports.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// How much longer an operation took, at most on average, because its thread got no processor; null if threads got
+    /// one, and in older reports.
+    #[serde(default)]
+    pub delay_ns: Option<u64>,
     /// Why, and what else delayed operations on the generator's side, in words.
     pub reasons: Vec<String>,
     /// Operations of an open run that waited for an instance, because all instances of their process were busy.

@@ -78,6 +78,7 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let limits: Vec<_> = reasons.iter().filter_map(|reason| reason.limit()).collect();
     let limits = if evidence.has_target(record) { limits } else { Vec::new() };
     Generator {
+        delay_ns: reasons.iter().filter_map(|reason| evidence.delay_by(reason)).max(),
         limited: !limits.is_empty(),
         limits,
         reasons: reasons.into_iter().map(Reason::text).collect(),
@@ -157,6 +158,16 @@ impl Evidence {
         reasons.extend(self.late(record, saturated.is_some()));
         reasons.extend(self.waited(record, is_hindered));
         reasons
+    }
+
+    /// How much longer an operation took, at most on average, if threads got no processor for this reason.
+    fn delay_by(&self, reason: &Reason) -> Option<u64> {
+        match *reason {
+            Reason::Crowded { delay_ns } => Some(delay_ns),
+            Reason::Withheld { cause: Cause::Throttled, .. } => Some(THROTTLED_FOR_NS as u64),
+            Reason::Withheld { .. } => Some(STOLEN_FOR_NS as u64),
+            _ => None,
+        }
     }
 
     /// What the machine gave to others, if that is a notable part of an operation's time.

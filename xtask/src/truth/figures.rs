@@ -25,6 +25,20 @@ pub(super) fn dropped(bench: &Bench) -> anyhow::Result<Measured> {
     Ok(Measured::figure(dropped, ran.figure("/operations/dropped")?, 0.0, ""))
 }
 
+pub(super) fn sleep(bench: &Bench) -> anyhow::Result<Measured> {
+    let ran = bench.alone(|| bench.gorgon("run", "mixer", None, &["-d", "2s", "--env", "WAIT_US=1000"]))?;
+    Ok(Measured::figure(1.0, ran.figure("/service_ns/p50")? / 1e6, 0.2, " ms"))
+}
+
+/// One instance of 20 ms does 50 per second, though 150 are due.
+pub(super) fn rate_behind(bench: &Bench) -> anyhow::Result<Measured> {
+    let server: &[&str] = &["0", "constant", "20000"];
+    let ran = bench.alone(|| run(bench, Some(server), &["--rate", "150/s", "-d", "2s"]))?;
+    let (first, last) = ran.log.first().zip(ran.log.last()).context("the server got no request")?;
+    let truth = (ran.log.len() - 1) as f64 * 1e9 / (last.parsed_ns - first.parsed_ns) as f64;
+    Ok(Measured::figure(truth, ran.figure("/throughput")?, 0.02, "/s"))
+}
+
 pub(super) fn waiting_1(bench: &Bench) -> anyhow::Result<Measured> {
     waiting(bench, "1")
 }

@@ -40,8 +40,9 @@ pub(super) fn stragglers(bench: &Bench) -> anyhow::Result<Measured> {
 pub(super) fn refused(bench: &Bench) -> anyhow::Result<Measured> {
     let args = ["--slo", "p99<10s", "--from", "1/s", "--probe-max", "5s"];
     let found = bench.alone(|| find(bench, "getter", None, &args))?;
-    let kept = found["answer"]["rate"].as_f64();
-    Ok(Measured::words("none kept", kept.map_or_else(|| "none kept".to_owned(), |rate| format!("{rate:.0}/s"))))
+    // A rate that is kept would be named as well.
+    let kept = found["answer"]["rate"].as_f64().map_or(String::new(), |rate| format!(" above {rate:.0}/s"));
+    Ok(Measured::words("target", format!("{}{kept}", conclusion(&found))))
 }
 
 /// The answer of `gorgon find`.

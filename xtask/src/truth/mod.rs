@@ -60,6 +60,8 @@ const ITEMS: &[Item] = &[
     Item { name: "stall-worker", what: "stall: a worker stopped for 1 s", measure: stalls::worker },
     Item { name: "lag", what: "the longest wait for an instance, in its sentence", measure: figures::longest_wait },
     Item { name: "dropped", what: "slots dropped, as too many were in flight", measure: figures::dropped },
+    Item { name: "sleep", what: "how long a guest sleeps that wants to for 1 ms", measure: figures::sleep },
+    Item { name: "behind", what: "the rate of a run that falls behind its schedule", measure: figures::rate_behind },
     Item { name: "waiting-1", what: "waiting for a timer, -c 1", measure: figures::waiting_1 },
     Item { name: "waiting-10", what: "waiting for a timer, -c 10", measure: figures::waiting_10 },
     Item { name: "waiting-40", what: "waiting for a timer, -c 40", measure: figures::waiting_40 },

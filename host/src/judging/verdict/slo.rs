@@ -17,6 +17,9 @@ const FAILURES: &str = "failed<1%";
 /// (J. A. Hanley and A. Lippman-Hand, "If Nothing Goes Wrong, Is Everything All Right?", JAMA 249, 1983).
 const RULE_OF_THREE: f64 = 3.0;
 
+/// In a thousand exponentially distributed delays, nearly all are shorter than this many times their mean.
+const TAIL: f64 = 7.0;
+
 /// A throughput is a little lower than the rate, because the last operations take their time.
 const ABOVE: f64 = 1.02;
 
@@ -107,10 +110,18 @@ impl Slo {
             (Scope::Run, _) => {
                 let figure = Subject { of: Scope::Service, window_ns: None, ..self.expression.figure.clone() };
                 let service = Self { expression: Expression { figure, ..self.expression.clone() }, ..self.clone() };
-                if service.tally(run).kept() == Kept::No { Broken::Durations } else { Broken::Starts }
+                if service.tally(run).kept() == Kept::No { service.too_long(run) } else { Broken::Starts }
             }
-            _ => Broken::Durations,
+            _ => self.too_long(run),
         }
+    }
+
+    /// Whether the delays of threads in `run` explain that a time is too long.
+    fn too_long(&self, run: &RunReport) -> Broken {
+        let Expression { figure, comparison, value, .. } = &self.expression;
+        let delay_ns = run.generator.delay_ns.unwrap_or_default() as f64;
+        let measured = figure.value(run, *comparison, Moment::Ended).map_or(0.0, |measured| measured.value);
+        if measured - TAIL * delay_ns > *value { Broken::LongDurations } else { Broken::Durations }
     }
 
     /// What `run` says about the promise.
