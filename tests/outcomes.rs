@@ -169,6 +169,21 @@ fn a_report_is_judged_again() {
 }
 
 #[test]
+fn a_direction_that_is_nearly_always_a_mistake_is_warned_about() {
+    let args = ["-n", "10", "--shape", "1x1", "--shape", "1x1", "--fail-if", "p50<1ns", "--fail-if", "p50>10s"];
+    let advice = "`p50<1ns` fails a run that is fast: if slow is bad, write `p50>1ns`";
+    let output = crate::support::gorgon().arg("run").arg(guest("hello")).args(args).output().unwrap();
+    let (text, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr.matches(advice).count(), 1, "{stderr}");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(text.matches(&format!("! {advice}")).count(), 1, "{text}");
+    let ran = run(&guest("hello"), &["-n", "10", "--fail-if", "p50<1ns", "--fail-if", "p50>10s"]);
+    assert_eq!((&ran.report["verdicts"][0]["advice"], ran.code), (&advice.into(), Some(0)));
+    assert!(ran.report["verdicts"][1]["advice"].is_null());
+}
+
+#[test]
 fn a_thousand_results_are_kept_and_more_are_folded() {
     let ran = run(&guest("results"), &["-n", "20000", "-p", "2", "-t", "4"]);
     let results = ran.adds_up().results();

@@ -11,6 +11,13 @@ pub struct Comma {
     meant: String,
 }
 
+impl Comma {
+    /// The text with the number that is probably meant.
+    pub fn meant(&self) -> &str {
+        &self.meant
+    }
+}
+
 /// Why text is not a number of some kind.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Mistyped {
@@ -42,6 +49,19 @@ pub fn duration(text: &str) -> Result<Duration, Mistyped> {
         "0" => Ok(Duration::ZERO),
         text => Ok(humantime::parse_duration(&ungrouped(text)?)?),
     }
+}
+
+/// A rate per second: `500/s`, `30/m`, `100/h`; `500` is per second.
+pub fn rate(text: &str) -> Result<f64, Mistyped> {
+    let given = ungrouped(text.trim())?;
+    let (figure, unit) = given.split_once('/').unwrap_or((&given, "s"));
+    let seconds = match unit.trim() {
+        "s" | "sec" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(Mistyped::Other),
+    };
+    Ok(decimal(figure)? / seconds)
 }
 
 /// A size in bytes: `64MiB`, `1.5GB`.
@@ -140,6 +160,8 @@ mod tests {
             (duration("1,500ms"), bytes("1.5kB"), bytes("1,024")),
             (Ok(Duration::from_millis(1_500)), Ok(1_500), Ok(1_024))
         );
+        assert_eq!((rate("500"), rate("1,500/s"), rate("30/m")), (Ok(500.0), Ok(1_500.0), Ok(0.5)));
+        assert_eq!((rate("3,600 / h"), rate("1k"), rate("5/d")), (Ok(1.0), Err(Mistyped::Other), Err(Mistyped::Other)));
         assert!(
             matches!(duration("1,5s"), Err(Mistyped::Comma(_))) && matches!(bytes("1,5MiB"), Err(Mistyped::Comma(_)))
         );

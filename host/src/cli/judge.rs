@@ -27,6 +27,17 @@ impl FailFlags {
     }
 }
 
+/// Says which expressions are nearly always a mistake, each once.
+pub(super) fn warn<'a>(expressions: impl IntoIterator<Item = &'a Expression>) {
+    let mut said = Vec::new();
+    for advice in expressions.into_iter().filter_map(Expression::advice) {
+        if !said.contains(&advice) {
+            super::say(&format!("warning: {advice}"));
+            said.push(advice);
+        }
+    }
+}
+
 impl Exit {
     /// What a finished report means.
     pub(super) fn of(report: &Report) -> Self {

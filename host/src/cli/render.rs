@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::judge::FailFlags;
+use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
 use crate::judging::read;
 
@@ -45,6 +45,7 @@ impl RenderCommand {
         let mut report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
         let is_judged = !self.fail.fail_if.is_empty();
         if is_judged {
+            judge::warn(&self.fail.fail_if);
             let runs = report.runs.iter().enumerate();
             report.verdicts = runs.flat_map(|(i, run)| self.fail.judge(i, run)).collect();
         }

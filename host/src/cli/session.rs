@@ -8,7 +8,7 @@ use clap::Args;
 use crossbeam::channel::{Sender, bounded};
 
 use super::flags::TaskSource;
-use super::judge::FailFlags;
+use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
@@ -108,6 +108,7 @@ impl Session {
         let words = if flags.quiet { Words::Omitted } else { Words::Printed };
         let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
+        judge::warn(self.planned_runs.iter().flat_map(|run| run.fail.fail_if.iter().chain(&run.abort_if)));
         let mut runner = Runner::new(match (flags.quiet, flags.no_progress) {
             (true, _) => Show::Nothing,
             (_, true) => Show::Messages,

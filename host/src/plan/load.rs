@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::PlanError;
-use crate::typed;
+use crate::typed::{self, Mistyped};
 
 /// When operations start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,16 +121,11 @@ impl FromStr for Rate {
     /// `500/s`, `30/m`, `100/h`; `500` is per second.
     fn from_str(text: &str) -> Result<Self, PlanError> {
         let error = || PlanError::Rate(text.to_owned());
-        let given = typed::ungrouped(text)?;
-        let (figure, unit) = given.split_once('/').unwrap_or((&given, "s"));
-        let seconds = match unit.trim() {
-            "s" | "sec" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3_600.0,
-            _ => return Err(error()),
-        };
-        let figure = typed::decimal(figure).map_err(|_| error())?;
-        Self::per_second(figure / seconds).map_err(|wrong| match wrong {
+        let per_second = typed::rate(text).map_err(|wrong| match wrong {
+            Mistyped::Comma(comma) => comma.into(),
+            _ => error(),
+        })?;
+        Self::per_second(per_second).map_err(|wrong| match wrong {
             PlanError::TooFast(_) => PlanError::TooFast(text.to_owned()),
             _ => error(),
         })

@@ -482,6 +482,10 @@ pub struct Verdict {
     /// The value that the figure is compared with; null in older reports.
     #[serde(default)]
     pub bound: Option<f64>,
+    /// What to write instead, if the direction of the comparison is nearly always a mistake; otherwise null, and in
+    /// older reports.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// Who asked for a verdict.

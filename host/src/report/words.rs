@@ -185,7 +185,14 @@ pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
     let is_cut_short = report.partial && moment == Moment::Ended;
     let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
     let asked = report.verdicts.iter().filter(|of| of.origin != VerdictOrigin::BuiltIn);
-    partial.into_iter().chain(asked.map(|of| verdict(of, report.runs.len()))).collect()
+    let mut words: Vec<Word> = partial.into_iter().collect();
+    for of in asked {
+        words.push(verdict(of, report.runs.len()));
+        // The same expression may judge several runs.
+        let advice = of.advice.as_ref().map(|advice| Word::new(Tone::Warning, "").foreign(advice));
+        words.extend(advice.filter(|advice| !words.contains(advice)));
+    }
+    words
 }
 
 /// A verdict in a report on `runs` runs. Its tone says whether it failed the run.

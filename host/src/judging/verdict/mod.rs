@@ -1,12 +1,13 @@
 //! Promises that a run must keep: `p99>250ms`, `failed>0.1%`, `worst(throughput, 10s)<500`.
 //!
 //! An expression compares a figure of the report with a value, and holds or does not; `--fail-if` fails a run for which
-//! it holds. `parse.rs` has the syntax, `peers.rs` what users of other tools write instead, and `figure.rs` the
-//! figures.
+//! it holds. `parse.rs` has the syntax, `bounds.rs` the bounds and directions that are mistakes, `peers/` what users of
+//! other tools write instead, and `figure.rs` the figures.
 //!
 //! A count of what never occurred is 0. A time, a rate or a share of it does not exist, so the expression cannot be
 //! judged, which fails the run unless [`Missing::Pass`] is chosen.
 
+mod bounds;
 mod figure;
 mod parse;
 mod peers;
@@ -179,6 +180,7 @@ impl Expression {
             problem: None,
             unit: Some(self.figure.unit()),
             bound: Some(self.value),
+            advice: self.advice(),
         };
         let Measured { value, basis, samples } = match measured {
             Ok(measured) => measured,

@@ -9,7 +9,8 @@
 
 use std::str::FromStr;
 
-use super::{Count, CountedAs, Expression, Operator, Quantity, Scope, Sense, Subject, Time, peers};
+use super::peers::{self, Answer};
+use super::{Count, CountedAs, Expression, Operator, Quantity, Scope, Sense, Subject, Time};
 use crate::typed;
 
 /// What is wrong with an expression.
@@ -39,6 +40,10 @@ const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, ok, fai
                        ok.p99, result(NAME), result(NAME).p99, span(NAME).p99, http.p99, http.failed, service.p99, lag.p99, \
                        worst(p99, 10s)";
 
+/// A shell that sees a bare `>` writes a file and passes on what is before it.
+const NO_COMPARISON: &str = "there is no `>` or `<`: write a figure, a comparison and a value, such as `p99>250ms`, in \
+                             quotes, because a shell takes `>` for itself";
+
 impl FromStr for Expression {
     type Err = ExpressionError;
 
@@ -49,13 +54,29 @@ impl FromStr for Expression {
 
 /// Parses an expression. The error has the expression that users of other tools mean.
 pub(super) fn parse(text: &str, sense: Sense) -> Result<Expression, ExpressionError> {
-    let answer = |problem| match peers::translate(text, sense).filter(|meant| parse_own(meant).is_ok()) {
-        _ if peers::is_several(text) => "give one comparison at a time: the flag can be repeated".to_owned(),
-        Some(meant) if sense == Sense::Bad => format!("here that is `{meant}`: say what is bad"),
-        Some(meant) => format!("here that is `{meant}`"),
-        None => problem,
-    };
-    parse_own(text).map_err(|problem| ExpressionError { expression: text.to_owned(), problem: answer(problem) })
+    let wrong = |problem| ExpressionError { expression: text.to_owned(), problem };
+    let expression = parse_own(text).map_err(|problem| wrong(answer(text, sense, problem)))?;
+    expression.check_bound().map_err(wrong)?;
+    Ok(expression)
+}
+
+/// What to do about `text`, whose `problem` is the one of an expression.
+fn answer(text: &str, sense: Sense, problem: String) -> String {
+    if peers::is_several(text) {
+        return "give one comparison at a time: the flag can be repeated".to_owned();
+    }
+    // Then the problem names the remedy, which is smaller.
+    let is_only_comma = typed::ungrouped(text).is_err_and(|comma| parse_own(comma.meant()).is_ok());
+    let is_valid = |meant: &str| parse_own(meant).is_ok_and(|expression| expression.check_bound().is_ok());
+    match peers::translate(text, sense) {
+        _ if is_only_comma => problem,
+        Some(Answer::Meant(meant)) if is_valid(&meant) && sense == Sense::Bad => {
+            format!("here that is `{meant}`: say what is bad")
+        }
+        Some(Answer::Meant(meant)) if is_valid(&meant) => format!("here that is `{meant}`"),
+        Some(Answer::Unclear(advice)) => advice,
+        _ => problem,
+    }
 }
 
 /// A measure whose unit is only known from its value.
@@ -154,8 +175,7 @@ impl<'a> Rest<'a> {
             [(">=", Operator::AtLeast), (">", Operator::Above), ("<=", Operator::AtMost), ("<", Operator::Below)];
         let rest = self.0.trim_start();
         let found = comparisons.iter().find_map(|(sign, comparison)| Some((rest.strip_prefix(sign)?, *comparison)));
-        let (rest, comparison) =
-            found.ok_or("there is no `>` or `<`: write a figure, a comparison and a value, such as `p99>250ms`")?;
+        let (rest, comparison) = found.ok_or(NO_COMPARISON)?;
         self.0 = rest;
         Ok(comparison)
     }
@@ -225,8 +245,8 @@ fn value(named: Named, text: &str) -> Result<(Quantity, f64), String> {
             parsed.ok_or_else(|| format!("`{text}` is neither a share nor a number: write `0.1%` or `5`"))
         }
         Named::Throughput => {
-            let parsed = number(text.strip_suffix("/s").unwrap_or(text));
-            let parsed = parsed.ok_or_else(|| format!("`{text}` is not a rate: write `500` or `500/s`"))?;
+            let parsed = typed::rate(text);
+            let parsed = parsed.map_err(|_| format!("`{text}` is not a rate: write `500`, `500/s` or `500/m`"))?;
             Ok((Quantity::Throughput, parsed))
         }
     }

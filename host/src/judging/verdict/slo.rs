@@ -41,7 +41,7 @@ impl FromStr for Slo {
 
     fn from_str(text: &str) -> Result<Self, ExpressionError> {
         let expression = Expression::parse(text, Sense::Good)?;
-        match expression.turned() {
+        match expression.turned(Sense::Good) {
             None => Ok(Self { expression, origin: Origin::Given }),
             Some(meant) => {
                 let problem = format!("a promise says what is good, unlike --fail-if: write `{meant}`");
@@ -164,28 +164,6 @@ impl Slo {
 }
 
 impl Expression {
-    /// The expression in the other direction, if as a promise it would promise something bad.
-    fn turned(&self) -> Option<String> {
-        let is_good_high = match (&self.figure.of, self.figure.quantity) {
-            (_, Quantity::Throughput | Quantity::Counted(Count::Ok, _)) => true,
-            // Whether many of a result are good depends on the result.
-            (Scope::Result(_), Quantity::Counted(Count::All, _)) => return None,
-            _ => false,
-        };
-        let (wrong, right) = match self.comparison {
-            Operator::Above => (">", "<"),
-            Operator::AtLeast => (">=", "<="),
-            Operator::Below => ("<", ">"),
-            Operator::AtMost => ("<=", ">="),
-        };
-        let is_wrong = self.comparison.is_upward() != is_good_high;
-        is_wrong.then(|| {
-            // The last sign is the comparison, because names of results and spans come before it.
-            let (figure, value) = self.text.rsplit_once(wrong).unwrap_or((&self.text, ""));
-            format!("{figure}{right}{value}")
-        })
-    }
-
     fn is_about_failures(&self) -> bool {
         let Quantity::Counted(count, _) = self.figure.quantity else { return false };
         matches!(count, Count::Failed | Count::Ok) && matches!(self.figure.of, Scope::Run | Scope::Ok | Scope::Http)
@@ -229,7 +207,7 @@ mod tests {
             assert!(error.contains(&format!("write `{meant}`")) && error.contains(wrong), "{error}");
             assert_eq!(slo(meant).to_string(), meant);
         }
-        for either in ["result(500)<1%", "result(200)>99%"] {
+        for either in ["result(500)<1%", "result(200)>99%", "http.requests>100"] {
             assert_eq!(slo(either).to_string(), either);
         }
         let unknown = "p99<50ms and more".parse::<Slo>().unwrap_err().to_string();

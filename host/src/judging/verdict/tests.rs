@@ -27,8 +27,9 @@ fn valid_expressions_parse() {
         ("dropped>0", 0.0),
         ("throughput<500", 500.0),
         ("throughput<=1.5/s", 1.5),
+        ("throughput<30/m", 0.5),
         ("lost>0", 0.0),
-        ("min<0", 0.0),
+        ("min<=0", 0.0),
         ("result(500)>1%", 0.01),
         ("result(200).p99>1s", 1e9),
         ("result( HTTP 500 )>3", 3.0),
@@ -88,6 +89,28 @@ fn an_invalid_expression_says_why() {
         ("error_rate<0.01", "here that is `failed>1%`: say what is bad"),
         ("p95>200", "here that is `p95>200ms`: say what is bad"),
         ("failed==0", "here that is `failed>0`: say what is bad"),
+        ("error_rate<0,5%", "here that is `failed>0.5%`: say what is bad"),
+        ("throughput<1k", "here that is `throughput<1000`: say what is bad"),
+        ("error_rate<1", "write the share in percent, such as `failed>0.1%`"),
+        ("failed>0.01", "`0.01` is a fraction of an operation: write a share as `failed>1%`, or a whole number"),
+        ("ok<0.5", "write a share as `ok<50%`"),
+        ("http.failed>0.01", "write a share as `http.failed>1%`"),
+        ("worst(failed, 10s) > 0.5", "write a share as `worst(failed, 10s) >50%`"),
+        ("failed>1.5", "`1.5` is a fraction of an operation: write a share as `failed>1.5%`"),
+        (
+            "failed>101%",
+            "can never hold, because a share is from 0% to 100%: give a bound within that, such as `failed>1%`",
+        ),
+        ("failed>100%", "can never hold"),
+        ("ok<=100%", "always holds"),
+        ("ok<101%", "always holds"),
+        (
+            "ok<0",
+            "can never hold, because a number of operations is never below 0: give a bound within that, such as `ok<1`",
+        ),
+        ("failed>=0", "always holds"),
+        ("p99>=0", "always holds"),
+        ("throughput<0", "can never hold"),
         ("p99>1s && failed>1%", "give one comparison at a time: the flag can be repeated"),
     ] {
         let error = text.parse::<Expression>().unwrap_err().to_string();
@@ -302,4 +325,31 @@ fn a_running_run_is_judged_by_settled_figures_only() {
         assert_eq!(value(text, &run).is_some(), is_known, "{text}");
     }
     assert!(expression("max>1us").judge_early(0, &run).held);
+}
+
+#[test]
+fn a_direction_that_is_nearly_always_a_mistake_is_named() {
+    for (text, advice) in [
+        ("p95<50ms", "`p95<50ms` fails a run that is fast: if slow is bad, write `p95>50ms`"),
+        ("http.max <= 1s", "`http.max <= 1s` fails a run that is fast: if slow is bad, write `http.max >= 1s`"),
+        (
+            "lag.p99<1ms",
+            "`lag.p99<1ms` fails a run whose operations start on time: if late is bad, write `lag.p99>1ms`",
+        ),
+        ("throughput>500", "`throughput>500` fails a run that does much: if little is bad, write `throughput<500`"),
+        ("ok>99%", "`ok>99%` fails a run in which many are ok: if few are bad, write `ok<99%`"),
+        ("failed<1%", "`failed<1%` fails a run with few of these: if many are bad, write `failed>1%`"),
+        (
+            "worst(failed, 1s)<1",
+            "`worst(failed, 1s)<1` fails a run with few of these: if many are bad, write `worst(failed, 1s)>1`",
+        ),
+    ] {
+        assert_eq!(expression(text).advice().as_deref(), Some(advice), "{text}");
+        assert_eq!(expression(text).judge(0, &run()).advice.as_deref(), Some(advice));
+    }
+    for text in
+        ["p95>50ms", "throughput<500", "ok<99%", "failed>1%", "result(200)>1", "result(200)<1", "http.requests>1"]
+    {
+        assert_eq!(expression(text).advice(), None, "{text}");
+    }
 }
