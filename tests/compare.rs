@@ -252,12 +252,16 @@ fn a_file_that_is_not_a_report_is_refused_in_one_line() {
     fs::write(file("text"), "hello").unwrap();
     fs::write(file("half.json"), &report[..report.len() / 2]).unwrap();
     fs::write(file("next.json"), report.replace("gorgon.report/1", "gorgon.report/2")).unwrap();
+    fs::write(file("found.json"), "{\"schema\":\"gorgon.find/1\"}").unwrap();
+    fs::write(file("compared.json"), "{\"schema\":\"gorgon.compare/1\"}").unwrap();
     fs::write(file("stopped.json"), report.replace("\"partial\":false,\"runs\"", "\"partial\":true,\"runs\"")).unwrap();
     for (name, problem) in [
         ("none.json", "cannot read the report `none.json`: No such file"),
         ("text", "cannot compare `text`: it is not a report of gorgon: `gorgon run TASK.wasm --json FILE` writes one"),
         ("half.json", "cannot compare `half.json`: the report cannot be read"),
         ("next.json", "its format is `gorgon.report/2`, but this gorgon reads `gorgon.report/1`"),
+        ("found.json", "cannot compare `found.json`: it is the answer of `gorgon find`, not a report on a run"),
+        ("compared.json", "cannot compare `compared.json`: it is a comparison by `gorgon compare`"),
         ("stopped.json", "`stopped.json` is partial"),
         ("other.json", "have different plans (recycle: null and 50; timeout_ns: 60000000000 and 5000000000)"),
     ] {

@@ -169,6 +169,53 @@ fn a_report_is_judged_again() {
 }
 
 #[test]
+fn an_edited_report_is_not_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("r.json");
+    let ran = run(&guest("hello"), &["-n", "400", "--rate", "1000/s"]);
+    let judged = |edit: &dyn Fn(&mut serde_json::Value), more: &[&str]| {
+        let mut report = ran.report.clone();
+        edit(&mut report);
+        std::fs::write(&json, report.to_string()).unwrap();
+        let args = [&["r.json", "--quiet", "--fail-if", "ok<5"], more].concat();
+        let output = crate::support::gorgon().arg("report").args(args).current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(judged(&|_| {}, &[]), (Some(0), String::new()));
+    for (place, value, problem) in [
+        (
+            "/runs/0/throughput",
+            1e6.into(),
+            "`r.json`, run 1: its throughput is not that of its operations and its time",
+        ),
+        ("/runs/0/operations/ok", 5.into(), "its counts of operations do not add up"),
+        ("/runs/0/operations/offered", 4_000.into(), "its counts of operations do not add up"),
+        ("/runs/0/results/0/operations", 1.into(), "its counts of operations do not add up"),
+        ("/runs/0/latency_ns/max", 1.into(), "its durations are not those of its histogram"),
+        ("/runs", serde_json::json!([]), "`r.json` has no run: nothing can be judged"),
+    ] {
+        let (code, said) = judged(&|report| *report.pointer_mut(place).unwrap() = value.clone(), &[]);
+        assert!(code == Some(1) && said.contains(problem) && said.lines().count() == 1, "{place}: {code:?} {said}");
+    }
+    let partial = |report: &mut serde_json::Value| report["partial"] = true.into();
+    let warning =
+        "gorgon: warning: `r.json` is partial, because its run was stopped: its figures until then are judged\n";
+    assert_eq!(judged(&partial, &[]), (Some(0), warning.to_owned()));
+}
+
+#[test]
+fn a_report_without_an_operation_that_ended_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=60000"];
+    let ran = run(&guest("sleeper"), &[&["-d", "100ms", "--timeout", "200ms", "-t", "2"][..], &env].concat());
+    std::fs::write(folder.path().join("r.json"), ran.report.to_string()).unwrap();
+    let mut report = crate::support::gorgon();
+    let output = report.args(["report", "r.json", "--quiet", "--fail-if", "failed>0"]).current_dir(folder.path());
+    let output = output.output().unwrap();
+    assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_direction_that_is_nearly_always_a_mistake_is_warned_about() {
     let args = ["-n", "10", "--shape", "1x1", "--shape", "1x1", "--fail-if", "p50<1ns", "--fail-if", "p50>10s"];
     let advice = "`p50<1ns` fails a run that is fast: if slow is bad, write `p50>1ns`";

@@ -60,6 +60,12 @@ pub(super) struct CompareCommand {
 
 impl CompareCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        if let Some(side) = std::iter::once(&self.a).chain(&self.others).find(|side| names(side).contains(&"")) {
+            return Ok(Exit::wrong_usage(format!(
+                "`{side}` names a file without a name: join the files of a side by commas without blanks, such as \
+                 `a1.json,a2.json`"
+            )));
+        }
         let wanted = [(ComparisonFormat::Json, &self.json), (ComparisonFormat::Html, &self.html)];
         let files = std::iter::once(&self.a).chain(&self.others).flat_map(|files| names(files));
         let files: Vec<&Path> = files.map(Path::new).collect();

@@ -1,5 +1,7 @@
 //! Why reports are not compared, and what to do about it.
 
+use crate::judging::sound::Unsound;
+
 /// Why reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
@@ -71,13 +73,6 @@ pub enum CompareError {
         other: String,
     },
     /// The figures of a run contradict each other.
-    #[error("`{file}`, run {run}: {problem}; was the report edited?")]
-    Broken {
-        /// The file of its report.
-        file: String,
-        /// The number of the run in it, from 1.
-        run: usize,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
+    #[error(transparent)]
+    Broken(#[from] Unsound),
 }

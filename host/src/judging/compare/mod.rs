@@ -1,7 +1,7 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
 //! [`Comparison`] is the result, field by field; `rendering/compare.rs` and `rendering/html/compare.rs` render it.
-//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `sound.rs` refuses reports that
+//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `judging/sound.rs` refuses reports that
 //! contradict themselves, `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and
 //! `notes.rs` put it into words. Pure: reports go in, a comparison comes out, the same for the same seed.
 
@@ -10,11 +10,11 @@ mod machine;
 mod notes;
 mod plans;
 mod resample;
-mod sound;
 mod words;
 
 use serde::{Deserialize, Serialize};
 
+use super::sound::Unsound;
 use crate::record::TaskFacts;
 use crate::report::Report;
 use crate::report::units::{counted, duration};
@@ -316,7 +316,7 @@ fn side(group: &Group<'_>) -> Result<Side, CompareError> {
     let side = Side::new(&runs).map_err(|unusable| match unusable {
         Unusable::Broken(place, problem) => {
             let (file, run) = at(place);
-            CompareError::Broken { file, run, problem }
+            Unsound { file, run, problem }.into()
         }
         Unusable::TooShort(place) => {
             let ((file, run), timeline) = (at(place), &runs[place].timeline);

@@ -10,8 +10,8 @@ use std::ops::Range;
 
 use fastrand::Rng;
 
-use super::super::student;
-use super::{Figure, sound};
+use super::super::{sound, student};
+use super::Figure;
 use crate::metrics::Histogram;
 use crate::report::{BucketReport, ModelName, RunReport};
 

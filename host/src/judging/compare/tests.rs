@@ -12,8 +12,8 @@ use crate::lane::Lane;
 use crate::metrics::{Health, HealthLog, Metrics, Outcome, Recorder, Sample, Spans};
 use crate::plan::{Extent, RunSpec, Shape};
 use crate::record::{FileFacts, FileRole, RunRecord, WorkerRecord};
+use crate::report::RunReport;
 use crate::report::tests::{environment, record};
-use crate::report::{Counts, RunReport};
 
 const INTERVAL_NS: u64 = crate::metrics::BASE_INTERVAL_NS;
 

@@ -24,8 +24,8 @@ fn notes_say_what_could_change_the_conclusion() {
     let edits: [(Edit, &str); 10] = [
         (
             |report, side| {
-                report.runs[0].operations =
-                    Counts { dropped: 50 * side as u64, offered: 650, ..report.runs[0].operations }
+                let counts = &mut report.runs[0].operations;
+                (counts.dropped, counts.offered) = (50 * side as u64, 600 + 50 * side as u64);
             },
             "B dropped 150 of 1,950 slots (7.69 %)",
         ),
@@ -36,7 +36,13 @@ fn notes_say_what_could_change_the_conclusion() {
             },
             "A was generator-limited in 3 of 3 runs (a thread was busy): its figures show this machine, not the target",
         ),
-        (|report, side| report.runs[0].operations.lost = side as u64, "B lost 3 operations, which its figures lack"),
+        (
+            |report, side| {
+                let counts = &mut report.runs[0].operations;
+                (counts.lost, counts.offered) = (side as u64, counts.offered + side as u64);
+            },
+            "B lost 3 operations, which its figures lack",
+        ),
         (|report, side| report.partial = side == 1, "`0.json`, `1.json`, `2.json` is partial"),
         (|_, _| {}, "reports do not have the values of environment variables: A and B may differ in TOKEN"),
         (

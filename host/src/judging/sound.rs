@@ -3,6 +3,18 @@
 use crate::metrics::HIGHEST_NS;
 use crate::report::{BucketReport, RunReport, Summary};
 
+/// Why nothing is concluded from a run.
+#[derive(Debug, thiserror::Error)]
+#[error("`{file}`, run {run}: {problem}; was the report edited?")]
+pub struct Unsound {
+    /// The file of its report.
+    pub file: String,
+    /// The number of the run in it, from 1.
+    pub run: usize,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
 /// The problem with a histogram that does not decode, or decodes to another number of durations.
 pub(super) const UNREADABLE: &str = "the histogram of an interval cannot be read";
 
@@ -14,7 +26,7 @@ const MOST_OPERATIONS: u64 = 1 << 48;
 const TOLERANCE: f64 = 0.01;
 
 /// What is wrong with a run, if anything.
-pub(super) fn check(run: &RunReport) -> Result<(), &'static str> {
+pub fn check(run: &RunReport) -> Result<(), &'static str> {
     let (timeline, counts) = (&run.timeline, &run.operations);
     if timeline.interval_ns == 0 {
         return Err("its intervals have no length");
@@ -42,9 +54,32 @@ pub(super) fn check(run: &RunReport) -> Result<(), &'static str> {
     let parts = [counts.ok, counts.failed, counts.trapped, counts.timed_out];
     let by_outcome = parts.into_iter().try_fold(0_u64, u64::checked_add);
     let failed = timeline.buckets.iter().try_fold(0_u64, |sum, bucket| sum.checked_add(bucket.failed));
+    let by_result = run.results.iter().try_fold(0_u64, |sum, result| sum.checked_add(result.operations));
+    let parts = [counts.completed, counts.dropped, counts.lost, counts.in_flight];
+    let offered = parts.into_iter().try_fold(0_u64, u64::checked_add);
     let (in_all, not_ok) = (Some(counts.completed), Some(counts.not_ok()));
-    if completed != in_all || by_outcome != in_all || failed != not_ok || counts.completed > MOST_OPERATIONS {
+    let are_equal = completed == in_all && by_outcome == in_all && by_result == in_all && failed == not_ok;
+    if !are_equal || offered != Some(counts.offered) || counts.completed > MOST_OPERATIONS {
         return Err("its counts of operations do not add up");
+    }
+    check_all(run)
+}
+
+/// Checks the durations of all operations together.
+fn check_all(run: &RunReport) -> Result<(), &'static str> {
+    let summary = &run.latency_ns;
+    if summary.count != run.operations.completed {
+        return Err("it has another number of durations than of operations");
+    }
+    if summary.count == 0 {
+        return Ok(());
+    }
+    let hdr = summary.histogram().filter(|hdr| hdr.len() == summary.count).ok_or("its histogram cannot be read")?;
+    let (Some(min), Some(max)) = (summary.min, summary.max) else { return Err("its durations have no bounds") };
+    let is_near = |exact: u64, in_hdr: u64| exact.abs_diff(in_hdr) as f64 <= TOLERANCE * in_hdr as f64 + 1.0;
+    let is_capped = summary.overflow > 0 && max >= HIGHEST_NS;
+    if !is_near(min, hdr.min()) || !(is_capped || is_near(max, hdr.max())) || !is_mean_of(summary, hdr.mean()) {
+        return Err("its durations are not those of its histogram");
     }
     Ok(())
 }
