@@ -1,5 +1,7 @@
 //! `gorgon find`: the highest rate that keeps a promise.
 
+mod check;
+
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -15,7 +17,7 @@ use crate::controller::{Books, Observer, RunEvent};
 use crate::judging::evidence::Evidence;
 use crate::judging::instances::{Instances, Shortage};
 use crate::judging::probe::{Probed, why_void};
-use crate::judging::search::{self, Scope, Search, Step};
+use crate::judging::search::{Scope, Search, Step};
 use crate::judging::verdict::Slo;
 use crate::lane::Lane;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
@@ -97,9 +99,9 @@ const TO_CUT: Duration = Duration::from_millis(200);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
 struct FindLoad {
-    /// The first rate to try
-    #[arg(long, value_name = "RATE", default_value = "10/s")]
-    from: Rate,
+    /// The first rate to try [default: 10/s]
+    #[arg(long, value_name = "RATE")]
+    from: Option<Rate>,
 
     /// The highest rate to try
     #[arg(long, value_name = "RATE", default_value = "1000000/s")]
@@ -109,9 +111,9 @@ struct FindLoad {
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5s")]
     probe: Duration,
 
-    /// How long a probe may last, if the promise needs more operations, or the target changes slowly
-    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
-    probe_max: Duration,
+    /// How long a probe may last, if the promise needs more operations, or the target changes slowly [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    probe_max: Option<Duration>,
 
     /// How long the whole search may take
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "5m")]
@@ -150,11 +152,14 @@ struct FindLoad {
 impl FindCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         // If the plan is valid at the lowest rate, it is valid at every rate.
-        let lowest = if self.load.to < self.load.from { self.load.to } else { self.load.from };
-        let first = match self.plan(lowest, self.load.probe, self.load.concurrency.unwrap_or(NonZeroU32::MIN), 0) {
-            Ok(plan) => plan,
-            Err(error) => return Ok(Exit::wrong_usage(error)),
-        };
+        let first =
+            match self.plan(self.load.lowest(), self.load.probe, self.load.concurrency.unwrap_or(NonZeroU32::MIN), 0) {
+                Ok(plan) => plan,
+                Err(error) => return Ok(Exit::wrong_usage(error)),
+            };
+        if let Err(error) = self.load.check(&self.slo) {
+            return Ok(Exit::wrong_usage(error));
+        }
         let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
         let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
         self.flags.check()?;
@@ -246,16 +251,7 @@ impl<'a> Finder<'a> {
         let threads = u64::from(load.processes) * u64::from(load.threads);
         let most = load.concurrency.map(|most| u64::from(most.get()) * threads);
         let instances = Instances::new(lane, threads, most, Environment::here().cpus);
-        let scope = Scope {
-            from: slos.iter().map(Slo::least_rate).fold(load.from.get(), f64::max),
-            to: load.to.get(),
-            least: slos.iter().map(Slo::least_rate).fold(search::LEAST, f64::max),
-            precision: load.precision,
-            probe: load.probe,
-            probe_max: load.probe_max.max(load.probe),
-            around: AROUND + load.warmup.and_then(Extent::duration).unwrap_or_default(),
-            operations: slos.iter().map(Slo::operations).fold(0.0, f64::max),
-        };
+        let scope = load.scope(slos);
         report.to = Some(scope.to);
         report.budget_ns = u64::try_from(load.budget.as_nanos()).ok();
         report.most_instances = Some(instances.most());

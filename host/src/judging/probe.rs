@@ -7,11 +7,8 @@ use super::backlog::{Backlog, Trend};
 use super::evidence::{Broken, Culprits, Evidence, Kept, Standing, Tally};
 use super::verdict::Slo;
 use crate::fault::{Fault, Stall, Standstill};
-use crate::report::find::{Culprit, Failure, Probe, ProbeFinding, ProbedRate};
+use crate::report::find::{Culprit, Failure, KEEPS_UP, Probe, ProbeFinding, ProbedRate};
 use crate::report::{RunReport, Summary, words};
-
-/// What a probe is called that fell behind, among the promises that it broke.
-const KEEPS_UP: &str = "keeps up";
 
 /// What a probe is called in which no operation was ok.
 const NONE_OK: &str = "no operation was ok";

@@ -10,6 +10,9 @@ use crate::fault::Fault;
 use crate::guest_text::{GuestText, line};
 use crate::metrics::Outcome;
 
+/// What a probe did not do that fell behind, among the promises that it broke.
+pub const KEEPS_UP: &str = "keeps up";
+
 /// The version of this format.
 const SCHEMA: &str = "gorgon.find/1";
 
@@ -313,10 +316,14 @@ impl Probe {
 
 /// The result of a probe, in words.
 pub fn came_to(probe: &Probe) -> String {
-    let broken = |by: &str| format!("broken{by}: {}", probe.broken.join(", "));
+    let listed = |promises: &[String], keeps_up: &'static str| {
+        let named = promises.iter().map(|promise| if promise == KEEPS_UP { keeps_up } else { promise });
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let broken = |by: &str| format!("broken{by}: {}", listed(&probe.broken, "does not keep up"));
     match (probe.finding(), probe.culprit()) {
         (ProbeFinding::Kept, _) => "kept".to_owned(),
-        (ProbeFinding::Undecided, _) => format!("too few operations for {}", probe.undecided.join(", ")),
+        (ProbeFinding::Undecided, _) => format!("too few operations for {}", listed(&probe.undecided, "keeping up")),
         (ProbeFinding::Broken, Some(Culprit::Generator)) => broken(", generator-limited"),
         (ProbeFinding::Broken, Some(Culprit::Instances)) => broken(", limited by instances"),
         (ProbeFinding::Broken, _) => broken(""),

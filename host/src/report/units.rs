@@ -14,10 +14,10 @@ pub fn duration(ns: u64) -> String {
         999_500..999_500_000 => format!("{} ms", significant(ns as f64 / 1e6)),
         999_500_000..99_950_000_000 => format!("{} s", significant(ns as f64 / 1e9)),
         _ => {
-            let seconds = (ns + 500_000_000) / 1_000_000_000;
+            let seconds = ns.saturating_add(500_000_000) / 1_000_000_000;
             match ns {
                 0..7_200_000_000_000 => format!("{} m {:02} s", seconds / 60, seconds % 60),
-                _ => format!("{} h {:02} m", seconds / 3_600, seconds / 60 % 60),
+                _ => format!("{} h {:02} m", count(seconds / 3_600), seconds / 60 % 60),
             }
         }
     }
@@ -131,6 +131,7 @@ mod tests {
             (119_500_000_000, "2 m 00 s"),
             (3_600_000_000_000, "60 m 00 s"),
             (9_000_000_000_000, "2 h 30 m"),
+            (u64::MAX, "5,124,095 h 34 m"),
         ] {
             assert_eq!(super::duration(ns), text, "{ns}");
         }
