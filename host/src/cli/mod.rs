@@ -20,6 +20,7 @@ mod shell;
 mod snapshots;
 mod suite;
 mod test;
+mod unknown;
 mod values;
 
 use std::io::Write;
@@ -112,7 +113,7 @@ pub fn say(problem: &str) {
     tell(&format!("gorgon: {problem}"));
 }
 
-/// Responds to a command line that clap did not accept: prints the requested help, or an error in one line.
+/// Responds to this command line, which clap did not accept: prints the requested help, or an error in one line.
 pub fn answer(error: &clap::Error) -> Exit {
     // If stderr or stdout is closed, the message cannot be shown.
     match error.kind() {
@@ -121,7 +122,12 @@ pub fn answer(error: &clap::Error) -> Exit {
             return Exit::Done;
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => drop(error.print()),
-        _ => say(&format!("{}; --help tells more", problem(error))),
+        _ => {
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            let problem = unknown::flag(error, &words).unwrap_or_else(|| problem(error));
+            say(&format!("{problem}; --help tells more"));
+        }
     }
     Exit::Usage
 }
@@ -131,7 +137,9 @@ fn problem(error: &clap::Error) -> String {
     let text = error.to_string();
     let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let mut answer = problem.join(" ").trim_start_matches("error: ").to_owned();
-    for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")) {
+    // A flag that is not known is hardly ever meant as a value.
+    let is_remedy = |tip: &&str| !tip.starts_with("to pass '");
+    for tip in text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).filter(is_remedy) {
         answer = format!("{answer}; {tip}");
     }
     answer

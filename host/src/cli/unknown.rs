@@ -1,0 +1,157 @@
+//! What to say about a flag that a command does not have: where it is, or how it is called here.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command, CommandFactory};
+
+use super::Cli;
+
+/// Flags of other tools, and ours for the same.
+const PEERS: [(&[&str], &str); 11] = [
+    (&["--vus", "--vu", "--users", "-u", "--connections", "--concurrent", "--max-vus"], "--concurrency"),
+    (&["--iterations", "-i", "--requests", "--num-requests", "--count"], "--operations"),
+    (&["--run-time", "--time", "--test-duration", "--duration-seconds"], "--duration"),
+    (&["--rps", "--qps", "--arrival-rate", "--throughput"], "--rate"),
+    (&["--stage"], "--stages"),
+    (&["--spawn-rate", "--hatch-rate", "--ramp-up", "--rampup"], "--ramp"),
+    (&["--threshold", "--thresholds", "--ensure"], "--fail-if"),
+    (&["--out", "--output", "-o", "--summary-export", "--export"], "--json"),
+    (&["--skip-tls-verify", "--insecure-skip-tls-verify"], "--insecure"),
+    (&["--disable-keepalive", "--no-connection-reuse"], "--no-keepalive"),
+    (&["--workers", "--cpus"], "--processes"),
+];
+
+/// Flags that a command does not have on purpose, and what it has instead.
+const ABSENT: [(&str, &[&str], &str); 8] = [
+    ("find", &["-n", "--operations"], "it chooses how many operations a probe has; see --probe"),
+    ("find", &["-d", "--duration"], "it chooses how long a probe lasts; see --probe and --budget"),
+    ("find", &["--rate", "--stages"], "it looks for the rate; see --from and --to"),
+    ("find", &["--fail-if", "--abort-if"], "it looks for the rate that keeps a promise; see --slo"),
+    ("find", &["--max-in-flight"], "it chooses how many instances a probe has, up to --concurrency"),
+    ("run", &["--slo"], "say what is bad with --fail-if, or look for a rate with `gorgon find`"),
+    ("compare", &["--fail-if", "--slo"], "it compares two sides; see --fail-if-slower"),
+    ("compare", &["--quiet", "-q"], "it prints nothing but the comparison; --json - puts JSON in its place"),
+];
+
+/// What to do about the unknown flag that `error` is about, in a command line of `words` after the program's name;
+/// `None` if nothing is known about it.
+pub(super) fn flag(error: &clap::Error, words: &[String]) -> Option<String> {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    let program = Cli::command();
+    let command = words.iter().find_map(|word| program.find_subcommand(word))?;
+    if given[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return negative(command, words, given);
+    }
+    let name = command.get_name();
+    let none = |advice: &str| Some(format!("`gorgon {name}` has no {given}: {advice}"));
+    let ours = PEERS.iter().find(|(theirs, _)| theirs.contains(&given.as_str())).map(|(_, ours)| *ours);
+    let is_absent = |flags: &[&str]| flags.contains(&given.as_str()) || ours.is_some_and(|ours| flags.contains(&ours));
+    if let Some((.., advice)) = ABSENT.iter().find(|(of, flags, _)| *of == name && is_absent(flags)) {
+        return none(advice);
+    }
+    if let Some(ours) = ours.filter(|ours| has(command, ours)) {
+        return none(&format!("here that is {ours}"));
+    }
+    let visible = program.get_subcommands().filter(|other| !other.is_hide_set() && has(other, given));
+    let others: Vec<_> = visible.map(|other| format!("`gorgon {}`", other.get_name())).collect();
+    match others.as_slice() {
+        [] => None,
+        [one] => none(&format!("only {one} has it")),
+        [rest @ .., last] => none(&format!("{} and {last} have it", rest.join(", "))),
+    }
+}
+
+/// Whether `command` has a flag, by its long or its short name.
+fn has(command: &Command, flag: &str) -> bool {
+    let is_named = |arg: &Arg| match flag.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| flag.strip_prefix('-') == Some(short.to_string().as_str())),
+    };
+    command.get_arguments().any(is_named)
+}
+
+/// What to do about a value that begins like a flag, such as `-5s`.
+fn negative(command: &Command, words: &[String], given: &str) -> Option<String> {
+    let place = words.iter().position(|word| word.starts_with(given))?;
+    let (before, value) = (words.get(place.checked_sub(1)?)?, &words[place]);
+    let flag = command.get_arguments().find(|arg| {
+        let long = arg.get_long().is_some_and(|long| before.strip_prefix("--") == Some(long));
+        let short = arg.get_short().is_some_and(|short| before.strip_prefix('-') == Some(short.to_string().as_str()));
+        (long || short) && arg.get_action().takes_values()
+    })?;
+    let default = flag.get_default_values().first().map(|default| default.to_string_lossy().into_owned());
+    let give = match flag.get_value_names()?.first()?.as_str() {
+        "TIME" => format!("give a duration such as `{}`", default.filter(|of| of != "0").unwrap_or("30s".into())),
+        "RATE" => format!("give a rate such as `{}`", default.unwrap_or("500/s".into())),
+        "EXPR" => "give a figure, a comparison and a value, such as `p99>250ms`".to_owned(),
+        "SIZE" => "give a size such as `64MiB`".to_owned(),
+        "PERCENT" => "give a share in percent, such as `5%`".to_owned(),
+        "TIME|N" => "give a time or a number of operations, such as `5s` or `1000`".to_owned(),
+        "N" | "P" | "T" | "K" | "S" => "give a whole number such as `10`".to_owned(),
+        _ => format!("if it is meant, write `{before}={value}`"),
+    };
+    Some(format!("invalid value `{value}` for {before}: it is negative: {give}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn said(line: &str) -> Option<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let error = Cli::try_parse_from(std::iter::once("gorgon".to_owned()).chain(words.clone())).unwrap_err();
+        flag(&error, &words)
+    }
+
+    #[test]
+    fn a_flag_of_another_command_or_tool_is_named() {
+        for (line, advice) in [
+            (
+                "find t.wasm --slo p99<1s -n 100",
+                "`gorgon find` has no -n: it chooses how many operations a probe has; see --probe",
+            ),
+            (
+                "find t.wasm --slo p99<1s -d 1m",
+                "`gorgon find` has no -d: it chooses how long a probe lasts; see --probe and --budget",
+            ),
+            (
+                "find t.wasm --slo p99<1s --rate 5",
+                "`gorgon find` has no --rate: it looks for the rate; see --from and --to",
+            ),
+            (
+                "find t.wasm --slo p99<1s --fail-if p99>1s",
+                "`gorgon find` has no --fail-if: it looks for the rate that keeps a promise; see --slo",
+            ),
+            (
+                "find t.wasm --slo p99<1s --iterations 5",
+                "`gorgon find` has no --iterations: it chooses how many operations a probe has; see --probe",
+            ),
+            ("run t.wasm --vus 5", "`gorgon run` has no --vus: here that is --concurrency"),
+            ("run t.wasm -u 5", "`gorgon run` has no -u: here that is --concurrency"),
+            ("run t.wasm --iterations=5", "`gorgon run` has no --iterations: here that is --operations"),
+            ("http t.txt --run-time 5s", "`gorgon http` has no --run-time: here that is --duration"),
+            (
+                "compare a.json b.json --quiet",
+                "`gorgon compare` has no --quiet: it prints nothing but the comparison; --json - puts JSON in its place",
+            ),
+            ("run t.wasm --number 5", "`gorgon run` has no --number: only `gorgon test` has it"),
+            (
+                "compare a.json b.json --csv f",
+                "`gorgon compare` has no --csv: `gorgon run`, `gorgon http`, `gorgon demo`, `gorgon suite` and `gorgon report` have it",
+            ),
+            (
+                "find t.wasm --slo p99<1s --budget -5s",
+                "invalid value `-5s` for --budget: it is negative: give a duration such as `5m`",
+            ),
+            ("run t.wasm -n -5", "invalid value `-5` for -n: it is negative: give a whole number such as `10`"),
+            ("run t.wasm --rate -5/s", "invalid value `-5/s` for --rate: it is negative: give a rate such as `500/s`"),
+        ] {
+            assert_eq!(said(line).as_deref(), Some(advice), "{line}");
+        }
+        assert_eq!(said("run t.wasm --nonsense"), None);
+    }
+}
