@@ -76,8 +76,8 @@ pub struct Comparison {
 pub struct Slower {
     /// The share by which a median may increase.
     pub by: f64,
-    /// Whether a median increased by more, namely the whole interval of its difference lies above; or whether a side has
-    /// no operation that was ok.
+    /// Whether a median increased by more, that is, the whole interval of its difference lies above; or whether a side
+    /// has no operation that was ok.
     pub held: bool,
     /// Whether a side has no operation that was ok. How fast its operations failed says nothing.
     #[serde(default)]
