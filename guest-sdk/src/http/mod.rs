@@ -271,8 +271,9 @@ impl Response {
     }
 }
 
-/// Why a request had no response, or not the one that was expected. Its text begins with the cause. It names the request
-/// by the template of its span if there is one, so that errors of requests of one kind are one result in the report.
+/// Why a request had no response, or not the one that was expected. Its text begins with the cause. It names the
+/// request by the template of its span if there is one, so that errors of requests of one kind are one result in the
+/// report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     method: String,

@@ -189,7 +189,8 @@ impl Search {
         self.bracket_of(|of| self.is_settled(of))
     }
 
-    /// The gap that the rates show of which `is_known` says that they are known, and those that are broken beyond doubt.
+    /// The gap that the rates show of which `is_known` says that they are known, and those that are broken beyond
+    /// doubt.
     fn bracket_of(&self, is_known: impl Fn(&Tried) -> bool) -> Bracket {
         let known = |wanted: fn(Standing) -> bool| {
             let known = self.tried.iter().filter(|of| is_known(of)).filter(move |of| wanted(of.evidence.standing()));

@@ -326,8 +326,8 @@ fn elapsed_ns(metrics: &Metrics) -> u64 {
 
 /// The time over which the rates of a run are taken: that of its schedule, or from the first start to the last end.
 ///
-/// A run that falls behind its schedule goes on after its end. Then its rates are until the last start, because over the
-/// schedule they would be those of what was offered.
+/// A run that falls behind its schedule goes on after its end. Then its rates are until the last start, because over
+/// the schedule they would be those of what was offered.
 ///
 /// Operations of an open run start when they are due, so few of them fill only a part of the time in which they were
 /// offered. From the first start to the last end, one operation of a millisecond would be a thousand per second.

@@ -196,8 +196,8 @@ impl NetworkReport {
 }
 
 impl Summary {
-    /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid, or missing though there are durations. Histograms of parts can be added up,
-    /// unlike percentiles.
+    /// The histogram in [`hdr`](Self::hdr); `None` if that field is invalid, or missing though there are durations.
+    /// Histograms of parts can be added up, unlike percentiles.
     pub fn histogram(&self) -> Option<hdrhistogram::Histogram<u64>> {
         let is_missing = self.count > 0 && self.hdr.is_none();
         if is_missing { None } else { derive::decode(self.hdr.as_deref()) }

@@ -1,4 +1,4 @@
-//! The sentences on the generator's part in a run: what delayed operations, what stood still, and where their time went.
+//! The sentences on the generator's part in a run: what delayed operations, what stood still, where their time went.
 
 use super::{MOST_LISTED, Tone, Word};
 use crate::fault::{Stall, Standstill};
