@@ -22,90 +22,42 @@ struct Case {
 
 /// Each is a mirror image of the one in [`FREE`].
 const LIMITED: [Case; 5] = [
-    Case {
-        what: "50 instances that compute 2 ms in one thread",
-        task: "mixer",
-        server: None,
-        args: &["-c", "50", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
-        quota: None,
-    },
-    Case {
-        what: "1,000 per second that compute 2 ms",
-        task: "mixer",
-        server: None,
-        args: &["-c", "50", "--rate", "1000/s", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
-        quota: None,
-    },
-    Case {
-        what: "a server that answers at once",
-        task: "getter",
-        server: Some(&["0", "constant", "0"]),
-        args: &["-c", "50"],
-        quota: None,
-    },
-    Case {
-        what: "starts that are late by the time that an operation takes",
-        task: "mixer",
-        server: None,
-        args: &[
-            "-c",
-            "100",
-            "--rate",
-            "250/s",
-            "--arrivals",
-            "poisson",
-            "--env",
-            "CPU_US=3000",
-            "--env",
-            "WAIT_US=2000",
-        ],
-        quota: None,
-    },
-    Case {
-        what: "half a processor of work in a group that has a fifth of one",
-        task: "mixer",
-        server: None,
-        args: &["-c", "10", "--env", "CPU_US=1000", "--env", "WAIT_US=20000"],
-        quota: Some(0.2),
-    },
+    Case::computing(
+        "50 instances that compute 2 ms in one thread",
+        &["-c", "50", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
+    ),
+    Case::computing(
+        "1,000 per second that compute 2 ms",
+        &["-c", "50", "--rate", "1000/s", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
+    ),
+    Case::calling("a server that answers at once", &["0", "constant", "0"], &["-c", "50"]),
+    Case::computing(
+        "starts that are late by the time that an operation takes",
+        &["-c", "100", "--rate", "250/s", "--arrivals", "poisson", "--env", "CPU_US=3000", "--env", "WAIT_US=2000"],
+    ),
+    Case::computing(
+        "half a processor of work in a group that has a fifth of one",
+        &["-c", "10", "--env", "CPU_US=1000", "--env", "WAIT_US=20000"],
+    )
+    .within(0.2),
 ];
 
 const FREE: [Case; 5] = [
-    Case {
-        what: "4 instances that compute 2 ms in one thread",
-        task: "mixer",
-        server: None,
-        args: &["-c", "4", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
-        quota: None,
-    },
-    Case {
-        what: "100 per second that compute 2 ms",
-        task: "mixer",
-        server: None,
-        args: &["-c", "50", "--rate", "100/s", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
-        quota: None,
-    },
-    Case {
-        what: "a server that answers after 20 ms",
-        task: "getter",
-        server: Some(&["0", "constant", "20000"]),
-        args: &["-c", "10"],
-        quota: None,
-    },
-    Case {
-        what: "starts that are late by a hundredth of the time that an operation takes",
-        task: "mixer",
-        server: None,
-        args: &SLOW,
-        quota: None,
-    },
-    Case {
-        what: "half a processor of work in a group that has two",
-        task: "mixer",
-        server: None,
-        args: &["-c", "10", "--env", "CPU_US=1000", "--env", "WAIT_US=20000"],
-        quota: Some(2.0),
-    },
+    Case::computing(
+        "4 instances that compute 2 ms in one thread",
+        &["-c", "4", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
+    ),
+    Case::computing(
+        "100 per second that compute 2 ms",
+        &["-c", "50", "--rate", "100/s", "--env", "CPU_US=2000", "--env", "WAIT_US=20000"],
+    ),
+    Case::calling("a server that answers after 20 ms", &["0", "constant", "20000"], &["-c", "10"]),
+    Case::computing("starts that are late by a hundredth of the time that an operation takes", &SLOW),
+    Case::computing(
+        "half a processor of work in a group that has two",
+        &["-c", "10", "--env", "CPU_US=1000", "--env", "WAIT_US=20000"],
+    )
+    .within(2.0),
 ];
 
 /// Operations of a second whose starts are late by some milliseconds.
@@ -114,14 +66,8 @@ const SLOW: [&str; 9] =
 
 /// Targets that take above 100 ms. A confident "the machine was the limit" would be wrong.
 const BEHIND_SLOW: [Case; 2] = [
-    Case {
-        what: "a server that answers after 150 ms",
-        task: "getter",
-        server: Some(&["0", "constant", "150000"]),
-        args: &["-c", "50"],
-        quota: None,
-    },
-    Case { what: "operations of a second", task: "mixer", server: None, args: &SLOW, quota: None },
+    Case::calling("a server that answers after 150 ms", &["0", "constant", "150000"], &["-c", "50"]),
+    Case::computing("operations of a second", &SLOW),
 ];
 
 const ROUNDS: usize = 10;
@@ -156,6 +102,21 @@ fn count(bench: &Bench, cases: &[Case], is_limited: bool, most_wrong: usize) -> 
 }
 
 impl Case {
+    /// A task that computes for `CPU_US` and waits for `WAIT_US`.
+    const fn computing(what: &'static str, args: &'static [&'static str]) -> Self {
+        Self { what, task: "mixer", server: None, args, quota: None }
+    }
+
+    /// A task that calls a server with these arguments.
+    const fn calling(what: &'static str, server: &'static [&'static str], args: &'static [&'static str]) -> Self {
+        Self { what, task: "getter", server: Some(server), args, quota: None }
+    }
+
+    /// The same in a control group with so many processors.
+    const fn within(self, processors: f64) -> Self {
+        Self { quota: Some(processors), ..self }
+    }
+
     fn run(&self, bench: &Bench) -> anyhow::Result<Ran> {
         let server = self.server.map(|server| Server::start(&bench.server, &bench.folder, server)).transpose()?;
         let group = self.quota.map(Group::new).transpose()?;
