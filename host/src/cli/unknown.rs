@@ -136,12 +136,14 @@ mod tests {
             ("http t.txt --run-time 5s", "`gorgon http` has no --run-time: here that is --duration"),
             (
                 "compare a.json b.json --quiet",
-                "`gorgon compare` has no --quiet: it prints nothing but the comparison; --json - puts JSON in its place",
+                "`gorgon compare` has no --quiet: it prints nothing but the comparison; --json - puts JSON in \
+                 its place",
             ),
             ("run t.wasm --number 5", "`gorgon run` has no --number: only `gorgon test` has it"),
             (
                 "compare a.json b.json --csv f",
-                "`gorgon compare` has no --csv: `gorgon run`, `gorgon http`, `gorgon demo`, `gorgon suite` and `gorgon report` have it",
+                "`gorgon compare` has no --csv: `gorgon run`, `gorgon http`, `gorgon demo`, `gorgon suite` and \
+                 `gorgon report` have it",
             ),
             (
                 "find t.wasm --slo p99<1s --budget -5s",
