@@ -28,21 +28,30 @@ pub fn clear() {
     JAR.with_borrow_mut(Vec::clear);
 }
 
+/// The cookies of this instance, by name, that a request to `url` would be sent with; none if `url` is no URL.
+pub fn kept(url: &str) -> Vec<(String, String)> {
+    Url::parse(url).map(|url| fitting(&url)).unwrap_or_default()
+}
+
+fn fitting(url: &Url) -> Vec<(String, String)> {
+    let path = url.path.split('?').next().unwrap_or_default();
+    JAR.with_borrow(|jar| {
+        let fitting = jar.iter().filter(|cookie| {
+            let host_fits = url.host() == cookie.domain || cookie.is_for_all && is_beneath(url.host(), &cookie.domain);
+            host_fits && path_fits(path, &cookie.path) && (url.is_tls || !cookie.is_secure)
+        });
+        fitting.map(|cookie| (cookie.name.clone(), cookie.value.clone())).collect()
+    })
+}
+
 /// What a request to `url` says in its `Cookie` header.
 pub(super) fn of(url: &Url) -> Option<String> {
     // Mostly there is none.
     if JAR.with_borrow(Vec::is_empty) {
         return None;
     }
-    let path = url.path.split('?').next().unwrap_or_default();
-    let text = JAR.with_borrow(|jar| {
-        let fitting = jar.iter().filter(|cookie| {
-            let host_fits = url.host() == cookie.domain || cookie.is_for_all && is_beneath(url.host(), &cookie.domain);
-            host_fits && path_fits(path, &cookie.path) && (url.is_tls || !cookie.is_secure)
-        });
-        fitting.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ")
-    });
-    (!text.is_empty()).then_some(text)
+    let pairs: Vec<_> = fitting(url).iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (!pairs.is_empty()).then(|| pairs.join("; "))
 }
 
 /// The one `Cookie` header of a request to `url`: the cookies that it brings, then kept ones that it does not name.

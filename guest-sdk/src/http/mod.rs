@@ -33,7 +33,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use cookies::clear as clear_cookies;
+pub use cookies::{clear as clear_cookies, kept as cookies};
 use url::Url;
 
 /// As many as a browser follows before it speaks of a loop, more or less.

@@ -25,6 +25,16 @@ use crate::resolve::{Addresses, Resolver};
 /// The longest name in the domain name system, in bytes (RFC 1035).
 const MOST_NAME_BYTES: usize = 255;
 
+/// Whether HTTP requests and responses are shown to a person who watches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exchanges {
+    /// Nobody sees them.
+    #[default]
+    Unseen,
+    /// They are printed to stdout as they are sent and received.
+    Shown,
+}
+
 /// The network access of the instances of one thread, and their counts.
 #[derive(Debug)]
 pub struct Network {
@@ -36,6 +46,8 @@ pub struct Network {
     pub(super) http: Arc<HttpPlan>,
     /// Made with the first TLS connection.
     pub(super) tls: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
+    /// Whether requests and responses are shown.
+    pub(super) exchanges: Exchanges,
     /// What was counted and not yet taken. It is behind a lock because wasmtime and tokio require `Send`; only one
     /// thread takes the lock.
     counts: Mutex<NetworkCounts>,
@@ -50,18 +62,29 @@ impl Network {
             resolver: Arc::new(resolver),
             http: Arc::new(http),
             tls: Arc::default(),
+            exchanges: Exchanges::default(),
             counts: Mutex::default(),
         })
     }
 
+    /// The same network, which shows its exchanges or not. It must not be shared yet.
+    #[must_use]
+    pub fn with(mut self: Arc<Self>, exchanges: Exchanges) -> Arc<Self> {
+        if let Some(network) = Arc::get_mut(&mut self) {
+            network.exchanges = exchanges;
+        }
+        self
+    }
+
     /// The same network for another thread: grants and addresses are shared, counts are not.
     pub fn for_another_thread(&self) -> Arc<Self> {
-        let Self { policy, resolver, http, tls, counts: _ } = self;
+        let Self { policy, resolver, http, tls, exchanges, counts: _ } = self;
         Arc::new(Self {
             policy: policy.clone(),
             resolver: resolver.clone(),
             http: http.clone(),
             tls: tls.clone(),
+            exchanges: *exchanges,
             counts: Mutex::default(),
         })
     }

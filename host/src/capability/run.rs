@@ -24,6 +24,16 @@ pub struct DataError {
 }
 
 impl Data {
+    /// The names of the columns.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The rows, each with a value for every column.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// Reads a CSV file whose first line names the columns. A line with a different number of fields is an error.
     pub fn read(path: &Path) -> Result<Self, DataError> {
         let error = |error: csv::Error| DataError { path: path.display().to_string(), problem: error.to_string() };

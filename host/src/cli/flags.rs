@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use clap::Args;
 
 use super::values;
 use crate::capability::run::Data;
-use crate::network::{Allow, Policy};
+use crate::network::{Allow, AllowError, Policy};
 use crate::plan::{
     Calls, DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
     LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
@@ -77,9 +78,10 @@ struct GivenFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 struct NetworkFlags {
-    /// What the task may reach: http://HOST[:PORT], https://*.example.com, tcp://HOST:PORT, udp://HOST:PORT, or all
+    /// What the task may reach: http://HOST[:PORT], https://*.example.com, tcp://HOST:PORT, udp://HOST:PORT, all, or
+    /// calls, for what a file of calls names
     #[arg(long, value_name = "DESTINATION")]
-    allow: Vec<Allow>,
+    allow: Vec<Grant>,
 
     /// Also trust the certificate authorities in this PEM file
     #[arg(long, value_name = "FILE.pem")]
@@ -100,6 +102,22 @@ struct NetworkFlags {
     /// Look up a name again for connections opened after this time; 0 for every connection [default: once per run]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     dns_ttl: Option<Duration>,
+}
+
+/// What `--allow` takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Grant {
+    This(Allow),
+    /// `calls`: where the calls of a file go.
+    Calls,
+}
+
+impl FromStr for Grant {
+    type Err = AllowError;
+
+    fn from_str(text: &str) -> Result<Self, AllowError> {
+        if text == "calls" { Ok(Self::Calls) } else { text.parse().map(Self::This) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -126,7 +144,7 @@ impl TaskFlags {
     /// Adds variables and a grant to those that the user gave.
     pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>) {
         self.given.env.extend(env);
-        self.network.allow.extend(allow);
+        self.network.allow.extend(allow.map(Grant::This));
     }
 
     /// Gives the task `data`, a file that was made from `calls`.
@@ -135,9 +153,25 @@ impl TaskFlags {
         self.given.calls = Some(calls);
     }
 
-    /// Whether the user gave a data file.
-    pub(super) fn has_data(&self) -> bool {
-        self.given.data.is_some()
+    /// The data file that the user gave.
+    pub(super) fn data(&self) -> Option<&Path> {
+        self.given.data.as_deref()
+    }
+
+    /// Grants `named`, if the user gave `--allow calls` or wrote the calls into the command line.
+    pub(super) fn grant_calls(&mut self, is_of_command_line: bool, named: impl Iterator<Item = Allow>) {
+        let allow = &mut self.network.allow;
+        let before = allow.len();
+        allow.retain(|allow| *allow != Grant::Calls);
+        if allow.len() < before || is_of_command_line {
+            allow.extend(named.map(Grant::This));
+        }
+    }
+
+    /// What is granted by name.
+    pub(super) fn policy(&self) -> Policy {
+        let named = |grant: &Grant| if let Grant::This(allow) = grant { Some(allow.clone()) } else { None };
+        Policy(self.network.allow.iter().filter_map(named).collect())
     }
 
     /// The plan that runs this task with `load`. This is the only place where flags become a plan. A flag or a field of
@@ -150,6 +184,9 @@ impl TaskFlags {
         let LoadSpec { shape, concurrency, extent, first, load_model, warmup, start_jitter, seed, recycle } = load;
         if first >= FIRST_UNCOUNTED {
             return Err(PlanError::Numbers { first });
+        }
+        if network.allow.contains(&Grant::Calls) {
+            return Err(PlanError::AllowCalls);
         }
         let timeout = if timeout.is_zero() { None } else { Some(*timeout) };
         let spec = RunSpec {
@@ -164,12 +201,7 @@ impl TaskFlags {
             seed,
             limits: Limits { timeout, max_memory: *max_memory, recycle },
             expect: expect.clone(),
-            grants: Grants {
-                args: args.clone(),
-                env: env.clone(),
-                dirs: dir.clone(),
-                network: Policy(network.allow.clone()),
-            },
+            grants: Grants { args: args.clone(), env: env.clone(), dirs: dir.clone(), network: self.policy() },
             http: network.http(),
             data: data.clone(),
             calls: calls.clone(),

@@ -1,92 +1,91 @@
-//! `gorgon http`: multiplies HTTP calls from a file, without a task to build.
+//! `gorgon http`: multiplies HTTP calls from the command line or a file, without a task to build.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::Context;
 use clap::Args;
 
 use super::Exit;
-use super::flags::TaskSource;
+use super::calls::{CALLS, CallFlags, Refused};
 use super::run::RunFlags;
-use crate::calls::{self, Call};
-use crate::plan::{CallOrder, Calls};
 
-/// The task that plays the calls: a built copy of `examples/calls`.
-const CALLS: TaskSource =
-    TaskSource::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../embedded/calls.wasm") };
-
-/// Multiply HTTP calls from a file, without building anything
+/// Multiply HTTP calls, from the command line or from a file, without building anything
 ///
-/// The file is a list of URLs, JSON lines, a .http file of an editor's REST client, or a HAR from a browser. Operation
-/// n plays call n modulo the number of calls. With --random it plays a random call. With --flow it plays all calls,
-/// which can use values captured from earlier responses. The result is the status.
+/// A file is a .http file of an editor, a HAR of a browser, a Postman collection, command lines of curl, targets of
+/// vegeta or siege, a list of URLs, or JSON. Operation n plays call n modulo the number of calls. With --random it
+/// plays a random call. With --flow it plays all calls, which can use values captured from earlier responses. The
+/// result is the status. Each {{name}} in a file gets its value from the file, from --var, --env-name, --data or an
+/// earlier call, or the file is refused. `gorgon test CALLS` plays the calls one by one, and shows what is sent and
+/// received.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gorgon http urls.txt -n 10000 -t 2 -c 10 --allow http://127.0.0.1:8080
-  gorgon http session.har -d 30s -c 20 --random --seed 7 --allow 'https://*.example.com'
-  gorgon http flow.http --flow -n 1000 -c 10 --allow http://127.0.0.1:8080
+  gorgon http http://127.0.0.1:8080/x -n 1000 -c 50
+  gorgon http http://127.0.0.1:8080/objects --json-body '{\"name\": \"x\"}' -d 30s
+  gorgon http urls.txt -n 10000 -t 2 -c 10 --allow calls
+  gorgon http session.har -d 30s -c 20 --random --only shop.example --allow calls
+  gorgon http flow.http --flow --var token=s3cret -n 1000 -c 10 --allow calls
+  gorgon http flow.http --flow --dry-run
 
-Captures, for --flow, in a .http file and in JSON lines:
+Captures, for --flow, in a .http file and in JSON:
   # @capture id = /id                 from JSON, by a pointer
   # @capture token = header X-Token   from a header
   # @capture name = regex <h1>(.*)</h1>
   {\"method\": \"POST\", \"url\": \"http://host/objects\", \"capture\": {\"id\": \"/id\"}}
 Then {{id}} stands for the value in URLs, headers and bodies.")]
 pub(super) struct HttpCommand {
-    /// The file of calls
-    #[arg(value_name = "CALLS")]
-    calls: PathBuf,
+    /// URLs, or a file of calls; - is stdin
+    #[arg(value_name = "URL|CALLS", required = true)]
+    sources: Vec<String>,
 
-    /// Each operation plays all calls, one after the other
-    #[arg(long, conflicts_with = "random")]
-    flow: bool,
+    #[command(flatten)]
+    calls: CallFlags,
 
     /// Each operation plays a random call
-    #[arg(long)]
+    #[arg(long, help_heading = "Calls", conflicts_with = "flow")]
     random: bool,
+
+    /// Print each request as it would be sent, and send nothing
+    #[arg(long, help_heading = "Calls")]
+    dry_run: bool,
 
     #[command(flatten)]
     flags: RunFlags,
 }
 
 impl HttpCommand {
-    pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { calls: path, flow, random, mut flags } = self;
-        if flags.plan.task.has_data() {
-            return Ok(Exit::wrong_usage("`--data` cannot be used here: the calls are the task's data"));
+    pub(super) fn run(mut self) -> anyhow::Result<Exit> {
+        if let Some(problem) = self.meant_as_body() {
+            return Ok(Exit::wrong_usage(problem));
         }
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read the calls `{}`", path.display()))?;
-        let calls = calls::parse(&path, &text)?;
-        // The workers read this file; it exists until the run has ended.
-        let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
-        write(&calls, &file)?;
-        let order = match (flow, random) {
-            (true, _) => CallOrder::Flow,
-            (_, true) => CallOrder::Random,
-            _ => CallOrder::InOrder,
+        let parsed = match self.calls.parse(&self.sources, self.flags.plan.task.data())? {
+            Ok(parsed) => parsed,
+            Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
         };
-        let mode = match order {
-            CallOrder::Flow => "flow",
-            CallOrder::Random => "random",
-            CallOrder::InOrder => "in order",
+        if self.dry_run {
+            parsed.show()?;
+            return Ok(Exit::Done);
+        }
+        let seed = self.flags.seed().unwrap_or_else(|| fastrand::u64(..));
+        // The workers read the file of the calls; it exists until the run has ended.
+        let _file = match parsed.give(&mut self.flags.plan.task, self.calls.order(self.random), seed)? {
+            Ok(file) => file,
+            Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
         };
-        let seed = flags.seed().unwrap_or_else(|| fastrand::u64(..));
-        flags.plan.task.give(vec![("CALLS".into(), mode.into()), ("SEED".into(), seed.to_string())], None);
-        flags.plan.task.give_data(file.path().to_owned(), Calls { file: path.clone(), order });
-        flags.run(&CALLS, Some(path))
+        self.flags.run(&CALLS, parsed.file())
     }
-}
 
-/// Writes calls as rows of data.
-fn write(calls: &[Call], to: &tempfile::NamedTempFile) -> anyhow::Result<()> {
-    let mut rows = csv::Writer::from_writer(to.as_file());
-    rows.write_record(["name", "method", "url", "headers", "body", "capture"])?;
-    for call in calls {
-        let headers = serde_json::to_string(&call.headers)?;
-        let capture = serde_json::to_string(&call.capture)?;
-        rows.write_record([&call.name, &call.method, &call.url, &headers, &call.body, &capture])?;
+    /// What to do if flags that name files were meant as curl has them: as bodies.
+    fn meant_as_body(&self) -> Option<String> {
+        let is_text = |path: &Path| {
+            let text = path.to_string_lossy();
+            let begins =
+                text.starts_with(['{', '[', '@']) || text.contains('&') || text.contains('=') && !text.contains('/');
+            begins && !path.exists()
+        };
+        if let Some(path) = self.flags.json_path().filter(|path| is_text(path)) {
+            return Some(format!("`{}` is not a file for the report: send JSON by --json-body", path.display()));
+        }
+        let data = self.flags.plan.task.data().filter(|path| is_text(path))?;
+        Some(format!("`{}` is not a CSV file of values: send a body by --body", data.display()))
     }
-    Ok(rows.flush()?)
 }

@@ -17,7 +17,7 @@ pub(super) struct Load {
     operations: Option<u64>,
 
     /// Start operations for this long, then let those in flight end [such as 30s]
-    #[arg(short, long, value_name = "TIME", value_parser = values::duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = values::run_duration)]
     duration: Option<Duration>,
 
     /// Worker processes

@@ -1,5 +1,6 @@
 //! The command line: flags go in, plans come out. No other module knows flags. Each command has a file.
 
+mod calls;
 mod compare;
 mod component;
 mod demo;

@@ -119,6 +119,11 @@ impl Format for ReportFormat {
 }
 
 impl FileFlags {
+    /// The file of the JSON report.
+    pub(super) fn json_path(&self) -> Option<&Path> {
+        self.json.as_deref()
+    }
+
     /// Makes sure that all files can be written, and that none of them is one of `inputs`. `-` is stdout.
     pub(super) fn open(&self, words: Words, inputs: &[&Path]) -> anyhow::Result<Outputs<ReportFormat>> {
         let Self { json, html, csv, hlog, junit, by_result: _ } = self;

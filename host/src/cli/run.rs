@@ -1,7 +1,7 @@
 //! `gorgon run`: multiplies a task.
 
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -107,6 +107,11 @@ impl RunFlags {
     /// The seed of all random numbers.
     pub(super) fn seed(&self) -> Option<u64> {
         self.plan.load.seed()
+    }
+
+    /// The file of the JSON report.
+    pub(super) fn json_path(&self) -> Option<&Path> {
+        self.outputs.json_path()
     }
 
     /// Runs the task from `source`. `file` is what its data was made from.

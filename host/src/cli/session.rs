@@ -74,6 +74,11 @@ pub(super) struct Session {
 }
 
 impl OutputFlags {
+    /// The file of the JSON report.
+    pub(super) fn json_path(&self) -> Option<&Path> {
+        self.files.json_path()
+    }
+
     /// Starts the page and the metrics, if they are wanted. Viewers of the page may stop the runs of `runner`.
     fn board(&self, runner: &Runner) -> anyhow::Result<Option<Board>> {
         let board = Board::default();

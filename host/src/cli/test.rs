@@ -1,19 +1,21 @@
-//! `gorgon test`: debugs a task, in this process and on one thread, and shows every call.
+//! `gorgon test`: debugs a task or calls, in this process and on one thread, and shows every operation.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::num::{NonZeroU32, NonZeroU64};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
+use super::calls::{CALLS, CallFlags, Refused};
 use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::ignore_closed;
 use super::{Exit, values};
 use crate::capability::guest::Surroundings;
-use crate::capability::network::Network;
+use crate::capability::network::{Exchanges, Network};
 use crate::capability::output::GuestOutput;
 use crate::capability::run::{Data, Given};
 use crate::clock::Clock;
@@ -23,7 +25,7 @@ use crate::hook::Hook;
 use crate::lane::{Executor, Lane, Reactor};
 use crate::metrics::{Outcome, Sample};
 use crate::network::suggestion;
-use crate::plan::{Extent, LoadModel, PlanError, RunPlan, Shape};
+use crate::plan::{CallOrder, Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::progress::Show;
 use crate::report::units::{count, counted, duration};
 use crate::resolve;
@@ -33,26 +35,32 @@ use crate::timers::Timetable;
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const DIM: Style = Style::new().dimmed();
 
-/// Debug a task: run it in this process, on one thread, and show every operation
+/// Debug a task, or HTTP calls: run them in this process, on one thread, and show every operation
 ///
-/// Output of the task is shown as it comes. If an operation traps, its message comes first, then the functions that
-/// were running, with source lines if the component was built with debug information.
+/// Calls are played one by one, and each request and response is shown as it is sent and received. Output of the task
+/// is shown as it comes. If an operation traps, its message comes first, then the functions that were running, with
+/// source lines if the component was built with debug information.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gorgon test task.wasm
   gorgon test task.wasm -n 10
   gorgon test task.wasm --number 1234     only the operation that failed in a run
+  gorgon test flow.http --flow --allow calls
+  gorgon test http://127.0.0.1:8080/x -H 'Accept: text/html'
 
 Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
 pub(super) struct TestCommand {
-    /// The task: a WebAssembly component
-    #[arg(value_name = "TASK.wasm")]
+    /// The task, a WebAssembly component; or a URL, or a file of calls; - is calls from stdin
+    #[arg(value_name = "TASK.wasm|URL|CALLS")]
     path: PathBuf,
 
-    /// Operations, one after the other
-    #[arg(short = 'n', long, value_name = "N", value_parser = values::positive::<NonZeroU64>, default_value = "1")]
-    operations: NonZeroU64,
+    #[command(flatten)]
+    calls: CallFlags,
+
+    /// Operations, one after the other [default: 1, or each call once]
+    #[arg(short = 'n', long, value_name = "N", value_parser = values::positive::<NonZeroU64>)]
+    operations: Option<NonZeroU64>,
 
     /// The number of the first operation
     #[arg(long, value_name = "K", value_parser = values::number::<u64>, default_value_t = 0)]
@@ -66,7 +74,32 @@ pub(super) struct TestCommand {
 }
 
 impl TestCommand {
-    pub(super) fn run(self) -> anyhow::Result<Exit> {
+    pub(super) fn run(mut self) -> anyhow::Result<Exit> {
+        if is_task(&self.path) {
+            if self.calls.is_given() {
+                return Ok(Exit::wrong_usage(format!("`{}` is a task, which has no calls", self.path.display())));
+            }
+            let source = TaskSource::File(self.path.clone());
+            return self.work_through(&source, Exchanges::Unseen);
+        }
+        let sources = [self.path.to_string_lossy().into_owned()];
+        let parsed = match self.calls.parse(&sources, self.task.data())? {
+            Ok(parsed) => parsed,
+            Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
+        };
+        let order = self.calls.order(false);
+        if order == CallOrder::InOrder && self.operations.is_none() {
+            self.operations = NonZeroU64::new(parsed.len() as u64);
+        }
+        // The task reads this file.
+        let _file = match parsed.give(&mut self.task, order, 0)? {
+            Ok(file) => file,
+            Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
+        };
+        self.work_through(&CALLS, Exchanges::Shown)
+    }
+
+    fn work_through(&self, source: &TaskSource, exchanges: Exchanges) -> anyhow::Result<Exit> {
         let plan = match self.plan() {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
@@ -74,19 +107,19 @@ impl TestCommand {
         self.task.check()?;
         let engine = task::engine(Purpose::Debug)?;
         let compiler = Compiler::new(&engine)?;
-        let compiled = TaskSource::File(self.path).compile(&compiler, Show::Messages)?;
+        let compiled = source.compile(&compiler, Show::Messages)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
-        let session = TestSession { task: &task, plan: &plan, clock: Clock::new() };
+        let session = TestSession { task: &task, plan: &plan, clock: Clock::new(), exchanges };
         Executor::new(task.lane())?.run(session.work_through())
     }
 
     pub(super) fn plan(&self) -> Result<RunPlan, PlanError> {
-        let Self { path: _, operations, number, expect, task } = self;
+        let Self { path: _, calls: _, operations, number, expect, task } = self;
         let load = LoadSpec {
             shape: Shape::new(1, 1)?,
             concurrency: NonZeroU32::MIN,
-            extent: Extent::new(Some(operations.get()), None)?,
+            extent: Extent::new(Some(operations.map_or(1, NonZeroU64::get)), None)?,
             first: *number,
             load_model: LoadModel::default(),
             warmup: None,
@@ -103,6 +136,24 @@ struct TestSession<'a> {
     task: &'a Task,
     plan: &'a RunPlan,
     clock: Clock,
+    exchanges: Exchanges,
+}
+
+/// Whether `path` is a task and not calls, by its first bytes; by its name if there is no such file.
+fn is_task(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    match File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)) {
+        Ok(_) if path.is_dir() => true,
+        Ok(_) => begin.starts_with(b"\0asm") || begin.trim_ascii_start().starts_with(b"("),
+        Err(_) => {
+            let name = path.to_string_lossy();
+            let is_calls = ["http://", "https://"]
+                .iter()
+                .any(|scheme| name.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
+            let ends = [".http", ".rest", ".har", ".txt", ".json", ".jsonl", ".curl", ".sh"];
+            !is_calls && name != "-" && !ends.iter().any(|end| name.ends_with(end))
+        }
+    }
 }
 
 impl TestSession<'_> {
@@ -133,7 +184,7 @@ impl TestSession<'_> {
         let network = &self.plan.grants().network;
         let addresses = resolve::ask(network.names());
         Ok(Surroundings {
-            network: Network::new(network.clone(), self.plan.http().clone(), addresses),
+            network: Network::new(network.clone(), self.plan.http().clone(), addresses).with(self.exchanges),
             clock: self.clock.clone(),
             output: GuestOutput::live(),
             given: Arc::new(Given { prepared: prepared.to_owned(), data }),

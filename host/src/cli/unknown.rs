@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Flags of other tools, and ours for the same.
-const PEERS: [(&[&str], &str); 11] = [
+const PEERS: [(&[&str], &str); 14] = [
     (&["--vus", "--vu", "--users", "-u", "--connections", "--concurrent", "--max-vus"], "--concurrency"),
     (&["--iterations", "-i", "--requests", "--num-requests", "--count"], "--operations"),
     (&["--run-time", "--time", "--test-duration", "--duration-seconds"], "--duration"),
@@ -15,19 +15,34 @@ const PEERS: [(&[&str], &str); 11] = [
     (&["--spawn-rate", "--hatch-rate", "--ramp-up", "--rampup"], "--ramp"),
     (&["--threshold", "--thresholds", "--ensure"], "--fail-if"),
     (&["--out", "--output", "-o", "--summary-export", "--export"], "--json"),
-    (&["--skip-tls-verify", "--insecure-skip-tls-verify"], "--insecure"),
+    (&["--skip-tls-verify", "--insecure-skip-tls-verify", "-k"], "--insecure"),
     (&["--disable-keepalive", "--no-connection-reuse"], "--no-keepalive"),
     (&["--workers", "--cpus"], "--processes"),
+    (&["-z"], "--duration"),
+    (&["--method"], "--request"),
+    (&["--no-tui"], "--no-progress"),
 ];
 
 /// Flags that a command does not have on purpose, and what it has instead.
-const ABSENT: [(&str, &[&str], &str); 8] = [
+const ABSENT: [(&str, &[&str], &str); 16] = [
     ("find", &["-n", "--operations"], "it chooses how many operations a probe has; see --probe"),
     ("find", &["-d", "--duration"], "it chooses how long a probe lasts; see --probe and --budget"),
     ("find", &["--rate", "--stages"], "it looks for the rate; see --from and --to"),
     ("find", &["--fail-if", "--abort-if"], "it looks for the rate that keeps a promise; see --slo"),
     ("find", &["--max-in-flight"], "it chooses how many instances a probe has, up to --concurrency"),
     ("run", &["--slo"], "say what is bad with --fail-if, or look for a rate with `gorgon find`"),
+    (
+        "http",
+        &["--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "-D"],
+        "a body is given by --body TEXT or --body @FILE",
+    ),
+    ("http", &["-F", "--form", "-G", "--get"], "put the curl command line into a file, and play that"),
+    ("http", &["-b", "--cookie"], "send cookies by -H 'Cookie: NAME=VALUE'"),
+    ("http", &["-A", "--user-agent"], "send it by -H 'User-Agent: NAME'"),
+    ("http", &["-e", "--referer"], "send it by -H 'Referer: URL'"),
+    ("http", &["-T"], "send the content type by -H 'Content-Type: TYPE'"),
+    ("http", &["-L", "--location"], "redirects are followed"),
+    ("http", &["-m"], "the method is given by -X, the time limit by --timeout"),
     ("compare", &["--fail-if", "--slo"], "it compares two sides; see --fail-if-slower"),
     ("compare", &["--quiet", "-q"], "it prints nothing but the comparison; --json - puts JSON in its place"),
 ];
@@ -133,6 +148,10 @@ mod tests {
             ("run t.wasm --vus 5", "`gorgon run` has no --vus: here that is --concurrency"),
             ("run t.wasm -u 5", "`gorgon run` has no -u: here that is --concurrency"),
             ("run t.wasm --iterations=5", "`gorgon run` has no --iterations: here that is --operations"),
+            ("http u -k", "`gorgon http` has no -k: here that is --insecure"),
+            ("http u -z 5s", "`gorgon http` has no -z: here that is --duration"),
+            ("http u --data-raw x", "`gorgon http` has no --data-raw: a body is given by --body TEXT or --body @FILE"),
+            ("http u -b a=1", "`gorgon http` has no -b: send cookies by -H 'Cookie: NAME=VALUE'"),
             ("http t.txt --run-time 5s", "`gorgon http` has no --run-time: here that is --duration"),
             (
                 "compare a.json b.json --quiet",

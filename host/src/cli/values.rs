@@ -16,6 +16,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// `K=V`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+/// The duration of a run. `-d` is a body elsewhere.
+pub(super) fn run_duration(text: &str) -> Result<Duration, String> {
+    if text.starts_with(['{', '[', '"', '@']) || text.contains(['=', '&']) {
+        return Err("this is the duration of the run: gorgon http sends a body by --body or --json-body".into());
+    }
+    duration(text)
+}
+
 /// A whole number. Zero is accepted; the plan rejects it with a better message.
 pub(super) fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let number = typed::whole(text).map_err(|error| match error {

@@ -359,6 +359,9 @@ pub enum PlanError {
     /// Neither a time nor a number.
     #[error("`{0}` is neither a time nor a number of operations: write `5s` or `1000`")]
     Extent(String),
+    /// `--allow calls` without calls.
+    #[error("`--allow calls` grants what a file of calls names: a task has none, so write the destination")]
+    AllowCalls,
     /// An open run that would never end.
     #[error("a run at a rate needs an end: give --operations (-n), --duration (-d) or --stages")]
     NoExtent,

@@ -23,8 +23,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::Connection;
 use super::replay::Replay;
-use super::{pool, within};
-use crate::capability::network::Network;
+use super::{pool, shown, within};
+use crate::capability::network::{Exchanges, Network};
 use crate::network::Destination;
 use crate::plan::KeepAlive;
 
@@ -49,6 +49,10 @@ pub(super) fn send(
             return Err(Error::HttpRequestDenied);
         }
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
+        let is_shown = network.exchanges == Exchanges::Shown;
+        if is_shown {
+            request = request.map(shown::body);
+        }
         let mut timed = TimedRequest::new(network.clone());
         let mut replay = None;
         let mut refusals = 0;
@@ -65,6 +69,9 @@ pub(super) fn send(
                 let (replayed, first) = Replay::of(request);
                 (replay, request) = (Some(Box::new(replayed)), first);
             }
+            if is_shown {
+                shown::request(&request, connection.shared().is_some());
+            }
             timed.sent = Some(Instant::now());
             let exchanged = pin!(connection.exchange(request));
             let exchanged = within(options.first_byte_timeout, exchanged).await;
@@ -73,7 +80,8 @@ pub(super) fn send(
                     timed.answered(response.status(), is_new);
                     let after = is_kept.then_some((to, connection));
                     let pause = options.between_bytes_timeout;
-                    return Ok(response.map(|body| Received::new(body, timed, after, pause).boxed_unsync()));
+                    let response = response.map(|body| Received::new(body, timed, after, pause).boxed_unsync());
+                    return Ok(if is_shown { shown::response(response) } else { response });
                 }
                 Err(mut error) => match error.take_message() {
                     // The request was not sent: the connection was closed at that moment.

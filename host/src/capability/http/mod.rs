@@ -5,6 +5,7 @@ mod connect;
 mod handler;
 mod pool;
 mod replay;
+mod shown;
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,0 +1,246 @@
+//! Scripts that run on a response, of JetBrains' editors and of Postman. Those that keep a value of the response become
+//! captures, and those that only test or log are passed over. Others could change what is sent, and are refused.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::SyntaxError;
+use super::responses::pointer;
+use super::template::Place;
+
+/// How values are captured, by their names.
+pub(super) type Captures = BTreeMap<String, String>;
+
+/// A script behind a request.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) text: String,
+    /// Where it begins.
+    pub(super) at: Place,
+}
+
+/// What gives the response's JSON.
+const BODY: &str =
+    r"response\.body|pm\.response\.json\(\s*\)|JSON\.parse\(\s*(?:responseBody|pm\.response\.text\(\s*\))\s*\)";
+
+/// Steps into JSON.
+const PATH: &str = r#"(?:\.[A-Za-z_$][\w$]*|\[\d+\]|\[["'][^"'\]]+["']\])*"#;
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(&pattern.replace("BODY", BODY).replace("PATH", PATH)).expect("it is a valid pattern")
+}
+
+/// `const data = pm.response.json();`
+static NAMED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b(?:var|let|const)\s+([A-Za-z_$][\w$]*)\s*=\s*(?:BODY)(PATH)\s*(?:;|\n|$)"));
+
+/// `client.global.set("name", response.body.a[0].b)`, with a name, the response's JSON or a variable, and a path; or
+/// with a header's name.
+static KEPT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?x)
+        (?: client\.global\.set
+          | pm\.(?:environment|collectionVariables|globals|variables)\.set
+          | postman\.set(?:Environment|Global)Variable
+        )
+        \(\s* ["']([^"']+)["'] \s*,\s*
+        (?: (?:(BODY)|([A-Za-z_$][\w$]*))(PATH)
+          | (?:response\.headers\.valueOf|pm\.response\.headers\.get|postman\.getResponseHeader)
+            \(\s*["']([^"']+)["']\s*\)
+        )
+        \s*\)"#,
+    )
+});
+
+/// The beginning of a test, whose function always runs.
+static TEST: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"\b(?:pm|client)\.test\(\s*(?:"[^"]*"|'[^']*'|`[^`]*`)\s*,\s*(?:async\s+)?(?:function\s*\(\s*\)|\(\s*\)\s*=>)\s*\{"#,
+    )
+});
+
+/// Words of scripts that change later requests, without blanks.
+const CHANGES: [&str; 14] = [
+    ".set(",
+    ".unset(",
+    ".clear(",
+    ".clearAll(",
+    "client.variables",
+    "exports.",
+    "require(",
+    "eval(",
+    "request.variables",
+    "sendRequest",
+    "setNextRequest",
+    "skipRequest",
+    "EnvironmentVariable(",
+    "GlobalVariable(",
+];
+
+impl Script {
+    /// What the script captures, by name.
+    pub(super) fn captures(&self, notes: &mut Vec<String>) -> Result<Captures, SyntaxError> {
+        let text = without_comments(&self.text);
+        let named: BTreeMap<&str, &str> = NAMED
+            .captures_iter(&text)
+            .filter_map(|found| Some((found.get(1)?.as_str(), found.get(2)?.as_str())))
+            .collect();
+        let mut captures = Captures::new();
+        let mut rest = String::new();
+        let mut end = 0;
+        for found in KEPT.captures_iter(&text) {
+            let Some(whole) = found.get(0) else { continue };
+            let how = match (found.get(5), found.get(3)) {
+                (Some(header), _) => format!("header {}", header.as_str()),
+                (None, Some(variable)) if !named.contains_key(variable.as_str()) => {
+                    let problem = format!(
+                        "this script keeps `{}`, and not a plain part of the response: capture it by `# @capture {} = \
+                         /JSON/POINTER`, or give it by --var",
+                        variable.as_str(),
+                        &found[1]
+                    );
+                    return Err(self.wrong(problem));
+                }
+                (None, variable) => {
+                    let begin = variable.map_or("", |variable| named[variable.as_str()]);
+                    let path = format!("{begin}{}", found.get(4).map_or("", |path| path.as_str()));
+                    pointer(&path).ok_or_else(|| self.wrong(format!("`{path}` is not a plain path")))?
+                }
+            };
+            if is_conditional(&text[..whole.start()]) {
+                return Err(self.wrong(
+                    "this script keeps a value only sometimes, or in a function: capture it by `# @capture NAME = \
+                     /JSON/POINTER`, or give it by --var",
+                ));
+            }
+            captures.insert(found[1].to_owned(), how);
+            rest.push_str(&text[end..whole.start()]);
+            end = whole.end();
+        }
+        rest.push_str(&text[end..]);
+        let rest = NAMED.replace_all(&rest, "");
+        let plain: String = rest.chars().filter(|c| !c.is_whitespace()).collect();
+        if let Some(word) = CHANGES.iter().find(|word| plain.contains(**word)) {
+            return Err(self.wrong(format!(
+                "this script uses `{}`, which may change later requests: give values by --var, or capture plain parts of the \
+                 response",
+                word.trim_end_matches('(')
+            )));
+        }
+        if plain.chars().any(char::is_alphanumeric) {
+            notes.push(format!("line {}: a script that only tests or logs was passed over", self.at.line));
+        }
+        Ok(captures)
+    }
+
+    fn wrong(&self, problem: impl Into<String>) -> SyntaxError {
+        self.at.wrong(problem)
+    }
+}
+
+/// Whether what stands behind `before` may not run.
+fn is_conditional(before: &str) -> bool {
+    let opened = before.matches('{').count() - TEST.find_iter(before).count().min(before.matches('{').count());
+    opened > before.matches('}').count()
+        || before.trim_end().ends_with([')', '?', '&', '|', '>'])
+        || before.trim_end().ends_with("else")
+}
+
+/// The script without its comments.
+fn without_comments(script: &str) -> String {
+    let (mut text, mut quote) = (String::new(), None);
+    let mut chars = script.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), '\\') => {
+                text.push(c);
+                text.extend(chars.next());
+                continue;
+            }
+            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, '/') if chars.peek() == Some(&'/') => {
+                chars.by_ref().find(|&c| c == '\n');
+                text.push('\n');
+                continue;
+            }
+            (None, '/') if chars.peek() == Some(&'*') => {
+                chars.next();
+                let mut last = ' ';
+                for c in chars.by_ref() {
+                    if last == '*' && c == '/' {
+                        break;
+                    }
+                    last = c;
+                }
+                continue;
+            }
+            _ => {}
+        }
+        text.push(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Vec<(String, String)>, usize), String> {
+        let mut notes = Vec::new();
+        let script = Script { text: text.into(), at: Place { line: 7, column: 1 } };
+        let captures = script.captures(&mut notes).map_err(|error| error.problem)?;
+        Ok((captures.into_iter().collect(), notes.len()))
+    }
+
+    #[test]
+    fn plain_keeping_is_a_capture_and_the_rest_is_passed_over_or_refused() {
+        let pair = |name: &str, how: &str| (name.to_owned(), how.to_owned());
+        for (text, captured, notes) in [
+            (r#"client.global.set("token", response.body.token);"#, vec![pair("token", "/token")], 0),
+            (
+                r#"client.global.set('id', response.body.list[0]["a/b"].id); client.log("x")"#,
+                vec![pair("id", "/list/0/a~1b/id")],
+                1,
+            ),
+            (r#"client.global.set("h", response.headers.valueOf("X-Token"))"#, vec![pair("h", "header X-Token")], 0),
+            (r#"client.global.set("all", response.body)"#, vec![pair("all", "")], 0),
+            (r#"client.test("ok", function() { client.assert(response.status === 200); });"#, vec![], 1),
+            ("", vec![], 0),
+            ("// client.global.clear(\"x\")\n/* pm.sendRequest() */", vec![], 0),
+            (
+                "const data = pm.response.json();\npm.environment.set(\"token\", data.auth.token);",
+                vec![pair("token", "/auth/token")],
+                0,
+            ),
+            (
+                "pm.test(\"has id\", () => {\n  pm.collectionVariables.set('id', pm.response.json().id);\n});",
+                vec![pair("id", "/id")],
+                1,
+            ),
+            (
+                "var j = JSON.parse(responseBody);\npostman.setEnvironmentVariable(\"a\", j.a);",
+                vec![pair("a", "/a")],
+                0,
+            ),
+            ("pm.test('s', function () { pm.response.to.have.status(200); }); console.log('http://x')", vec![], 1),
+        ] {
+            assert_eq!(read(text), Ok((captured, notes)), "{text}");
+        }
+        for text in [
+            r#"if (response.status === 200) { client.global.set("x", response.body.x) }"#,
+            r#"if (response.status === 200) client.global.set("x", response.body.x)"#,
+            r#"client.global.set("x", response.body.x + 1)"#,
+            r#"client.global.set("x", y)"#,
+            r#"client.global.clear("x")"#,
+            r#"request.variables.set("x", "1")"#,
+            r#"pm.environment.set("at", Date.now())"#,
+            r#"postman.setNextRequest("login")"#,
+            "pm.sendRequest('http://h/', () => {})",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+}

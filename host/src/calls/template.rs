@@ -1,0 +1,424 @@
+//! Text with places for values, such as `/objects/{{id}}`, and what can fill them before a run.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::SyntaxError;
+use super::responses::Wanted;
+
+/// Text with places for values that only a run knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Template(pub Vec<Part>);
+
+/// A part of a template.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Text as it is.
+    Text(String),
+    /// What an earlier call of the flow captured under this name.
+    Captured(String),
+    /// The column with this name of the operation's row of `--data`.
+    Column(String),
+    /// A value that is made for the operation.
+    Made(Made),
+    /// A value of the run, encoded as in `application/x-www-form-urlencoded`.
+    Form(Box<Part>),
+    /// Bytes as they are, which need not be text.
+    #[serde(with = "as_base64")]
+    Bytes(Vec<u8>),
+}
+
+impl Part {
+    fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Captured(name) | Self::Column(name) => format!("{{{{{name}}}}}"),
+            Self::Form(part) => part.shown(),
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Made(Made::Uuid) => "{{$uuid}}".into(),
+            Self::Made(Made::Timestamp) => "{{$timestamp}}".into(),
+            Self::Made(Made::Integer(least, below)) => format!("{{{{$randomInt {least} {below}}}}}"),
+        }
+    }
+}
+
+/// Bytes in JSON.
+mod as_base64 {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A value that is made for each operation, from the run's seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Made {
+    /// A UUID of version 4.
+    Uuid,
+    /// Seconds since 1970.
+    Timestamp,
+    /// A whole number from the first one up to, but not including, the second one.
+    Integer(i64, i64),
+}
+
+/// Where a text begins in its file. Lines and columns count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+/// A name that stands in a call, and where its value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The name, without its braces.
+    pub name: String,
+    /// Where its value comes from.
+    pub origin: Origin,
+    /// The value, if it is known before the run.
+    pub value: Option<String>,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The command line.
+    Given,
+    /// An environment.
+    Environment,
+    /// A definition in this line of the file.
+    File(usize),
+    /// A column of `--data`.
+    Column,
+    /// An earlier response.
+    Captured,
+    /// It is made for each operation.
+    Made,
+}
+
+/// What the names in a file stand for.
+#[derive(Debug, Default)]
+pub(super) struct Names<'a> {
+    /// Given on the command line, which wins.
+    pub given: &'a [(String, String)],
+    /// Of an environment file.
+    pub environment: &'a [(String, String)],
+    /// The columns of `--data`.
+    pub columns: &'a [String],
+    /// Defined in the file, in their order.
+    pub defined: Vec<Definition>,
+    /// Captured by the calls before, if calls are played as a flow.
+    pub captured: BTreeSet<String>,
+    /// Captured by any call of the file. Without a flow they have no value.
+    pub capturable: BTreeSet<String>,
+    /// The names of the calls before, whose responses can be named, if calls are played as a flow.
+    pub answered: BTreeSet<String>,
+    /// What was filled since this was last taken.
+    pub used: RefCell<Vec<Use>>,
+}
+
+/// `@name = value` in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Definition {
+    pub name: String,
+    pub value: String,
+    /// Where the value is.
+    pub at: Place,
+}
+
+/// Definitions that refer to each other go no deeper than this; deeper ones go round in a circle.
+const DEEPEST: usize = 16;
+
+impl Template {
+    /// Text without places for values.
+    pub fn text(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self(if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] })
+    }
+
+    /// Bytes.
+    pub fn bytes(bytes: Vec<u8>) -> Self {
+        Self(if bytes.is_empty() { Vec::new() } else { vec![Part::Bytes(bytes)] })
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether nothing is left to be filled.
+    pub fn is_text(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Text(_)))
+    }
+
+    /// The text, with `{{name}}` for what is not known yet.
+    pub fn shown(&self) -> String {
+        self.0.iter().map(Part::shown).collect()
+    }
+
+    /// The same with each text changed by `change`.
+    #[must_use]
+    pub fn map(self, mut change: impl FnMut(String) -> String) -> Self {
+        let part = |part| match part {
+            Part::Text(text) => Part::Text(change(text)),
+            other => other,
+        };
+        Self(self.0.into_iter().map(part).collect())
+    }
+
+    fn push(&mut self, part: Part) {
+        match (self.0.last_mut(), part) {
+            (Some(Part::Text(last)), Part::Text(more)) => last.push_str(&more),
+            (_, Part::Text(text)) if text.is_empty() => {}
+            (_, part) => self.0.push(part),
+        }
+    }
+
+    /// Adds another one behind it.
+    pub fn append(&mut self, other: Self) {
+        other.0.into_iter().for_each(|part| self.push(part));
+    }
+}
+
+impl Place {
+    /// The beginning of a file.
+    pub const START: Self = Self { line: 1, column: 1 };
+
+    /// The place of the byte `at` of `text`, which begins here.
+    fn within(self, text: &str, at: usize) -> Self {
+        let before = &text[..at];
+        match before.rfind('\n') {
+            None => Self { column: self.column + before.chars().count(), ..self },
+            Some(newline) => Self {
+                line: self.line + before.matches('\n').count(),
+                column: before[newline + 1..].chars().count() + 1,
+            },
+        }
+    }
+
+    pub(super) fn wrong(self, problem: impl Into<String>) -> SyntaxError {
+        SyntaxError::new(self.line, self.column, problem)
+    }
+}
+
+impl Names<'_> {
+    /// Fills what is known in `text`, which is at `at`. Everything else must get its value in the run.
+    pub(super) fn fill(&self, text: &str, at: Place) -> Result<Template, SyntaxError> {
+        self.fill_at(text, at, at.line, 0)
+    }
+
+    /// `line` is the line from which definitions are looked up: later definitions of a name do not hold there yet.
+    fn fill_at(&self, text: &str, at: Place, line: usize, depth: usize) -> Result<Template, SyntaxError> {
+        let mut filled = Template::default();
+        let mut rest = 0;
+        while let Some(open) = text[rest..].find("{{").map(|found| rest + found) {
+            filled.push(Part::Text(text[rest..open].to_owned()));
+            let place = at.within(text, open);
+            let Some(close) = text[open..].find("}}").map(|found| open + found) else {
+                return Err(place.wrong("`{{` without `}}`"));
+            };
+            let name = text[open + 2..close].trim();
+            // `{{{x}}}` is a place in braces: the innermost pair counts.
+            let (name, outer) = match name.strip_prefix('{') {
+                Some(inner) => (inner.trim(), "{"),
+                None => (name, ""),
+            };
+            filled.push(Part::Text(outer.to_owned()));
+            filled.append(self.value(name, place, line, depth)?);
+            rest = close + 2;
+        }
+        filled.push(Part::Text(text[rest..].to_owned()));
+        Ok(filled)
+    }
+
+    fn value(&self, name: &str, at: Place, line: usize, depth: usize) -> Result<Template, SyntaxError> {
+        if let Some(value) = value_of(name, self.given) {
+            self.note(name, Origin::Given, Some(value));
+            return Ok(Template::text(value));
+        }
+        if self.captured.contains(name) || self.names_response(name, at)? {
+            self.note(name, Origin::Captured, None);
+            return Ok(Template(vec![Part::Captured(name.to_owned())]));
+        }
+        if let Some(definition) = self.definition(name, line) {
+            if depth == DEEPEST {
+                return Err(definition.at.wrong(format!("`{name}` is defined by itself")));
+            }
+            let value = self.fill_at(&definition.value, definition.at, line, depth + 1)?;
+            self.note(name, Origin::File(definition.at.line), value.is_text().then(|| value.shown()).as_deref());
+            return Ok(value);
+        }
+        if let Some(value) = value_of(name, self.environment) {
+            self.note(name, Origin::Environment, Some(value));
+            return Ok(Template::text(value));
+        }
+        if self.columns.iter().any(|column| column == name) {
+            self.note(name, Origin::Column, None);
+            return Ok(Template(vec![Part::Column(name.to_owned())]));
+        }
+        if let Some(made) = name.strip_prefix('$') {
+            self.note(name, Origin::Made, None);
+            return made_by(made).map(|made| Template(vec![Part::Made(made)])).ok_or_else(|| {
+                at.wrong(format!(
+                    "`{{{{{name}}}}}` cannot be made here: there are `$uuid`, `$guid`, `$timestamp` and `$randomInt LEAST \
+                     BELOW`; give others by --var or a column of --data"
+                ))
+            });
+        }
+        Err(at.wrong(self.unknown(name)))
+    }
+
+    fn note(&self, name: &str, origin: Origin, value: Option<&str>) {
+        let noted = Use { name: name.to_owned(), origin, value: value.map(str::to_owned) };
+        let mut used = self.used.borrow_mut();
+        if !used.contains(&noted) {
+            used.push(noted);
+        }
+    }
+
+    /// What was filled since the last time.
+    pub(super) fn take_used(&self) -> Vec<Use> {
+        self.used.take()
+    }
+
+    /// Whether `name` names a part of the response of an earlier call.
+    fn names_response(&self, name: &str, at: Place) -> Result<bool, SyntaxError> {
+        let Some(wanted) = Wanted::of(name) else { return Ok(false) };
+        let wanted = wanted.map_err(|problem| at.wrong(problem))?;
+        if !self.answered.contains(wanted.call) {
+            return Err(at.wrong(format!(
+                "`{name}` is a response's, which needs --flow, and a call before this one with the directive `# @name {}`",
+                wanted.call
+            )));
+        }
+        Ok(true)
+    }
+
+    /// The definition of `name` that holds at `line`: the last one before it, or else the first one.
+    fn definition(&self, name: &str, line: usize) -> Option<&Definition> {
+        let of_name = || self.defined.iter().filter(|definition| definition.name == name);
+        of_name().rfind(|definition| definition.at.line <= line).or_else(|| of_name().next())
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        if name.is_empty() {
+            return "`{{}}` names no value".to_owned();
+        }
+        if self.capturable.contains(name) {
+            return format!("`{name}` is captured from a response, which needs --flow, and a call before this one");
+        }
+        let known = self.defined.iter().map(|of| of.name.as_str()).chain(self.given.iter().map(|of| of.0.as_str()));
+        let known = known.chain(self.environment.iter().map(|of| of.0.as_str()));
+        let known =
+            known.chain(self.columns.iter().map(String::as_str)).chain(self.captured.iter().map(String::as_str));
+        let likeness = |known: &&str| strsim::jaro_winkler(known, name);
+        let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) > 0.8);
+        let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
+        format!(
+            "`{name}` has no value{nearest}: define it by `@{name} = …` in the file, --var {name}=…, --env-name, a column of \
+             --data, or a capture of an earlier call with --flow"
+        )
+    }
+}
+
+/// The last value of `name`.
+fn value_of<'a>(name: &str, given: &'a [(String, String)]) -> Option<&'a str> {
+    given.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+}
+
+/// The value that `text`, without its `$`, asks to be made.
+fn made_by(text: &str) -> Option<Made> {
+    let number = |word: &str| word.trim_matches([',', ' ']).parse::<i64>().ok();
+    match text.split([' ', '(', ')', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>()[..] {
+        ["uuid" | "guid" | "random.uuid" | "randomUUID"] => Some(Made::Uuid),
+        ["timestamp"] => Some(Made::Timestamp),
+        ["randomInt"] => Some(Made::Integer(0, 1_000)),
+        ["randomInt" | "random.integer", least, below] => {
+            let (least, below) = (number(least)?, number(below)?);
+            (least < below).then_some(Made::Integer(least, below))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Place = Place { line: 10, column: 5 };
+
+    fn definition(name: &str, value: &str, line: usize) -> Definition {
+        Definition { name: name.into(), value: value.into(), at: Place { line, column: 1 } }
+    }
+
+    fn shown(names: &Names<'_>, text: &str) -> String {
+        match names.fill(text, AT) {
+            Ok(template) => template.shown(),
+            Err(SyntaxError { line, column, problem }) => format!("{line}:{column}: {problem}"),
+        }
+    }
+
+    #[test]
+    fn names_are_filled_by_what_is_nearest_to_the_user() {
+        let environment = [("host".into(), "from-env".into()), ("port".into(), "1".into())];
+        let (given, columns) = ([("port".into(), "2".into())], ["user".into()]);
+        let names = Names {
+            given: &given,
+            environment: &environment,
+            columns: &columns,
+            defined: vec![definition("host", "h:{{port}}", 3), definition("v", "1", 2), definition("v", "2", 20)],
+            captured: BTreeSet::from(["id".into()]),
+            capturable: BTreeSet::from(["id".into(), "token".into()]),
+            ..Names::default()
+        };
+        for (text, wanted) in [
+            ("plain", "plain"),
+            ("{{host}}/{{ port }}/{{v}}", "h:2/2/1"),
+            ("{{id}} {{user}} {{$guid}} {{$timestamp}}", "{{id}} {{user}} {{$uuid}} {{$timestamp}}"),
+            ("{{$randomInt 1 7}}{{$random.integer(3, 9)}}", "{{$randomInt 1 7}}{{$randomInt 3 9}}"),
+            ("{\"v\": {{v}}}", "{\"v\": 1}"),
+            ("{{{v}}}", "{1}"),
+        ] {
+            assert_eq!(shown(&names, text), wanted, "{text}");
+        }
+        for (text, wanted) in [
+            ("a{{hots}}", "10:6: `hots` has no value; did you mean `host`?"),
+            ("é\n {{x", "11:2: `{{` without `}}`"),
+            ("{{token}}", "10:5: `token` is captured from a response, which needs --flow"),
+            ("{{$dotenv X}}", "10:5: `{{$dotenv X}}` cannot be made here"),
+            ("{{$randomInt 7 7}}", "10:5: `{{$randomInt 7 7}}` cannot be made here"),
+            ("{{}}", "10:5: `{{}}` names no value"),
+        ] {
+            assert!(shown(&names, text).starts_with(wanted), "{}", shown(&names, text));
+        }
+    }
+
+    #[test]
+    fn definitions_hold_from_their_line_on_and_never_for_ever() {
+        let names = Names {
+            defined: vec![
+                definition("base", "http://{{host}}", 1),
+                definition("host", "a", 2),
+                definition("x", "{{x}}", 3),
+            ],
+            ..Names::default()
+        };
+        // It is used before it is defined.
+        assert_eq!(names.fill("{{base}}", Place { line: 1, column: 1 }).unwrap().shown(), "http://a");
+        assert!(shown(&names, "{{x}}").contains("`x` is defined by itself"));
+    }
+}

@@ -1,0 +1,203 @@
+//! HTTP calls from the command line or a file, as they are given to the task that plays them.
+
+mod dry_run;
+mod environment;
+mod source;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use tempfile::NamedTempFile;
+
+use self::source::{Source, UrlFlags};
+use super::flags::{TaskFlags, TaskSource};
+use super::values;
+use crate::calls::{self, Call, Context, Parsed, Template};
+use crate::capability::run::Data;
+use crate::network::{Allow, Destination};
+use crate::plan::{CallOrder, Calls};
+
+/// The task that plays the calls: a built copy of `examples/calls`.
+pub(super) const CALLS: TaskSource =
+    TaskSource::Embedded { name: "embedded calls.wasm", wasm: include_bytes!("../../../embedded/calls.wasm") };
+
+/// Which calls there are, and the values in them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Calls")]
+pub(super) struct CallFlags {
+    #[command(flatten)]
+    url: UrlFlags,
+
+    /// Each operation plays all calls, one after the other
+    #[arg(long)]
+    flow: bool,
+
+    /// A value for {{K}}
+    #[arg(long, value_name = "K=V", value_parser = values::pair)]
+    var: Vec<(String, String)>,
+
+    /// Take values from an environment: of http-client.env.json and its private twin, or of Postman, beside the file
+    #[arg(long, value_name = "NAME")]
+    env_name: Option<String>,
+
+    /// Play only calls to this host; *.example.com is every host under a domain
+    #[arg(long, value_name = "HOST")]
+    only: Vec<String>,
+
+    /// Leave out calls to this host
+    #[arg(long, value_name = "HOST")]
+    skip: Vec<String>,
+}
+
+/// Why the command line is wrong.
+pub(super) struct Refused(pub(super) String);
+
+/// The calls of a command line, and the rows that fill them.
+pub(super) struct GivenCalls {
+    source: Source,
+    calls: Vec<Call>,
+    rows: Data,
+    /// Values that are not to be shown.
+    secrets: Vec<String>,
+}
+
+impl CallFlags {
+    /// Whether any of the flags was given.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { url, flow, var, env_name, only, skip } = self;
+        url.given().is_some() || *flow || !var.is_empty() || env_name.is_some() || !only.is_empty() || !skip.is_empty()
+    }
+
+    /// Which call an operation plays.
+    pub(super) fn order(&self, is_random: bool) -> CallOrder {
+        match (self.flow, is_random) {
+            (true, _) => CallOrder::Flow,
+            (_, true) => CallOrder::Random,
+            _ => CallOrder::InOrder,
+        }
+    }
+
+    /// Reads the calls of `sources`, whose rows are in the file `data`. Prints what is to be known about them.
+    pub(super) fn parse(&self, sources: &[String], data: Option<&Path>) -> anyhow::Result<Result<GivenCalls, Refused>> {
+        let source = match Source::new(sources, &self.url) {
+            Ok(source) => source,
+            Err(problem) => return Ok(Err(Refused(problem))),
+        };
+        let rows = data.map(Data::read).transpose()?.unwrap_or_default();
+        let (parsed, secrets) = self.read(&source, &rows)?;
+        for note in &parsed.notes {
+            super::say(&format!("{}: {note}", source.name()));
+        }
+        Ok(Ok(GivenCalls { source, calls: parsed.calls, rows, secrets }))
+    }
+
+    fn read(&self, source: &Source, rows: &Data) -> anyhow::Result<(Parsed, Vec<String>)> {
+        if let Source::Urls(calls) = source {
+            return Ok((Parsed { calls: calls.clone(), notes: Vec::new() }, Vec::new()));
+        }
+        let path = source.path();
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let environment = match &self.env_name {
+            Some(name) => environment::read(&folder, name)?,
+            None => environment::Environment::default(),
+        };
+        let bytes = source.bytes().with_context(|| format!("cannot read the calls `{}`", source.name()))?;
+        let context = Context {
+            given: &self.var,
+            environment: &environment.values,
+            columns: rows.columns(),
+            is_flow: self.flow,
+            only: &self.only,
+            skip: &self.skip,
+            read: &|named: &str| std::fs::read(folder.join(named)),
+        };
+        Ok((calls::parse(&path, &bytes, &context)?, environment.secrets))
+    }
+}
+
+impl GivenCalls {
+    /// How many calls there are.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Prints the calls and sends nothing.
+    pub(super) fn show(&self) -> std::io::Result<()> {
+        dry_run::print(&self.calls, &self.secrets, std::io::stdout().lock())
+    }
+
+    /// The file that the calls came from, if they came from one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        matches!(self.source, Source::File(_)).then(|| self.source.path())
+    }
+
+    /// Gives the calls to `task`, and grants what they may reach. The file has to live as long as the task.
+    pub(super) fn give(
+        &self,
+        task: &mut TaskFlags,
+        order: CallOrder,
+        seed: u64,
+    ) -> anyhow::Result<Result<NamedTempFile, Refused>> {
+        let named = destinations(&self.calls);
+        let is_of_command_line = matches!(self.source, Source::Urls(_));
+        task.grant_calls(is_of_command_line, named.iter().cloned().map(Allow::Only));
+        let policy = task.policy();
+        if let Some(refused) = named.iter().find(|destination| !policy.permits(destination)) {
+            return Ok(Err(Refused(format!(
+                "{} calls {refused}, which is not granted: --allow calls grants all that it calls, --allow {refused} only this; \
+                 --skip HOST leaves calls out",
+                self.source.name()
+            ))));
+        }
+        let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
+        self.write(&file)?;
+        let mode = match order {
+            CallOrder::Flow => "flow",
+            CallOrder::Random => "random",
+            CallOrder::InOrder => "in order",
+        };
+        let variables = [
+            ("CALLS", mode.to_owned()),
+            ("CALL_COUNT", self.calls.len().to_string()),
+            ("ROW_COUNT", self.rows.rows().len().to_string()),
+            ("SEED", seed.to_string()),
+        ];
+        task.give(variables.map(|(name, value)| (name.to_owned(), value)).into(), None);
+        task.give_data(file.path().to_owned(), Calls { file: self.source.path(), order });
+        Ok(Ok(file))
+    }
+
+    /// Writes the calls and the rows as rows of data.
+    fn write(&self, to: &NamedTempFile) -> anyhow::Result<()> {
+        let mut rows = csv::Writer::from_writer(to.as_file());
+        rows.write_record(["call", "row"])?;
+        for i in 0..self.calls.len().max(self.rows.rows().len()) {
+            let call = self.calls.get(i).map(serde_json::to_string).transpose()?.unwrap_or_default();
+            let row = self
+                .rows
+                .rows()
+                .get(i)
+                .map(|row| serde_json::to_string(&self.rows.columns().iter().zip(row).collect::<BTreeMap<_, _>>()));
+            rows.write_record([call, row.transpose()?.unwrap_or_default()])?;
+        }
+        Ok(rows.flush()?)
+    }
+}
+
+/// Where the calls go, each once. Hosts that only the run knows are not among them.
+fn destinations(calls: &[Call]) -> Vec<Destination> {
+    let mut destinations: Vec<Destination> = Vec::new();
+    for destination in calls.iter().filter_map(|call| destination(&call.url)) {
+        if !destinations.contains(&destination) {
+            destinations.push(destination);
+        }
+    }
+    destinations
+}
+
+fn destination(url: &Template) -> Option<Destination> {
+    let url = url::Url::parse(&url.shown()).ok()?;
+    Destination::of_http(url.scheme(), url.host_str()?, url.port())
+}
