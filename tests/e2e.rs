@@ -4,6 +4,7 @@
 
 mod architecture;
 mod browser;
+mod calls;
 mod cli;
 mod compare;
 mod debug;

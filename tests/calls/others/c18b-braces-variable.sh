@@ -1,0 +1,2 @@
+curl http://127.0.0.1:18099/a
+curl ${BASE}/b

@@ -1,0 +1,1 @@
+curl -s http://127.0.0.1:18099/a > out.json
