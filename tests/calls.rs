@@ -404,6 +404,17 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
     let (got, _) = sent(&["http", URL, "--body", &format!("@{}", file.path().display())], "");
     assert_eq!((got[0].line.as_str(), got[0].body.as_str()), ("POST /x?q=a%20b HTTP/1.1", "\u{ff}{{x}}\r\n"));
 
+    let filled = ["--var", "who=a b", "--var", "unused=1", "-H", "X: {{who}}", "--json-body", r#"{"a": {{who}}}"#];
+    let (got, output) = sent(&[&["http", "http://127.0.0.1:PORT/{{who}}"][..], &filled].concat(), "");
+    assert_eq!((got[0].line.as_str(), got[0].body.as_str()), ("POST /a%20b HTTP/1.1", r#"{"a": a b}"#));
+    assert_eq!(header(&got[0], "x"), Some("a b"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("the command line: no call has {{unused}}, which --var gives"), "{stderr}");
+
+    let (got, output) = sent(&["http", "http://127.0.0.1:PORT/redir/loop"], "");
+    assert_eq!((got.len(), output.status.code()), (2, Some(0)), "it leads to another page");
+    assert_eq!(header(&got[0], "accept"), Some("*/*"));
+
     let (got, _) = sent(&["http", "http://ann:p%40w@127.0.0.1:PORT/a", "http://127.0.0.1:PORT/b", "-n", "2"], "");
     let lines: Vec<_> = got.iter().map(|got| got.line.as_str()).collect();
     assert_eq!(lines, ["GET /a HTTP/1.1", "GET /b HTTP/1.1"]);
@@ -424,6 +435,13 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
         (&["http", URL, "-u", "ann"], "`ann` has no password: write -u NAME:PASSWORD"),
         (&["http", URL, "-H", "x"], "`x` is not a header: write -H 'NAME: VALUE'"),
         (&["http", URL, "-H", "a b: c"], "`a b` is not the name of a header"),
+        (&["http", URL, "-H", "Connection: close"], "Gorgon writes the header `Connection` itself"),
+        (&["http", "http://127.0.0.1:PORT/{{x}}"], "`x` has no value: give it by --var x=… or a column of --data"),
+        (&["http", URL, "--only", "other"], "no call is to the host `other`: there are 127.0.0.1"),
+        (&["http", "example.com"], "for a URL write `http://example.com`"),
+        (&["http", "http:/127.0.0.1/x"], "`http:/127.0.0.1/x` is not a URL that can be called"),
+        (&["http", "a.json", "dev.postman_environment.json"], "an environment is named by --env-name"),
+        (&["http", URL, "-e", "dev"], "an environment is named by --env-name"),
         (&["http", URL, "-q", "100"], "`100` is not a URL: a rate is given by --rate 100/s, a duration by -d 100s"),
         (&["http", "-", "-X", "POST"], "`-X` is for URLs of the command line: a file says what it sends"),
         (&["run", "x.wasm", "--allow", "calls"], "a task has none, so write the destination"),
@@ -562,10 +580,44 @@ fn the_examples_of_the_page_are_read() {
         let Some((_, name)) = info.split_once("file=") else { continue };
         std::fs::write(folder.path().join(name), text).unwrap();
         let mut command = gorgon();
-        command.current_dir(folder.path()).args(["http", name, "--flow", "--dry-run", "--var", "user=ann"]);
-        let output = command.args(["--var", "token=t"]).output().unwrap();
-        assert!(output.status.success() && output.stderr.is_empty(), "{name}: {output:?}");
+        command.current_dir(folder.path()).args(["http", name, "--flow", "--dry-run"]);
+        for value in ["user", "token"].iter().filter(|value| text.contains(&format!("{{{{{value}}}}}"))) {
+            command.args(["--var", &format!("{value}=x")]);
+        }
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        // A value that is captured needs none by --var.
+        let is_told = stderr.is_empty() || stderr.contains("captures.http");
+        assert!(output.status.success() && is_told, "{name}: {output:?}");
         files += 1;
     }
     assert_eq!(files, 9);
+}
+
+#[test]
+fn a_file_names_only_files_beneath_it_and_none_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = folder.path().join("calls");
+    std::fs::create_dir(&calls).unwrap();
+    std::fs::write(folder.path().join("secret"), "secret").unwrap();
+    std::fs::write(calls.join("body"), "body").unwrap();
+    std::os::unix::fs::symlink("../secret", calls.join("link")).unwrap();
+    let run = |from: &Path, file: &str, body: &str| {
+        std::fs::write(from.join(file), format!("POST http://127.0.0.1:1/\n\n< {body}\n")).unwrap();
+        let output = gorgon().current_dir(from).args(["http", file, "--dry-run"]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(run(&calls, "a.http", "body"), (Some(0), String::new()));
+    let above = folder.path().join("secret");
+    for body in ["../secret", "link", above.to_str().unwrap()] {
+        let (code, stderr) = run(&calls, "a.http", body);
+        let said = format!("a.http:3:1: cannot read `{body}`: it is neither beneath the folder of the calls nor");
+        assert!(code == Some(1) && stderr.contains(&said), "{stderr}");
+    }
+    let (code, stderr) = run(folder.path(), "calls/a.http", "../secret");
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "it is beneath the current folder");
+    for (body, said) in [(".", "it is not a file"), ("/dev/zero", "it is neither beneath"), ("none", "No such file")] {
+        let (code, stderr) = run(&calls, "a.http", body);
+        assert!(code == Some(1) && stderr.contains(said), "{stderr}");
+    }
 }

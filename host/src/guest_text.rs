@@ -105,6 +105,11 @@ pub fn line(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
+/// The same, but with its tabs, which do no harm.
+pub fn tabbed_line(text: &str) -> String {
+    text.split('\t').map(line).collect::<Vec<_>>().join("\t")
+}
+
 /// `text` for XML 1.0, which cannot represent most control characters.
 pub fn xml(text: &str) -> String {
     let one = |c: char| if is_unsafe(c) && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };

@@ -83,7 +83,7 @@ fn calls(n: u64) -> Result<u16, String> {
     // What an operation is does not depend on those before it in the same instance.
     http::clear_cookies();
     if mode != "flow" {
-        let i = if mode == "random" { scatter(n ^ number("SEED")) } else { counted(n) };
+        let i = if mode == "random" { scatter(n ^ scatter(number("SEED"))) } else { counted(n) };
         return Ok(play(&*call(i % count)?, &mut values)?.0);
     }
     let mut last = 0;
@@ -251,6 +251,10 @@ fn play(call: &Call, values: &mut Values) -> Result<(u16, bool), String> {
         }
     }
     let status = response.status();
+    if call.follows && matches!(status, 301 | 302 | 303 | 307 | 308) && response.header("location").is_some() {
+        fail(format!("{} {}: its redirects lead nowhere, or go on without end", call.method, call.name));
+        return Ok((status, false));
+    }
     match call.expected {
         Some(expected) if status != expected => {
             is_ok = false;

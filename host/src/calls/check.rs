@@ -33,6 +33,14 @@ pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
+/// What to say of a header of a connection that is not sent, unless it goes without saying.
+pub(super) fn left_out(name: &str, value: &str, line: usize) -> Option<String> {
+    let is_plain = ["content-length", "keep-alive"].iter().any(|plain| name.eq_ignore_ascii_case(plain))
+        || value.trim().eq_ignore_ascii_case("keep-alive");
+    let remedy = if name.eq_ignore_ascii_case("connection") { " (--no-keepalive closes connections)" } else { "" };
+    (!is_plain).then(|| format!("line {line}: `{name}` is left out: it belongs to the connection{remedy}"))
+}
+
 /// Checks a call, and escapes what its URL cannot have.
 pub(super) fn call(call: &mut Call) -> Result<(), SyntaxError> {
     let at = call.at;
@@ -45,10 +53,26 @@ pub(super) fn call(call: &mut Call) -> Result<(), SyntaxError> {
     for Header { name, value, at } in &call.headers {
         header(name, value, *at)?;
     }
+    if let Some(second) = call.headers.iter().filter(|header| header.is("host")).nth(1) {
+        // RFC 9112, section 3.2.
+        return Err(second.at.wrong("a request has one Host"));
+    }
     for (name, how) in &call.capture {
         capture(name, how, at)?;
     }
     Ok(())
+}
+
+/// Methods that tools write in any case.
+const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"];
+
+/// The method that a word of a list or a `.http` file is. Other words than the known ones must be written in capitals, or
+/// any word would be one.
+pub(super) fn method_of(word: &str) -> Option<String> {
+    let upper = word.to_ascii_uppercase();
+    let is_capital =
+        word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.chars().any(|c| c.is_ascii_lowercase());
+    (METHODS.contains(&upper.as_str()) || is_token(word) && is_capital).then_some(upper)
 }
 
 fn method(method: &str, at: Place) -> Result<(), SyntaxError> {

@@ -23,9 +23,11 @@ fn is_program(word: &str) -> bool {
     name.eq_ignore_ascii_case("curl") || name.eq_ignore_ascii_case("curl.exe")
 }
 
+/// How a name gets a value.
+const WAYS: &str = "give it by --var NAME=…, --env-name or a column of --data";
+
 pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxError> {
-    let names = context.names();
-    let mut parsed = Parsed::default();
+    let mut reader = Reader { context, names: context.names(WAYS), parsed: Parsed::default() };
     for command in words::commands(text)? {
         let mut words = command.into_iter();
         let mut program = words.next();
@@ -41,14 +43,40 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
         }
         let mut request = Request::new(program.at);
         while let Some(word) = words.next() {
-            if request.add(word, &mut words, context, &names, &mut parsed.notes)? {
-                parsed.calls.extend(request.calls(&names)?);
+            if request.add(word, &mut words, &mut reader)? {
+                reader.parsed.calls.extend(request.calls(&reader.names)?);
                 request = Request::new(program.at);
             }
         }
-        parsed.calls.extend(request.calls(&names)?);
+        if request.follows && request.method.as_deref().is_some_and(|method| method != "GET") {
+            reader.note("after a redirect, Gorgon changes POST to GET as browsers do, also with -X".to_owned());
+        }
+        reader.parsed.calls.extend(request.calls(&reader.names)?);
     }
-    Ok(parsed)
+    Ok(reader.parsed)
+}
+
+/// What is known while commands are read.
+struct Reader<'a> {
+    context: &'a Context<'a>,
+    names: Names<'a>,
+    parsed: Parsed,
+}
+
+impl Reader<'_> {
+    fn fill(&self, word: &Word) -> Result<Template, SyntaxError> {
+        self.names.fill(&word.text, word.at)
+    }
+
+    fn file(&self, path: &str, at: Place) -> Result<Vec<u8>, SyntaxError> {
+        (self.context.read)(path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.parsed.notes.contains(&note) {
+            self.parsed.notes.push(note);
+        }
+    }
 }
 
 /// What the options of a command have said so far.
@@ -70,6 +98,9 @@ struct Request {
     compressed: bool,
     user: Option<(Template, Place)>,
     cookies: Template,
+    /// Headers by options of their own. Those by `-H` count before them.
+    weak: Vec<Header>,
+    follows_none: bool,
 }
 
 impl Request {
@@ -91,6 +122,8 @@ impl Request {
             compressed: false,
             user: None,
             cookies: Template::default(),
+            weak: Vec::new(),
+            follows_none: false,
         }
     }
 
@@ -99,9 +132,7 @@ impl Request {
         &mut self,
         word: Word,
         words: &mut impl Iterator<Item = Word>,
-        context: &Context<'_>,
-        names: &Names<'_>,
-        notes: &mut Vec<String>,
+        reader: &mut Reader<'_>,
     ) -> Result<bool, SyntaxError> {
         let Word { text, at } = word;
         if text == "-" || !text.starts_with('-') {
@@ -110,53 +141,44 @@ impl Request {
         }
         if let Some(long) = text.strip_prefix("--") {
             let does = named(long).ok_or_else(|| unknown(&text, at))?;
-            let value = if does.has_value() { Some(value(&text, at, words)?) } else { None };
-            return self.apply(does, &text, at, value, context, names, notes);
+            let option = Word { text, at };
+            let value = if does.has_value() { value(&option, words)? } else { option.clone() };
+            return self.apply(does, &option.text, value, reader);
         }
         let letters: Vec<char> = text.chars().skip(1).collect();
         for (i, letter) in letters.iter().enumerate() {
-            let option = format!("-{letter}");
-            let does = of_letter(*letter).ok_or_else(|| unknown(&option, at))?;
+            let option = Word { text: format!("-{letter}"), at };
+            let does = of_letter(*letter).ok_or_else(|| unknown(&option.text, at))?;
             if !does.has_value() {
-                if self.apply(does, &option, at, None, context, names, notes)? {
+                if self.apply(does, &option.text, option.clone(), reader)? {
                     return Ok(true);
                 }
                 continue;
             }
             let rest: String = letters[i + 1..].iter().collect();
             let value = if rest.is_empty() {
-                value(&option, at, words)?
+                value(&option, words)?
             } else {
                 Word { text: rest, at: Place { column: at.column + i + 2, ..at } }
             };
-            return self.apply(does, &option, at, Some(value), context, names, notes);
+            return self.apply(does, &option.text, value, reader);
         }
         Ok(false)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an option, its value, and what it may need")]
-    fn apply(
-        &mut self,
-        does: Does,
-        option: &str,
-        at: Place,
-        value: Option<Word>,
-        context: &Context<'_>,
-        names: &Names<'_>,
-        notes: &mut Vec<String>,
-    ) -> Result<bool, SyntaxError> {
-        let Word { text, at: value_at } = value.unwrap_or(Word { text: String::new(), at });
-        let fill = |text: &str| names.fill(text, value_at);
-        let file =
-            |path: &str| (context.read)(path).map_err(|error| value_at.wrong(format!("cannot read `{path}`: {error}")));
+    /// Does what `option` says of `value`; without a value that is the option itself.
+    fn apply(&mut self, does: Does, option: &str, value: Word, reader: &mut Reader<'_>) -> Result<bool, SyntaxError> {
+        let Word { text, at } = &value;
+        let at = *at;
+        let filled = |text: String| reader.fill(&Word { text, at });
         match does {
-            Does::Method => self.method = Some(text),
-            Does::Header => self.header(&text, value_at, names)?,
+            Does::Method => self.method = Some(value.text),
+            Does::Header => self.header(text, at, reader)?,
             Does::Data | Does::Json | Does::Binary => {
                 let added = match text.strip_prefix('@') {
-                    None => fill(&text)?,
+                    None => reader.fill(&value)?,
                     Some(path) => {
-                        let mut bytes = file(path)?;
+                        let mut bytes = reader.file(path, at)?;
                         if does == Does::Data {
                             bytes.retain(|byte| !b"\r\n\0".contains(byte));
                         }
@@ -166,50 +188,50 @@ impl Request {
                 self.json |= does == Does::Json;
                 self.data(added, if does == Does::Json { "" } else { "&" });
             }
-            Does::Raw => self.data(fill(&text)?, "&"),
-            Does::Encoded => self.data(encoded(&text, &file, names, value_at)?, "&"),
+            Does::Raw => self.data(reader.fill(&value)?, "&"),
+            Does::Encoded => self.data(encoded(&value, reader)?, "&"),
             Does::Query => {
                 let query = match text.strip_prefix('+') {
-                    Some(text) => fill(text)?,
-                    None => encoded(&text, &file, names, value_at)?,
+                    Some(text) => filled(text.to_owned())?,
+                    None => encoded(&value, reader)?,
                 };
                 self.query.push(query);
             }
             Does::Field | Does::FieldText => {
-                self.fields.push(field(&text, does == Does::FieldText, &file, names, value_at)?);
+                self.fields.push(field(&value, does == Does::FieldText, reader)?);
             }
             Does::User if !text.contains(':') && !text.contains("{{") => {
-                return Err(value_at.wrong("curl would ask for the password: write NAME:PASSWORD"));
+                return Err(at.wrong("curl would ask for the password: write NAME:PASSWORD"));
             }
-            Does::User => self.user = Some((fill(&text)?, value_at)),
-            Does::Bearer => self.set("Authorization", fill(&format!("Bearer {text}"))?, value_at),
+            Does::User => self.user = Some((reader.fill(&value)?, at)),
+            Does::Bearer => self.weak.push(Header::new("Authorization", filled(format!("Bearer {text}"))?).at(at)),
+            Does::Cookie if text.is_empty() => {}
             Does::Cookie if text.contains('=') => {
                 if !self.cookies.is_empty() {
                     self.cookies.append(Template::text("; "));
                 }
-                self.cookies.append(fill(&text)?);
+                self.cookies.append(reader.fill(&value)?);
             }
             Does::Cookie => {
-                return Err(
-                    value_at.wrong(format!("the cookies in the file `{text}` are not read: write -b 'NAME=VALUE'"))
-                );
+                return Err(at.wrong(format!("the cookies in the file `{text}` are not read: write -b 'NAME=VALUE'")));
             }
-            Does::Agent => self.set("User-Agent", fill(&text)?, value_at),
-            Does::Referer => self.set("Referer", fill(text.trim_end_matches(";auto"))?, value_at),
-            Does::Range => self.set("Range", fill(&format!("bytes={text}"))?, value_at),
+            Does::Agent => self.weak.push(Header::new("User-Agent", reader.fill(&value)?).at(at)),
+            Does::Referer => {
+                let referer = filled(text.trim_end_matches(";auto").to_owned())?;
+                self.weak.push(Header::new("Referer", referer).at(at));
+            }
+            Does::Range => self.weak.push(Header::new("Range", filled(format!("bytes={text}"))?).at(at)),
+            Does::MaxRedirects => self.follows_none = text.trim() == "0",
             Does::Get => self.get = true,
             Does::Head => self.head = true,
             Does::Follow => self.follows = true,
             Does::Compressed => self.compressed = true,
-            Does::Url => self.urls.push((text, value_at)),
+            Does::Url => self.urls.push((value.text, at)),
             Does::Next => return Ok(true),
             Does::Nothing if option == "-g" || option == "--globoff" => self.globs = false,
             Does::Nothing | Does::NothingWith => {}
             Does::Flag(flag) | Does::FlagWith(flag) => {
-                let note = format!("{option} is not taken from the file: {flag} is for that");
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
+                reader.note(format!("{option} is left out: give {flag} to gorgon, if it is meant"));
             }
         }
         Ok(false)
@@ -230,7 +252,7 @@ impl Request {
     }
 
     /// `NAME: VALUE`; `NAME:` removes a header, `NAME;` sends it empty.
-    fn header(&mut self, text: &str, at: Place, names: &Names<'_>) -> Result<(), SyntaxError> {
+    fn header(&mut self, text: &str, at: Place, reader: &mut Reader<'_>) -> Result<(), SyntaxError> {
         if text.starts_with('@') {
             return Err(at.wrong("headers in a file are not read: write each by -H 'NAME: VALUE'"));
         }
@@ -238,8 +260,10 @@ impl Request {
             let name = name.trim();
             if value.trim().is_empty() {
                 self.removed.push(name.to_ascii_lowercase());
-            } else if !check::is_of_connection(name) {
-                self.headers.push(Header::new(name, names.fill(value.trim(), at)?).at(at));
+            } else if check::is_of_connection(name) {
+                reader.parsed.notes.extend(check::left_out(name, value, at.line));
+            } else {
+                self.headers.push(Header::new(name, reader.names.fill(value.trim(), at)?).at(at));
             }
             return Ok(());
         }
@@ -260,6 +284,11 @@ impl Request {
             }
             self.set("Authorization", Template::text(format!("Basic {}", STANDARD.encode(user.shown()))), at);
         }
+        for Header { name, value, at } in std::mem::take(&mut self.weak) {
+            if !value.is_empty() {
+                self.set(&name, value, at);
+            }
+        }
         if !self.cookies.is_empty() {
             self.set("Cookie", self.cookies.clone(), self.at);
         }
@@ -279,16 +308,25 @@ impl Request {
             (None, false) if body.is_some() || !self.fields.is_empty() => "POST".to_owned(),
             (None, false) => "GET".to_owned(),
         };
+        if !self.fields.is_empty() && body.is_some() {
+            return Err(self.at.wrong("-d and -F are two bodies, which curl refuses"));
+        }
         let mut default = Vec::new();
         if !self.fields.is_empty() {
             let boundary = form::boundary(&self.fields);
             body = Some(form::multipart(&self.fields, &boundary));
+            for header in self.headers.iter_mut().filter(|header| header.is("content-type")) {
+                header.value.append(Template::text(format!("; boundary={boundary}")));
+            }
             default.push(("Content-Type", format!("multipart/form-data; boundary={boundary}")));
         } else if self.json {
             default.push(("Content-Type", "application/json".to_owned()));
             default.push(("Accept", "application/json".to_owned()));
         } else if body.is_some() {
             default.push(("Content-Type", "application/x-www-form-urlencoded".to_owned()));
+        }
+        if !self.json {
+            default.push(("Accept", "*/*".to_owned()));
         }
         let values = names.take_used();
         let urls = std::mem::take(&mut self.urls);
@@ -299,7 +337,7 @@ impl Request {
                 url,
                 headers: self.headers.clone(),
                 body: body.clone().unwrap_or_default(),
-                follows: self.follows,
+                follows: self.follows && !self.follows_none,
                 at,
                 values: values.iter().cloned().chain(names.take_used()).collect(),
                 ..Call::default()
@@ -317,16 +355,15 @@ impl Request {
 
     /// The URL, with the query that options add.
     fn url(&self, url: &str, at: Place, names: &Names<'_>) -> Result<Template, SyntaxError> {
-        let without = url.replace("{{", "").replace("}}", "");
-        let path = without.split_once("://").map_or(&*without, |(_, rest)| rest);
-        if self.globs && (path.contains('{') || path.split(['/', '?']).skip(1).any(|part| part.contains('['))) {
-            return Err(
-                at.wrong("curl makes several URLs of `{…}` and `[…]`: write one a command, or -g if they are text")
-            );
+        let url = if self.globs { &without_globs(url, at)? } else { url };
+        if url.starts_with("http:") && !url.starts_with("http://")
+            || url.starts_with("https:") && !url.starts_with("https://")
+        {
+            return Err(at.wrong(format!("`{url}` is not a URL: write http://HOST/PATH")));
         }
         let whole = if url.contains("://") || url.starts_with("{{") { url.to_owned() } else { format!("http://{url}") };
         let (whole, _) = whole.split_once('#').unwrap_or((&whole, ""));
-        let mut url = names.fill(whole, at)?;
+        let mut url = names.fill_url(whole, at)?;
         for (i, query) in self.query.iter().enumerate() {
             url.append(Template::text(if i > 0 || whole.contains('?') { "&" } else { "?" }));
             url.append(query.clone());
@@ -335,29 +372,54 @@ impl Request {
     }
 }
 
+/// The URL as curl reads it, which makes several of `{a,b}` and `[1-9]`; a backslash before one of these makes it text.
+fn without_globs(url: &str, at: Place) -> Result<String, SyntaxError> {
+    let mut plain = String::new();
+    let mut rest = url;
+    while let Some(found) = rest.find(['\\', '[', '{']) {
+        let (before, after) = rest.split_at(found);
+        plain.push_str(before);
+        let taken = match after {
+            after if after.starts_with("{{") => after.find("}}").map_or(after.len(), |end| end + 2),
+            after if after.starts_with("[]") => 2,
+            // An address.
+            after if after.starts_with('[') && plain.ends_with("//") => after.find(']').map_or(1, |end| end + 1),
+            after if after.starts_with(['[', '{']) => {
+                return Err(
+                    at.wrong("curl makes several URLs of `{…}` and `[…]`: write one a command, or -g if they are text")
+                );
+            }
+            after => {
+                let escaped = after.chars().nth(1).filter(|c| "[]{}".contains(*c));
+                plain.push(escaped.unwrap_or('\\'));
+                rest = &after[if escaped.is_some() { 2 } else { 1 }..];
+                continue;
+            }
+        };
+        plain.push_str(&after[..taken]);
+        rest = &after[taken..];
+    }
+    Ok(plain + rest)
+}
+
 fn unknown(option: &str, at: Place) -> SyntaxError {
     at.wrong(format!("the option `{option}` of curl is not known here, and may change what is sent: remove it"))
 }
 
-fn value(option: &str, at: Place, words: &mut impl Iterator<Item = Word>) -> Result<Word, SyntaxError> {
-    words.next().ok_or_else(|| at.wrong(format!("`{option}` has no value")))
+fn value(option: &Word, words: &mut impl Iterator<Item = Word>) -> Result<Word, SyntaxError> {
+    words.next().ok_or_else(|| option.at.wrong(format!("`{}` has no value", option.text)))
 }
 
 /// A value of `--data-urlencode`: CONTENT, =CONTENT, NAME=CONTENT, @FILE or NAME@FILE.
-fn encoded(
-    text: &str,
-    file: &impl Fn(&str) -> Result<Vec<u8>, SyntaxError>,
-    names: &Names<'_>,
-    at: Place,
-) -> Result<Template, SyntaxError> {
+fn encoded(value: &Word, reader: &Reader<'_>) -> Result<Template, SyntaxError> {
+    let Word { text, at } = value;
     let (name, content) = match (text.split_once('='), text.split_once('@')) {
-        (Some((name, content)), _) if !name.contains('@') => (name, names.fill(content, at)?),
+        (Some((name, content)), _) if !name.contains('@') => (name, reader.names.fill(content, *at)?),
         (_, Some((name, path))) => {
-            let bytes = file(path)?;
-            let text = String::from_utf8(bytes).map_err(|_| at.wrong(format!("`{path}` is not UTF-8")))?;
-            (name, Template::text(text))
+            let text = String::from_utf8(reader.file(path, *at)?);
+            (name, Template::text(text.map_err(|_| at.wrong(format!("`{path}` is not UTF-8")))?))
         }
-        _ => ("", names.fill(text, at)?),
+        _ => ("", reader.fill(value)?),
     };
     let mut encoded = Template::text(if name.is_empty() { String::new() } else { format!("{name}=") });
     // curl writes + for a blank since 7.84.
@@ -366,44 +428,40 @@ fn encoded(
 }
 
 /// A value of `-F`: NAME=CONTENT, NAME=@FILE or NAME=<FILE, with `;type=` and `;filename=` behind.
-fn field(
-    text: &str,
-    is_text: bool,
-    file: &impl Fn(&str) -> Result<Vec<u8>, SyntaxError>,
-    names: &Names<'_>,
-    at: Place,
-) -> Result<form::Field, SyntaxError> {
+fn field(value: &Word, is_text: bool, reader: &Reader<'_>) -> Result<form::Field, SyntaxError> {
+    let Word { text, at } = value;
+    let at = *at;
     let (name, content) =
         text.split_once('=').ok_or_else(|| at.wrong(format!("`{text}` is not a field: write NAME=VALUE")))?;
-    let name = names.fill(name, at)?;
+    let name = reader.names.fill(name, at)?;
     if is_text {
-        return Ok(form::Field { name, value: names.fill(content, at)?, file_name: None, content_type: None });
+        let value = reader.names.fill(content, at)?;
+        return Ok(form::Field { name, value, file_name: None, content_type: None });
     }
     let mut parts = content.split(';');
     let content = parts.next().unwrap_or_default();
+    let unquoted = |text: &str| text.trim_matches('"').to_owned();
     let (mut kind, mut file_name) = (None, None);
     for part in parts {
         match part.trim().split_once('=') {
-            Some(("type", value)) => kind = Some(value.trim_matches('"').to_owned()),
-            Some(("filename", value)) => file_name = Some(value.trim_matches('"').to_owned()),
+            Some(("type", value)) => kind = Some(unquoted(value)),
+            Some(("filename", value)) => file_name = Some(unquoted(value)),
             _ => {
-                let problem =
-                    format!("`;{part}` is not known here: there are ;type= and ;filename=, and --form-string for text");
-                return Err(at.wrong(problem));
+                return Err(at.wrong(format!(
+                    "`;{part}` is not known here: there are ;type= and ;filename=, and --form-string for text"
+                )));
             }
         }
     }
-    let unquoted = |path: &str| path.trim_matches('"').to_owned();
-    if let Some(path) = content.strip_prefix('@') {
-        let path = unquoted(path);
-        let value = Template::bytes(file(&path)?);
+    if let Some(path) = content.strip_prefix('@').map(unquoted) {
+        let value = Template::bytes(reader.file(&path, at)?);
         let base = path.rsplit('/').next().unwrap_or_default().to_owned();
         let kind = kind.unwrap_or_else(|| form::kind_of_file(&base).to_owned());
         return Ok(form::Field { name, value, file_name: Some(file_name.unwrap_or(base)), content_type: Some(kind) });
     }
-    let value = match content.strip_prefix('<') {
-        Some(path) => Template::bytes(file(&unquoted(path))?),
-        None => names.fill(&unquoted(content), at)?,
+    let value = match content.strip_prefix('<').map(unquoted) {
+        Some(path) => Template::bytes(reader.file(&path, at)?),
+        None => reader.names.fill(&unquoted(content), at)?,
     };
     Ok(form::Field { name, value, file_name, content_type: kind })
 }

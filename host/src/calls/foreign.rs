@@ -22,7 +22,7 @@ const DESCRIPTION: &str =
     "it says what can be called, not what to call: write calls as a .http file, or make a Postman collection of it";
 const AS_COLLECTION: &str = "export it as a Postman collection v2.1";
 
-const FOREIGN: [Foreign; 21] = [
+const FOREIGN: [Foreign; 23] = [
     json(&["openapi", "paths"], "an OpenAPI description", DESCRIPTION),
     json(&["swagger", "paths"], "a Swagger description", DESCRIPTION),
     json(&["__export_format", "resources"], "an export of Insomnia", "export it as HAR"),
@@ -58,6 +58,20 @@ const FOREIGN: [Foreign; 21] = [
         ends: &[],
         is: "an export of Insomnia",
         remedy: "export it as HAR",
+    },
+    Foreign {
+        keys: &[],
+        begins: &[],
+        ends: &["http-client.env.json", "http-client.private.env.json"],
+        is: "an environment",
+        remedy: "play the calls beside it, and name the environment by --env-name",
+    },
+    Foreign {
+        keys: &[],
+        begins: &["fetch(", "Invoke-WebRequest", "$session = New-Object"],
+        ends: &[],
+        is: "a request as a program",
+        remedy: "copy it from the browser as cURL",
     },
     Foreign { keys: &[], begins: &["<jmeterTestPlan"], ends: &[".jmx"], is: "a plan of JMeter", remedy: RECORD },
     Foreign {

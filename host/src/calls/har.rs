@@ -260,7 +260,11 @@ impl Recorded {
         let sent = fields.iter().filter(|(field, _)| is_cookie(field)).map(|(field, _)| field.value().to_owned());
         let mut sent: Vec<String> = sent.collect();
         if sent.is_empty() {
-            sent = cookies.iter().map(|cookie| format!("{}={}", cookie.name(), cookie.value())).collect();
+            sent = cookies
+                .iter()
+                .filter(|cookie| !cookie.name().is_empty())
+                .map(|cookie| format!("{}={}", cookie.name(), cookie.value()))
+                .collect();
         }
         if !sent.is_empty() {
             headers.push(Header::new("cookie", Template::text(sent.join("; "))).at(at));

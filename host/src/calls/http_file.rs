@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::template::{Definition, Names, Part, Place, Template};
-use super::{Call, Context, Header, Parsed, SyntaxError, check};
+use super::{Call, Context, Header, Parsed, SyntaxError, check, script};
 use directives::Directives;
 
 /// A line of the file.
@@ -47,11 +47,11 @@ impl<'a> Line<'a> {
     }
 
     /// The definition that the line is.
-    fn definition(&self) -> Option<Definition> {
+    fn definition(&self) -> Option<(String, Definition)> {
         let (name, value) = self.text.trim_start().strip_prefix('@')?.split_once('=')?;
         let column = self.text.len() - value.trim_start().len();
         let column = self.text[..column].chars().count() + 1;
-        Some(Definition { name: name.trim().to_owned(), value: value.trim().to_owned(), at: self.at(column) })
+        Some((name.trim().to_owned(), Definition { value: value.trim().to_owned(), at: self.at(column) }))
     }
 
     /// Whether editors write it into a file behind a request, and never send it.
@@ -60,16 +60,23 @@ impl<'a> Line<'a> {
     }
 }
 
+/// How a name gets a value.
+pub(super) const WAYS: &str = "define it by `@NAME = …` in the file, --var NAME=…, --env-name, a column of --data, or a \
+                               capture of an earlier call with --flow";
+
 /// Reads the calls of a file.
 pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxError> {
     let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(i, text)| Line { number: i + 1, text }).collect();
     let mut parsed = Parsed::default();
-    let mut names = context.names();
+    let mut names = context.names(WAYS);
     let blocks: Vec<&[Line<'_>]> = blocks(&lines);
-    names.defined = blocks.iter().flat_map(|block| preamble(block)).filter_map(Line::definition).collect();
+    for (name, definition) in blocks.iter().flat_map(|block| preamble(block)).filter_map(Line::definition) {
+        names.defined.entry(name).or_default().push(definition);
+    }
     let directives: Vec<Directives> =
         blocks.iter().map(|block| Directives::of(preamble(block), context)).collect::<Result<_, SyntaxError>>()?;
     names.capturable = directives.iter().flat_map(|of| of.capture.keys().cloned()).collect();
+    names.capturable.extend(script::kept(text));
     for (lines, directives) in blocks.iter().zip(directives) {
         let Some(parts) = parts(lines)? else { continue };
         let name = directives.name.clone();
@@ -77,6 +84,10 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
             let line = parts.request.number;
             parsed.notes.push(format!("line {line}: a request with `@disabled` was passed over"));
             continue;
+        }
+        if directives.has_timeout {
+            let line = parts.request.number;
+            parsed.notes.push(format!("line {line}: its time-out is not taken from the file: --timeout is for that"));
         }
         let block = Block { title: title(lines), parts, directives, context, names: &names };
         let call = block.call(&mut parsed.notes)?;
@@ -196,13 +207,13 @@ impl<'l> Block<'_, 'l> {
     fn call(self, notes: &mut Vec<String>) -> Result<Call, SyntaxError> {
         let request = self.parts.request;
         let (method, url, url_at) = request_line(request, notes)?;
-        let mut url = self.names.fill(&url, url_at)?;
+        let mut url = self.names.fill_url(&url, url_at)?;
         for line in &self.parts.url {
-            url.append(self.names.fill(without_version(line, notes), line.begin())?);
+            url.append(self.names.fill_in_url(without_version(line, notes), line.begin())?);
         }
         let mut headers = Vec::new();
         for line in &self.parts.headers {
-            headers.extend(self.header(*line)?);
+            headers.extend(self.header(*line, notes)?);
         }
         url = with_host(url, &mut headers, request)?;
         let kind = take(&mut headers, "x-request-type");
@@ -219,7 +230,7 @@ impl<'l> Block<'_, 'l> {
         };
         let (lines, scripts) = body::split(self.parts.body, &call, notes)?;
         for script in scripts {
-            call.capture.extend(script.captures(notes)?);
+            call.capture.extend(script.captures(self.context, notes)?);
         }
         if let Some(line) = lines.first().filter(|line| self.parts.headers.is_empty() && looks_like_a_header(line)) {
             notes.push(format!("line {}: this stands behind an empty line, so it is sent as the body", line.number));
@@ -235,7 +246,7 @@ impl<'l> Block<'_, 'l> {
     }
 
     /// The header that the line is; `None` if Gorgon writes it itself.
-    fn header(&self, line: Line<'_>) -> Result<Option<Header>, SyntaxError> {
+    fn header(&self, line: Line<'_>, notes: &mut Vec<String>) -> Result<Option<Header>, SyntaxError> {
         let text = line.trimmed();
         let is_name = |name: &&str| !name.is_empty() && !name.contains(char::is_whitespace);
         let (name, value) = text.split_once(':').filter(|(name, _)| is_name(name)).ok_or_else(|| {
@@ -243,6 +254,7 @@ impl<'l> Block<'_, 'l> {
                 .wrong(format!("`{text}` is not a header: write NAME: VALUE, and an empty line before the body"))
         })?;
         if check::is_of_connection(name) {
+            notes.extend(check::left_out(name, value, line.number));
             return Ok(None);
         }
         let skipped = text.len() - value.trim_start().len();
@@ -264,7 +276,8 @@ fn request_line(line: Line<'_>, notes: &mut Vec<String>) -> Result<(String, Stri
     let Some((method, url)) = text.split_once(char::is_whitespace) else { return Err(not_a_request(&line)) };
     let skipped = text.len() - url.trim_start().len();
     let at = Place { column: begin.column + text[..skipped].chars().count(), ..begin };
-    Ok((method.to_ascii_uppercase(), url.trim().to_owned(), at))
+    let method = check::method_of(method).ok_or_else(|| not_a_request(&line))?;
+    Ok((method, url.trim().to_owned(), at))
 }
 
 /// A line of a URL, without the version of HTTP behind it.

@@ -57,6 +57,13 @@ impl<'a> Source<'a> {
         Place { column: place.column.saturating_sub(name).max(1), ..place }.wrong(problem)
     }
 
+    /// A string that is a URL, with its places for values filled.
+    pub(super) fn filled_url(&self, string: &'a RawValue, names: &Names<'_>) -> Result<Template, SyntaxError> {
+        let text: String = self.read(string.get())?;
+        let at = self.place(string.get());
+        names.fill_url(&text, at).map_err(|mistake| at.wrong(mistake.problem))
+    }
+
     /// A string, with its places for values filled.
     pub(super) fn filled(&self, string: &'a RawValue, names: &Names<'_>) -> Result<Template, SyntaxError> {
         let text: String = self.read(string.get())?;

@@ -37,13 +37,14 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
         } else if let Some(call) = parsed.calls.last_mut().filter(|_| open)
             && let Some(more) = More::of(text)
         {
-            more.add(call, at, context, &reader.names)?;
+            more.add(call, at, &reader, &mut parsed.notes)?;
         } else {
             parsed.calls.push(one(line, &defined, context, &reader.names)?);
             open = true;
         }
     }
     parsed.calls.iter_mut().try_for_each(check::call)?;
+    parsed.notes.extend(reader.notes);
     Ok(parsed)
 }
 
@@ -75,9 +76,18 @@ impl<'a> More<'a> {
         is_header.then(|| Self::Header(name, value.trim()))
     }
 
-    fn add(self, call: &mut Call, at: Place, context: &Context<'_>, names: &Names<'_>) -> Result<(), SyntaxError> {
+    fn add(
+        self,
+        call: &mut Call,
+        at: Place,
+        reader: &objects::Reader<'_, '_>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), SyntaxError> {
+        let (context, names) = (reader.context, &reader.names);
         match self {
-            Self::Header(name, _) if check::is_of_connection(name) => {}
+            Self::Header(name, value) if check::is_of_connection(name) => {
+                notes.extend(check::left_out(name, value, at.line));
+            }
             Self::Header(name, value) => {
                 call.headers.push(Header::new(name, names.fill(value, at)?).at(at));
             }
@@ -131,8 +141,10 @@ fn one(
             at.wrong("this is a table or has quotes: write a URL, or METHOD URL, one a line and without quotes")
         );
     }
-    let mut call =
-        Call { method: method.to_ascii_uppercase(), url: names.fill(url, column(url))?, at, ..Call::default() };
+    let Some(method) = check::method_of(method) else {
+        return Err(at.wrong(format!("`{method}` is not a method: write a URL, METHOD URL, or a JSON object")));
+    };
+    let mut call = Call { method, url: names.fill_url(url, column(url))?, at, ..Call::default() };
     if let Some(body) = body {
         call.body = match body.strip_prefix('<') {
             Some(path) => file(path.trim(), column(body), context)?,
@@ -144,9 +156,14 @@ fn one(
     Ok(call)
 }
 
+/// A line has no more words that are defined above, and is not longer with them: otherwise they are defined by each other.
+const MOST_REPLACED: usize = 1_000;
+const LONGEST: usize = 1 << 20;
+
 /// The line, with what was defined above in the place of `$(NAME)`, and without a comment behind it.
 fn substituted(line: Line<'_>, defined: &[(&str, &str)]) -> Result<String, SyntaxError> {
     let mut text = line.text.split(" #").next().unwrap_or_default().trim().to_owned();
+    let mut replaced = 0;
     while let Some(open) = text.find("$(").or_else(|| text.find("${")) {
         let close = if text[open..].starts_with("$(") { ')' } else { '}' };
         let column = Place { column: line.at.column + text[..open].chars().count(), ..line.at };
@@ -157,7 +174,8 @@ fn substituted(line: Line<'_>, defined: &[(&str, &str)]) -> Result<String, Synta
         let Some((_, value)) = defined.iter().rfind(|(defined, _)| *defined == name) else {
             return Err(column.wrong(format!("`{name}` has no value: write `{name}=VALUE` in a line above")));
         };
-        if value.contains(&name) {
+        replaced += 1;
+        if replaced > MOST_REPLACED || text.len() > LONGEST {
             return Err(column.wrong(format!("`{name}` is defined by itself")));
         }
         text.replace_range(open..=end, value);

@@ -17,7 +17,8 @@ mod responses;
 mod script;
 mod template;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -71,7 +72,7 @@ pub struct Header {
 
 impl Header {
     /// A header without a place in a file.
-    pub fn new(name: impl Into<String>, value: Template) -> Self {
+    fn new(name: impl Into<String>, value: Template) -> Self {
         Self { name: name.into(), value, at: Place::START }
     }
 
@@ -103,15 +104,6 @@ impl Default for Call {
 }
 
 impl Call {
-    /// The call, if it can be sent, with its URL as a browser writes it; otherwise why it cannot.
-    pub fn checked(mut self) -> Result<Self, String> {
-        check::call(&mut self).map_err(|mistake| mistake.problem)?;
-        if self.name.is_empty() {
-            self.name = path_of(&self.url.shown());
-        }
-        Ok(self)
-    }
-
     /// The value of the header `name`.
     fn header(&self, name: &str) -> Option<&Template> {
         self.headers.iter().find(|header| header.is(name)).map(|header| &header.value)
@@ -148,13 +140,32 @@ pub struct Context<'a> {
     pub only: &'a [String],
     /// Hosts whose calls are not wanted.
     pub skip: &'a [String],
+    /// The hosts and ports that were asked about so far.
+    pub seen: RefCell<BTreeSet<(String, u16)>>,
     /// Reads a file that the file of calls names.
     pub read: &'a dyn Fn(&str) -> io::Result<Vec<u8>>,
 }
 
+impl Default for Context<'_> {
+    fn default() -> Self {
+        Self {
+            given: &[],
+            environment: &[],
+            columns: &[],
+            is_flow: false,
+            only: &[],
+            skip: &[],
+            seen: RefCell::default(),
+            read: &|_| Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
 impl Context<'_> {
-    fn names(&self) -> Names<'_> {
-        Names { given: self.given, environment: self.environment, columns: self.columns, ..Names::default() }
+    /// Names in a file, each of which gets its value by one of these `ways`.
+    fn names(&self, ways: &'static str) -> Names<'_> {
+        let Self { given, environment, columns, .. } = *self;
+        Names { given, environment, columns, ways, ..Names::default() }
     }
 
     /// Whether calls to the host of `url` are wanted.
@@ -162,11 +173,31 @@ impl Context<'_> {
         let parsed = url::Url::parse(url).ok();
         let host = parsed.as_ref().and_then(url::Url::host_str).unwrap_or_default();
         let port = parsed.as_ref().and_then(url::Url::port_or_known_default).unwrap_or_default();
-        let is = |wanted: &String| match wanted.to_ascii_lowercase() {
-            wanted if wanted.starts_with("*.") => host.strip_suffix(&wanted[2..]).is_some_and(|sub| sub.ends_with('.')),
-            wanted => wanted == host || wanted == format!("{host}:{port}"),
-        };
+        self.seen.borrow_mut().insert((host.to_owned(), port));
+        let is = |wanted: &String| is_host(wanted, host, port);
         (self.only.is_empty() || self.only.iter().any(is)) && !self.skip.iter().any(is)
+    }
+
+    /// What is wrong with the hosts that are wanted or not: one that no call has is mistyped.
+    fn wrong_host(&self) -> Option<String> {
+        let seen = self.seen.borrow();
+        let is_there = |wanted: &&String| !seen.iter().any(|(host, port)| is_host(wanted, host, *port));
+        let wrong = self.only.iter().chain(self.skip).find(is_there)?;
+        let hosts: Vec<String> =
+            seen.iter().map(|(host, _)| host.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+        Some(format!(
+            "no call is to the host `{wrong}`: there are {}; write HOST, HOST:PORT, or *.DOMAIN for all hosts under a domain",
+            hosts.join(", ")
+        ))
+    }
+}
+
+/// Whether `wanted`, of a command line, is this host.
+fn is_host(wanted: &str, host: &str, port: u16) -> bool {
+    let wanted = wanted.to_ascii_lowercase();
+    match wanted.strip_prefix("*.") {
+        Some(domain) => host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.')),
+        None => wanted == host || wanted == format!("{host}:{port}"),
     }
 }
 
@@ -190,7 +221,15 @@ struct SyntaxError {
 
 impl SyntaxError {
     fn new(line: usize, column: usize, problem: impl Into<String>) -> Self {
-        Self { line, column, problem: problem.into() }
+        /// A problem that quotes more than this quotes too much of the file.
+        const LONGEST: usize = 400;
+        let mut problem = problem.into();
+        if problem.chars().count() > LONGEST {
+            let from_end = |count: usize| problem.char_indices().rev().nth(count).map_or(0, |(at, _)| at);
+            let begin: String = problem.chars().take(LONGEST / 2).collect();
+            problem = format!("{begin} … {}", &problem[from_end(LONGEST / 2)..]);
+        }
+        Self { line, column, problem }
     }
 }
 
@@ -203,6 +242,9 @@ pub fn parse(path: &Path, bytes: &[u8], context: &Context<'_>) -> Result<Parsed,
         problem: mistake.problem,
     };
     let mut text = decoded(bytes).map_err(named)?;
+    if let Some(at) = text.find('\0').filter(|_| !text.starts_with("\0asm")) {
+        return Err(named(Place::START.within(&text, at).wrong("this is no text: save the file as UTF-8")));
+    }
     if !text.contains('\n') {
         // Line ends of old Macs.
         text = text.replace('\r', "\n");
@@ -215,11 +257,63 @@ pub fn parse(path: &Path, bytes: &[u8], context: &Context<'_>) -> Result<Parsed,
         Format::Curl => curl::parse(&text, context),
         Format::Lines => lines::parse(&text, context),
     };
-    let mut parsed = parsed.map_err(named)?;
+    finished(parsed.map_err(named)?, context).map_err(named)
+}
+
+/// The calls to the URLs of a command line, with the places in them and in `parts` filled; what is wrong, in words.
+pub fn of_command_line(urls: &[String], parts: &Parts, context: &Context<'_>) -> Result<Parsed, String> {
+    let names = context.names("give it by --var NAME=… or a column of --data");
+    let fill = |text: &str| names.fill(text, Place::START);
+    let call = |url: &String| -> Result<Call, SyntaxError> {
+        let url = names.fill_url(url, Place::START)?;
+        let mut call = Call { method: parts.method.clone(), url, ..Call::default() };
+        for (name, value) in &parts.headers {
+            if check::is_of_connection(name) {
+                let problem = format!("Gorgon writes the header `{name}` itself (--no-keepalive closes connections)");
+                return Err(Place::START.wrong(problem));
+            }
+            call.headers.push(Header::new(name, fill(value)?));
+        }
+        call.body = match &parts.body {
+            Content::Text(text) => fill(text)?,
+            Content::Bytes(bytes) => Template::bytes(bytes.clone()),
+        };
+        call.values = names.take_used();
+        check::call(&mut call)?;
+        Ok(call)
+    };
+    let calls = urls.iter().map(call).collect::<Result<_, SyntaxError>>();
+    let parsed = calls.map(|calls| Parsed { calls, notes: Vec::new() });
+    parsed.and_then(|parsed| finished(parsed, context)).map_err(|mistake| mistake.problem)
+}
+
+/// What a command line says about a call, besides its URL.
+pub struct Parts {
+    /// The method.
+    pub method: String,
+    /// Names and values of headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Content,
+}
+
+/// The content of a body.
+pub enum Content {
+    /// Text with places for values.
+    Text(String),
+    /// The bytes of a file.
+    Bytes(Vec<u8>),
+}
+
+/// What can only be said of all calls together.
+fn finished(mut parsed: Parsed, context: &Context<'_>) -> Result<Parsed, SyntaxError> {
     parsed.calls.retain(|call| context.is_wanted(&call.url.shown()));
+    if let Some(wrong) = context.wrong_host() {
+        return Err(Place::START.wrong(wrong));
+    }
     if parsed.calls.is_empty() {
         let passed: String = parsed.notes.iter().map(|note| format!("; {note}")).collect();
-        return Err(named(Place::START.wrong(format!("the file has no calls to play{passed}"))));
+        return Err(Place::START.wrong(format!("the file has no calls to play{passed}")));
     }
     responses::capture(&mut parsed.calls);
     for call in &mut parsed.calls {
@@ -235,6 +329,9 @@ pub fn parse(path: &Path, bytes: &[u8], context: &Context<'_>) -> Result<Parsed,
             ));
         }
     }
+    let hints: BTreeSet<&String> =
+        parsed.calls.iter().flat_map(|call| &call.values).filter_map(|used| used.hint.as_ref()).collect();
+    parsed.notes.extend(hints.into_iter().cloned().collect::<Vec<_>>());
     Ok(parsed)
 }
 

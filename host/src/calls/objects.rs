@@ -67,6 +67,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
+/// How a name gets a value.
+const WAYS: &str =
+    "give it by --var NAME=…, --env-name, a column of --data, or a capture of an earlier call with --flow";
+
 /// The calls of a file that is JSON as a whole.
 pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxError> {
     let source = Source::new(text);
@@ -83,16 +87,25 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
     for object in objects {
         parsed.calls.push(reader.call(object)?);
     }
+    parsed.notes = reader.notes;
     Ok(parsed)
+}
+
+/// Whether a body is nothing but base64, with the length and the padding that base64 has.
+fn looks_like_base64(body: &str) -> bool {
+    let is_of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    body.len() >= 8 && body.bytes().all(is_of_alphabet) && body.ends_with('=') && STANDARD.decode(body).is_ok()
 }
 
 /// Reads objects of a file, one after the other.
 pub(super) struct Reader<'a, 'c> {
     source: Source<'a>,
-    context: &'c Context<'c>,
+    pub(super) context: &'c Context<'c>,
     /// The names that have a value.
     pub(super) names: Names<'c>,
     is_vegeta: bool,
+    /// What is to be known about the calls.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a, 'c> Reader<'a, 'c> {
@@ -106,7 +119,7 @@ impl<'a, 'c> Reader<'a, 'c> {
             serde_json::from_str::<BTreeMap<String, &RawValue>>(object)
                 .is_ok_and(|object| object.contains_key("header"))
         };
-        Self { source, context, names: context.names(), is_vegeta: objects.any(has_header) }
+        Self { source, context, names: context.names(WAYS), is_vegeta: objects.any(has_header), notes: Vec::new() }
     }
 
     /// The call that `object`, a slice of the source, is.
@@ -114,6 +127,12 @@ impl<'a, 'c> Reader<'a, 'c> {
         let written: Written<'_> = self.source.read(object)?;
         let at = self.source.place(object);
         let mut call = written.call(at, self.is_vegeta, &self.source, &self.names)?;
+        if !self.is_vegeta && looks_like_base64(&call.body.shown()) {
+            self.notes.push(format!(
+                "line {}: this body looks like base64, and is sent as it is: vegeta's targets have a `header`, if only {{}}",
+                at.line
+            ));
+        }
         call.values = self.names.take_used();
         check::call(&mut call)?;
         if self.context.is_flow {
@@ -129,10 +148,11 @@ impl<'a, 'c> Reader<'a, 'c> {
 impl<'a> Written<'a> {
     fn call(self, at: Place, is_vegeta: bool, source: &Source<'a>, names: &Names<'_>) -> Result<Call, SyntaxError> {
         let Self { name, method, url, headers, header, body, capture } = self;
+        let default = if present(body).is_some() { "POST" } else { "GET" };
         let mut call = Call {
             name: name.unwrap_or_default(),
-            method: method.map_or_else(|| "GET".to_owned(), |method| method.to_ascii_uppercase()),
-            url: source.filled(url, names)?,
+            method: method.map_or_else(|| default.to_owned(), |method| method.to_ascii_uppercase()),
+            url: source.filled_url(url, names)?,
             capture: capture.unwrap_or_default(),
             at,
             ..Call::default()

@@ -3,12 +3,14 @@
 mod auth;
 mod shape;
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use self::shape::{Behavior, Body, Event, File, GraphQl, Item, Lines, Pair, Request, Src, Url, Wrapped, text};
 use super::json::{Source, present};
-use super::script::Script;
+use super::script::{self, Script};
 use super::template::{Definition, Names, Part, Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check, form};
 
@@ -18,21 +20,24 @@ struct Above<'a> {
     name: String,
     auth: Option<&'a RawValue>,
     scripts: Vec<(String, Place)>,
-    defined: Vec<Definition>,
+    defined: BTreeMap<String, Vec<Definition>>,
     behavior: Behavior,
 }
 
+/// How a name gets a value.
+const WAYS: &str = "give it by --var NAME=…, --env-name, a column of --data, or a script of an earlier call that keeps it, \
+                    with --flow";
+
 pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxError> {
     let source = Source::new(text);
-    // In Postman, an environment has precedence over what a collection defines.
-    let given: Vec<_> = context.environment.iter().chain(context.given).cloned().collect();
-    let names = Names { given: &given, columns: context.columns, ..Names::default() };
+    let names = Names { environment_first: true, ..context.names(WAYS) };
     let mut reader = Reader { source: &source, context, names, parsed: Parsed::default() };
     let value = reader.source.values()?.into_iter().next().map_or("", RawValue::get);
     let mut whole = value;
     if let Ok(Wrapped { collection }) = serde_json::from_str(value) {
         whole = collection.get();
     }
+    reader.names.capturable = script::kept(text);
     let collection: Item<'_> = source.read(whole)?;
     reader.folder(Item { name: None, ..collection }, &Above::default())?;
     Ok(reader.parsed)
@@ -54,18 +59,21 @@ impl<'a> Reader<'a, '_> {
         if let Some(auth) = present(folder.auth) {
             inside.auth = Some(auth);
         }
-        if let Some(behavior) = folder.behavior {
-            inside.behavior = behavior;
-        }
+        inside.behavior = self.behavior(folder.behavior, inside.behavior)?;
         inside.scripts.extend(self.scripts(folder.event)?);
+        let mut defined = BTreeMap::new();
         for raw in folder.variable.unwrap_or_default() {
             let pair: Pair<'_> = self.source.read(raw.get())?;
-            if let Some(value) = present(pair.value).filter(|_| pair.is_on()) {
-                let at = self.source.place(value.get());
-                let value = text(&self.source.read(value.get())?);
-                inside.defined.push(Definition { name: pair.key().to_owned(), value, at });
+            let Some(value) = present(pair.value).filter(|_| pair.is_on()) else { continue };
+            let at = self.source.place(value.get());
+            // Other values have no form that could be sent.
+            if let value @ (Value::String(_) | Value::Number(_) | Value::Bool(_)) = self.source.read(value.get())? {
+                defined.insert(pair.key().to_owned(), vec![Definition { value: text(&value), at }]);
             }
         }
+        // As in Postman, what the collection defines counts before what its folders do.
+        defined.append(&mut inside.defined);
+        inside.defined = defined;
         for raw in folder.item.unwrap_or_default() {
             let item: Item<'a> = self.source.read(raw.get())?;
             let at = self.source.place(raw.get());
@@ -78,28 +86,26 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn request(&mut self, item: Item<'a>, raw: &'a RawValue, at: Place, above: &Above<'a>) -> Result<(), SyntaxError> {
-        // The nearest folder's value counts, whatever line it is in.
-        self.names.defined =
-            above.defined.iter().rev().cloned().map(|of| Definition { at: Place::START, ..of }).collect();
-        let behavior = item.behavior.unwrap_or(above.behavior);
+        self.names.defined.clone_from(&above.defined);
+        let behavior = self.behavior(item.behavior, above.behavior)?;
         let name = item.name.unwrap_or_default();
         let name = if above.name.is_empty() { name } else { format!("{} / {name}", above.name) };
-        let mut call = Call { name, follows: behavior.follow_redirects.unwrap_or(true), at, ..Call::default() };
+        let mut call = Call { name, follows: behavior.follows.unwrap_or(true), at, ..Call::default() };
         let own = self.scripts(item.event)?;
         for (text, at) in above.scripts.iter().cloned().chain(own) {
-            call.capture.extend(Script { text, at }.captures(&mut self.parsed.notes)?);
+            call.capture.extend(Script { text, at }.captures(self.context, &mut self.parsed.notes)?);
         }
         if raw.get().starts_with('"') {
-            call.url = self.source.filled(raw, &self.names)?;
+            call.url = self.source.filled_url(raw, &self.names)?;
         } else {
             let request: Request<'a> = self.source.read(raw.get())?;
-            call.method = request.method.unwrap_or_else(|| "GET".to_owned());
+            call.method = request.method.map_or_else(|| "GET".to_owned(), |method| method.to_ascii_uppercase());
             let Some(url) = present(request.url) else { return Err(at.wrong(format!("`{}` has no URL", call.name))) };
             call.url = self.url(url)?;
             self.headers(request.header, &mut call)?;
             let prunes =
                 ["GET", "HEAD", "COPY", "PURGE", "UNLOCK"].contains(&call.method.to_ascii_uppercase().as_str());
-            if !prunes || behavior.disable_body_pruning == Some(true) {
+            if !prunes || behavior.keeps_body {
                 self.body(request.body, &mut call)?;
             }
             self.authorize(present(request.auth).or(above.auth), &mut call)?;
@@ -119,6 +125,37 @@ impl<'a> Reader<'a, '_> {
         }
         self.parsed.calls.push(call);
         Ok(())
+    }
+
+    /// How requests behave. What would change them and is not known here is refused.
+    fn behavior(&self, raw: Option<&'a RawValue>, above: Behavior) -> Result<Behavior, SyntaxError> {
+        /// These say nothing of what is sent.
+        const HARMLESS: [&str; 6] = [
+            "strictSSL",
+            "removeRefererHeaderOnRedirect",
+            "tlsPreferServerCiphers",
+            "tlsDisabledProtocols",
+            "tlsCipherSelection",
+            "insecureHTTPParser",
+        ];
+        let Some(raw) = present(raw) else { return Ok(above) };
+        let at = self.source.place(raw.get());
+        let mut behavior = above;
+        for (name, value) in self.source.read::<BTreeMap<String, Value>>(raw.get())? {
+            let is_on = !matches!(value, Value::Null | Value::Bool(false)) && value != Value::Object(Map::new());
+            match (name.as_str(), &value) {
+                ("followRedirects", Value::Bool(follows)) => behavior.follows = Some(*follows),
+                ("disableBodyPruning", Value::Bool(keeps)) => behavior.keeps_body = *keeps,
+                ("maxRedirects", Value::Number(most)) if most.as_u64() == Some(0) => behavior.follows = Some(false),
+                ("maxRedirects", _) => {}
+                (name, _) if HARMLESS.contains(&name) => {}
+                _ if is_on => {
+                    return Err(at.wrong(format!("the setting `{name}` changes requests, and is not known here")));
+                }
+                _ => {}
+            }
+        }
+        Ok(behavior)
     }
 
     /// The scripts of an item, and where each begins.
@@ -154,7 +191,7 @@ impl<'a> Reader<'a, '_> {
     fn url(&self, raw: &'a RawValue) -> Result<Template, SyntaxError> {
         let at = self.source.place(raw.get());
         if raw.get().starts_with('"') {
-            return self.source.filled(raw, &self.names);
+            return self.source.filled_url(raw, &self.names);
         }
         let url: Url<'a> = self.source.read(raw.get())?;
         let at = url.raw.map_or(at, |raw| self.source.place(raw.get()));
@@ -185,10 +222,11 @@ impl<'a> Reader<'a, '_> {
         for pair in url.query.unwrap_or_default().into_iter().filter(Pair::is_on) {
             whole.append(Template::text(between));
             between = "&";
-            whole.append(self.fill(pair.key(), at)?.map(|text| in_query(&text)));
+            whole.append(self.fill(&in_query(pair.key()).replace('=', "%3D"), at)?);
             if let Some(value) = present(pair.value) {
+                let at = self.source.place(value.get());
                 whole.append(Template::text("="));
-                whole.append(self.value(Some(value), at)?.map(|text| in_query(&text)));
+                whole.append(self.fill(&in_query(&text(&self.source.read(value.get())?)), at)?);
             }
         }
         Ok(whole)
@@ -225,8 +263,15 @@ impl<'a> Reader<'a, '_> {
         match body.mode.as_deref() {
             None | Some("none") => {}
             Some("raw") => {
-                call.body = self.value(body.raw, call.at)?;
                 let language = body.options.and_then(|options| options.raw).and_then(|raw| raw.language);
+                call.body = match present(body.raw).filter(|_| language.as_deref() == Some("json")) {
+                    // Postman allows comments in JSON, and does not send them.
+                    Some(raw) => {
+                        let text = text(&self.source.read(raw.get())?);
+                        self.fill(&script::without_comments(&text, &['"']), self.source.place(raw.get()))?
+                    }
+                    None => self.value(body.raw, call.at)?,
+                };
                 let kind = match language.as_deref() {
                     Some("json") => "application/json",
                     Some("xml") => "application/xml",
@@ -267,7 +312,10 @@ impl<'a> Reader<'a, '_> {
                 call.default_header("Content-Type", "application/json");
             }
             Some("file") => match body.file {
-                Some(File { src: Some(path), .. }) => call.body = Template::bytes(self.file(&path, call.at)?),
+                Some(File { src: Some(path), .. }) => {
+                    call.body = Template::bytes(self.file(&path, call.at)?);
+                    call.default_header("Content-Type", form::kind_of_file(&path));
+                }
                 Some(File { content: Some(text), .. }) => call.body = self.fill(&text, call.at)?,
                 _ => {
                     return Err(call
@@ -315,6 +363,9 @@ impl<'a> Reader<'a, '_> {
             return Err(at.wrong("a GraphQL query cannot have values that only the run knows: its variables can"));
         }
         let mut sent = Template::text(format!("{{\"query\":{}", Value::from(query.shown())));
+        if let Some(name) = graphql.operation_name.filter(|name| !name.is_empty()) {
+            sent.append(Template::text(format!(",\"operationName\":{}", Value::from(name))));
+        }
         let variables = match present(graphql.variables) {
             Some(raw) if raw.get().starts_with('"') => self.value(Some(raw), at)?,
             Some(raw) => self.fill(raw.get(), self.source.place(raw.get()))?,
@@ -329,7 +380,8 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// A key or a value of a query. Characters that would end it are escaped; other ones are left as they were written.
+/// A key or a value of a query, before its places are filled. Characters that would end it are escaped; other ones are left
+/// as they were written.
 fn in_query(text: &str) -> String {
-    text.replace('#', "%23")
+    text.replace('#', "%23").replace('&', "%26")
 }

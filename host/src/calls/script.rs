@@ -1,14 +1,14 @@
 //! Scripts that run on a response, of JetBrains' editors and of Postman. Those that keep a value of the response become
 //! captures, and those that only test or log are passed over. Others could change what is sent, and are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::SyntaxError;
 use super::responses::pointer;
 use super::template::Place;
+use super::{Context, SyntaxError};
 
 /// How values are captured, by their names.
 pub(super) type Captures = BTreeMap<String, String>;
@@ -61,6 +61,9 @@ static TEST: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// Those of the words below that set a value by its name.
+const SETTERS: [&str; 3] = [".set(", "EnvironmentVariable(", "GlobalVariable("];
+
 /// Words of scripts that change later requests, without blanks.
 const CHANGES: [&str; 14] = [
     ".set(",
@@ -79,10 +82,27 @@ const CHANGES: [&str; 14] = [
     "GlobalVariable(",
 ];
 
+/// What sets a value, and its name. In JSON the quotes may be escaped.
+static SET: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?:client\.global|pm\.(?:environment|collectionVariables|globals|variables)|request\.variables)\.set\(\s*\\?["']([^"'\\]+)\\?["']|postman\.set(?:Environment|Global)Variable\(\s*\\?["']([^"'\\]+)\\?["']"#,
+    )
+});
+
+/// The names that scripts in the text of a file set.
+pub(super) fn kept(text: &str) -> BTreeSet<String> {
+    let name = |found: regex::Captures<'_>| found.get(1).or(found.get(2)).map(|name| name.as_str().to_owned());
+    SET.captures_iter(text).filter_map(name).collect()
+}
+
 impl Script {
     /// What the script captures, by name.
-    pub(super) fn captures(&self, notes: &mut Vec<String>) -> Result<Captures, SyntaxError> {
-        let text = without_comments(&self.text);
+    pub(super) fn captures(&self, context: &Context<'_>, notes: &mut Vec<String>) -> Result<Captures, SyntaxError> {
+        let text = without_comments(&self.text, &['"', '\'', '`']);
+        if self.is_given(&text, context) {
+            notes.push(format!("line {}: a script was passed over, because --var gives what it sets", self.at.line));
+            return Ok(Captures::new());
+        }
         let named: BTreeMap<&str, &str> = NAMED
             .captures_iter(&text)
             .filter_map(|found| Some((found.get(1)?.as_str(), found.get(2)?.as_str())))
@@ -94,14 +114,14 @@ impl Script {
             let Some(whole) = found.get(0) else { continue };
             let how = match (found.get(5), found.get(3)) {
                 (Some(header), _) => format!("header {}", header.as_str()),
-                (None, Some(variable)) if !named.contains_key(variable.as_str()) => {
-                    let problem = format!(
-                        "this script keeps `{}`, and not a plain part of the response: capture it by `# @capture {} = \
-                         /JSON/POINTER`, or give it by --var",
+                (None, Some(variable))
+                    if !named.contains_key(variable.as_str()) || is_changed(&text, variable.as_str()) =>
+                {
+                    return Err(self.wrong(format!(
+                        "this script keeps `{}`, and not a plain part of the response: give `{}` by --var",
                         variable.as_str(),
                         &found[1]
-                    );
-                    return Err(self.wrong(problem));
+                    )));
                 }
                 (None, variable) => {
                     let begin = variable.map_or("", |variable| named[variable.as_str()]);
@@ -110,10 +130,10 @@ impl Script {
                 }
             };
             if is_conditional(&text[..whole.start()]) {
-                return Err(self.wrong(
-                    "this script keeps a value only sometimes, or in a function: capture it by `# @capture NAME = \
-                     /JSON/POINTER`, or give it by --var",
-                ));
+                return Err(self.wrong(format!(
+                    "this script keeps `{0}` only sometimes, or in a function: give `{0}` by --var",
+                    &found[1]
+                )));
             }
             captures.insert(found[1].to_owned(), how);
             rest.push_str(&text[end..whole.start()]);
@@ -123,21 +143,49 @@ impl Script {
         let rest = NAMED.replace_all(&rest, "");
         let plain: String = rest.chars().filter(|c| !c.is_whitespace()).collect();
         if let Some(word) = CHANGES.iter().find(|word| plain.contains(**word)) {
-            return Err(self.wrong(format!(
-                "this script uses `{}`, which may change later requests: give values by --var, or capture plain parts of the \
-                 response",
-                word.trim_end_matches('(')
-            )));
+            let set: Vec<String> = kept(&text).into_iter().map(|name| format!("`{name}`")).collect();
+            let remedy = match set.as_slice() {
+                [] => "remove it from the file".to_owned(),
+                set => format!("give {} by --var, or keep only plain parts of the response", set.join(", ")),
+            };
+            let word = word.trim_matches(['.', '(']);
+            return Err(self.wrong(format!("this script uses `{word}`, which may change later requests: {remedy}")));
         }
-        if plain.chars().any(char::is_alphanumeric) {
+        if captures.is_empty() && plain.chars().any(char::is_alphanumeric) {
             notes.push(format!("line {}: a script that only tests or logs was passed over", self.at.line));
         }
         Ok(captures)
     }
 
+    /// Whether the command line gives everything that the script sets, and the script does nothing else.
+    fn is_given(&self, text: &str, context: &Context<'_>) -> bool {
+        let set = kept(text);
+        let is_given = |name: &String| context.given.iter().any(|(given, _)| given == name);
+        let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let others = CHANGES.iter().filter(|word| !SETTERS.contains(word));
+        let sets = SETTERS.iter().map(|word| plain.matches(word).count()).sum::<usize>();
+        !set.is_empty()
+            && set.iter().all(is_given)
+            && sets == SET.find_iter(text).count()
+            && !others.into_iter().any(|word| plain.contains(word))
+    }
+
     fn wrong(&self, problem: impl Into<String>) -> SyntaxError {
         self.at.wrong(problem)
     }
+}
+
+/// Whether a variable gets another value than that of its declaration.
+fn is_changed(script: &str, variable: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let assigned = script.match_indices(variable).filter(|(at, _)| {
+        let (before, after) = (&script[..*at], script[at + variable.len()..].trim_start());
+        let is_whole = !before.ends_with(is_word) && !before.ends_with('.') && !after.starts_with(is_word);
+        let is_assignment = after.starts_with('=') && !after.starts_with("==") && !after.starts_with("=>");
+        let changes = ["+=", "||=", "??=", "&&=", "-=", "++", "--"].iter().any(|operator| after.starts_with(operator));
+        is_whole && (is_assignment || changes)
+    });
+    assigned.count() > 1
 }
 
 /// Whether what stands behind `before` may not run.
@@ -148,8 +196,8 @@ fn is_conditional(before: &str) -> bool {
         || before.trim_end().ends_with("else")
 }
 
-/// The script without its comments.
-fn without_comments(script: &str) -> String {
+/// The text without the comments of JavaScript, which do not begin within these quotes.
+pub(super) fn without_comments(script: &str, quotes: &[char]) -> String {
     let (mut text, mut quote) = (String::new(), None);
     let mut chars = script.chars().peekable();
     while let Some(c) = chars.next() {
@@ -160,10 +208,9 @@ fn without_comments(script: &str) -> String {
                 text.extend(chars.next());
                 continue;
             }
-            (None, '"' | '\'' | '`') => quote = Some(c),
+            (None, c) if quotes.contains(&c) => quote = Some(c),
             (None, '/') if chars.peek() == Some(&'/') => {
-                chars.by_ref().find(|&c| c == '\n');
-                text.push('\n');
+                while chars.next_if(|&c| c != '\n').is_some() {}
                 continue;
             }
             (None, '/') if chars.peek() == Some(&'*') => {
@@ -191,7 +238,9 @@ mod tests {
     fn read(text: &str) -> Result<(Vec<(String, String)>, usize), String> {
         let mut notes = Vec::new();
         let script = Script { text: text.into(), at: Place { line: 7, column: 1 } };
-        let captures = script.captures(&mut notes).map_err(|error| error.problem)?;
+        let given = [("given".to_owned(), "1".to_owned())];
+        let context = Context { given: &given, ..Context::default() };
+        let captures = script.captures(&context, &mut notes).map_err(|error| error.problem)?;
         Ok((captures.into_iter().collect(), notes.len()))
     }
 
@@ -203,7 +252,7 @@ mod tests {
             (
                 r#"client.global.set('id', response.body.list[0]["a/b"].id); client.log("x")"#,
                 vec![pair("id", "/list/0/a~1b/id")],
-                1,
+                0,
             ),
             (r#"client.global.set("h", response.headers.valueOf("X-Token"))"#, vec![pair("h", "header X-Token")], 0),
             (r#"client.global.set("all", response.body)"#, vec![pair("all", "")], 0),
@@ -218,13 +267,14 @@ mod tests {
             (
                 "pm.test(\"has id\", () => {\n  pm.collectionVariables.set('id', pm.response.json().id);\n});",
                 vec![pair("id", "/id")],
-                1,
+                0,
             ),
             (
                 "var j = JSON.parse(responseBody);\npostman.setEnvironmentVariable(\"a\", j.a);",
                 vec![pair("a", "/a")],
                 0,
             ),
+            ("if (a) { pm.environment.set('given', Date.now()) }", vec![], 1),
             ("pm.test('s', function () { pm.response.to.have.status(200); }); console.log('http://x')", vec![], 1),
         ] {
             assert_eq!(read(text), Ok((captured, notes)), "{text}");
@@ -234,6 +284,8 @@ mod tests {
             r#"if (response.status === 200) client.global.set("x", response.body.x)"#,
             r#"client.global.set("x", response.body.x + 1)"#,
             r#"client.global.set("x", y)"#,
+            "let d = response.body; d = d.list[0]; client.global.set('k', d.id)",
+            "pm.environment.set('given', 1); pm.sendRequest('http://h/')",
             r#"client.global.clear("x")"#,
             r#"request.variables.set("x", "1")"#,
             r#"pm.environment.set("at", Date.now())"#,

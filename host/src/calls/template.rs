@@ -1,7 +1,7 @@
 //! Text with places for values, such as `/objects/{{id}}`, and what can fill them before a run.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,8 @@ pub struct Use {
     pub origin: Origin,
     /// The value, if it is known before the run.
     pub value: Option<String>,
+    /// A word on the choice of the value, if there was one to make.
+    pub hint: Option<String>,
 }
 
 /// Where a value comes from.
@@ -119,29 +121,37 @@ pub(super) struct Names<'a> {
     pub environment: &'a [(String, String)],
     /// The columns of `--data`.
     pub columns: &'a [String],
-    /// Defined in the file, in their order.
-    pub defined: Vec<Definition>,
+    /// Defined in the file, by their names, in their order.
+    pub defined: BTreeMap<String, Vec<Definition>>,
     /// Captured by the calls before, if calls are played as a flow.
     pub captured: BTreeSet<String>,
     /// Captured by any call of the file. Without a flow they have no value.
     pub capturable: BTreeSet<String>,
     /// The names of the calls before, whose responses can be named, if calls are played as a flow.
     pub answered: BTreeSet<String>,
+    /// Whether the environment counts before what the file defines.
+    pub environment_first: bool,
+    /// How a name gets a value in such a file. `NAME` stands for it.
+    pub ways: &'static str,
     /// What was filled since this was last taken.
     pub used: RefCell<Vec<Use>>,
+    /// How many places were filled since then.
+    pub filled: Cell<u32>,
 }
 
 /// `@name = value` in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
-    pub name: String,
     pub value: String,
     /// Where the value is.
     pub at: Place,
 }
 
-/// Definitions that refer to each other go no deeper than this; deeper ones go round in a circle.
-const DEEPEST: usize = 16;
+/// A call has at most so many places, those within definitions included: definitions of definitions grow without bound.
+const MOST_PLACES: u32 = 100_000;
+
+/// Definitions that refer to each other go no deeper than this; deeper ones mostly go round in a circle.
+const DEEPEST: usize = 64;
 
 impl Template {
     /// Text without places for values.
@@ -199,7 +209,7 @@ impl Place {
     pub const START: Self = Self { line: 1, column: 1 };
 
     /// The place of the byte `at` of `text`, which begins here.
-    fn within(self, text: &str, at: usize) -> Self {
+    pub(super) fn within(self, text: &str, at: usize) -> Self {
         let before = &text[..at];
         match before.rfind('\n') {
             None => Self { column: self.column + before.chars().count(), ..self },
@@ -219,6 +229,31 @@ impl Names<'_> {
     /// Fills what is known in `text`, which is at `at`. Everything else must get its value in the run.
     pub(super) fn fill(&self, text: &str, at: Place) -> Result<Template, SyntaxError> {
         self.fill_at(text, at, at.line, 0)
+    }
+
+    /// The same for a URL. In a value behind the beginning a `#` is a character, and not the end of what is sent.
+    pub(super) fn fill_url(&self, text: &str, at: Place) -> Result<Template, SyntaxError> {
+        let first = text.find("}}").filter(|_| text.starts_with("{{")).map_or(0, |end| end + 2);
+        let (begin, rest) = text.split_at(first);
+        let mut filled = self.fill(begin, at)?;
+        filled.append(self.fill_in_url(rest, at.within(text, first))?);
+        Ok(filled)
+    }
+
+    /// The same for a part of a URL behind its beginning.
+    pub(super) fn fill_in_url(&self, text: &str, at: Place) -> Result<Template, SyntaxError> {
+        let mut filled = Template::default();
+        let (mut rest, mut rest_at) = (text, at);
+        while let Some(open) = rest.find("{{") {
+            let close = rest[open..].find("}}").map_or(rest.len(), |end| open + end + 2);
+            filled.push(Part::Text(rest[..open].to_owned()));
+            let place = rest_at.within(rest, open);
+            filled.append(self.fill(&rest[open..close], place)?.map(|value| value.replace('#', "%23")));
+            rest_at = rest_at.within(rest, close);
+            rest = &rest[close..];
+        }
+        filled.push(Part::Text(rest.to_owned()));
+        Ok(filled)
     }
 
     /// `line` is the line from which definitions are looked up: later definitions of a name do not hold there yet.
@@ -246,32 +281,30 @@ impl Names<'_> {
     }
 
     fn value(&self, name: &str, at: Place, line: usize, depth: usize) -> Result<Template, SyntaxError> {
+        self.filled.set(self.filled.get() + 1);
+        if self.filled.get() > MOST_PLACES {
+            return Err(at.wrong(format!("a call cannot have more than {MOST_PLACES} places for values")));
+        }
         if let Some(value) = value_of(name, self.given) {
-            self.note(name, Origin::Given, Some(value));
+            self.note(name, Origin::Given, Some(value), None);
             return Ok(Template::text(value));
         }
         if self.captured.contains(name) || self.names_response(name, at)? {
-            self.note(name, Origin::Captured, None);
+            self.note(name, Origin::Captured, None, None);
             return Ok(Template(vec![Part::Captured(name.to_owned())]));
         }
-        if let Some(definition) = self.definition(name, line) {
-            if depth == DEEPEST {
-                return Err(definition.at.wrong(format!("`{name}` is defined by itself")));
-            }
-            let value = self.fill_at(&definition.value, definition.at, line, depth + 1)?;
-            self.note(name, Origin::File(definition.at.line), value.is_text().then(|| value.shown()).as_deref());
-            return Ok(value);
-        }
-        if let Some(value) = value_of(name, self.environment) {
-            self.note(name, Origin::Environment, Some(value));
-            return Ok(Template::text(value));
-        }
         if self.columns.iter().any(|column| column == name) {
-            self.note(name, Origin::Column, None);
+            self.note(name, Origin::Column, None, None);
             return Ok(Template(vec![Part::Column(name.to_owned())]));
         }
+        if let Some(value) = self.stored(name, line, depth)? {
+            if value.is_empty() && self.capturable.contains(name) {
+                return Err(at.wrong(self.unknown(name)));
+            }
+            return Ok(value);
+        }
         if let Some(made) = name.strip_prefix('$') {
-            self.note(name, Origin::Made, None);
+            self.note(name, Origin::Made, None, None);
             return made_by(made).map(|made| Template(vec![Part::Made(made)])).ok_or_else(|| {
                 at.wrong(format!(
                     "`{{{{{name}}}}}` cannot be made here: there are `$uuid`, `$guid`, `$timestamp` and `$randomInt LEAST \
@@ -282,16 +315,46 @@ impl Names<'_> {
         Err(at.wrong(self.unknown(name)))
     }
 
-    fn note(&self, name: &str, origin: Origin, value: Option<&str>) {
-        let noted = Use { name: name.to_owned(), origin, value: value.map(str::to_owned) };
+    /// The value of `name` in the file or in the environment.
+    fn stored(&self, name: &str, line: usize, depth: usize) -> Result<Option<Template>, SyntaxError> {
+        let environment = value_of(name, self.environment);
+        let Some(definition) = self.definition(name, line).filter(|_| environment.is_none() || !self.environment_first)
+        else {
+            let Some(value) = environment else { return Ok(None) };
+            let kept = format!("`{name}` is set by a script, which needs --flow: its value is that of the environment");
+            let hint = (self.capturable.contains(name) && !value.is_empty()).then_some(kept);
+            self.note(name, Origin::Environment, Some(value), hint);
+            return Ok(Some(Template::text(value)));
+        };
+        if depth == DEEPEST {
+            let problem = format!("`{name}` is defined by itself, or by a chain of more than {DEEPEST} definitions");
+            return Err(definition.at.wrong(problem));
+        }
+        let value = self.fill_at(&definition.value, definition.at, line, depth + 1)?;
+        let shown = value.is_text().then(|| value.shown());
+        let differs = environment.is_some_and(|other| shown.as_deref() != Some(other));
+        let hint = differs.then(|| {
+            let line = definition.at.line;
+            format!(
+                "`{name}` has a value in line {line}, which counts, and another one in the environment; --var decides"
+            )
+        });
+        self.note(name, Origin::File(definition.at.line), shown.as_deref(), hint);
+        Ok(Some(value))
+    }
+
+    fn note(&self, name: &str, origin: Origin, value: Option<&str>, hint: Option<String>) {
+        /// More than these are of no use to a reader.
+        const MOST: usize = 1_000;
         let mut used = self.used.borrow_mut();
-        if !used.contains(&noted) {
-            used.push(noted);
+        if used.len() < MOST && !used.iter().any(|used| used.name == name && used.origin == origin) {
+            used.push(Use { name: name.to_owned(), origin, value: value.map(str::to_owned), hint });
         }
     }
 
     /// What was filled since the last time.
     pub(super) fn take_used(&self) -> Vec<Use> {
+        self.filled.set(0);
         self.used.take()
     }
 
@@ -310,8 +373,8 @@ impl Names<'_> {
 
     /// The definition of `name` that holds at `line`: the last one before it, or else the first one.
     fn definition(&self, name: &str, line: usize) -> Option<&Definition> {
-        let of_name = || self.defined.iter().filter(|definition| definition.name == name);
-        of_name().rfind(|definition| definition.at.line <= line).or_else(|| of_name().next())
+        let of_name = self.defined.get(name)?;
+        of_name.iter().rfind(|definition| definition.at.line <= line).or_else(|| of_name.first())
     }
 
     fn unknown(&self, name: &str) -> String {
@@ -321,17 +384,14 @@ impl Names<'_> {
         if self.capturable.contains(name) {
             return format!("`{name}` is captured from a response, which needs --flow, and a call before this one");
         }
-        let known = self.defined.iter().map(|of| of.name.as_str()).chain(self.given.iter().map(|of| of.0.as_str()));
+        let known = self.defined.keys().map(String::as_str).chain(self.given.iter().map(|of| of.0.as_str()));
         let known = known.chain(self.environment.iter().map(|of| of.0.as_str()));
         let known =
             known.chain(self.columns.iter().map(String::as_str)).chain(self.captured.iter().map(String::as_str));
         let likeness = |known: &&str| strsim::jaro_winkler(known, name);
         let nearest = known.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|known| likeness(known) > 0.8);
         let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
-        format!(
-            "`{name}` has no value{nearest}: define it by `@{name} = …` in the file, --var {name}=…, --env-name, a column of \
-             --data, or a capture of an earlier call with --flow"
-        )
+        format!("`{name}` has no value{nearest}: {}", self.ways.replace("NAME", name))
     }
 }
 
@@ -361,8 +421,14 @@ mod tests {
 
     const AT: Place = Place { line: 10, column: 5 };
 
-    fn definition(name: &str, value: &str, line: usize) -> Definition {
-        Definition { name: name.into(), value: value.into(), at: Place { line, column: 1 } }
+    /// Definitions, each by its name, value and line.
+    fn defined(all: &[(&str, &str, usize)]) -> BTreeMap<String, Vec<Definition>> {
+        let mut defined: BTreeMap<String, Vec<Definition>> = BTreeMap::new();
+        for &(name, value, line) in all {
+            let definition = Definition { value: value.into(), at: Place { line, column: 1 } };
+            defined.entry(name.into()).or_default().push(definition);
+        }
+        defined
     }
 
     fn shown(names: &Names<'_>, text: &str) -> String {
@@ -380,7 +446,7 @@ mod tests {
             given: &given,
             environment: &environment,
             columns: &columns,
-            defined: vec![definition("host", "h:{{port}}", 3), definition("v", "1", 2), definition("v", "2", 20)],
+            defined: defined(&[("host", "h:{{port}}", 3), ("v", "1", 2), ("v", "2", 20)]),
             captured: BTreeSet::from(["id".into()]),
             capturable: BTreeSet::from(["id".into(), "token".into()]),
             ..Names::default()
@@ -410,15 +476,26 @@ mod tests {
     #[test]
     fn definitions_hold_from_their_line_on_and_never_for_ever() {
         let names = Names {
-            defined: vec![
-                definition("base", "http://{{host}}", 1),
-                definition("host", "a", 2),
-                definition("x", "{{x}}", 3),
-            ],
+            defined: defined(&[("base", "http://{{host}}", 1), ("host", "a", 2), ("x", "{{x}}", 3)]),
             ..Names::default()
         };
         // It is used before it is defined.
         assert_eq!(names.fill("{{base}}", Place { line: 1, column: 1 }).unwrap().shown(), "http://a");
         assert!(shown(&names, "{{x}}").contains("`x` is defined by itself"));
+
+        let grown: Vec<(String, String)> =
+            (0..15).map(|i| (format!("x{i}"), format!("{{{{x{}}}}}", i + 1).repeat(10))).collect();
+        let grown: Vec<_> = grown.iter().map(|(name, value)| (name.as_str(), value.as_str(), 1)).collect();
+        let names = Names { defined: defined(&[&grown[..], &[("x15", "", 1)]].concat()), ..Names::default() };
+        assert!(shown(&names, "{{x0}}").contains("a call cannot have more than 100000 places"));
+    }
+
+    #[test]
+    fn a_value_in_a_url_does_not_end_it() {
+        let names = Names { defined: defined(&[("base", "http://h/#x", 1), ("u", "a#b", 2)]), ..Names::default() };
+        let url = |text: &str| names.fill_url(text, AT).map_or_else(|error| error.problem, |url| url.shown());
+        assert_eq!(url("{{base}}/{{u}}?x={{ u }}#y"), "http://h/#x/a%23b?x=a%23b#y");
+        assert_eq!(url("http://h/{{u}}"), "http://h/a%23b");
+        assert!(url("http://h/{{u").starts_with("`{{` without"));
     }
 }

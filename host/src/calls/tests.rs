@@ -5,15 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn context<'a>() -> Context<'a> {
-    Context {
-        given: &[],
-        environment: &[],
-        columns: &[],
-        is_flow: false,
-        only: &[],
-        skip: &[],
-        read: &|path| Err(io::Error::new(io::ErrorKind::NotFound, format!("no {path}"))),
-    }
+    Context { read: &|path| Err(io::Error::new(io::ErrorKind::NotFound, format!("no {path}"))), ..Context::default() }
 }
 
 fn read(path: &str, text: &str) -> Result<Parsed, String> {
@@ -55,7 +47,6 @@ fn the_format_is_told_by_the_name_or_by_the_beginning() {
         ("a.json", r#"{"info": {"name": "c"}, "item": [{"name": "/x", "request": "http://h/x"}]}"#),
         ("a.json", "{\n  \"url\": \"http://h/x\"\n}"),
         ("a.json", "[{\"url\": \"http://h/x\"}]"),
-        ("stdin", "curl http://h/x -L"),
         ("stdin", "\u{feff}http://h/x"),
     ] {
         assert_eq!(lines(&read(name, text).unwrap()), ["GET http://h/x"], "{name}: {text}");
@@ -200,5 +191,213 @@ proptest! {
             let _ = parse(Path::new(name), format!("curl {text}").as_bytes(), &context());
             let _ = parse(Path::new(name), format!("GET http://h/{text}").as_bytes(), &context());
         }
+    }
+}
+
+/// A collection of Postman with an empty token, which a script of the first call sets.
+const SHOP: &str = r#"{"info": {"name": "shop"}, "variable": [{"key": "token", "value": ""}, {"key": "user", "value": "coll"}],
+    "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "{{token}}"}]}, "item": [
+    {"name": "login", "event": [{"listen": "test", "script": {"exec": [
+        "pm.test('ok', () => { pm.response.to.have.status(200); });",
+        "const json = pm.response.json();", "pm.environment.set(\"token\", json.token);"]}}],
+     "request": {"method": "POST", "auth": {"type": "noauth"}, "url": "http://h/login/{{user}}"}},
+    {"name": "me", "request": {"method": "GET", "url": {"host": ["h"], "protocol": "http", "path": ["me", ":id"],
+        "variable": [{"key": "id", "value": "{{token}}"}]}}}]}"#;
+
+#[test]
+fn a_captured_value_counts_before_a_stored_one() {
+    let environment = [("token".to_owned(), "OLD".to_owned())];
+    let shown = |context: Context<'_>| {
+        parse(Path::new("a.json"), SHOP.as_bytes(), &context)
+            .map_or_else(|error| vec![error.to_string()], |all| lines(&all))
+    };
+    let login = "POST http://h/login/coll";
+    let flow = [login, "GET http://h/me/{{token}} [Authorization: Bearer {{token}}]"];
+    assert_eq!(shown(Context { is_flow: true, ..context() }), flow);
+    assert_eq!(shown(Context { is_flow: true, environment: &environment, ..context() }), flow);
+    // Without a flow nothing is captured. An empty value would be sent unseen.
+    assert!(shown(context())[0].contains("`token` is captured from a response, which needs --flow"));
+    let stored =
+        parse(Path::new("a.json"), SHOP.as_bytes(), &Context { environment: &environment, ..context() }).unwrap();
+    assert_eq!(lines(&stored), [login, "GET http://h/me/OLD [Authorization: Bearer OLD]"]);
+    assert_eq!(stored.notes, ["`token` is set by a script, which needs --flow: its value is that of the environment"]);
+    // The environment counts before the collection, rows before both, and the command line before all.
+    let user = [("user".to_owned(), "env".to_owned()), ("token".to_owned(), "t".to_owned())];
+    let columns = ["user".to_owned()];
+    assert_eq!(shown(Context { environment: &user, ..context() })[0], "POST http://h/login/env");
+    assert_eq!(
+        shown(Context { environment: &user, columns: &columns, ..context() })[0],
+        "POST http://h/login/{{user}}"
+    );
+    assert_eq!(shown(Context { given: &user, columns: &columns, ..context() })[0], "POST http://h/login/env");
+}
+
+#[test]
+fn a_choice_between_file_and_environment_is_told() {
+    let environment = [("host".to_owned(), "http://b".to_owned())];
+    let text = "@host = http://a\nGET {{host}}/x\n\n###\nGET {{host}}/y\n";
+    let parsed =
+        parse(Path::new("a.http"), text.as_bytes(), &Context { environment: &environment, ..context() }).unwrap();
+    assert_eq!(lines(&parsed), ["GET http://a/x", "GET http://a/y"]);
+    let said = "`host` has a value in line 1, which counts, and another one in the environment; --var decides";
+    assert_eq!(parsed.notes, [said]);
+}
+
+#[test]
+fn a_host_that_no_call_has_is_refused() {
+    let text = "http://a.example/\nhttp://b.example:81/\n";
+    let played = |only: &[String], skip: &[String]| {
+        let parsed = parse(Path::new("a.txt"), text.as_bytes(), &Context { only, skip, ..context() });
+        parsed.map(|parsed| parsed.calls.len()).map_err(|error| error.to_string())
+    };
+    let one = |host: &str| [host.to_owned()];
+    assert_eq!(played(&one("A.example"), &[]), Ok(1));
+    assert_eq!(played(&[], &one("b.example:81")), Ok(1));
+    assert_eq!(played(&one("*.example"), &[]), Ok(2));
+    for wrong in ["c.example", "http://a.example", "a.example,b.example", "example", "a.example:81"] {
+        let said = format!("a.txt:1:1: no call is to the host `{wrong}`: there are a.example, b.example; write HOST");
+        for error in [played(&one(wrong), &[]).unwrap_err(), played(&[], &one(wrong)).unwrap_err()] {
+            assert!(error.starts_with(&said), "{error}");
+        }
+    }
+}
+
+#[test]
+fn urls_of_curl_are_read_as_curl_reads_them() {
+    for (url, wanted) in [
+        (r"'http://h/?x\[\]=1&y=\{a\}'", "GET http://h/?x[]=1&y={a}"),
+        ("'http://h/?x[]=1'", "GET http://h/?x[]=1"),
+        ("'http://[::1]:81/x'", "GET http://[::1]:81/x"),
+        ("-g 'http://h/?f[a]=1&t={x}'", "GET http://h/?f[a]=1&t={x}"),
+        ("'http://h/[1-3]'", "a.sh:1:6: curl makes several URLs"),
+        ("'http://h/{a,b}'", "a.sh:1:6: curl makes several URLs"),
+        ("http://h/ \\ \n -d x", "a.sh:1:16: a blank behind this backslash"),
+    ] {
+        let read = read("a.sh", &format!("curl {url}\n")).map_or_else(|error| error, |parsed| lines(&parsed).concat());
+        assert!(read.starts_with(wanted), "{url}: {read}");
+    }
+}
+
+#[test]
+fn only_methods_are_methods() {
+    for (text, wanted) in [
+        ("get http://h/", "GET http://h/"),
+        ("PROPFIND http://h/", "PROPFIND http://h/"),
+        ("wget http://h/", "`wget` is not a method"),
+        ("Fetch http://h/", "`Fetch` is not a method"),
+    ] {
+        let read = read("a.txt", text).map_or_else(|error| error, |parsed| lines(&parsed).concat());
+        assert!(read.contains(wanted), "{text}: {read}");
+    }
+}
+
+/// What becomes of a file: its calls, and what is to be known, or why it is refused.
+fn outcome(path: &str, text: &str) -> String {
+    match read(path, text) {
+        Ok(parsed) => [lines(&parsed), parsed.notes].concat().join(" | "),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn command_lines_of_curl_mean_what_curl_makes_of_them() {
+    for (line, wanted) in [
+        // A caret is text, unless the whole was copied for cmd.
+        (r#"curl http://h/ -d '{"op":"^","x":1}'"#, r#"[Accept: */*] {"op":"^","x":1}"#),
+        (r#"curl http://h/ -d "a^b^" -H "X: ^1""#, "[X: ^1] [Content-Type"),
+        ("curl ^\"http://h/?a=1^&b^\" ^\n  -H ^\"X: y^\"", "GET http://h/?a=1&b [X: y]"),
+        ("curl http://h/ -A x -H 'User-Agent: y'", "GET http://h/ [User-Agent: y] [Accept: */*]"),
+        ("curl http://h/ -A '' -e ';auto' -b ''", "GET http://h/ [Accept: */*]"),
+        ("curl http://h/ -H 'Accept:'", "GET http://h/"),
+        ("curl http://h/ -d a=1 -F b=2", "a.sh:1:1: -d and -F are two bodies"),
+        ("curl http://h/ -F a=1 -H 'Content-Type: multipart/form-data'", "data; boundary=----gorgon-form-boundary]"),
+        ("curl http:/h/x", "a.sh:1:6: `http:/h/x` is not a URL"),
+        ("curl http://h/ -d $'q\\cA'", "q\u{1}"),
+        ("curl http://h/ -d ~/x", "a.sh:1:19: the shell would put a value here"),
+        ("curl -L -X PUT http://h/", "after a redirect, Gorgon changes POST to GET as browsers do, also with -X"),
+        ("curl -k http://h/", "-k is left out: give --insecure to gorgon, if it is meant"),
+        ("curl http://h/ -H 'Connection: close'", "line 1: `Connection` is left out: it belongs to the connection"),
+    ] {
+        let outcome = outcome("a.sh", line);
+        assert!(outcome.contains(wanted), "{line}: {outcome}");
+    }
+    let parsed = read("a.sh", "curl -L --max-redirs 0 http://h/\ncurl -L http://h/\ncurl http://h/").unwrap();
+    assert_eq!(parsed.calls.iter().map(|call| call.follows).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn forms_of_editors_are_joined_trimmed_and_encoded() {
+    let form = |body: &str| {
+        outcome("a.http", &format!("POST http://h/\nContent-Type: application/x-www-form-urlencoded\n\n{body}\n"))
+    };
+    let head = "POST http://h/ [Content-Type: application/x-www-form-urlencoded] ";
+    for (body, wanted) in [
+        ("key1 = value1 &\nkey2 = value 2 &\nk3=a%20b+c", "key1=value1&key2=value%202&k3=a%20b+c"),
+        ("a=1\n&b=\u{e9}", "a=1&b=%C3%A9"),
+    ] {
+        assert_eq!(form(body), format!("{head}{wanted}"), "{body}");
+    }
+    assert!(form("a=1\nb=2").starts_with("a.http:5:1: a line of a form begins with `&`"));
+    assert!(form("a=1\n\n@token = abc").starts_with("a.http:6:1: this is a definition behind a body"));
+}
+
+#[test]
+fn odd_files_are_refused_in_short() {
+    assert!(outcome("a.txt", "A=$(B)\nB=$(A)\n$(A)/x").starts_with("a.txt:3:1: `A` is defined by itself"));
+    assert!(outcome("a.txt", "GET http://h/\0").starts_with("a.txt:1:14: this is no text"));
+    let long = outcome("a.txt", &"x".repeat(1_000_000));
+    assert!(long.len() < 600 && long.contains(" … "), "{long}");
+    let chain: String = (1..60).map(|i| format!("@a{i} = {{{{a{}}}}}\n", i - 1)).collect();
+    assert_eq!(outcome("a.http", &format!("@a0 = x\n{chain}GET http://h/{{{{a59}}}}")), "GET http://h/x");
+    let looks = outcome("a.json", r#"[{"method": "POST", "url": "http://h/", "body": "UHVuY2ghIQ=="}]"#);
+    assert!(looks.contains("line 1: this body looks like base64, and is sent as it is"), "{looks}");
+    let two = outcome("a.http", "GET http://h/\nHost: a\nHost: b\n");
+    assert!(two.starts_with("a.http:3:1: a request has one Host"), "{two}");
+    assert_eq!(
+        outcome("a.json", r#"[{"url": "http://h/", "body": 1.50}]"#),
+        "POST http://h/ [content-type: application/json] 1.50"
+    );
+}
+
+#[test]
+fn collections_of_postman_mean_what_postman_makes_of_them() {
+    let request = |more: &str| {
+        outcome(
+            "a.json",
+            &format!(
+                r#"{{"info": {{"name": "c"}}, "variable": [{{"key": "o", "value": {{"a": 1}}}}, {{"key": "v", "value": "a&b"}}],
+            "item": [{{"name": "x", {more}}}]}}"#
+            ),
+        )
+    };
+    for (more, wanted) in [
+        (
+            r#""request": {"url": {"host": ["h"], "path": ["x"], "query": [{"key": "k k=", "value": "a b&c=d#e"}, {"key": "v", "value": "{{v}}"}]}}"#,
+            "GET http://h/x?k%20k%3D=a%20b%26c=d%23e&v=a&b",
+        ),
+        (
+            r#""request": {"method": "post", "url": "http://h/", "body": {"mode": "raw", "raw": "{\"a\": 1, // c\n\"b\": \"//\"}", "options": {"raw": {"language": "json"}}}}"#,
+            "POST http://h/ [Content-Type: application/json] {\"a\": 1, \n\"b\": \"//\"}",
+        ),
+        (
+            r#""request": {"method": "POST", "url": "http://h/", "body": {"mode": "graphql", "graphql": {"query": "query A { a }", "operationName": "A", "variables": "{}"}}}"#,
+            r#"{"query":"query A { a }","operationName":"A","variables":{}}"#,
+        ),
+        (r#""request": {"url": "http://h/{{o}}"}"#, "a.json:2:55: `o` has no value"),
+        (
+            r#""protocolProfileBehavior": {"disableCookies": true}, "request": {"url": "http://h/"}"#,
+            "the setting `disableCookies` changes requests",
+        ),
+        (
+            r#""protocolProfileBehavior": {"strictSSL": true, "maxRedirects": 0}, "request": {"url": "http://h/"}"#,
+            "GET http://h/",
+        ),
+        (
+            r#""request": {"auth": {"type": "apikey", "apikey": [{"key": "key", "value": "k"}, {"key": "value", "value": "d e+f%41&"}, {"key": "in", "value": "query"}]}, "url": "http://h/"}"#,
+            "GET http://h/?k=d%20e+f%41%26",
+        ),
+    ] {
+        let outcome = request(more);
+        assert!(outcome.contains(wanted), "{more}: {outcome}");
     }
 }

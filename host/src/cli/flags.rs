@@ -26,7 +26,7 @@ const LARGE_TASK: u64 = 1 << 20;
 #[derive(Debug, Args)]
 pub(super) struct TaskFlags {
     /// The task's arguments
-    #[arg(last = true, value_name = "ARGS")]
+    #[arg(last = true, value_name = "ARGS", help_heading = "Inputs of the task")]
     args: Vec<String>,
 
     #[command(flatten)]

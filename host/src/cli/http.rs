@@ -57,7 +57,7 @@ impl HttpCommand {
         if let Some(problem) = self.meant_as_body() {
             return Ok(Exit::wrong_usage(problem));
         }
-        let parsed = match self.calls.parse(&self.sources, self.flags.plan.task.data())? {
+        let parsed = match self.calls.parse(&self.sources, self.flags.plan.task.data(), self.flags.is_quiet())? {
             Ok(parsed) => parsed,
             Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
         };

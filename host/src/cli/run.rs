@@ -109,6 +109,11 @@ impl RunFlags {
         self.plan.load.seed()
     }
 
+    /// Whether only errors are to be printed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.outputs.is_quiet()
+    }
+
     /// The file of the JSON report.
     pub(super) fn json_path(&self) -> Option<&Path> {
         self.outputs.json_path()

@@ -74,6 +74,11 @@ pub(super) struct Session {
 }
 
 impl OutputFlags {
+    /// Whether only errors are to be printed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// The file of the JSON report.
     pub(super) fn json_path(&self) -> Option<&Path> {
         self.files.json_path()

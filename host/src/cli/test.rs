@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::calls::{CALLS, CallFlags, Refused};
+use super::calls::{CALLS, CallFlags, Refused, is_host, is_url};
 use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::ignore_closed;
 use super::{Exit, values};
@@ -83,7 +83,7 @@ impl TestCommand {
             return self.work_through(&source, Exchanges::Unseen);
         }
         let sources = [self.path.to_string_lossy().into_owned()];
-        let parsed = match self.calls.parse(&sources, self.task.data())? {
+        let parsed = match self.calls.parse(&sources, self.task.data(), false)? {
             Ok(parsed) => parsed,
             Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
         };
@@ -147,9 +147,7 @@ fn is_task(path: &Path) -> bool {
         Ok(_) => begin.starts_with(b"\0asm") || begin.trim_ascii_start().starts_with(b"("),
         Err(_) => {
             let name = path.to_string_lossy();
-            let is_calls = ["http://", "https://"]
-                .iter()
-                .any(|scheme| name.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
+            let is_calls = is_url(&name) || is_host(&name);
             let ends = [".http", ".rest", ".har", ".txt", ".json", ".jsonl", ".curl", ".sh"];
             !is_calls && name != "-" && !ends.iter().any(|end| name.ends_with(end))
         }

@@ -24,7 +24,7 @@ const PEERS: [(&[&str], &str); 14] = [
 ];
 
 /// Flags that a command does not have on purpose, and what it has instead.
-const ABSENT: [(&str, &[&str], &str); 16] = [
+const ABSENT: [(&str, &[&str], &str); 24] = [
     ("find", &["-n", "--operations"], "it chooses how many operations a probe has; see --probe"),
     ("find", &["-d", "--duration"], "it chooses how long a probe lasts; see --probe and --budget"),
     ("find", &["--rate", "--stages"], "it looks for the rate; see --from and --to"),
@@ -39,7 +39,19 @@ const ABSENT: [(&str, &[&str], &str); 16] = [
     ("http", &["-F", "--form", "-G", "--get"], "put the curl command line into a file, and play that"),
     ("http", &["-b", "--cookie"], "send cookies by -H 'Cookie: NAME=VALUE'"),
     ("http", &["-A", "--user-agent"], "send it by -H 'User-Agent: NAME'"),
-    ("http", &["-e", "--referer"], "send it by -H 'Referer: URL'"),
+    ("http", &["-e"], "an environment is named by --env-name; a referer is sent by -H 'Referer: URL'"),
+    ("http", &["--referer"], "send it by -H 'Referer: URL'"),
+    ("http", &["--env-var", "--global-var"], "a value is given by --var NAME=VALUE"),
+    (
+        "http",
+        &["--env-file", "--environment"],
+        "an environment is named by --env-name, and looked for beside the calls",
+    ),
+    ("http", &["--iteration-data"], "rows are given by --data FILE.csv"),
+    ("http", &["-I", "--head"], "the method is given by -X HEAD"),
+    ("http", &["-v", "--verbose", "-i"], "`gorgon test URL` shows each request and response"),
+    ("http", &["-a", "--basic-auth"], "a name and a password are given by -u NAME:PASSWORD"),
+    ("http", &["--url", "--host"], "write the URL without a flag; another Host is sent by -H 'Host: NAME'"),
     ("http", &["-T"], "send the content type by -H 'Content-Type: TYPE'"),
     ("http", &["-L", "--location"], "redirects are followed"),
     ("http", &["-m"], "the method is given by -X, the time limit by --timeout"),

@@ -113,7 +113,7 @@ fn tone(not_ok: u64) -> Style {
 
 fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
     let name = run.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    let sentence = format!("{name}{}: {}", run.task.path, words::headline(run));
+    let sentence = format!("{name}{}: {}", words::subject(run), words::headline(run));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     prose("", 2, &format!("{}, {}", words::model(&run.plan), words::shape(run)), Style::new(), to)?;
     signed(verdicts, to)?;

@@ -320,13 +320,19 @@ fn more(all: usize) -> &'static str {
 
 /// A run in a few words, for a table of runs.
 pub(crate) fn short(run: &RunReport) -> String {
-    let task = run.name.as_deref().unwrap_or(file_name(&run.task.path));
+    let task = run.name.as_deref().unwrap_or(file_name(subject(run)));
     format!("{task}, {}", curves::shape(run))
 }
 
-/// The file name in a path.
+/// What was run: a task, or calls, whose task is the same for all.
+pub(crate) fn subject(run: &RunReport) -> &str {
+    let calls = run.plan.calls.and(run.plan.data.as_deref());
+    calls.unwrap_or(&run.task.path)
+}
+
+/// The file name in a path; a URL is its own name.
 pub(crate) fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    if path.contains("://") { path } else { path.rsplit('/').next().unwrap_or(path) }
 }
 
 /// When a run began, for people; text that is not a time is shown unchanged.

@@ -24,9 +24,15 @@ pub(super) fn commands(text: &str) -> Result<Vec<Vec<Word>>, SyntaxError> {
             _ => Place { column: place.column + 1, ..place },
         };
     }
-    // "Copy as cURL (cmd)" escapes by carets, which nothing else in a command line has before a quote or a line's end.
-    let is_cmd = text.contains("^\"") || text.lines().any(|line| line.ends_with(" ^"));
-    if is_cmd { of_windows(&without_carets(&chars)) } else { Posix { chars: &chars, at: 0 }.commands() }
+    if is_for_cmd(text) { of_windows(&without_carets(&chars)) } else { Posix { chars: &chars, at: 0 }.commands() }
+}
+
+/// Whether the text is what browsers copy for Windows' cmd: lines go on behind a caret, and quotes have one before them.
+fn is_for_cmd(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end);
+    let first = lines.clone().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let begins = first.split_once(char::is_whitespace).is_some_and(|(_, rest)| rest.trim_start().starts_with("^\""));
+    begins || lines.clone().any(|line| line.ends_with(" ^")) && !lines.any(|line| line.ends_with('\\'))
 }
 
 /// The commands that were read so far.
@@ -103,6 +109,13 @@ impl Posix<'_> {
                     }
                 }
                 '\\' => {
+                    let rest = self.chars.get(self.at..).unwrap_or_default();
+                    let blanks = rest.iter().take_while(|(c, _)| *c == ' ' || *c == '\t').count();
+                    if blanks > 0 && rest.get(blanks).is_none_or(|(c, _)| *c == '\n') {
+                        return Err(
+                            place.wrong("a blank behind this backslash ends the command here: remove the blank")
+                        );
+                    }
                     if let Some((c, _)) = self.next().filter(|(c, _)| *c != '\n') {
                         commands.add_char(c, place);
                     }
@@ -114,6 +127,9 @@ impl Posix<'_> {
                 '\'' => commands.add(&self.single(place)?, place),
                 '"' => commands.add(&self.double(place)?, place),
                 '$' | '`' if is_expanded(c, self.peek()) => return Err(variable(place)),
+                '~' if !commands.is_in_word() && self.peek().is_none_or(|c| c == '/' || c.is_whitespace()) => {
+                    return Err(variable(place));
+                }
                 '|' | '<' | '>' | '(' | ')' => {
                     return Err(place.wrong(format!(
                         "`{c}` is the shell's: only curl commands are read here; quote it if it belongs to a word"
@@ -178,6 +194,10 @@ impl Posix<'_> {
                 'v' => bytes.push(11),
                 'a' => bytes.push(7),
                 'e' | 'E' => bytes.push(27),
+                'c' => {
+                    let control = self.next().map_or(0, |(c, _)| c as u32 & 0x1f);
+                    bytes.push(u8::try_from(control).unwrap_or_default());
+                }
                 'x' => bytes.push(u8::try_from(self.number(16, 2)).unwrap_or_default()),
                 'u' | 'U' => {
                     let mut unit = self.number(16, if c == 'u' { 4 } else { 8 });

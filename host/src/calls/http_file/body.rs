@@ -1,10 +1,11 @@
 //! The body of a request: lines, files, the parts of a form.
 
+use percent_encoding::AsciiSet;
 use serde_json::value::RawValue;
 
 use super::{Line, is_request_line, second_request};
 use crate::calls::script::Script;
-use crate::calls::template::{Names, Part, Template};
+use crate::calls::template::{Names, Part, Place, Template};
 use crate::calls::{Call, Context, SyntaxError};
 
 /// The lines of a body that are sent, and the scripts behind it.
@@ -76,12 +77,25 @@ pub(super) fn read(
         if newline != "\r\n" && is_request_line(line.text) {
             return Err(second_request(line));
         }
+        let is_typed = is_form || ["json", "xml"].iter().any(|of| kind.contains(of));
+        if is_typed && line.text.starts_with('@') && line.definition().is_some() {
+            return Err(line.begin().wrong("this is a definition behind a body: write it before the request"));
+        }
         if i > 0 {
+            let before = lines[i - 1].trimmed();
+            if is_form
+                && !before.ends_with('&')
+                && !line.trimmed().starts_with('&')
+                && !line.is_empty()
+                && !before.is_empty()
+            {
+                return Err(line.begin().wrong("a line of a form begins with `&`, or the line before ends with it"));
+            }
             body.append(Template::text(newline));
         }
         match file(line) {
             Some((encoding, path)) => body.append(included(line, encoding, path, context, names)?),
-            None if is_form => body.append(names.fill(line.trimmed(), line.begin())?),
+            None if is_form => body.append(form_line(line, names)?),
             None => body.append(names.fill(line.text, line.at(1))?),
         }
     }
@@ -90,6 +104,44 @@ pub(super) fn read(
         body.append(Template::text(newline));
     }
     Ok(body)
+}
+
+/// A line of a form. Editors trim its names and values, and encode what a URL cannot have.
+fn form_line(line: &Line<'_>, names: &Names<'_>) -> Result<Template, SyntaxError> {
+    let mut body = Template::default();
+    let text = line.trimmed();
+    for (i, field) in text.split('&').enumerate() {
+        body.append(Template::text(if i > 0 { "&" } else { "" }));
+        let at = line.begin();
+        let before = field.as_ptr() as usize - text.as_ptr() as usize;
+        let at = Place { column: at.column + text[..before].chars().count(), ..at };
+        let (name, value) = field.split_once('=').map_or((field, None), |(name, value)| (name, Some(value.trim())));
+        let written = value.map_or_else(|| name.trim().to_owned(), |value| format!("{}={value}", name.trim()));
+        let filled = names.fill(&written, at)?.map(|text| encoded(&text));
+        // What the run puts in stays in its place.
+        let parts = filled.0.into_iter().map(|part| match part {
+            part @ (Part::Text(_) | Part::Bytes(_)) => part,
+            value => Part::Form(Box::new(value)),
+        });
+        body.append(Template(parts.collect()));
+    }
+    Ok(body)
+}
+
+/// The text with what a URL cannot have percent-encoded. What is encoded already stays.
+fn encoded(text: &str) -> String {
+    const NOT_IN_URLS: &AsciiSet = &percent_encoding::CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'<')
+        .add(b'>')
+        .add(b'\\')
+        .add(b'^')
+        .add(b'`')
+        .add(b'{')
+        .add(b'|')
+        .add(b'}');
+    percent_encoding::utf8_percent_encode(text, NOT_IN_URLS).to_string()
 }
 
 /// The encoding and the path of a file that stands for its content: `< PATH`, `<@ PATH`, `<@latin1 PATH`. A file behind

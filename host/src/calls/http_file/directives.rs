@@ -11,22 +11,12 @@ pub(super) struct Directives {
     pub(super) capture: Captures,
     pub(super) no_redirect: bool,
     pub(super) disabled: bool,
+    pub(super) has_timeout: bool,
 }
 
-/// They change nothing of what is sent. The values of prompts are given by `--var`, time-outs by `--timeout`.
-const HARMLESS: [&str; 11] = [
-    "note",
-    "no-log",
-    "no-response",
-    "no-response-view",
-    "title",
-    "description",
-    "tag",
-    "tags",
-    "prompt",
-    "timeout",
-    "connection-timeout",
-];
+/// They change nothing of what is sent. The values of prompts are given by `--var`.
+const HARMLESS: [&str; 9] =
+    ["note", "no-log", "no-response", "no-response-view", "title", "description", "tag", "tags", "prompt"];
 
 impl Directives {
     pub(super) fn of(preamble: &[Line<'_>], context: &Context<'_>) -> Result<Self, SyntaxError> {
@@ -58,6 +48,7 @@ impl Directives {
                     .begin()
                     .wrong("the calls of a flow share their cookies: play this call in a file of its own"));
             }
+            "timeout" | "connection-timeout" => self.has_timeout = true,
             word if HARMLESS.contains(&word) => {}
             _ => {
                 return Err(line.begin().wrong(format!(

@@ -10,7 +10,7 @@ use super::Reader;
 use super::shape::Pair;
 use crate::calls::json::present;
 use crate::calls::template::Template;
-use crate::calls::{Call, Header, SyntaxError, form};
+use crate::calls::{Call, Header, SyntaxError};
 
 impl<'a> Reader<'a, '_> {
     /// Adds what `auth` says to a request.
@@ -56,7 +56,9 @@ impl<'a> Reader<'a, '_> {
                     "bearer" => (part("token")?, None),
                     _ => (part("accessToken")?, part("headerPrefix")?),
                 };
-                let Some(token) = token.filter(|token| !token.is_empty()) else {
+                // A variable may be empty until a script sets it.
+                let is_variable = of_kind.is_some_and(|raw| raw.get().contains("{{"));
+                let Some(token) = token.filter(|token| !token.is_empty() || is_variable) else {
                     return Err(at.wrong("this authentication has no token: give it as a variable, and by --var"));
                 };
                 if part("addTokenTo")?.is_some_and(|to| to.shown() == "queryParams") {
@@ -90,5 +92,7 @@ impl<'a> Reader<'a, '_> {
 fn add_query(call: &mut Call, key: Template, value: Template) {
     let between = if call.url.shown().contains('?') { "&" } else { "?" };
     call.url.append(Template::text(between));
-    call.url.append(form::joined([(key, value)], |value| form::encoded_by(value, form::percent_encoded)));
+    call.url.append(key.map(|text| super::in_query(&text).replace('=', "%3D")));
+    call.url.append(Template::text("="));
+    call.url.append(value.map(|text| super::in_query(&text)));
 }

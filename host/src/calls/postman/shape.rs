@@ -18,15 +18,16 @@ pub(super) struct Item<'a> {
     pub(super) event: Option<Vec<Event<'a>>>,
     #[serde(borrow)]
     pub(super) variable: Option<Vec<&'a RawValue>>,
-    #[serde(rename = "protocolProfileBehavior")]
-    pub(super) behavior: Option<Behavior>,
+    #[serde(borrow, rename = "protocolProfileBehavior")]
+    pub(super) behavior: Option<&'a RawValue>,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// How a request behaves.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Behavior {
-    pub(super) follow_redirects: Option<bool>,
-    pub(super) disable_body_pruning: Option<bool>,
+    pub(super) follows: Option<bool>,
+    /// Whether a body is sent with methods that have none.
+    pub(super) keeps_body: bool,
 }
 
 /// A script of an item.
@@ -156,9 +157,11 @@ pub(super) struct Body<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct GraphQl<'a> {
     #[serde(borrow)]
     pub(super) query: Option<&'a RawValue>,
+    pub(super) operation_name: Option<String>,
     #[serde(borrow)]
     pub(super) variables: Option<&'a RawValue>,
 }

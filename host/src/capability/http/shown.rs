@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::guest_text::line;
+use crate::guest_text::{line, tabbed_line};
 
 const DIM: Style = Style::new().dimmed();
 
@@ -78,7 +78,7 @@ impl Drop for Shown {
             }
             Err(_) => return print(&format!("({} bytes)", self.bytes)),
         };
-        text.trim_end_matches('\n').split('\n').for_each(|text| print(&line(text.trim_end_matches('\r'))));
+        text.trim_end_matches('\n').split('\n').for_each(|text| print(&tabbed_line(text.trim_end_matches('\r'))));
         if self.bytes > text.len() {
             print(&format!("({} bytes more)", self.bytes - text.len()));
         }

@@ -1,16 +1,39 @@
 //! What `--dry-run` prints: each request as it would be sent, and where its values come from.
 
 use std::io::{self, Write};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::calls::{Call, Origin, Part, Template};
-use crate::guest_text::line;
+use crate::guest_text::{line, tabbed_line};
 
-/// Headers whose values are secrets.
-const SECRET_HEADERS: [&str; 6] =
-    ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token", "x-csrf-token"];
+/// Parts of the names of headers, values and fields that are secrets.
+const SECRET_NAMES: [&str; 17] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "apikey",
+    "api_key",
+    "api-key",
+    "authorization",
+    "x-auth",
+    "x-key",
+    "cookie",
+    "pwd",
+    "passphrase",
+    "private",
+    "session",
+    "subscription-key",
+    "credential",
+];
 
-/// Parts of the names of values that are secrets.
-const SECRET_NAMES: [&str; 7] = ["token", "secret", "password", "passwd", "apikey", "api_key", "api-key"];
+/// A field of a query, a form or JSON whose name tells that it is a secret: what stands before its value, and that.
+static FIELD: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r#"(?i)([\w.\-\[\]]*(?:token|secret|passw|passphrase|pwd|api[_-]?key|private[_-]?key|credential|signature|\bsig\b)[\w.\-\[\]]*(?:=|"\s*:\s*"))([^"&\s#]+)"#;
+    Regex::new(pattern).expect("it is a valid pattern")
+});
 
 /// Writes each call, its secrets masked. Values that only a run knows stand as `{{name}}`.
 pub(super) fn print(calls: &[Call], secrets: &[String], mut to: impl Write) -> io::Result<()> {
@@ -23,8 +46,7 @@ pub(super) fn print(calls: &[Call], secrets: &[String], mut to: impl Write) -> i
         writeln!(to, "{} {}", call.method, line(&mask.masked(&call.url.shown())))?;
         for header in &call.headers {
             let value = header.value.shown();
-            let is_secret = SECRET_HEADERS.contains(&header.name.to_ascii_lowercase().as_str());
-            let value = if is_secret { without_secret(&value) } else { mask.masked(&value) };
+            let value = if is_secret(&header.name) { without_secret(&value) } else { mask.masked(&value) };
             writeln!(to, "{}: {}", line(&header.name), line(&value))?;
         }
         if !call.body.is_empty() {
@@ -70,7 +92,7 @@ fn body(body: &Template, mask: &Mask) -> String {
         part => Template(vec![part.clone()]).shown(),
     };
     let text = mask.masked(&body.0.iter().map(part).collect::<String>());
-    text.split('\n').map(|text| line(text.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(|text| tabbed_line(text.trim_end_matches('\r'))).collect::<Vec<_>>().join("\n")
 }
 
 /// Values that are not shown.
@@ -78,7 +100,8 @@ struct Mask(Vec<String>);
 
 impl Mask {
     fn masked(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let text = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
+        FIELD.replace_all(&text, "$1***").into_owned()
     }
 }
 

@@ -61,6 +61,9 @@ pub(super) fn read(folder: &Path, name: &str) -> anyhow::Result<Environment> {
         if of_postman.name != name && !path.starts_with(&format!("{name}.postman_environment")) {
             continue;
         }
+        if is_found {
+            bail!("there are two environments `{name}` beside the calls: remove one of them");
+        }
         is_found = true;
         for PostmanValue { key, value, enabled, kind } in of_postman.values {
             if let Some(value) = value.filter(|_| enabled != Some(false)) {
@@ -111,7 +114,8 @@ fn postman(folder: &Path) -> anyhow::Result<Vec<(String, OfPostman)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
-        if !file.ends_with(".postman_environment.json") {
+        // A browser writes a number behind the name of a second download.
+        if !file.contains(".postman_environment") || !file.ends_with(".json") {
             continue;
         }
         let Some(text) = text_of(&entry.path())? else { continue };

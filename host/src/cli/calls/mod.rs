@@ -11,10 +11,12 @@ use anyhow::Context as _;
 use clap::Args;
 use tempfile::NamedTempFile;
 
+use self::environment::Environment;
 use self::source::{Source, UrlFlags};
+pub(super) use self::source::{is_host, is_url};
 use super::flags::{TaskFlags, TaskSource};
 use super::values;
-use crate::calls::{self, Call, Context, Parsed, Template};
+use crate::calls::{self, Call, Context, Origin, Parsed, Template};
 use crate::capability::run::Data;
 use crate::network::{Allow, Destination};
 use crate::plan::{CallOrder, Calls};
@@ -79,31 +81,45 @@ impl CallFlags {
         }
     }
 
-    /// Reads the calls of `sources`, whose rows are in the file `data`. Prints what is to be known about them.
-    pub(super) fn parse(&self, sources: &[String], data: Option<&Path>) -> anyhow::Result<Result<GivenCalls, Refused>> {
+    /// Reads the calls of `sources`, whose rows are in the file `data`. Prints what is to be known about them, unless only
+    /// errors are to be printed.
+    pub(super) fn parse(
+        &self,
+        sources: &[String],
+        data: Option<&Path>,
+        is_quiet: bool,
+    ) -> anyhow::Result<Result<GivenCalls, Refused>> {
         let source = match Source::new(sources, &self.url) {
             Ok(source) => source,
             Err(problem) => return Ok(Err(Refused(problem))),
         };
         let rows = data.map(Data::read).transpose()?.unwrap_or_default();
-        let (parsed, secrets) = self.read(&source, &rows)?;
-        for note in &parsed.notes {
-            super::say(&format!("{}: {note}", source.name()));
+        if let ([column], Some(path)) = (rows.columns(), data)
+            && let Some(separator) = column.chars().find(|c| ";\t|".contains(*c))
+        {
+            let separator = separator.escape_default();
+            let problem = format!("the columns of `{}` are separated by `{separator}`: write commas", path.display());
+            return Ok(Err(Refused(problem)));
         }
-        Ok(Ok(GivenCalls { source, calls: parsed.calls, rows, secrets }))
-    }
-
-    fn read(&self, source: &Source, rows: &Data) -> anyhow::Result<(Parsed, Vec<String>)> {
-        if let Source::Urls(calls) = source {
-            return Ok((Parsed { calls: calls.clone(), notes: Vec::new() }, Vec::new()));
-        }
-        let path = source.path();
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let environment = match &self.env_name {
-            Some(name) => environment::read(&folder, name)?,
+            Some(name) => environment::read(&source.folder(), name)?,
             None => environment::Environment::default(),
         };
-        let bytes = source.bytes().with_context(|| format!("cannot read the calls `{}`", source.name()))?;
+        let parsed = match self.read(&source, &environment, &rows)? {
+            Ok(parsed) => parsed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let unused = self.unused(&parsed.calls, &rows);
+        if !is_quiet {
+            for note in parsed.notes.iter().chain(&unused) {
+                super::say(&format!("{}: {note}", source.name()));
+            }
+        }
+        Ok(Ok(GivenCalls { source, calls: parsed.calls, rows, secrets: environment.secrets }))
+    }
+
+    fn read(&self, source: &Source, environment: &Environment, rows: &Data) -> anyhow::Result<Result<Parsed, Refused>> {
+        let folder = source.folder();
         let context = Context {
             given: &self.var,
             environment: &environment.values,
@@ -111,9 +127,33 @@ impl CallFlags {
             is_flow: self.flow,
             only: &self.only,
             skip: &self.skip,
-            read: &|named: &str| std::fs::read(folder.join(named)),
+            read: &|name: &str| source::named(&folder, name),
+            ..Context::default()
         };
-        Ok((calls::parse(&path, &bytes, &context)?, environment.secrets))
+        if let Source::Urls(urls) = source {
+            return Ok(self.of_urls(urls, &context).map_err(Refused));
+        }
+        let bytes = source.bytes().with_context(|| format!("cannot read the calls `{}`", source.name()))?;
+        Ok(Ok(calls::parse(&source.path(), &bytes, &context)?))
+    }
+
+    fn of_urls(&self, urls: &[String], context: &Context<'_>) -> Result<Parsed, String> {
+        calls::of_command_line(urls, &self.url.parts()?, context)
+    }
+
+    /// What was given and has no place in the calls.
+    fn unused(&self, calls: &[Call], rows: &Data) -> Vec<String> {
+        let is_used = |name: &str, origin: Origin| {
+            calls.iter().flat_map(|call| &call.values).any(|used| used.name == name && used.origin == origin)
+        };
+        let names = self.var.iter().map(|(name, _)| name).filter(|name| !is_used(name, Origin::Given));
+        let mut unused: Vec<String> =
+            names.map(|name| format!("no call has {{{{{name}}}}}, which --var gives")).collect();
+        let columns = rows.columns();
+        if !columns.is_empty() && !columns.iter().any(|column| is_used(column, Origin::Column)) {
+            unused.push(format!("no call has a column of --data ({})", columns.join(", ")));
+        }
+        unused
     }
 }
 
@@ -126,6 +166,17 @@ impl GivenCalls {
     /// Prints the calls and sends nothing.
     pub(super) fn show(&self) -> std::io::Result<()> {
         dry_run::print(&self.calls, &self.secrets, std::io::stdout().lock())
+    }
+
+    /// What the calls came from, for a report: it has no passwords of URLs.
+    fn named(&self) -> PathBuf {
+        match &self.source {
+            Source::Urls(_) => {
+                let urls: Vec<String> = self.calls.iter().map(|call| call.url.shown()).collect();
+                urls.join(" ").into()
+            }
+            source => source.path(),
+        }
     }
 
     /// The file that the calls came from, if they came from one.
@@ -165,7 +216,7 @@ impl GivenCalls {
             ("SEED", seed.to_string()),
         ];
         task.give(variables.map(|(name, value)| (name.to_owned(), value)).into(), None);
-        task.give_data(file.path().to_owned(), Calls { file: self.source.path(), order });
+        task.give_data(file.path().to_owned(), Calls { file: self.named(), order });
         Ok(Ok(file))
     }
 

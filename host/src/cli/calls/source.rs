@@ -1,14 +1,15 @@
 //! Where calls come from: the command line, a file, or stdin.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
-use crate::calls::{Call, Header, Template};
+use crate::calls::{Content, Parts};
 
 /// Flags for calls of the command line, as curl has them.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub(super) struct UrlFlags {
 #[derive(Debug)]
 pub(super) enum Source {
     /// URLs of the command line.
-    Urls(Vec<Call>),
+    Urls(Vec<String>),
     File(PathBuf),
     Stdin,
 }
@@ -47,24 +48,22 @@ pub(super) enum Source {
 impl Source {
     /// The source that the arguments name.
     pub(super) fn new(arguments: &[String], flags: &UrlFlags) -> Result<Self, String> {
-        let is_url = |text: &String| {
-            let begins =
-                |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-            begins("http://") || begins("https://")
-        };
-        if arguments.iter().all(is_url) {
-            let calls = arguments.iter().map(|url| flags.call(url)).collect::<Result<_, _>>()?;
-            return Ok(Self::Urls(calls));
+        if arguments.iter().all(|argument| is_url(argument)) {
+            return Ok(Self::Urls(arguments.to_vec()));
         }
         if let Some(flag) = flags.given() {
             return Err(format!("`{flag}` is for URLs of the command line: a file says what it sends"));
         }
         match arguments {
             [one] if one == "-" => Ok(Self::Stdin),
-            [one] if one.contains("://") && !Path::new(one).exists() => {
+            [one]
+                if (one.contains("://") || one.starts_with("http"))
+                    && one.contains('/')
+                    && !Path::new(one).exists() =>
+            {
                 Err(format!("`{one}` is not a URL that can be called: write http://HOST/PATH or https://HOST/PATH"))
             }
-            [one] if !Path::new(one).exists() && looks_like_a_host(one) => {
+            [one] if !Path::new(one).exists() && is_host(one) => {
                 Err(format!("there is no file `{one}`; for a URL write `http://{one}`"))
             }
             [one] => Ok(Self::File(one.into())),
@@ -72,6 +71,9 @@ impl Source {
                 Some(number) => Err(format!(
                     "`{number}` is not a URL: a rate is given by --rate {number}/s, a duration by -d {number}s"
                 )),
+                None if all.iter().any(|word| word.contains("env") && word.ends_with(".json")) => {
+                    Err("an environment is named by --env-name, and looked for beside the calls".to_owned())
+                }
                 None => Err("give URLs, or one file of calls: put all calls into one file".to_owned()),
             },
         }
@@ -90,33 +92,75 @@ impl Source {
     pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
-            Self::Urls(calls) => {
-                let urls: Vec<String> = calls.iter().map(|call| call.url.shown()).collect();
-                urls.join(" ").into()
-            }
+            Self::Urls(urls) => urls.join(" ").into(),
             Self::Stdin => "stdin".into(),
+        }
+    }
+
+    /// The folder in which it looks for other files.
+    pub(super) fn folder(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
+            Self::Urls(_) | Self::Stdin => PathBuf::new(),
         }
     }
 
     pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
         match self {
-            Self::File(path) => std::fs::read(path),
-            Self::Stdin => {
-                let mut bytes = Vec::new();
-                io::stdin().lock().read_to_end(&mut bytes)?;
-                Ok(bytes)
-            }
+            Self::File(path) => all(File::open(path)?, MOST_OF_CALLS),
+            Self::Stdin => all(io::stdin().lock(), MOST_OF_CALLS),
             Self::Urls(_) => Ok(Vec::new()),
         }
     }
 }
 
-/// `localhost:8080/x`, `example.com/x`: what curl takes for a URL.
-fn looks_like_a_host(text: &str) -> bool {
-    let host = text.split('/').next().unwrap_or_default();
+/// The largest file of calls, and the largest file that it names.
+const MOST_OF_CALLS: u64 = 1 << 30;
+const MOST_OF_BODY: u64 = 64 << 20;
+
+/// What `from` has, which is at most `most` bytes.
+fn all(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {}", bytesize::ByteSize(most).display().iec())));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file that a file of calls names, from `folder`, where that is. Calls may come from a stranger, so they name
+/// only what is beneath that folder or the current one.
+pub(super) fn named(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let path = folder.join(name).canonicalize()?;
+    let is_beneath = |folder: &Path| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder));
+    if !is_beneath(folder) && !is_beneath(Path::new(".")) {
+        return Err(io::Error::other(
+            "it is neither beneath the folder of the calls nor beneath the current one: run gorgon in a folder above it",
+        ));
+    }
+    let file = File::open(&path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    all(file, MOST_OF_BODY)
+}
+
+/// Whether the text begins as a URL that can be called.
+pub(in crate::cli) fn is_url(text: &str) -> bool {
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
+}
+
+/// Whether curl would take the text for a URL, though it has no scheme: `localhost:8080/x`, `example.com`.
+pub(in crate::cli) fn is_host(text: &str) -> bool {
+    /// Ends of the names of files of calls, which no host has.
+    const FILES: [&str; 9] = ["http", "rest", "har", "txt", "json", "jsonl", "sh", "curl", "wasm"];
+    let host = text.split(['/', '?']).next().unwrap_or_default();
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
-    !name.is_empty()
-        && (port.parse::<u16>().is_ok() || name.contains('.') && text.contains('/') && !text.starts_with('.'))
+    let is_name = name.contains('.') && !name.starts_with('.') && !name.ends_with('.');
+    let end = name.rsplit('.').next().unwrap_or_default();
+    !name.is_empty() && (port.parse::<u16>().is_ok() || is_name && !FILES.contains(&end))
 }
 
 impl UrlFlags {
@@ -133,47 +177,64 @@ impl UrlFlags {
         given.into_iter().find(|(is_given, _)| *is_given).map(|(_, flag)| flag)
     }
 
-    fn call(&self, url: &str) -> Result<Call, String> {
+    /// What the flags say about each call.
+    pub(super) fn parts(&self) -> Result<Parts, String> {
         let mut headers = Vec::new();
         for header in &self.headers {
             let (name, value) =
                 header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write -H 'NAME: VALUE'"))?;
-            headers.push(Header::new(name.trim(), Template::text(value.trim())));
+            headers.push((name.trim().to_owned(), value.trim().to_owned()));
         }
         if let Some(user) = &self.user {
             if !user.contains(':') {
                 return Err(format!("`{user}` has no password: write -u NAME:PASSWORD"));
             }
-            let value = format!("Basic {}", STANDARD.encode(user));
-            add(&mut headers, "Authorization", &value);
+            if user.contains("{{") {
+                return Err(
+                    "-u is encoded, so it cannot have places for values: write the name and the password".into()
+                );
+            }
+            add(&mut headers, "Authorization", &format!("Basic {}", STANDARD.encode(user)));
         }
         if self.json_body.is_some() {
             add(&mut headers, "Content-Type", "application/json");
+            add(&mut headers, "Accept", "application/json");
         }
-        let body = self.read_body()?;
-        let method = self.method.clone().unwrap_or_else(|| if body.is_empty() { "GET" } else { "POST" }.to_owned());
-        let method =
-            if method.bytes().all(|byte| byte.is_ascii_lowercase()) { method.to_ascii_uppercase() } else { method };
-        Call { method, url: Template::text(url), headers, body, ..Call::default() }.checked()
+        // As curl, oha and hey have it.
+        add(&mut headers, "Accept", "*/*");
+        let body = self.content()?;
+        let is_empty = matches!(&body, Content::Text(text) if text.is_empty());
+        let method = self.method.clone().unwrap_or_else(|| if is_empty { "GET" } else { "POST" }.to_owned());
+        Ok(Parts { method, headers, body })
     }
 
     /// The body, whose JSON is checked.
-    fn read_body(&self) -> Result<Template, String> {
-        let Some(text) = self.body.as_ref().or(self.json_body.as_ref()) else { return Ok(Template::default()) };
-        let bytes = match text.strip_prefix('@') {
-            None => text.clone().into_bytes(),
-            Some(path) => std::fs::read(path).map_err(|error| format!("cannot read the body `{path}`: {error}"))?,
+    fn content(&self) -> Result<Content, String> {
+        let Some(text) = self.body.as_ref().or(self.json_body.as_ref()) else {
+            return Ok(Content::Text(String::new()));
         };
-        if self.json_body.is_some() {
-            serde_json::from_slice::<Value>(&bytes).map_err(|error| format!("`{text}` is not JSON: {error}"))?;
+        let content = match text.strip_prefix('@') {
+            None => Content::Text(text.clone()),
+            Some(path) => {
+                Content::Bytes(std::fs::read(path).map_err(|error| format!("cannot read the body `{path}`: {error}"))?)
+            }
+        };
+        let bytes = match &content {
+            Content::Text(text) => text.as_bytes(),
+            Content::Bytes(bytes) => bytes,
+        };
+        // A place for a value may stand where JSON has none.
+        let is_template = matches!(&content, Content::Text(text) if text.contains("{{"));
+        if self.json_body.is_some() && !is_template {
+            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| format!("`{text}` is not JSON: {error}"))?;
         }
-        Ok(String::from_utf8(bytes).map_or_else(|error| Template::bytes(error.into_bytes()), Template::text))
+        Ok(content)
     }
 }
 
 /// Adds a header, unless there is one of that name.
-fn add(headers: &mut Vec<Header>, name: &str, value: &str) {
-    if !headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
-        headers.push(Header::new(name, Template::text(value)));
+fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
+    if !headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name)) {
+        headers.push((name.to_owned(), value.to_owned()));
     }
 }

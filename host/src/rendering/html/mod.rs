@@ -80,7 +80,7 @@ fn title(report: &Report) -> String {
     if let Some(name) = report.suite.as_ref().and_then(|suite| suite.name.clone()) {
         return name;
     }
-    let mut tasks: Vec<&str> = report.runs.iter().map(|run| words::file_name(&run.task.path)).collect();
+    let mut tasks: Vec<&str> = report.runs.iter().map(|run| words::file_name(words::subject(run))).collect();
     tasks.dedup();
     match report.runs.len() {
         1 => tasks.join(", "),
