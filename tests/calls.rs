@@ -414,6 +414,9 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
     let (got, output) = sent(&["http", "http://127.0.0.1:PORT/redir/loop"], "");
     assert_eq!((got.len(), output.status.code()), (2, Some(0)), "it leads to another page");
     assert_eq!(header(&got[0], "accept"), Some("*/*"));
+    let (got, _) = sent(&["http", "http://127.0.0.1:PORT/x", "-H", "Accept:", "-H", "X-Empty;"], "");
+    assert_eq!((header(&got[0], "accept"), header(&got[0], "x-empty")), (None, Some("")));
+    assert!(header(&got[0], "user-agent").is_some_and(|name| name.starts_with("gorgon/")));
 
     let (got, _) = sent(&["http", "http://ann:p%40w@127.0.0.1:PORT/a", "http://127.0.0.1:PORT/b", "-n", "2"], "");
     let lines: Vec<_> = got.iter().map(|got| got.line.as_str()).collect();

@@ -292,7 +292,11 @@ impl<'a> Reader<'a, '_> {
                     .map(|pair| Ok((self.fill(pair.key(), call.at)?, self.value(pair.value, call.at)?)));
                 let fields = fields.collect::<Result<Vec<_>, SyntaxError>>()?;
                 call.body = form::joined(fields, |value| form::encoded_by(value, form::percent_encoded));
-                call.default_header("Content-Type", "application/x-www-form-urlencoded");
+                if !call.body.is_empty() {
+                    // Postman writes the type in place of one that is there.
+                    call.headers.retain(|header| !header.is("content-type"));
+                    call.default_header("Content-Type", "application/x-www-form-urlencoded");
+                }
             }
             Some("formdata") => {
                 let mut fields = Vec::new();
@@ -314,7 +318,7 @@ impl<'a> Reader<'a, '_> {
             Some("file") => match body.file {
                 Some(File { src: Some(path), .. }) => {
                     call.body = Template::bytes(self.file(&path, call.at)?);
-                    call.default_header("Content-Type", form::kind_of_file(&path));
+                    call.default_header("Content-Type", kind_of_file(&path));
                 }
                 Some(File { content: Some(text), .. }) => call.body = self.fill(&text, call.at)?,
                 _ => {
@@ -346,7 +350,7 @@ impl<'a> Reader<'a, '_> {
         };
         for path in paths {
             let base = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-            let kind = pair.content_type.clone().unwrap_or_else(|| form::kind_of_file(&base).to_owned());
+            let kind = pair.content_type.clone().unwrap_or_else(|| kind_of_file(&base).to_owned());
             fields.push(form::Field {
                 name: name.clone(),
                 value: Template::bytes(self.file(&path, at)?),
@@ -384,4 +388,18 @@ impl<'a> Reader<'a, '_> {
 /// as they were written.
 fn in_query(text: &str) -> String {
     text.replace('#', "%23").replace('&', "%26")
+}
+
+/// The content type that Postman derives from the name of a file. It knows more than curl.
+fn kind_of_file(name: &str) -> &'static str {
+    match name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase().as_str() {
+        "css" => "text/css",
+        "csv" => "text/csv",
+        "js" => "application/javascript",
+        "json" => "application/json",
+        "mp4" => "video/mp4",
+        "webp" => "image/webp",
+        "zip" => "application/zip",
+        _ => form::kind_of_file(name),
+    }
 }

@@ -180,10 +180,18 @@ impl UrlFlags {
     /// What the flags say about each call.
     pub(super) fn parts(&self) -> Result<Parts, String> {
         let mut headers = Vec::new();
+        // As in curl, `NAME:` leaves a header out, and `NAME;` sends it empty.
+        let mut left_out = Vec::new();
         for header in &self.headers {
-            let (name, value) =
-                header.split_once(':').ok_or_else(|| format!("`{header}` is not a header: write -H 'NAME: VALUE'"))?;
-            headers.push((name.trim().to_owned(), value.trim().to_owned()));
+            match header.split_once(':').map(|(name, value)| (name.trim(), value.trim())) {
+                Some((name, "")) => left_out.push(name.to_ascii_lowercase()),
+                Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
+                None => {
+                    let name = header.strip_suffix(';');
+                    let name = name.ok_or_else(|| format!("`{header}` is not a header: write -H 'NAME: VALUE'"))?;
+                    headers.push((name.trim().to_owned(), String::new()));
+                }
+            }
         }
         if let Some(user) = &self.user {
             if !user.contains(':') {
@@ -202,6 +210,8 @@ impl UrlFlags {
         }
         // As curl, oha and hey have it.
         add(&mut headers, "Accept", "*/*");
+        add(&mut headers, "User-Agent", concat!("gorgon/", env!("CARGO_PKG_VERSION")));
+        headers.retain(|(name, value)| value.is_empty() || !left_out.contains(&name.to_ascii_lowercase()));
         let body = self.content()?;
         let is_empty = matches!(&body, Content::Text(text) if text.is_empty());
         let method = self.method.clone().unwrap_or_else(|| if is_empty { "GET" } else { "POST" }.to_owned());
