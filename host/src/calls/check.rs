@@ -66,8 +66,8 @@ pub(super) fn call(call: &mut Call) -> Result<(), SyntaxError> {
 /// Methods that tools write in any case.
 const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"];
 
-/// The method that a word of a list or a `.http` file is. Other words than the known ones must be written in capitals, or
-/// any word would be one.
+/// The method that a word of a list or a `.http` file is. Other words than the known ones must be written in capitals,
+/// or any word would be one.
 pub(super) fn method_of(word: &str) -> Option<String> {
     let upper = word.to_ascii_uppercase();
     let is_capital =

@@ -69,7 +69,8 @@ impl Reader<'_> {
     }
 
     fn file(&self, path: &str, at: Place) -> Result<Vec<u8>, SyntaxError> {
-        (self.context.read)(path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))
+        let path = self.names.known(path, at)?;
+        (self.context.read)(&path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))
     }
 
     fn note(&mut self, note: String) {
@@ -444,8 +445,8 @@ fn field(value: &Word, is_text: bool, reader: &Reader<'_>) -> Result<form::Field
     let (mut kind, mut file_name) = (None, None);
     for part in parts {
         match part.trim().split_once('=') {
-            Some(("type", value)) => kind = Some(unquoted(value)),
-            Some(("filename", value)) => file_name = Some(unquoted(value)),
+            Some(("type", value)) => kind = Some(reader.names.known(&unquoted(value), at)?),
+            Some(("filename", value)) => file_name = Some(reader.names.known(&unquoted(value), at)?),
             _ => {
                 return Err(at.wrong(format!(
                     "`;{part}` is not known here: there are ;type= and ;filename=, and --form-string for text"
@@ -455,7 +456,7 @@ fn field(value: &Word, is_text: bool, reader: &Reader<'_>) -> Result<form::Field
     }
     if let Some(path) = content.strip_prefix('@').map(unquoted) {
         let value = Template::bytes(reader.file(&path, at)?);
-        let base = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let base = reader.names.known(path.rsplit('/').next().unwrap_or_default(), at)?;
         let kind = kind.unwrap_or_else(|| form::kind_of_file(&base).to_owned());
         return Ok(form::Field { name, value, file_name: Some(file_name.unwrap_or(base)), content_type: Some(kind) });
     }

@@ -91,14 +91,15 @@ impl<'a> More<'a> {
             Self::Header(name, value) => {
                 call.headers.push(Header::new(name, names.fill(value, at)?).at(at));
             }
-            Self::Body(path) => call.body = file(path, at, context)?,
+            Self::Body(path) => call.body = file(path, at, context, names)?,
         }
         call.values.extend(names.take_used());
         Ok(())
     }
 }
 
-fn file(path: &str, at: Place, context: &Context<'_>) -> Result<Template, SyntaxError> {
+fn file(path: &str, at: Place, context: &Context<'_>, names: &Names<'_>) -> Result<Template, SyntaxError> {
+    let path = &names.known(path, at)?;
     let bytes = (context.read)(path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))?;
     Ok(Template::bytes(bytes))
 }
@@ -147,7 +148,7 @@ fn one(
     let mut call = Call { method, url: names.fill_url(url, column(url))?, at, ..Call::default() };
     if let Some(body) = body {
         call.body = match body.strip_prefix('<') {
-            Some(path) => file(path.trim(), column(body), context)?,
+            Some(path) => file(path.trim(), column(body), context, names)?,
             None => names.fill(body, column(body))?,
         };
         call.default_header("content-type", "application/x-www-form-urlencoded");
@@ -156,7 +157,8 @@ fn one(
     Ok(call)
 }
 
-/// A line has no more words that are defined above, and is not longer with them: otherwise they are defined by each other.
+/// A line has no more words that are defined above, and is not longer with them: otherwise they are defined by each
+/// other.
 const MOST_REPLACED: usize = 1_000;
 const LONGEST: usize = 1 << 20;
 

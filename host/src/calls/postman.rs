@@ -333,28 +333,33 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn file(&self, path: &str, at: Place) -> Result<Vec<u8>, SyntaxError> {
-        (self.context.read)(path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))
+        let path = self.names.known(path, at)?;
+        (self.context.read)(&path).map_err(|error| at.wrong(format!("cannot read `{path}`: {error}")))
     }
 
     fn field(&self, pair: Pair<'a>, at: Place, fields: &mut Vec<form::Field>) -> Result<(), SyntaxError> {
         let name = self.fill(pair.key(), at)?;
+        let known = |text: Option<&String>| text.map(|text| self.names.known(text, at)).transpose();
+        let content_type = known(pair.content_type.as_ref())?;
         if pair.kind.as_deref() != Some("file") {
             let value = self.value(pair.value, at)?;
-            fields.push(form::Field { name, value, file_name: None, content_type: pair.content_type });
+            fields.push(form::Field { name, value, file_name: None, content_type });
             return Ok(());
         }
+        let file_name = known(pair.file_name.as_ref())?;
         let paths = match pair.src {
             Some(Src::One(path)) => vec![path],
             Some(Src::Many(paths)) => paths,
             None => return Err(at.wrong(format!("the field `{}` is a file that is not named", pair.key()))),
         };
         for path in paths {
+            let path = self.names.known(&path, at)?;
             let base = path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-            let kind = pair.content_type.clone().unwrap_or_else(|| kind_of_file(&base).to_owned());
+            let kind = content_type.clone().unwrap_or_else(|| kind_of_file(&base).to_owned());
             fields.push(form::Field {
                 name: name.clone(),
                 value: Template::bytes(self.file(&path, at)?),
-                file_name: Some(pair.file_name.clone().unwrap_or(base)),
+                file_name: Some(file_name.clone().unwrap_or(base)),
                 content_type: Some(kind),
             });
         }
@@ -384,8 +389,8 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// A key or a value of a query, before its places are filled. Characters that would end it are escaped; other ones are left
-/// as they were written.
+/// A key or a value of a query, before its places are filled. Characters that would end it are escaped; other ones are
+/// left as they were written.
 fn in_query(text: &str) -> String {
     text.replace('#', "%23").replace('&', "%26")
 }

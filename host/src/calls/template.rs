@@ -231,6 +231,15 @@ impl Names<'_> {
         self.fill_at(text, at, at.line, 0)
     }
 
+    /// The same for a text that must be known before the run, such as the name of a file.
+    pub(super) fn known(&self, text: &str, at: Place) -> Result<String, SyntaxError> {
+        let filled = self.fill(text, at)?;
+        if !filled.is_text() {
+            return Err(at.wrong("the name of a file must be known before the run"));
+        }
+        Ok(filled.shown())
+    }
+
     /// The same for a URL. In a value behind the beginning a `#` is a character, and not the end of what is sent.
     pub(super) fn fill_url(&self, text: &str, at: Place) -> Result<Template, SyntaxError> {
         let first = text.find("}}").filter(|_| text.starts_with("{{")).map_or(0, |end| end + 2);

@@ -401,3 +401,71 @@ fn collections_of_postman_mean_what_postman_makes_of_them() {
         assert!(outcome.contains(wanted), "{more}: {outcome}");
     }
 }
+
+/// The files of other tools, by their names, and whether each is a recording.
+fn corpus() -> Vec<(String, Vec<u8>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/calls");
+    let folders = ["cases", "http", "har", "others"].map(|folder| root.join(folder));
+    let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap().flatten());
+    let files = entries.filter(|entry| entry.path().is_file() && entry.metadata().unwrap().len() < 20_000);
+    let mut files: Vec<(String, Vec<u8>)> =
+        files.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect();
+    files.sort();
+    files
+}
+
+/// A change of a file: where, how much of it is taken out, and what is put in.
+type Change = (usize, usize, Vec<u8>);
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let words = [
+        &b"{{"[..],
+        b"}}",
+        b"###",
+        b"\n",
+        b"\"",
+        b"'",
+        b"\\",
+        b"@x = 1\n",
+        b"#",
+        b"<@ x",
+        b"null",
+        b"[",
+        b"{",
+        b"\xff",
+        b"^",
+    ];
+    let put = prop_oneof![
+        prop::sample::select(words.map(<[u8]>::to_vec).to_vec()),
+        prop::collection::vec(any::<u8>(), 0..4),
+    ];
+    prop::collection::vec((any::<usize>(), 0..12_usize, put), 0..4)
+}
+
+proptest! {
+    /// A file that was cut, doubled or written over in parts is refused, or what is sent is filled.
+    #[test]
+    fn changed_files_are_refused_or_filled(which in any::<prop::sample::Index>(), changes in changes(), is_flow in any::<bool>()) {
+        static CORPUS: std::sync::LazyLock<Vec<(String, Vec<u8>)>> = std::sync::LazyLock::new(corpus);
+        let (name, bytes) = which.get(&CORPUS);
+        let mut bytes = bytes.clone();
+        for (at, taken, put) in changes {
+            let at = at % (bytes.len() + 1);
+            let end = (at + taken).min(bytes.len());
+            bytes.splice(at..end, put);
+        }
+        let read = |_: &str| Ok(b"a file".to_vec());
+        let context = Context { is_flow, read: &read, ..context() };
+        let Ok(parsed) = parse(Path::new(name), &bytes, &context) else { return Ok(()) };
+        // A value may have braces of its own.
+        let has_braces = |call: &&Call| call.values.iter().flat_map(|used| &used.value).any(|value| value.contains('{'));
+        for call in parsed.calls.iter().filter(|call| !call.recorded && !has_braces(call)) {
+            let templates = call.headers.iter().map(|header| &header.value).chain([&call.url, &call.body]);
+            for part in templates.flat_map(|template| &template.0) {
+                if let Part::Text(sent) = part {
+                    prop_assert!(!sent.contains("{{"), "{sent:?} of {name}: {:?}", String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+    }
+}

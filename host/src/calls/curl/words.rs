@@ -27,7 +27,8 @@ pub(super) fn commands(text: &str) -> Result<Vec<Vec<Word>>, SyntaxError> {
     if is_for_cmd(text) { of_windows(&without_carets(&chars)) } else { Posix { chars: &chars, at: 0 }.commands() }
 }
 
-/// Whether the text is what browsers copy for Windows' cmd: lines go on behind a caret, and quotes have one before them.
+/// Whether the text is what browsers copy for Windows' cmd: lines go on behind a caret, and quotes have one before
+/// them.
 fn is_for_cmd(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim_end);
     let first = lines.clone().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();

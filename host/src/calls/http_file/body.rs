@@ -165,11 +165,7 @@ fn included(
     names: &Names<'_>,
 ) -> Result<Template, SyntaxError> {
     let path_at = line.begin();
-    let path = names.fill(path, path_at)?;
-    if !path.is_text() {
-        return Err(path_at.wrong("the path of a file must be known before the run"));
-    }
-    let path = path.shown();
+    let path = names.known(path, path_at)?;
     let bytes = (context.read)(&path).map_err(|error| path_at.wrong(format!("cannot read `{path}`: {error}")))?;
     let Some(encoding) = encoding else { return Ok(Template(vec![Part::Bytes(bytes)])) };
     let text = match encoding.to_ascii_lowercase().as_str() {

@@ -36,8 +36,8 @@ struct PostmanValue {
     kind: Option<String>,
 }
 
-/// The environment `name`, from the files in `folder`: of JetBrains' and Visual Studio's editors, or of Postman. Values of
-/// the private file win.
+/// The environment `name`, from the files in `folder`: of JetBrains' and Visual Studio's editors, or of Postman.
+/// Values of the private file win.
 pub(super) fn read(folder: &Path, name: &str) -> anyhow::Result<Environment> {
     let mut environment = Environment::default();
     let (mut known, mut is_found) = (Vec::new(), false);

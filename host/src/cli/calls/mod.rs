@@ -81,8 +81,8 @@ impl CallFlags {
         }
     }
 
-    /// Reads the calls of `sources`, whose rows are in the file `data`. Prints what is to be known about them, unless only
-    /// errors are to be printed.
+    /// Reads the calls of `sources`, whose rows are in the file `data`. Prints what is to be known about them, unless
+    /// only errors are to be printed.
     pub(super) fn parse(
         &self,
         sources: &[String],
