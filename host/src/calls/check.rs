@@ -53,10 +53,12 @@ pub(super) fn call(call: &mut Call) -> Result<(), SyntaxError> {
     for Header { name, value, at } in &call.headers {
         header(name, value, *at)?;
     }
-    if let Some(second) = call.headers.iter().filter(|header| header.is("host")).nth(1) {
-        // RFC 9112, section 3.2.
-        return Err(second.at.wrong("a request has one Host"));
+    for single in ["Host", "Content-Type", "Authorization", "User-Agent"] {
+        if let Some(second) = call.headers.iter().filter(|header| header.is(single)).nth(1).filter(|_| !call.recorded) {
+            return Err(second.at.wrong(format!("a request has one {single}")));
+        }
     }
+    join_cookies(&mut call.headers);
     for (name, how) in &call.capture {
         capture(name, how, at)?;
     }
@@ -66,13 +68,38 @@ pub(super) fn call(call: &mut Call) -> Result<(), SyntaxError> {
 /// Methods that tools write in any case.
 const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY"];
 
-/// The method that a word of a list or a `.http` file is. Other words than the known ones must be written in capitals,
-/// or any word would be one.
+/// Other methods: those that are registered (RFC 9110, section 16.1.1), and those of caches and editors.
+const RARE_METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY LABEL LINK LOCK MERGE MKACTIVITY \
+                            MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH REBIND REPORT \
+                            SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL \
+                            PURGE BAN VIEW NOTIFY SUBSCRIBE UNSUBSCRIBE CURL GRAPHQL";
+
+/// The method that a word of a list or a `.http` file is. Words that are not known need a `-` or a `_`, or any word
+/// would be a method.
 pub(super) fn method_of(word: &str) -> Option<String> {
     let upper = word.to_ascii_uppercase();
     let is_capital =
         word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.chars().any(|c| c.is_ascii_lowercase());
-    (METHODS.contains(&upper.as_str()) || is_token(word) && is_capital).then_some(upper)
+    let is_known = word.contains(['-', '_']) || RARE_METHODS.split(' ').any(|rare| rare == word);
+    (METHODS.contains(&upper.as_str()) || is_token(word) && is_capital && is_known).then_some(upper)
+}
+
+/// Joins several `Cookie` headers, of which a request has one (RFC 6265, section 5.4).
+fn join_cookies(headers: &mut Vec<Header>) {
+    let mut first: Option<usize> = None;
+    let mut at = 0;
+    while at < headers.len() {
+        if !headers[at].is("cookie") {
+            at += 1;
+        } else if let Some(first) = first {
+            let more = headers.remove(at).value;
+            headers[first].value.append(Template::text("; "));
+            headers[first].value.append(more);
+        } else {
+            first = Some(at);
+            at += 1;
+        }
+    }
 }
 
 fn method(method: &str, at: Place) -> Result<(), SyntaxError> {

@@ -222,7 +222,12 @@ impl Request {
                 self.weak.push(Header::new("Referer", referer).at(at));
             }
             Does::Range => self.weak.push(Header::new("Range", filled(format!("bytes={text}"))?).at(at)),
-            Does::MaxRedirects => self.follows_none = text.trim() == "0",
+            Does::MaxRedirects => {
+                self.follows_none = text.trim() == "0";
+                if !self.follows_none {
+                    reader.note("--max-redirs is left out: Gorgon follows up to 20 redirects".to_owned());
+                }
+            }
             Does::Get => self.get = true,
             Does::Head => self.head = true,
             Does::Follow => self.follows = true,
@@ -246,8 +251,9 @@ impl Request {
         data.append(added);
     }
 
+    /// Adds a header that an option asks for, unless `-H` gives it or leaves it out.
     fn set(&mut self, name: &str, value: Template, at: Place) {
-        if !self.headers.iter().any(|header| header.is(name)) {
+        if !self.removed.contains(&name.to_ascii_lowercase()) && !self.headers.iter().any(|header| header.is(name)) {
             self.headers.push(Header::new(name, value).at(at));
         }
     }
@@ -279,16 +285,17 @@ impl Request {
         if self.urls.is_empty() {
             return Err(self.at.wrong("this command has no URL"));
         }
+        // The last option of a kind counts.
+        for Header { name, value, at } in std::mem::take(&mut self.weak).into_iter().rev() {
+            if !value.is_empty() {
+                self.set(&name, value, at);
+            }
+        }
         if let Some((user, at)) = self.user.take() {
             if !user.is_text() {
                 return Err(at.wrong("a name or a password that is only known in the run cannot be encoded: use --var"));
             }
             self.set("Authorization", Template::text(format!("Basic {}", STANDARD.encode(user.shown()))), at);
-        }
-        for Header { name, value, at } in std::mem::take(&mut self.weak) {
-            if !value.is_empty() {
-                self.set(&name, value, at);
-            }
         }
         if !self.cookies.is_empty() {
             self.set("Cookie", self.cookies.clone(), self.at);
@@ -317,6 +324,9 @@ impl Request {
             let boundary = form::boundary(&self.fields);
             body = Some(form::multipart(&self.fields, &boundary));
             for header in self.headers.iter_mut().filter(|header| header.is("content-type")) {
+                if !header.value.shown().eq_ignore_ascii_case("multipart/form-data") {
+                    return Err(header.at.wrong("-F is sent as multipart/form-data: leave this header out"));
+                }
                 header.value.append(Template::text(format!("; boundary={boundary}")));
             }
             default.push(("Content-Type", format!("multipart/form-data; boundary={boundary}")));
@@ -415,7 +425,7 @@ fn value(option: &Word, words: &mut impl Iterator<Item = Word>) -> Result<Word, 
 fn encoded(value: &Word, reader: &Reader<'_>) -> Result<Template, SyntaxError> {
     let Word { text, at } = value;
     let (name, content) = match (text.split_once('='), text.split_once('@')) {
-        (Some((name, content)), _) if !name.contains('@') => (name, reader.names.fill(content, *at)?),
+        (Some((name, content)), _) => (name, reader.names.fill(content, *at)?),
         (_, Some((name, path))) => {
             let text = String::from_utf8(reader.file(path, *at)?);
             (name, Template::text(text.map_err(|_| at.wrong(format!("`{path}` is not UTF-8")))?))
@@ -439,14 +449,16 @@ fn field(value: &Word, is_text: bool, reader: &Reader<'_>) -> Result<form::Field
         let value = reader.names.fill(content, at)?;
         return Ok(form::Field { name, value, file_name: None, content_type: None });
     }
-    let mut parts = content.split(';');
+    let mut parts = parts_of(content).into_iter();
     let content = parts.next().unwrap_or_default();
-    let unquoted = |text: &str| text.trim_matches('"').to_owned();
-    let (mut kind, mut file_name) = (None, None);
+    let (mut kind, mut file_name): (Option<String>, Option<String>) = (None, None);
     for part in parts {
         match part.trim().split_once('=') {
             Some(("type", value)) => kind = Some(reader.names.known(&unquoted(value), at)?),
             Some(("filename", value)) => file_name = Some(reader.names.known(&unquoted(value), at)?),
+            Some((parameter, _)) if kind.is_some() && file_name.is_none() && check::is_token(parameter) => {
+                kind = kind.map(|kind| format!("{kind};{part}"));
+            }
             _ => {
                 return Err(at.wrong(format!(
                     "`;{part}` is not known here: there are ;type= and ;filename=, and --form-string for text"
@@ -457,12 +469,42 @@ fn field(value: &Word, is_text: bool, reader: &Reader<'_>) -> Result<form::Field
     if let Some(path) = content.strip_prefix('@').map(unquoted) {
         let value = Template::bytes(reader.file(&path, at)?);
         let base = reader.names.known(path.rsplit('/').next().unwrap_or_default(), at)?;
-        let kind = kind.unwrap_or_else(|| form::kind_of_file(&base).to_owned());
-        return Ok(form::Field { name, value, file_name: Some(file_name.unwrap_or(base)), content_type: Some(kind) });
+        let file_name = file_name.unwrap_or(base);
+        let kind = kind.unwrap_or_else(|| form::kind_of_file(&file_name).to_owned());
+        return Ok(form::Field { name, value, file_name: Some(file_name), content_type: Some(kind) });
     }
     let value = match content.strip_prefix('<').map(unquoted) {
         Some(path) => Template::bytes(reader.file(&path, at)?),
         None => reader.names.fill(&unquoted(content), at)?,
     };
     Ok(form::Field { name, value, file_name, content_type: kind })
+}
+
+/// The parts between semicolons that are not in quotes.
+fn parts_of(text: &str) -> Vec<&str> {
+    let (mut parts, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' if !is_escaped => is_quoted = !is_quoted,
+            ';' if !is_quoted => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// A text without the quotes around it, in which a backslash stands for the character behind it.
+fn unquoted(text: &str) -> String {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return text.to_owned() };
+    let mut chars = inner.chars();
+    let mut plain = String::new();
+    while let Some(c) = chars.next() {
+        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    plain
 }

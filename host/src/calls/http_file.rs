@@ -230,7 +230,7 @@ impl<'l> Block<'_, 'l> {
         };
         let (lines, scripts) = body::split(self.parts.body, &call, notes)?;
         for script in scripts {
-            call.capture.extend(script.captures(self.context, notes)?);
+            call.capture.extend(script.captures(self.context, |_, _| false, notes)?);
         }
         if let Some(line) = lines.first().filter(|line| self.parts.headers.is_empty() && looks_like_a_header(line)) {
             notes.push(format!("line {}: this stands behind an empty line, so it is sent as the body", line.number));

@@ -178,7 +178,7 @@ fn substituted(line: Line<'_>, defined: &[(&str, &str)]) -> Result<String, Synta
         };
         replaced += 1;
         if replaced > MOST_REPLACED || text.len() > LONGEST {
-            return Err(column.wrong(format!("`{name}` is defined by itself")));
+            return Err(column.wrong(format!("`{name}` is defined by itself, or its value is too long")));
         }
         text.replace_range(open..=end, value);
     }

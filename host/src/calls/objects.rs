@@ -94,7 +94,9 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
 /// Whether a body is nothing but base64, with the length and the padding that base64 has.
 fn looks_like_base64(body: &str) -> bool {
     let is_of_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-    body.len() >= 8 && body.bytes().all(is_of_alphabet) && body.ends_with('=') && STANDARD.decode(body).is_ok()
+    let decoded = STANDARD.decode(body).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_plain = |text: String| !text.is_empty() && text.chars().all(|c| !c.is_control() || c.is_whitespace());
+    body.len() >= 8 && body.bytes().all(is_of_alphabet) && decoded.is_some_and(is_plain)
 }
 
 /// Reads objects of a file, one after the other.
@@ -127,7 +129,7 @@ impl<'a, 'c> Reader<'a, 'c> {
         let written: Written<'_> = self.source.read(object)?;
         let at = self.source.place(object);
         let mut call = written.call(at, self.is_vegeta, &self.source, &self.names)?;
-        if !self.is_vegeta && looks_like_base64(&call.body.shown()) {
+        if !self.is_vegeta && call.body.is_text() && looks_like_base64(&call.body.shown()) {
             self.notes.push(format!(
                 "line {}: this body looks like base64, and is sent as it is: vegeta's targets have a `header`, if only {{}}",
                 at.line

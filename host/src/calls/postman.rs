@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use self::shape::{Behavior, Body, Event, File, GraphQl, Item, Lines, Pair, Request, Src, Url, Wrapped, text};
 use super::json::{Source, present};
-use super::script::{self, Script};
+use super::script::{self, Scope, Script};
 use super::template::{Definition, Names, Part, Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check, form};
 
@@ -19,7 +19,7 @@ use super::{Call, Context, Header, Parsed, SyntaxError, check, form};
 struct Above<'a> {
     name: String,
     auth: Option<&'a RawValue>,
-    scripts: Vec<(String, Place)>,
+    scripts: Vec<Script>,
     defined: BTreeMap<String, Vec<Definition>>,
     behavior: Behavior,
 }
@@ -92,8 +92,15 @@ impl<'a> Reader<'a, '_> {
         let name = if above.name.is_empty() { name } else { format!("{} / {name}", above.name) };
         let mut call = Call { name, follows: behavior.follows.unwrap_or(true), at, ..Call::default() };
         let own = self.scripts(item.event)?;
-        for (text, at) in above.scripts.iter().cloned().chain(own) {
-            call.capture.extend(Script { text, at }.captures(self.context, &mut self.parsed.notes)?);
+        for script in above.scripts.iter().chain(&own) {
+            let is_stored = |name: &str| above.defined.contains_key(name);
+            let is_of_environment = |name: &str| self.context.environment.iter().any(|(known, _)| known == name);
+            let is_hidden = |name: &str, scope| match scope {
+                Scope::Global => is_stored(name) || is_of_environment(name),
+                Scope::Collection => is_of_environment(name),
+                Scope::Environment => false,
+            };
+            call.capture.extend(script.captures(self.context, is_hidden, &mut self.parsed.notes)?);
         }
         if raw.get().starts_with('"') {
             call.url = self.source.filled_url(raw, &self.names)?;
@@ -159,7 +166,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     /// The scripts of an item, and where each begins.
-    fn scripts(&self, events: Option<Vec<Event<'a>>>) -> Result<Vec<(String, Place)>, SyntaxError> {
+    fn scripts(&self, events: Option<Vec<Event<'a>>>) -> Result<Vec<Script>, SyntaxError> {
         let mut scripts = Vec::new();
         for event in events.into_iter().flatten().filter(|event| event.disabled != Some(true)) {
             let Some(exec) = present(event.script.and_then(|script| script.exec)) else { continue };
@@ -169,10 +176,7 @@ impl<'a> Reader<'a, '_> {
                 Lines::One(text) => text,
                 Lines::Many(lines) => lines.join("\n"),
             };
-            if event.listen == "prerequest" && text.contains("pm.response") {
-                return Err(at.wrong("a script before a request cannot keep values of a response"));
-            }
-            scripts.push((text, at));
+            scripts.push(Script { text, at, is_before: event.listen == "prerequest" });
         }
         Ok(scripts)
     }

@@ -13,12 +13,32 @@ use super::{Context, SyntaxError};
 /// How values are captured, by their names.
 pub(super) type Captures = BTreeMap<String, String>;
 
-/// A script behind a request.
-#[derive(Debug)]
+/// A script of a request.
+#[derive(Clone, Debug)]
 pub(super) struct Script {
     pub(super) text: String,
     /// Where it begins.
     pub(super) at: Place,
+    /// Whether it runs before its request, which it could change.
+    pub(super) is_before: bool,
+}
+
+/// How far a value reaches that a script keeps, from far to near.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Global,
+    Collection,
+    Environment,
+}
+
+impl Scope {
+    fn of(setter: &str) -> Self {
+        match setter {
+            setter if setter.starts_with("pm.globals") || setter.starts_with("postman.setGlobal") => Self::Global,
+            setter if setter.starts_with("pm.collectionVariables") => Self::Collection,
+            _ => Self::Environment,
+        }
+    }
 }
 
 /// What gives the response's JSON.
@@ -54,6 +74,10 @@ static KEPT: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// A line that only logs.
+static LOGGED: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:console|client)\.(?:log|info|warn|error|debug)\([^;\n]*\);?"));
+
 /// The beginning of a test, whose function always runs.
 static TEST: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -65,8 +89,13 @@ static TEST: LazyLock<Regex> = LazyLock::new(|| {
 const SETTERS: [&str; 3] = [".set(", "EnvironmentVariable(", "GlobalVariable("];
 
 /// Words of scripts that change later requests, without blanks.
-const CHANGES: [&str; 14] = [
+const CHANGES: [&str; 19] = [
     ".set(",
+    "\"set\"]",
+    "'set']",
+    "pm[",
+    "=pm;",
+    "}=pm",
     ".unset(",
     ".clear(",
     ".clearAll(",
@@ -97,10 +126,23 @@ pub(super) fn kept(text: &str) -> BTreeSet<String> {
 
 impl Script {
     /// What the script captures, by name.
-    pub(super) fn captures(&self, context: &Context<'_>, notes: &mut Vec<String>) -> Result<Captures, SyntaxError> {
+    ///
+    /// `is_hidden` says of a name and a scope whether a nearer value counts before it.
+    pub(super) fn captures(
+        &self,
+        context: &Context<'_>,
+        is_hidden: impl Fn(&str, Scope) -> bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Captures, SyntaxError> {
         let text = without_comments(&self.text, &['"', '\'', '`']);
         if self.is_given(&text, context) {
             notes.push(format!("line {}: a script was passed over, because --var gives what it sets", self.at.line));
+            return Ok(Captures::new());
+        }
+        if self.is_before {
+            if LOGGED.replace_all(&text, "").chars().any(char::is_alphanumeric) {
+                return Err(self.wrong(format!("a script before a request is not run: {}", remedy(&text))));
+            }
             return Ok(Captures::new());
         }
         let named: BTreeMap<&str, &str> = NAMED
@@ -135,7 +177,12 @@ impl Script {
                     &found[1]
                 )));
             }
-            captures.insert(found[1].to_owned(), how);
+            if is_hidden(&found[1], Scope::of(whole.as_str())) {
+                let name = &found[1];
+                notes.push(format!("line {}: `{name}` is kept, but a nearer value of it counts before", self.at.line));
+            } else {
+                captures.insert(found[1].to_owned(), how);
+            }
             rest.push_str(&text[end..whole.start()]);
             end = whole.end();
         }
@@ -143,12 +190,7 @@ impl Script {
         let rest = NAMED.replace_all(&rest, "");
         let plain: String = rest.chars().filter(|c| !c.is_whitespace()).collect();
         if let Some(word) = CHANGES.iter().find(|word| plain.contains(**word)) {
-            let set: Vec<String> = kept(&text).into_iter().map(|name| format!("`{name}`")).collect();
-            let remedy = match set.as_slice() {
-                [] => "remove it from the file".to_owned(),
-                set => format!("give {} by --var, or keep only plain parts of the response", set.join(", ")),
-            };
-            let word = word.trim_matches(['.', '(']);
+            let (word, remedy) = (word.trim_matches(['.', '(']), remedy(&text));
             return Err(self.wrong(format!("this script uses `{word}`, which may change later requests: {remedy}")));
         }
         if captures.is_empty() && plain.chars().any(char::is_alphanumeric) {
@@ -162,7 +204,8 @@ impl Script {
         let set = kept(text);
         let is_given = |name: &String| context.given.iter().any(|(given, _)| given == name);
         let plain: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let others = CHANGES.iter().filter(|word| !SETTERS.contains(word));
+        let of_request = ["pm.request", "request.headers", "request.url", "request.body", "addHeader("];
+        let others = CHANGES.iter().filter(|word| !SETTERS.contains(word)).chain(&of_request);
         let sets = SETTERS.iter().map(|word| plain.matches(word).count()).sum::<usize>();
         !set.is_empty()
             && set.iter().all(is_given)
@@ -172,6 +215,15 @@ impl Script {
 
     fn wrong(&self, problem: impl Into<String>) -> SyntaxError {
         self.at.wrong(problem)
+    }
+}
+
+/// What to do about a script that is not understood.
+fn remedy(text: &str) -> String {
+    let set: Vec<String> = kept(text).into_iter().map(|name| format!("`{name}`")).collect();
+    match set.as_slice() {
+        [] => "remove it from the file".to_owned(),
+        set => format!("give {} by --var, or keep only plain parts of a response", set.join(", ")),
     }
 }
 
@@ -194,6 +246,7 @@ fn is_conditional(before: &str) -> bool {
     opened > before.matches('}').count()
         || before.trim_end().ends_with([')', '?', '&', '|', '>'])
         || before.trim_end().ends_with("else")
+        || before.contains("return")
 }
 
 /// The text without the comments of JavaScript, which do not begin within these quotes.
@@ -237,10 +290,10 @@ mod tests {
 
     fn read(text: &str) -> Result<(Vec<(String, String)>, usize), String> {
         let mut notes = Vec::new();
-        let script = Script { text: text.into(), at: Place { line: 7, column: 1 } };
+        let script = Script { text: text.into(), at: Place { line: 7, column: 1 }, is_before: false };
         let given = [("given".to_owned(), "1".to_owned())];
         let context = Context { given: &given, ..Context::default() };
-        let captures = script.captures(&context, &mut notes).map_err(|error| error.problem)?;
+        let captures = script.captures(&context, |_, _| false, &mut notes).map_err(|error| error.problem)?;
         Ok((captures.into_iter().collect(), notes.len()))
     }
 
@@ -286,6 +339,10 @@ mod tests {
             r#"client.global.set("x", y)"#,
             "let d = response.body; d = d.list[0]; client.global.set('k', d.id)",
             "pm.environment.set('given', 1); pm.sendRequest('http://h/')",
+            "pm.environment.set('given', 1); pm.request.headers.add({key: 'a', value: 'b'})",
+            "pm[\"environment\"][\"set\"]('v', 7)",
+            "const {environment: e} = pm; e['set']('v', 7)",
+            "if (x) return;\npm.environment.set('v', pm.response.json().v)",
             r#"client.global.clear("x")"#,
             r#"request.variables.set("x", "1")"#,
             r#"pm.environment.set("at", Date.now())"#,

@@ -137,6 +137,8 @@ pub(super) struct Names<'a> {
     pub used: RefCell<Vec<Use>>,
     /// How many places were filled since then.
     pub filled: Cell<u32>,
+    /// The bytes of their values.
+    pub size: Cell<usize>,
 }
 
 /// `@name = value` in a file.
@@ -149,6 +151,9 @@ pub(super) struct Definition {
 
 /// A call has at most so many places, those within definitions included: definitions of definitions grow without bound.
 const MOST_PLACES: u32 = 100_000;
+
+/// A call has at most so many bytes of values.
+const LARGEST: usize = 64 << 20;
 
 /// Definitions that refer to each other go no deeper than this; deeper ones mostly go round in a circle.
 const DEEPEST: usize = 64;
@@ -295,8 +300,9 @@ impl Names<'_> {
             return Err(at.wrong(format!("a call cannot have more than {MOST_PLACES} places for values")));
         }
         if let Some(value) = value_of(name, self.given) {
-            self.note(name, Origin::Given, Some(value), None);
-            return Ok(Template::text(value));
+            let value = self.nested(name, value, at, line, depth)?;
+            self.note(name, Origin::Given, known(&value).as_deref(), None);
+            return Ok(value);
         }
         if self.captured.contains(name) || self.names_response(name, at)? {
             self.note(name, Origin::Captured, None, None);
@@ -306,7 +312,7 @@ impl Names<'_> {
             self.note(name, Origin::Column, None, None);
             return Ok(Template(vec![Part::Column(name.to_owned())]));
         }
-        if let Some(value) = self.stored(name, line, depth)? {
+        if let Some(value) = self.stored(name, at, line, depth)? {
             if value.is_empty() && self.capturable.contains(name) {
                 return Err(at.wrong(self.unknown(name)));
             }
@@ -325,22 +331,17 @@ impl Names<'_> {
     }
 
     /// The value of `name` in the file or in the environment.
-    fn stored(&self, name: &str, line: usize, depth: usize) -> Result<Option<Template>, SyntaxError> {
+    fn stored(&self, name: &str, at: Place, line: usize, depth: usize) -> Result<Option<Template>, SyntaxError> {
         let environment = value_of(name, self.environment);
         let Some(definition) = self.definition(name, line).filter(|_| environment.is_none() || !self.environment_first)
         else {
             let Some(value) = environment else { return Ok(None) };
-            let kept = format!("`{name}` is set by a script, which needs --flow: its value is that of the environment");
-            let hint = (self.capturable.contains(name) && !value.is_empty()).then_some(kept);
-            self.note(name, Origin::Environment, Some(value), hint);
-            return Ok(Some(Template::text(value)));
+            let value = self.nested(name, value, at, line, depth)?;
+            self.note(name, Origin::Environment, known(&value).as_deref(), self.kept_by_script(name, &value));
+            return Ok(Some(value));
         };
-        if depth == DEEPEST {
-            let problem = format!("`{name}` is defined by itself, or by a chain of more than {DEEPEST} definitions");
-            return Err(definition.at.wrong(problem));
-        }
-        let value = self.fill_at(&definition.value, definition.at, line, depth + 1)?;
-        let shown = value.is_text().then(|| value.shown());
+        let value = self.nested(name, &definition.value, definition.at, line, depth)?;
+        let shown = known(&value);
         let differs = environment.is_some_and(|other| shown.as_deref() != Some(other));
         let hint = differs.then(|| {
             let line = definition.at.line;
@@ -348,8 +349,28 @@ impl Names<'_> {
                 "`{name}` has a value in line {line}, which counts, and another one in the environment; --var decides"
             )
         });
+        let hint = hint.or_else(|| self.kept_by_script(name, &value));
         self.note(name, Origin::File(definition.at.line), shown.as_deref(), hint);
         Ok(Some(value))
+    }
+
+    /// A value, with the places in it filled.
+    fn nested(&self, name: &str, value: &str, at: Place, line: usize, depth: usize) -> Result<Template, SyntaxError> {
+        if depth == DEEPEST {
+            let problem = format!("`{name}` is defined by itself, or by a chain of more than {DEEPEST} definitions");
+            return Err(at.wrong(problem));
+        }
+        self.size.set(self.size.get() + value.len());
+        if self.size.get() > LARGEST {
+            return Err(at.wrong("with its values this call is larger than 64 MiB"));
+        }
+        if value.contains("{{") { self.fill_at(value, at, line, depth + 1) } else { Ok(Template::text(value)) }
+    }
+
+    /// What to say of a stored value that a script would have set.
+    fn kept_by_script(&self, name: &str, value: &Template) -> Option<String> {
+        let is_kept = self.capturable.contains(name) && !value.is_empty();
+        is_kept.then(|| format!("`{name}` is set by a script, which needs --flow: its stored value counts"))
     }
 
     fn note(&self, name: &str, origin: Origin, value: Option<&str>, hint: Option<String>) {
@@ -364,6 +385,7 @@ impl Names<'_> {
     /// What was filled since the last time.
     pub(super) fn take_used(&self) -> Vec<Use> {
         self.filled.set(0);
+        self.size.set(0);
         self.used.take()
     }
 
@@ -402,6 +424,11 @@ impl Names<'_> {
         let nearest = nearest.map(|known| format!("; did you mean `{known}`?")).unwrap_or_default();
         format!("`{name}` has no value{nearest}: {}", self.ways.replace("NAME", name))
     }
+}
+
+/// The text of a value that is known before the run.
+fn known(value: &Template) -> Option<String> {
+    value.is_text().then(|| value.shown())
 }
 
 /// The last value of `name`.

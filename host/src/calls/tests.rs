@@ -220,7 +220,7 @@ fn a_captured_value_counts_before_a_stored_one() {
     let stored =
         parse(Path::new("a.json"), SHOP.as_bytes(), &Context { environment: &environment, ..context() }).unwrap();
     assert_eq!(lines(&stored), [login, "GET http://h/me/OLD [Authorization: Bearer OLD]"]);
-    assert_eq!(stored.notes, ["`token` is set by a script, which needs --flow: its value is that of the environment"]);
+    assert_eq!(stored.notes, ["`token` is set by a script, which needs --flow: its stored value counts"]);
     // The environment counts before the collection, rows before both, and the command line before all.
     let user = [("user".to_owned(), "env".to_owned()), ("token".to_owned(), "t".to_owned())];
     let columns = ["user".to_owned()];
@@ -285,6 +285,8 @@ fn only_methods_are_methods() {
         ("PROPFIND http://h/", "PROPFIND http://h/"),
         ("wget http://h/", "`wget` is not a method"),
         ("Fetch http://h/", "`Fetch` is not a method"),
+        ("TODO http://h/", "`TODO` is not a method"),
+        ("M-SEARCH http://h/", "M-SEARCH http://h/"),
     ] {
         let read = read("a.txt", text).map_or_else(|error| error, |parsed| lines(&parsed).concat());
         assert!(read.contains(wanted), "{text}: {read}");
@@ -315,6 +317,21 @@ fn command_lines_of_curl_mean_what_curl_makes_of_them() {
         ("curl http://h/ -d $'q\\cA'", "q\u{1}"),
         ("curl http://h/ -d ~/x", "a.sh:1:19: the shell would put a value here"),
         ("curl -L -X PUT http://h/", "after a redirect, Gorgon changes POST to GET as browsers do, also with -X"),
+        ("curl http://h/ -A one -A two", "[User-Agent: two]"),
+        ("curl http://h/ -u a:b --oauth2-bearer t", "[Authorization: Bearer t]"),
+        (
+            "curl http://h/ -u a:b -b x=1 -A y -H 'Authorization:' -H 'Cookie:' -H 'User-Agent:'",
+            "GET http://h/ [Accept: */*]",
+        ),
+        ("curl http://h/ -H 'Cookie: a=1' -H 'Cookie: b=2'", "[Cookie: a=1; b=2]"),
+        ("curl http://h/ -H 'Content-Type: a/b' -H 'content-type: c/d'", "a.sh:1:42: a request has one Content-Type"),
+        ("curl http://h/ -F a=1 -H 'Content-Type: multipart/mixed'", "-F is sent as multipart/form-data"),
+        ("curl http://h/ -F 'y=\"a;b\"' -F 'z=1;type=text/plain;charset=utf-8'", "\r\n\r\na;b\r\n"),
+        ("curl http://h/ --data-urlencode 'a@b=c d'", "a@b=c+d"),
+        ("curl http://h/ -d $\"abc\"", "abc"),
+        ("curl ^\"http://h/^\" ^\n --data-raw \"{\"\"a\"\":\"\"b c\"\"}\" -H \"Y: x^y\"", "[Y: x^y]"),
+        ("curl ^\"http://h/^\" ^\n --data-raw \"{\"\"a\"\":\"\"b c\"\"}\"", "{\"a\":\"b c\"}"),
+        ("curl ^\"http://h/^\" ^\n -H \"X: %TOKEN%\"", "a.sh:2:9: the shell would put a value here"),
         ("curl -k http://h/", "-k is left out: give --insecure to gorgon, if it is meant"),
         ("curl http://h/ -H 'Connection: close'", "line 1: `Connection` is left out: it belongs to the connection"),
     ] {
@@ -338,6 +355,8 @@ fn forms_of_editors_are_joined_trimmed_and_encoded() {
         assert_eq!(form(body), format!("{head}{wanted}"), "{body}");
     }
     assert!(form("a=1\nb=2").starts_with("a.http:5:1: a line of a form begins with `&`"));
+    let text = outcome("a.http", "POST http://h/\n\nhello\n@ann = you\n\n@x=1\n\n### b\nGET http://h/{{x}}");
+    assert!(text.starts_with("a.http:6:1: this is a definition behind a body"), "{text}");
     assert!(form("a=1\n\n@token = abc").starts_with("a.http:6:1: this is a definition behind a body"));
 }
 
@@ -467,5 +486,56 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn values_may_have_places_of_their_own() {
+    let environment = [("v".to_owned(), "<{{w}}>".to_owned()), ("w".to_owned(), "W".to_owned())];
+    let given = [("x".to_owned(), "{{v}}!".to_owned())];
+    let nested = Context { environment: &environment, given: &given, ..context() };
+    let parsed = parse(Path::new("a.txt"), b"POST http://h/{{x}}\n", &nested).unwrap();
+    assert_eq!(lines(&parsed), ["POST http://h/%3CW%3E!"]);
+    let circle = [("v".to_owned(), "{{v}}".to_owned())];
+    let error = parse(Path::new("a.txt"), b"http://h/{{v}}", &Context { given: &circle, ..context() }).unwrap_err();
+    assert!(error.to_string().contains("`v` is defined by itself"), "{error}");
+    let large = format!("@v = {}\nPOST http://h/\n\n{}", "x".repeat(100_000), "{{v}}".repeat(1_000));
+    assert!(outcome("a.http", &large).contains("with its values this call is larger than 64 MiB"));
+}
+
+#[test]
+fn scripts_of_postman_reach_as_far_as_postman_lets_them() {
+    let outcome = |listen: &str, script: &str| {
+        let script = serde_json::to_string(script).unwrap();
+        let text = format!(
+            r#"{{"info": {{"name": "c"}}, "variable": [{{"key": "v", "value": "C"}}], "item": [
+            {{"name": "a", "event": [{{"listen": "{listen}", "script": {{"exec": [{script}]}}}}], "request": "http://h/a"}},
+            {{"name": "b", "request": "http://h/{{{{v}}}}"}}]}}"#
+        );
+        let parsed = parse(Path::new("a.json"), text.as_bytes(), &Context { is_flow: true, ..context() });
+        parsed.map_or_else(|error| error.to_string(), |parsed| [lines(&parsed), parsed.notes].concat().join(" | "))
+    };
+    for (listen, script, wanted) in [
+        ("test", "pm.environment.set('v', pm.response.json().v)", "GET http://h/{{v}}"),
+        (
+            "test",
+            "pm.globals.set('v', pm.response.json().v)",
+            "GET http://h/C | line 2: `v` is kept, but a nearer value",
+        ),
+        ("prerequest", "console.log('x');", "GET http://h/a | GET http://h/C"),
+        ("prerequest", "pm.environment.set('v', 'q');", "a script before a request is not run: give `v` by --var"),
+        (
+            "prerequest",
+            "pm.request.headers.add({key: 'X', value: '1'})",
+            "a script before a request is not run: remove it",
+        ),
+        (
+            "test",
+            "pm.test('x', () => pm.expect(pm.request.url.toString()).to.eql('y'))",
+            "GET http://h/a | GET http://h/C",
+        ),
+    ] {
+        let outcome = outcome(listen, script);
+        assert!(outcome.contains(wanted), "{script}: {outcome}");
     }
 }

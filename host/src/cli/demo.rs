@@ -59,6 +59,6 @@ impl DemoCommand {
         flags.or_else(DURATION, IN_FLIGHT);
         let allow = base.parse().context("the server's address is not a destination")?;
         flags.plan.task.give(vec![("BASE".into(), base)], Some(allow));
-        flags.run(&FLOW, None)
+        flags.run(&FLOW, Vec::new())
     }
 }

@@ -57,6 +57,7 @@ impl HttpCommand {
         if let Some(problem) = self.meant_as_body() {
             return Ok(Exit::wrong_usage(problem));
         }
+        let rows = self.flags.plan.task.data().map(Path::to_owned);
         let parsed = match self.calls.parse(&self.sources, self.flags.plan.task.data(), self.flags.is_quiet())? {
             Ok(parsed) => parsed,
             Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
@@ -71,7 +72,7 @@ impl HttpCommand {
             Ok(file) => file,
             Err(Refused(problem)) => return Ok(Exit::wrong_usage(problem)),
         };
-        self.flags.run(&CALLS, parsed.file())
+        self.flags.run(&CALLS, parsed.file().into_iter().chain(rows).collect())
     }
 
     /// What to do if flags that name files were meant as curl has them: as bodies.

@@ -94,7 +94,7 @@ struct JudgeFlags {
 
 impl RunCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        self.flags.run(&TaskSource::File(self.task), None)
+        self.flags.run(&TaskSource::File(self.task), Vec::new())
     }
 }
 
@@ -119,13 +119,14 @@ impl RunFlags {
         self.outputs.json_path()
     }
 
-    /// Runs the task from `source`. `file` is what its data was made from.
-    pub(super) fn run(self, source: &TaskSource, file: Option<PathBuf>) -> anyhow::Result<Exit> {
+    /// Runs the task from `source`. `files` are what its data was made from.
+    pub(super) fn run(self, source: &TaskSource, files: Vec<PathBuf>) -> anyhow::Result<Exit> {
         let planned_runs = match self.plan.planned_runs(source, None) {
             Ok(planned_runs) => planned_runs,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        Session { planned_runs, file, pause: Duration::ZERO, suite: None }.run(&self.outputs, || self.plan.task.check())
+        Session { planned_runs, files, pause: Duration::ZERO, suite: None }
+            .run(&self.outputs, || self.plan.task.check())
     }
 }
 

@@ -65,8 +65,8 @@ pub(super) struct PlannedRun {
 /// Runs that are reported together.
 pub(super) struct Session {
     pub(super) planned_runs: Vec<PlannedRun>,
-    /// The file that they come from: a suite, or calls.
-    pub(super) file: Option<PathBuf>,
+    /// The files that they come from: a suite, or calls and their rows.
+    pub(super) files: Vec<PathBuf>,
     /// The pause between two runs.
     pub(super) pause: Duration,
     /// What the suite file says about itself, if there is one.
@@ -110,7 +110,7 @@ impl Session {
         let tasks = self.planned_runs.iter().filter(|run| run.source.origin() == Origin::File);
         let tasks = tasks.map(|run| run.source.path());
         let data = self.planned_runs.iter().filter_map(|run| run.plan.data());
-        tasks.chain(data).chain(self.file.as_deref()).collect()
+        tasks.chain(data).chain(self.files.iter().map(PathBuf::as_path)).collect()
     }
 
     /// Executes all runs and writes the report. `check` looks for missing inputs before the first run.

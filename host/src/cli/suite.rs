@@ -113,7 +113,7 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let (name, description) = (text_at("name")?, text_at("description")?);
     let pause_ns = pause.as_nanos() as u64;
     let suite = Some(SuiteReport { name, description, repetitions, pause_ns });
-    Ok((Session { planned_runs, file: Some(file.to_owned()), pause, suite }, runs))
+    Ok((Session { planned_runs, files: vec![file.to_owned()], pause, suite }, runs))
 }
 
 /// Parses a run's table, completed by the defaults, as a command line.

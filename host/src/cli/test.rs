@@ -139,8 +139,11 @@ struct TestSession<'a> {
     exchanges: Exchanges,
 }
 
-/// Whether `path` is a task and not calls, by its first bytes; by its name if there is no such file.
+/// Whether `path` is a task and not calls, by its name or its first bytes.
 fn is_task(path: &Path) -> bool {
+    if path.extension().is_some_and(|end| ["wasm", "cwasm", "wat"].iter().any(|of| end.eq_ignore_ascii_case(of))) {
+        return true;
+    }
     let mut begin = Vec::new();
     match File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)) {
         Ok(_) if path.is_dir() => true,

@@ -24,7 +24,7 @@ pub(super) fn commands(text: &str) -> Result<Vec<Vec<Word>>, SyntaxError> {
             _ => Place { column: place.column + 1, ..place },
         };
     }
-    if is_for_cmd(text) { of_windows(&without_carets(&chars)) } else { Posix { chars: &chars, at: 0 }.commands() }
+    if is_for_cmd(text) { of_windows(&without_carets(&chars)?) } else { Posix { chars: &chars, at: 0 }.commands() }
 }
 
 /// Whether the text is what browsers copy for Windows' cmd: lines go on behind a caret, and quotes have one before
@@ -121,6 +121,8 @@ impl Posix<'_> {
                         commands.add_char(c, place);
                     }
                 }
+                // Quotes that are translated are quotes.
+                '$' if self.peek() == Some('"') => {}
                 '$' if self.peek() == Some('\'') => {
                     self.next();
                     commands.add(&self.ansi(place)?, place);
@@ -245,11 +247,19 @@ fn variable(place: Place) -> SyntaxError {
 }
 
 /// What cmd hands on: a caret stands for the character behind it, and joins lines.
-fn without_carets(chars: &[Char]) -> Vec<Char> {
+fn without_carets(chars: &[Char]) -> Result<Vec<Char>, SyntaxError> {
     let mut kept = Vec::new();
+    // Within quotes a caret is a caret.
+    let mut is_quoted = false;
     let mut chars = chars.iter().copied().peekable();
     while let Some((c, place)) = chars.next() {
-        if c != '^' {
+        if c != '^' || is_quoted {
+            is_quoted ^= c == '"';
+            let rest: String =
+                chars.clone().map(|(c, _)| c).take_while(|c| c.is_ascii_alphanumeric() || "_%".contains(*c)).collect();
+            if c == '%' && rest.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.contains('%') {
+                return Err(variable(place));
+            }
             kept.push((c, place));
             continue;
         }
@@ -263,7 +273,7 @@ fn without_carets(chars: &[Char]) -> Vec<Char> {
             escaped => kept.extend(escaped),
         }
     }
-    kept
+    Ok(kept)
 }
 
 /// The words of a program on Windows: quotes group, and backslashes escape before quotes only.
@@ -283,6 +293,11 @@ fn of_windows(chars: &[Char]) -> Result<Vec<Vec<Word>>, SyntaxError> {
                     commands.add("\"", place);
                     at += 1;
                 }
+            }
+            // Two quotes within quotes are one.
+            '"' if quote.is_some() && chars.get(at).is_some_and(|(c, _)| *c == '"') => {
+                commands.add("\"", place);
+                at += 1;
             }
             '"' => {
                 commands.add("", place);

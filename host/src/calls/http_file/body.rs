@@ -31,7 +31,7 @@ pub(super) fn split<'l>(
                 text.push_str(next.text);
             }
             let end = text.find("%}").unwrap_or(text.len());
-            scripts.push(Script { text: text[..end].to_owned(), at: line.begin() });
+            scripts.push(Script { text: text[..end].to_owned(), at: line.begin(), is_before: false });
         } else if let Some(path) = line.text.strip_prefix("> ") {
             return Err(line.begin().wrong(format!(
                 "the script `{}` is not read: capture values by `# @capture NAME = /JSON/POINTER`, and remove this line",
@@ -52,6 +52,12 @@ pub(super) fn split<'l>(
     }
     while sent.last().is_some_and(Line::is_empty) {
         sent.pop();
+    }
+    // Definitions that end a body behind an empty line are meant for the next requests.
+    let ending = sent.iter().rev().take_while(|line| line.is_empty() || line.definition().is_some()).count();
+    let mut behind = sent[sent.len() - ending..].iter().skip_while(|line| !line.is_empty());
+    if let Some(line) = behind.find(|line| !line.is_empty()) {
+        return Err(line.begin().wrong("this is a definition behind a body: write it before the request"));
     }
     let begin = sent.iter().take_while(|line| line.is_empty()).count();
     Ok((sent.split_off(begin), scripts))

@@ -29,10 +29,20 @@ const SECRET_NAMES: [&str; 17] = [
     "credential",
 ];
 
-/// A field of a query, a form or JSON whose name tells that it is a secret: what stands before its value, and that.
-static FIELD: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r#"(?i)([\w.\-\[\]]*(?:token|secret|passw|passphrase|pwd|api[_-]?key|private[_-]?key|credential|signature|\bsig\b)[\w.\-\[\]]*(?:=|"\s*:\s*"))([^"&\s#]+)"#;
-    Regex::new(pattern).expect("it is a valid pattern")
+/// What names of secrets have.
+const SECRET: &str =
+    "(?:token|secret|passw|passphrase|pwd|jwt|otp|api[_-]?key|private[_-]?key|credential|signature|assertion)";
+
+/// Fields whose names tell that they are secrets, in a query, a form, JSON, GraphQL, XML and multipart: what stands
+/// before the value, and the value.
+static FIELDS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
+    let name = format!(r"[\w.\-\[\]]*{SECRET}[\w.\-\[\]]*");
+    let pattern = |pattern: &str| Regex::new(&pattern.replace("NAME", &name)).expect("it is a valid pattern");
+    [
+        pattern(r#"(?i)(NAME\\?"?\s*[:=]\s*\\?"?)([^"\\&\s#,}\]]+)"#),
+        pattern(r"(?i)(<NAME>)([^<]+)"),
+        pattern(r#"(?i)(name="NAME"[^\n]*\r?\n(?:[^\n]+\n)*\r?\n)([^\r\n]+)"#),
+    ]
 });
 
 /// Writes each call, its secrets masked. Values that only a run knows stand as `{{name}}`.
@@ -101,7 +111,7 @@ struct Mask(Vec<String>);
 impl Mask {
     fn masked(&self, text: &str) -> String {
         let text = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"));
-        FIELD.replace_all(&text, "$1***").into_owned()
+        FIELDS.iter().fold(text, |text, field| field.replace_all(&text, "$1***").into_owned())
     }
 }
 

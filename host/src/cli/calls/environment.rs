@@ -101,6 +101,9 @@ impl Environment {
 
 /// The text of a file, if there is one.
 fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
+    if path.exists() && !path.is_file() {
+        bail!("`{}` is not a file", path.display());
+    }
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

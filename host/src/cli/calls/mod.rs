@@ -101,6 +101,9 @@ impl CallFlags {
             let problem = format!("the columns of `{}` are separated by `{separator}`: write commas", path.display());
             return Ok(Err(Refused(problem)));
         }
+        if let Some(problem) = wrong_rows(&rows) {
+            return Ok(Err(Refused(problem)));
+        }
         let environment = match &self.env_name {
             Some(name) => environment::read(&source.folder(), name)?,
             None => environment::Environment::default(),
@@ -235,6 +238,17 @@ impl GivenCalls {
         }
         Ok(rows.flush()?)
     }
+}
+
+/// What is wrong with rows of values.
+fn wrong_rows(rows: &Data) -> Option<String> {
+    let columns = rows.columns();
+    let twice = columns.iter().enumerate().find(|(i, column)| columns[..*i].contains(column));
+    if let Some((_, column)) = twice {
+        return Some(format!("two columns of --data are called `{column}`"));
+    }
+    let row = rows.rows().iter().position(|row| row.iter().any(|value| value.contains("{{")))?;
+    Some(format!("row {} of --data has a value with `{{{{`: rows have values, and no places for others", row + 1))
 }
 
 /// Where the calls go, each once. Hosts that only the run knows are not among them.

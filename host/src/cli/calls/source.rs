@@ -139,11 +139,11 @@ pub(super) fn named(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
             "it is neither beneath the folder of the calls nor beneath the current one: run gorgon in a folder above it",
         ));
     }
-    let file = File::open(&path)?;
-    if !file.metadata()?.is_file() {
+    // Opening a pipe would wait for the other side.
+    if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    all(file, MOST_OF_BODY)
+    all(File::open(&path)?, MOST_OF_BODY)
 }
 
 /// Whether the text begins as a URL that can be called.
