@@ -27,6 +27,11 @@ impl Headers {
         self.fields.get(name).into_iter().filter_map(|value| String::from_utf8(value).ok()).collect()
     }
 
+    /// The bytes of the first value of a header.
+    pub(super) fn first(&self, name: &str) -> Option<Vec<u8>> {
+        self.fields.get(name).into_iter().next()
+    }
+
     /// Every header whose value is text.
     pub(super) fn all(&self) -> Vec<(String, String)> {
         let text = |(name, value)| Some((name, String::from_utf8(value).ok()?));

@@ -187,7 +187,8 @@ impl Request {
                 headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("content-"));
             }
             if !next.is_same_origin(&at) {
-                headers.retain(|(name, _)| !matches!(name.to_ascii_lowercase().as_str(), "authorization" | "cookie"));
+                let is_of_origin = |name: &str| ["authorization", "cookie", "host"].contains(&name);
+                headers.retain(|(name, _)| !is_of_origin(&name.to_ascii_lowercase()));
             }
             at = next;
         }
@@ -204,9 +205,11 @@ struct Received {
 }
 
 impl Received {
+    /// Where it leads, with the bytes that a URL cannot have escaped, as browsers do it.
     fn redirect(&self) -> Option<String> {
         let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
-        is_redirect.then(|| self.headers.get("location").into_iter().next()).flatten()
+        let target = is_redirect.then(|| self.headers.first("location")).flatten()?;
+        Some(url::escaped(target.trim_ascii())).filter(|target| !target.is_empty())
     }
 }
 

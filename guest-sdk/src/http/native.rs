@@ -13,6 +13,11 @@ impl Headers {
         self.0.get_all(name).iter().filter_map(|value| value.to_str().ok().map(str::to_owned)).collect()
     }
 
+    /// The bytes of the first value of a header.
+    pub(super) fn first(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.get(name).map(|value| value.as_bytes().to_vec())
+    }
+
     /// Every header whose value is text.
     pub(super) fn all(&self) -> Vec<(String, String)> {
         let text = self.0.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));

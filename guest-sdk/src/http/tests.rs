@@ -27,7 +27,27 @@ fn urls_are_joined_as_browsers_join_them() {
     }
     assert_eq!(Url::parse("http://[::1]:80/x").unwrap().host(), "[::1]");
     assert_eq!(Url::parse("http://host").unwrap().to_string(), "http://host/");
-    assert!(["host/x", "ftp://host", "http://", "http:///x", "http://a b/"].iter().all(|url| Url::parse(url).is_err()));
+    for wrong in [
+        "host/x",
+        "ftp://host",
+        "http://",
+        "http:///x",
+        "http://a b/",
+        "http://h:65536/",
+        "http://h:x/",
+        "http://[::1]:99999/",
+    ] {
+        assert!(Url::parse(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!(Url::parse("http://h:/x").unwrap().authority, "h");
+    for (text, credentials) in [
+        ("http://u:p@h/", Some("u:p")),
+        ("http://u@h/", Some("u:")),
+        ("http://u%40x:p%3Aq%25@h/", Some("u@x:p:q%")),
+        ("http://h/", None),
+    ] {
+        assert_eq!(Url::parse(text).unwrap().take_credentials().as_deref(), credentials.map(str::as_bytes), "{text}");
+    }
 }
 
 #[test]
@@ -46,7 +66,7 @@ fn cookies_go_where_they_belong() {
     cookies::keep(&from, "c=3; Domain=example.com; Path=/; Secure");
     cookies::keep(&from, "d=4; Domain=other.com");
     cookies::keep(&from, "e=5; Domain=com");
-    assert_eq!(of("https://shop.example.com/cart/x").as_deref(), Some("a=1; b=2; c=3"));
+    assert_eq!(of("https://shop.example.com/cart/x").as_deref(), Some("b=2; a=1; c=3"));
     assert_eq!(of("http://shop.example.com/cartoon").as_deref(), Some("a=1"));
     assert_eq!(of("https://www.example.com/").as_deref(), Some("c=3"));
     assert_eq!(of("https://other.com/"), None);
@@ -102,6 +122,8 @@ fn redirects_are_followed_and_cookies_kept() {
     let server = serve(|head, body| match head.split(' ').nth(1) {
         Some("/start") => response("302 Found", "location: next\r\nset-cookie: id=7\r\n", ""),
         Some("/next") => response("200 OK", "", &format!("{head}{body}")),
+        Some("/odd") => response("302 Found", "location: /\u{e9}/a\"b {x}|y?q=%41 \r\n", ""),
+        Some("/%c3%a9/a%22b%20%7bx%7d|y?q=%41") => response("200 OK", "", "odd"),
         Some("/again") => response("307 Temporary Redirect", "location: /next\r\n", ""),
         _ => response("302 Found", "location: /loop\r\n", ""),
     });
@@ -110,6 +132,7 @@ fn redirects_are_followed_and_cookies_kept() {
     assert!(seen.text().starts_with("get /next") && seen.text().contains("cookie: id=7"), "{}", seen.text());
     let again = post(&format!("{server}/again")).body("hello").send().unwrap().text();
     assert!(again.starts_with("post /next") && again.ends_with("hello"), "{again}");
+    assert_eq!(get(&format!("{server}/odd")).unwrap().text(), "odd");
     assert_eq!(get(&format!("{server}/loop")).unwrap().status(), 302);
     assert_eq!(request("GET", &format!("{server}/start")).redirects(0).send().unwrap().status(), 302);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
 
 /// An absolute `http` or `https` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +12,8 @@ pub(super) struct Url {
     pub(super) authority: String,
     /// Path and query, from the slash on.
     pub(super) path: String,
-    credentials: Option<String>,
+    /// `NAME:PASSWORD`, decoded.
+    credentials: Option<Vec<u8>>,
 }
 
 impl Url {
@@ -26,11 +27,18 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (credentials, authority) = match authority.rsplit_once('@') {
-            Some((credentials, authority)) => (Some(credentials.to_owned()), authority),
+            Some((credentials, authority)) => (Some(decoded(credentials)), authority),
             None => (None, authority),
         };
+        let authority = authority.strip_suffix(':').unwrap_or(authority);
         if authority.is_empty() || authority.contains(char::is_whitespace) {
             return Err(wrong());
+        }
+        if let Some((host, port)) = authority.rsplit_once(':')
+            && (!host.contains(':') || host.ends_with(']'))
+            && port.parse::<u16>().is_err()
+        {
+            return Err(format!("`{text}` is no URL: its port `{port}` is not a number up to 65535"));
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Self {
@@ -41,7 +49,7 @@ impl Url {
         })
     }
 
-    pub(super) fn take_credentials(&mut self) -> Option<String> {
+    pub(super) fn take_credentials(&mut self) -> Option<Vec<u8>> {
         self.credentials.take()
     }
 
@@ -84,6 +92,19 @@ impl fmt::Display for Url {
         let scheme = if self.is_tls { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority, self.path)
     }
+}
+
+/// A URL with what it cannot have escaped: blanks, controls, bytes beyond ASCII, and what browsers escape in a path.
+pub(super) fn escaped(url: &[u8]) -> String {
+    const NOT_IN_URLS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
+    percent_encode(url, NOT_IN_URLS).to_string()
+}
+
+/// The name and the password of a URL, decoded, with a colon between them.
+fn decoded(credentials: &str) -> Vec<u8> {
+    let (name, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+    [decoded(name), b":".to_vec(), decoded(password)].concat()
 }
 
 fn without_dots(path: &str) -> String {
