@@ -2,13 +2,14 @@
 //!
 //! `calls/*/expected.txt` has the files and what is right; the first of them explains the format.
 
+mod expected;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use regex::Regex;
-
+use self::expected::{Expected, Wanted, differences, expected, latin1};
 use crate::support::gorgon;
 use crate::support::servers::listen;
 
@@ -21,95 +22,6 @@ struct Got {
     line: String,
     headers: Vec<(String, String)>,
     body: String,
-}
-
-/// A request as it should be.
-#[derive(Debug, Default)]
-struct Wanted {
-    line: String,
-    headers: Vec<(String, String)>,
-    absent: Vec<String>,
-    body: String,
-    /// Whether it follows a redirect, so that no call of the file asks for it.
-    is_followed: bool,
-}
-
-/// What should become of a file.
-#[derive(Debug, Default)]
-struct Expected {
-    file: String,
-    flags: Vec<String>,
-    requests: Vec<Wanted>,
-    refusal: Option<String>,
-    notes: Vec<String>,
-    failure: Option<String>,
-}
-
-/// The text as bytes, each a character of the same number.
-fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
-}
-
-/// The bytes that `text`, with the escapes of Rust, stands for.
-fn unescaped(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let escape = rest[at + 1..].chars().next().unwrap();
-        rest = &rest[at + 2..];
-        match escape {
-            'n' => bytes.push(b'\n'),
-            'r' => bytes.push(b'\r'),
-            't' => bytes.push(b'\t'),
-            '0' => bytes.push(0),
-            'x' => {
-                bytes.push(u8::from_str_radix(&rest[..2], 16).unwrap());
-                rest = &rest[2..];
-            }
-            'u' => {
-                let end = rest.find('}').unwrap();
-                let c = char::from_u32(u32::from_str_radix(&rest[1..end], 16).unwrap()).unwrap();
-                bytes.extend_from_slice(c.to_string().as_bytes());
-                rest = &rest[end + 1..];
-            }
-            literal => bytes.extend_from_slice(literal.to_string().as_bytes()),
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    latin1(&bytes)
-}
-
-fn expected(text: &str) -> Vec<Expected> {
-    let mut all: Vec<Expected> = Vec::new();
-    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let (mark, rest) = line.split_at(1);
-        let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        if mark == "=" {
-            let mut words = rest.split_whitespace().map(str::to_owned);
-            all.push(Expected { file: words.next().unwrap(), flags: words.collect(), ..Expected::default() });
-            continue;
-        }
-        let last = all.last_mut().unwrap();
-        match mark {
-            ">" | "r" => {
-                let is_followed = mark == "r";
-                last.requests.push(Wanted { line: latin1(rest.as_bytes()), is_followed, ..Wanted::default() });
-            }
-            "!" => last.refusal = Some(rest.to_owned()),
-            "~" => last.notes.push(rest.to_owned()),
-            "f" => last.failure = Some(rest.to_owned()),
-            "+" => {
-                let (name, value) = rest.split_once(':').unwrap();
-                let header = (name.to_ascii_lowercase(), latin1(value.trim().as_bytes()));
-                last.requests.last_mut().unwrap().headers.push(header);
-            }
-            "-" => last.requests.last_mut().unwrap().absent.push(rest.to_ascii_lowercase()),
-            "." => last.requests.last_mut().unwrap().body = unescaped(rest),
-            mark => panic!("`{mark}` is no mark"),
-        }
-    }
-    all
 }
 
 /// A server that keeps what it gets, and its port. `answer` is the JSON that it sends, `token` its `X-Token`.
@@ -217,46 +129,6 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
         at += found;
         bytes[at..at + to.len()].copy_from_slice(to);
     }
-}
-
-/// Whether `got` is `wanted`, in which words stand for what is made anew each time.
-fn fits(got: &str, wanted: &str, boundary: &str) -> bool {
-    if got == wanted {
-        return true;
-    }
-    let pattern = regex::escape(wanted)
-        .replace("\\{BOUNDARY\\}", &regex::escape(boundary))
-        .replace("BOUNDARY", &regex::escape(boundary))
-        .replace("\\{UUID\\}", "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-        .replace("\\{SECONDS\\}", "[0-9]{10}")
-        .replace("\\{INT\\}", "[0-9]{1,4}")
-        .replace("ANY", "[^/?&\"\\s]+");
-    Regex::new(&format!("(?s)^{pattern}$")).unwrap().is_match(got)
-}
-
-/// What is wrong with a request.
-fn differences(got: &Got, wanted: &Wanted) -> Vec<String> {
-    let values = |name: &str| -> Vec<&str> {
-        got.headers.iter().filter(|(of, _)| of == name).map(|(_, value)| value.as_str()).collect()
-    };
-    let kind = values("content-type").concat();
-    let boundary = kind.split_once("boundary=").map_or("", |(_, boundary)| boundary).trim_matches('"');
-    let mut wrong = Vec::new();
-    let line = got.line.strip_suffix(" HTTP/1.1").unwrap_or(&got.line);
-    if !fits(line, &wanted.line, boundary) {
-        wrong.push(format!("{line}\n      is not {}", wanted.line));
-    }
-    for (name, value) in &wanted.headers {
-        let values = values(name);
-        if !values.iter().any(|got| fits(got, value, boundary)) && !values.join(", ").contains(value) {
-            wrong.push(format!("{}: {name} is {values:?}, not {value:?}", wanted.line));
-        }
-    }
-    wrong.extend(wanted.absent.iter().filter(|name| !values(name).is_empty()).map(|name| format!("it has {name}")));
-    if !fits(&got.body, &wanted.body, boundary) {
-        wrong.push(format!("{}: the body is {:?}\n      and not {:?}", wanted.line, got.body, wanted.body));
-    }
-    wrong
 }
 
 /// What is wrong with what becomes of a file.
@@ -388,6 +260,9 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
     const URL: &str = "http://127.0.0.1:PORT/x?q=a b";
     let (got, output) = sent(&["http", URL, "-n", "3", "-c", "2"], "");
     assert!(output.status.success(), "{output:?}");
+    // A query may have secrets, which a report must not pass on.
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.starts_with("http://127.0.0.1:PORT/x: 3 operations"), "{report}");
     assert_eq!(got.len(), 3);
     assert!(got.iter().all(|got| got.line == "GET /x?q=a%20b HTTP/1.1" && got.body.is_empty()), "{got:?}");
 

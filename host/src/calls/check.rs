@@ -70,8 +70,8 @@ const METHODS: [&str; 9] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OP
 
 /// Other methods: those that are registered (RFC 9110, section 16.1.1), and those of caches and editors.
 const RARE_METHODS: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY LABEL LINK LOCK MERGE MKACTIVITY \
-                            MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH REBIND REPORT \
-                            SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL \
+                            MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH REBIND \
+                            REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL \
                             PURGE BAN VIEW NOTIFY SUBSCRIBE UNSUBSCRIBE CURL GRAPHQL";
 
 /// The method that a word of a list or a `.http` file is. Words that are not known need a `-` or a `_`, or any word
@@ -138,6 +138,12 @@ fn capture(name: &str, how: &str, at: Place) -> Result<(), SyntaxError> {
     Ok(())
 }
 
+/// Whether the text begins as a URL that can be called. A scheme has no case.
+pub fn is_http(text: &str) -> bool {
+    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    begins("http://") || begins("https://")
+}
+
 /// The URL as a browser writes it (WHATWG URL): without its fragment, percent-encoded, with an ASCII host.
 ///
 /// A name and a password are returned apart, decoded: they are sent as a header.
@@ -156,10 +162,7 @@ fn url(url: Template, at: Place) -> Result<(Template, Option<Vec<u8>>), SyntaxEr
     }
     let begins_with_value = shown.starts_with("{{");
     let whole = if begins_with_value { format!("http://{text}") } else { text };
-    let is_http = ["http://", "https://"]
-        .iter()
-        .any(|scheme| whole.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
-    if !is_http {
+    if !is_http(&whole) {
         return Err(at.wrong(format!("`{shown}` is not a URL: write http://HOST/PATH or https://HOST/PATH")));
     }
     if let Some(c) = whole.chars().find(|c| c.is_control()) {

@@ -203,15 +203,12 @@ impl Recorded {
                 headers.push((source.read::<Field>(raw.get())?, source.place(raw.get())));
             }
         }
-        let is_http = ["http://", "https://"]
-            .iter()
-            .any(|scheme| url.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme)));
         let is_upgrade = headers.iter().any(|(field, _)| {
             field.name().eq_ignore_ascii_case("upgrade") && !field.value().to_ascii_lowercase().starts_with("h2c")
         });
         Ok(match () {
             () if method.eq_ignore_ascii_case("CONNECT") => Err("that opened a tunnel (CONNECT)"),
-            () if !is_http => Err("that are not HTTP (web sockets, data: and the like)"),
+            () if !check::is_http(&url) => Err("that are not HTTP (web sockets, data: and the like)"),
             () if is_upgrade || status == Some(101.0) => Err("that changed the protocol"),
             () if is_cached => Err("from the browser's cache"),
             () if is_within => Err("that the browser answered itself"),

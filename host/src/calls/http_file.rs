@@ -8,10 +8,8 @@
 mod body;
 mod directives;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::template::{Definition, Names, Part, Place, Template};
+use super::names::{Definition, Names};
+use super::template::{Part, Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check, script};
 use directives::Directives;
 
@@ -383,10 +381,6 @@ fn authorization(value: Template, at: Place) -> Result<Template, SyntaxError> {
         // It is encoded already.
         None => return Ok(value),
     };
-    if !value.is_text() {
-        return Err(
-            at.wrong("a name or a password that is only known in the run cannot be encoded: use Bearer, or --var")
-        );
-    }
-    Ok(Template::text(format!("Basic {}", STANDARD.encode(credentials))))
+    let credentials = if value.is_text() { Template::text(credentials) } else { value };
+    Template::basic(&credentials, at)
 }

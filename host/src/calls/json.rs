@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::SyntaxError;
-use super::template::{Names, Place, Template};
+use super::names::Names;
+use super::template::{Place, Template};
 
 /// A text that has JSON, of which parts can be found again.
 pub(super) struct Source<'a> {

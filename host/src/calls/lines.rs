@@ -3,7 +3,8 @@
 //! begins a comment.
 
 use super::json::Source;
-use super::template::{Names, Place, Template};
+use super::names::Names;
+use super::template::{Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check, objects};
 
 /// A line that is not blank, and where it begins.

@@ -11,6 +11,7 @@ mod har;
 mod http_file;
 mod json;
 mod lines;
+mod names;
 mod objects;
 mod postman;
 mod responses;
@@ -25,8 +26,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use template::Names;
-pub use template::{Made, Origin, Part, Place, Template, Use};
+pub use check::is_http;
+use names::Names;
+pub use names::{Origin, Use};
+pub use template::{Made, Part, Place, Template};
 
 /// A request, as the task that plays it gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -10,7 +10,8 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json::{Source, present};
-use super::template::{Names, Place, Template};
+use super::names::Names;
+use super::template::{Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check};
 
 /// A call as a JSON object.

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use self::shape::{Behavior, Body, Event, File, GraphQl, Item, Lines, Pair, Request, Src, Url, Wrapped, text};
 use super::json::{Source, present};
+use super::names::{Definition, Names};
 use super::script::{self, Scope, Script};
-use super::template::{Definition, Names, Part, Place, Template};
+use super::template::{Part, Place, Template};
 use super::{Call, Context, Header, Parsed, SyntaxError, check, form};
 
 /// What a folder gives to what is in it.

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::calls::{CALLS, CallFlags, Refused, is_host, is_url};
+use super::calls::{CALLS, CallFlags, Refused, is_host};
 use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::ignore_closed;
 use super::{Exit, values};
+use crate::calls;
 use crate::capability::guest::Surroundings;
 use crate::capability::network::{Exchanges, Network};
 use crate::capability::output::GuestOutput;
@@ -150,7 +151,7 @@ fn is_task(path: &Path) -> bool {
         Ok(_) => begin.starts_with(b"\0asm") || begin.trim_ascii_start().starts_with(b"("),
         Err(_) => {
             let name = path.to_string_lossy();
-            let is_calls = is_url(&name) || is_host(&name);
+            let is_calls = calls::is_http(&name) || is_host(&name);
             let ends = [".http", ".rest", ".har", ".txt", ".json", ".jsonl", ".curl", ".sh"];
             !is_calls && name != "-" && !ends.iter().any(|end| name.ends_with(end))
         }

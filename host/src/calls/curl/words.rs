@@ -351,9 +351,10 @@ mod tests {
 
     #[test]
     fn words_are_those_of_cmd() {
-        let text = "curl ^\"http://h/a?x=1^&y=^%^20^\" ^\n  -H ^\"accept: */*^\" ^\n  --data-raw ^\"^{^\\^\"a^\\^\":^\\^\"b c^\\^\"^}^\"";
+        let begin = "curl ^\"http://h/a?x=1^&y=^%^20^\" ^\n  -H ^\"accept: */*^\" ^\n";
+        let text = format!("{begin}  --data-raw ^\"^{{^\\^\"a^\\^\":^\\^\"b c^\\^\"^}}^\"");
         assert_eq!(
-            read(text),
+            read(&text),
             [["curl", "http://h/a?x=1&y=%20", "-H", "accept: */*", "--data-raw", "{\"a\":\"b c\"}"]]
         );
         let text = "curl \"http://h/\" ^\n  --data-raw \"{\\\"a\\\":1}\"";

@@ -4,8 +4,9 @@ use percent_encoding::AsciiSet;
 use serde_json::value::RawValue;
 
 use super::{Line, is_request_line, second_request};
+use crate::calls::names::Names;
 use crate::calls::script::Script;
-use crate::calls::template::{Names, Part, Place, Template};
+use crate::calls::template::{Part, Place, Template};
 use crate::calls::{Call, Context, SyntaxError};
 
 /// The lines of a body that are sent, and the scripts behind it.

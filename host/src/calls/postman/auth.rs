@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::Reader;
@@ -43,12 +41,7 @@ impl<'a> Reader<'a, '_> {
                 let mut user = part("username")?.unwrap_or_default();
                 user.append(Template::text(":"));
                 user.append(part("password")?.unwrap_or_default());
-                if !user.is_text() {
-                    return Err(
-                        at.wrong("a name or a password that is only known in the run cannot be encoded: use --var")
-                    );
-                }
-                let value = Template::text(format!("Basic {}", STANDARD.encode(user.shown())));
+                let value = Template::basic(&user, at)?;
                 call.headers.push(Header::new("Authorization", value).at(at));
             }
             "bearer" | "oauth2" => {

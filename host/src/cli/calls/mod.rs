@@ -12,8 +12,8 @@ use clap::Args;
 use tempfile::NamedTempFile;
 
 use self::environment::Environment;
+pub(super) use self::source::is_host;
 use self::source::{Source, UrlFlags};
-pub(super) use self::source::{is_host, is_url};
 use super::flags::{TaskFlags, TaskSource};
 use super::values;
 use crate::calls::{self, Call, Context, Origin, Parsed, Template};
@@ -171,12 +171,12 @@ impl GivenCalls {
         dry_run::print(&self.calls, &self.secrets, std::io::stdout().lock())
     }
 
-    /// What the calls came from, for a report: it has no passwords of URLs.
+    /// What the calls came from, for a report. A query may have secrets.
     fn named(&self) -> PathBuf {
         match &self.source {
             Source::Urls(_) => {
-                let urls: Vec<String> = self.calls.iter().map(|call| call.url.shown()).collect();
-                urls.join(" ").into()
+                let without_query = |call: &Call| call.url.shown().split('?').next().unwrap_or_default().to_owned();
+                self.calls.iter().map(without_query).collect::<Vec<_>>().join(" ").into()
             }
             source => source.path(),
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::de::IgnoredAny;
 
-use crate::calls::{Content, Parts};
+use crate::calls::{Content, Parts, is_http};
 
 /// Flags for calls of the command line, as curl has them.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ pub(super) enum Source {
 impl Source {
     /// The source that the arguments name.
     pub(super) fn new(arguments: &[String], flags: &UrlFlags) -> Result<Self, String> {
-        if arguments.iter().all(|argument| is_url(argument)) {
+        if arguments.iter().all(|argument| is_http(argument)) {
             return Ok(Self::Urls(arguments.to_vec()));
         }
         if let Some(flag) = flags.given() {
@@ -144,12 +144,6 @@ pub(super) fn named(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a file"));
     }
     all(File::open(&path)?, MOST_OF_BODY)
-}
-
-/// Whether the text begins as a URL that can be called.
-pub(in crate::cli) fn is_url(text: &str) -> bool {
-    let begins = |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
-    begins("http://") || begins("https://")
 }
 
 /// Whether curl would take the text for a URL, though it has no scheme: `localhost:8080/x`, `example.com`.
