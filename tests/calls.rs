@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use self::expected::{Expected, Wanted, differences, expected, latin1};
 use crate::support::gorgon;
-use crate::support::servers::listen;
+use crate::support::servers::{GZIPPED, listen};
 
 /// The port of the server, as the files name it.
 const NAMED_PORT: &str = "18099";
@@ -89,12 +89,16 @@ fn response(request: &Got, answer: &str, token: &str) -> Vec<u8> {
     if path.contains("/setcookie") {
         more.push_str("Set-Cookie: sid=new; Path=/\r\n");
     }
-    // No gzip is needed to show that a capture cannot read it.
-    let body = if path.contains("/gz") && accepts_gzip { "\u{1f}\u{8b}" } else { answer };
-    let body = if request.line.starts_with("HEAD ") || matches!(status, 204 | 304) { "" } else { body };
+    let is_gzip = path.ends_with("/gz") && accepts_gzip;
+    if is_gzip {
+        more.push_str("Content-Encoding: gzip\r\n");
+    }
+    let body = if is_gzip { GZIPPED } else { answer.as_bytes() };
+    let body = if request.line.starts_with("HEAD ") || matches!(status, 204 | 304) { b"" } else { body };
     let length =
         if matches!(status, 204 | 304) { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-    format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{length}{more}\r\n{body}").into_bytes()
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n{length}{more}\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// Copies the files of `folder` for a server at `port`.
@@ -313,7 +317,7 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
         (&["http", URL, "-u", "ann"], "`ann` has no password: write -u NAME:PASSWORD"),
         (&["http", URL, "-H", "x"], "`x` is not a header: write -H 'NAME: VALUE'"),
         (&["http", URL, "-H", "a b: c"], "`a b` is not the name of a header"),
-        (&["http", URL, "-H", "Connection: close"], "Gorgon writes the header `Connection` itself"),
+        (&["http", URL, "-H", "Connection: upgrade"], "Gorgon writes the header `Connection` itself"),
         (&["http", "http://127.0.0.1:PORT/{{x}}"], "`x` has no value: give it by --var x=… or a column of --data"),
         (&["http", URL, "--only", "other"], "no call is to the host `other`: there are 127.0.0.1"),
         (&["http", "example.com"], "for a URL write `http://example.com`"),
@@ -369,6 +373,7 @@ fn a_dry_run_shows_requests_without_secrets_and_sends_nothing() {
     let wanted = "\
 GET http://127.0.0.1:18099/a/ann?{{$uuid}}
 Authorization: Bearer ***
+User-Agent: gorgon/0.1.0
 
 # name from --env-name
 # $uuid made for each operation
@@ -376,6 +381,7 @@ Authorization: Bearer ***
 
 POST http://127.0.0.1:18099/b
 Cookie: sid=***; t=***
+User-Agent: gorgon/0.1.0
 
 ***
 
@@ -405,11 +411,10 @@ fn the_test_mode_shows_each_exchange() {
     assert_eq!(got.len(), 2);
     let stdout = String::from_utf8_lossy(&output.stdout);
     let shown: Vec<_> = stdout.lines().filter(|line| !line.contains(" ms") && !line.contains("µs")).collect();
-    let exchange = |line: &'static str| {
-        [line, "> host: 127.0.0.1:PORT", "> ", "< HTTP/1.1 200 OK", "< content-type: application/json"]
-    };
-    assert_eq!(shown[..5], exchange("> GET /a HTTP/1.1"), "{stdout}");
-    assert_eq!(shown[5..9], ["< content-length: 46", "< x-token: hdr-1", "< ", SHORT], "{stdout}");
+    let exchange = ["> GET /a HTTP/1.1", "> host: 127.0.0.1:PORT", "> user-agent: gorgon/0.1.0", "> "];
+    assert_eq!(shown[..4], exchange, "{stdout}");
+    assert_eq!(shown[4..6], ["< HTTP/1.1 200 OK", "< content-type: application/json"], "{stdout}");
+    assert_eq!(shown[6..10], ["< content-length: 46", "< x-token: hdr-1", "< ", SHORT], "{stdout}");
     assert!(stdout.contains("> PUT /b HTTP/1.1") && stdout.contains("2 operations: 2 ok, 0 not"), "{stdout}");
 
     let body = ["test", "http://127.0.0.1:PORT/a", "--body", "one\ntwo"];

@@ -14,6 +14,7 @@ mod exact;
 mod faults;
 mod find;
 mod grants;
+mod homes;
 mod hooks;
 mod hostile;
 mod input;

@@ -55,7 +55,7 @@ fn files_that_are_not_tasks() {
     let elf = std::fs::read(env!("CARGO_BIN_EXE_gorgon")).unwrap();
     assert_task_refused(&file("binary.wasm", &elf[..4_096]), &["some other file"]);
     let engine = gorgon::task::engine(gorgon::task::Purpose::Multiply).unwrap();
-    let compiler = gorgon::task::Compiler::new(&engine).unwrap();
+    let compiler = gorgon::task::Compiler::new(&engine);
     let compiled = compiler.compile(operation("").path(), |_| {}).unwrap();
     let cwasm = std::fs::read(compiled.machine_code).unwrap();
     assert_task_refused(&file("task.cwasm", &cwasm), &["machine code", "never taken from a file"]);

@@ -139,7 +139,7 @@ fn calls_are_played_from_a_file() {
 
 /// A TLS server with a certificate for `localhost` from a new authority. It speaks HTTP/1.1 and HTTP/2, and answers
 /// with the version of the request. Returns the authority's certificate in a file, and the server's address.
-fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
+pub(crate) fn secure() -> (tempfile::NamedTempFile, SocketAddr) {
     use hyper::service::service_fn;
     use hyper_util::rt::{TokioExecutor, TokioIo};
     use rustls::pki_types::PrivateKeyDer;

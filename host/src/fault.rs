@@ -78,6 +78,12 @@ pub enum Standstill {
     WallClock,
 }
 
+/// What an error says, without the path that tempfile adds: that of a temporary file, which the user does not know.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path ").map_or(&*text, |(text, _)| text).to_owned()
+}
+
 /// What to do about an error of the operating system that may come from a limit on the user's resources.
 pub fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw) {

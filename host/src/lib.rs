@@ -30,6 +30,7 @@ pub mod typed;
 pub mod capability;
 pub mod clock;
 pub mod machine;
+pub mod scratch;
 pub mod task;
 pub mod timers;
 

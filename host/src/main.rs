@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            cli::say(&format!("{error:#}"));
+            cli::say_why(&error);
             Exit::CouldNotRun.into()
         }
     }

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: a message if there is something to stop, otherwise the end of the process.
+//! Ctrl-C, SIGTERM and the end of the terminal (SIGHUP): a message if there is something to stop, otherwise the end of
+//! the process.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -24,10 +25,12 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// Takes over both signals. Each becomes one message until [`Self::let_end`] is called; from then on it ends the
+    /// Takes over these signals, except one that is ignored, as `nohup` ignores SIGHUP. Each becomes one message until [`Self::let_end`] is called; from then on it ends the
     /// process with `exit_code`.
     pub fn listen(exit_code: u8) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let ignored = ignored();
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0))?;
         let (asked, stops) = unbounded();
         let is_heard = Arc::new(AtomicBool::new(true));
         let (tell, is_message) = (asked.clone(), is_heard.clone());
@@ -66,4 +69,18 @@ impl Stops {
     pub fn receiver(&self) -> &Receiver<()> {
         &self.stops
     }
+}
+
+/// The signals that this process ignores, one bit for each. The system has no way to ask that leaves them as they are,
+/// but for `/proc`; without it, none is taken to be ignored.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Makes a file that is larger than the limit (`ulimit -f`) an error like any other, and not the end of the process.
+pub fn outlive_large_files() {
+    // If this fails, such a file ends the process, as it would have.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
 }

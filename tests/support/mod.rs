@@ -95,6 +95,28 @@ fn component(body: &str, data: &str) -> NamedTempFile {
     ))
 }
 
+/// The command in a namespace of its own, in which the shell has done `mounts`; `None` if the system does not allow that.
+pub(crate) fn with_mounts(mounts: &str, command: &Command) -> Option<Command> {
+    let unshare = |run: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--map-root-user", "sh", "-c", &format!("{mounts} && exec {run}")]);
+        unshare
+    };
+    if !unshare("true").output().is_ok_and(|output| output.status.success()) {
+        println!("SKIPPED: the system allows no namespace of mounts");
+        return None;
+    }
+    let mut wrapped = unshare("\"$0\" \"$@\"");
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    Some(wrapped)
+}
+
 /// Sends `signal`, such as `KILL`, to a process.
 pub(crate) fn signal(signal: &str, process: u32) {
     let sent = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status();

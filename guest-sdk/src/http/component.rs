@@ -4,8 +4,8 @@ use wasip2::http::outgoing_handler::{self, ErrorCode, OutgoingRequest};
 use wasip2::http::types::{Fields, IncomingResponse, Method, OutgoingBody, Scheme};
 use wasip2::io::streams::StreamError;
 
-use super::Received;
 use super::url::Url;
+use super::{Received, Wanted};
 
 /// What is read at once.
 const CHUNK: u64 = 64 << 10;
@@ -39,7 +39,13 @@ impl Headers {
     }
 }
 
-pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Received, String> {
+pub(super) fn send(
+    method: &str,
+    url: &Url,
+    headers: &[(String, String)],
+    body: &[u8],
+    wanted: Wanted,
+) -> Result<Received, String> {
     let fields = Fields::new();
     for (name, value) in headers {
         fields.append(name, value.as_bytes()).map_err(|error| format!("its header `{name}`: {error}"))?;
@@ -72,7 +78,7 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
         Some(Ok(response)) => response.map_err(|error| named(&error, url))?,
         _ => return Err("the host gave no response".into()),
     };
-    read(response)
+    read(response, wanted)
 }
 
 /// A method other than GET, which is what a request has from the start.
@@ -101,19 +107,31 @@ fn write(outgoing: OutgoingBody, body: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn read(response: IncomingResponse) -> Result<Received, String> {
+fn read(response: IncomingResponse, wanted: Wanted) -> Result<Received, String> {
     let status = response.status();
     let fields = response.headers();
     let body = response.consume().map_err(|()| "its response has no body")?;
     let stream = body.stream().map_err(|()| "its response's body is read by somebody else")?;
     let mut bytes = Vec::new();
+    let mut count = 0;
     loop {
-        match stream.blocking_read(CHUNK) {
-            Ok(chunk) if bytes.is_empty() => bytes = chunk,
-            Ok(chunk) => bytes.extend(chunk),
+        let read = match wanted {
+            Wanted::Body => stream.blocking_read(CHUNK).map(|chunk| {
+                let read = chunk.len() as u64;
+                if bytes.is_empty() {
+                    bytes = chunk;
+                } else {
+                    bytes.extend(chunk);
+                }
+                read
+            }),
+            Wanted::Head => stream.blocking_skip(CHUNK),
+        };
+        match read {
+            Ok(read) => count += read,
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
-                return Err(format!("{}, after {} bytes of the body", error.to_debug_string(), bytes.len()));
+                return Err(format!("{}, after {count} bytes of the body", error.to_debug_string()));
             }
         }
     }
@@ -144,7 +162,14 @@ fn describe(error: &ErrorCode) -> String {
         ErrorCode::HttpResponseIncomplete => "incomplete HTTP response".into(),
         ErrorCode::HttpProtocolError => "the response is not HTTP".into(),
         ErrorCode::TlsCertificateError => "the server's certificate is not trusted".into(),
-        ErrorCode::TlsProtocolError | ErrorCode::TlsAlertReceived(_) => "TLS failed".into(),
+        ErrorCode::TlsProtocolError => "TLS failed".into(),
+        ErrorCode::TlsAlertReceived(alert) => {
+            let name = alert.alert_message.as_deref().unwrap_or("unknown");
+            format!(
+                "the server refuses TLS: {name}{}",
+                alert.alert_id.map(|id| format!(" (alert {id})")).unwrap_or_default()
+            )
+        }
         ErrorCode::DestinationIpUnroutable => "no route to the host".into(),
         ErrorCode::InternalError(Some(text)) => text.clone(),
         other => format!("{other:?}"),

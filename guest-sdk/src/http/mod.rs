@@ -16,9 +16,14 @@
 //! followed, cookies are kept for the instance, bodies are read to their end, so that the connection is there for the
 //! next request. Whatever a request reaches must have been granted by `--allow`, each redirect by itself.
 //!
+//! With the feature `decode`, bodies in gzip, deflate, brotli and zstd are asked for and decoded. Without it a server is
+//! not asked for them, and a body is what the server sent.
+//!
 //! In a native `cargo test` the same requests are sent by the machine itself.
 
 mod cookies;
+#[cfg(feature = "decode")]
+mod decode;
 mod url;
 
 #[cfg_attr(target_family = "wasm", path = "component.rs")]
@@ -73,7 +78,28 @@ pub fn request(method: &str, url: &str) -> Request {
         body: Ok(Vec::new()),
         template: None,
         redirects: MAX_REDIRECTS,
+        added: Added::Usual,
+        wanted: Wanted::Body,
     }
+}
+
+/// What the client by which requests introduce themselves is called.
+const USER_AGENT: &str = concat!("gorgon/", env!("CARGO_PKG_VERSION"));
+
+/// Which headers are added to those that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Added {
+    /// The client's name, and what it decodes.
+    Usual,
+    Nothing,
+}
+
+/// What is kept of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Body,
+    /// Only its status and its headers.
+    Head,
 }
 
 /// A request that is being made.
@@ -86,6 +112,8 @@ pub struct Request {
     body: Result<Vec<u8>, String>,
     template: Option<String>,
     redirects: usize,
+    added: Added,
+    wanted: Wanted,
 }
 
 impl Request {
@@ -146,6 +174,18 @@ impl Request {
         self
     }
 
+    /// Adds no header to those that were given, neither `user-agent` nor `accept-encoding`.
+    pub fn as_given(mut self) -> Self {
+        self.added = Added::Nothing;
+        self
+    }
+
+    /// Receives the body of the response to its end and keeps none of it, however long it is.
+    pub fn discard_body(mut self) -> Self {
+        self.wanted = Wanted::Head;
+        self
+    }
+
     /// Sends it, and reads the whole response.
     pub fn send(mut self) -> Result<Response, Error> {
         let template = self.template.take();
@@ -157,9 +197,17 @@ impl Request {
     }
 
     fn send_and_follow(self) -> Result<Response, Error> {
-        let Self { mut method, url, mut headers, body, redirects, .. } = self;
+        let Self { mut method, url, mut headers, body, redirects, added, wanted, template: _ } = self;
         let error = |method: &str, url: &str, cause: String| Error { method: method.into(), url: url.into(), cause };
         let mut body = body.map_err(|cause| error(&method, &url, cause))?;
+        is_length_of(&headers, &body).map_err(|cause| error(&method, &url, cause))?;
+        if added == Added::Usual {
+            add(&mut headers, "user-agent", USER_AGENT);
+            #[cfg(feature = "decode")]
+            if wanted == Wanted::Body {
+                add(&mut headers, "accept-encoding", decode::ACCEPTED);
+            }
+        }
         let mut at = Url::parse(&url).map_err(|cause| error(&method, &url, cause))?;
         if let Some(credentials) = at.take_credentials() {
             headers.push(("authorization".into(), format!("Basic {}", STANDARD.encode(credentials))));
@@ -170,11 +218,13 @@ impl Request {
             let cookies = cookies::merged(own, &at);
             let mut sent: Vec<_> = headers.iter().filter(|header| !is_cookie(header)).cloned().collect();
             sent.extend(cookies.map(|cookies| ("cookie".to_owned(), cookies)));
-            let received =
-                transport::send(&method, &at, &sent, &body).map_err(|cause| error(&method, &at.to_string(), cause))?;
+            let received = transport::send(&method, &at, &sent, &body, wanted)
+                .map_err(|cause| error(&method, &at.to_string(), cause))?;
             received.headers.get("set-cookie").iter().for_each(|cookie| cookies::keep(&at, cookie));
             let target = received.redirect().filter(|_| followed < redirects);
             let Some(next) = target.map(|target| at.join(&target)) else {
+                #[cfg(feature = "decode")]
+                let received = received.decoded().map_err(|cause| error(&method, &at.to_string(), cause))?;
                 let (template, url, headers) = (None, OnceCell::new(), OnceCell::new());
                 return Ok(Response { method, at, received, template, url, headers });
             };
@@ -204,7 +254,39 @@ struct Received {
     body: Vec<u8>,
 }
 
+/// Adds a header, unless there is one of that name.
+fn add(headers: &mut Vec<(String, String)>, name: &str, value: &str) {
+    if !headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+/// Checks a length that was given by hand: a server would wait for the rest of the body, or take what is left over for
+/// the next request.
+fn is_length_of(headers: &[(String, String)], body: &[u8]) -> Result<(), String> {
+    let given = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    match given {
+        Some((_, length)) if length.trim().parse() != Ok(body.len()) => Err(format!(
+            "its content-length is `{length}`, and its body has {} bytes: leave the header out",
+            body.len()
+        )),
+        _ => Ok(()),
+    }
+}
+
 impl Received {
+    /// Itself with its body decoded, if the encoding is known.
+    #[cfg(feature = "decode")]
+    fn decoded(mut self) -> Result<Self, String> {
+        if !self.body.is_empty() {
+            let encodings = self.headers.get("content-encoding").join(",");
+            if let Some(body) = decode::decoded(&encodings, &self.body)? {
+                self.body = body;
+            }
+        }
+        Ok(self)
+    }
+
     /// Where it leads, with the bytes that a URL cannot have escaped, as browsers do it.
     fn redirect(&self) -> Option<String> {
         let is_redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
@@ -247,7 +329,7 @@ impl Response {
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Its body as text; what is no UTF-8 is replaced.
+    /// Its body as text; what is not UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.received.body).into_owned()
     }

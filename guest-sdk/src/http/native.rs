@@ -1,7 +1,9 @@
 //! Requests of a native `cargo test`, sent by the machine itself.
 
-use super::Received;
+use std::io::{self, Read};
+
 use super::url::Url;
+use super::{Received, Wanted};
 
 /// A response's headers.
 #[derive(Debug)]
@@ -25,7 +27,13 @@ impl Headers {
     }
 }
 
-pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: &[u8]) -> Result<Received, String> {
+pub(super) fn send(
+    method: &str,
+    url: &Url,
+    headers: &[(String, String)],
+    body: &[u8],
+    wanted: Wanted,
+) -> Result<Received, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -44,6 +52,12 @@ pub(super) fn send(method: &str, url: &Url, headers: &[(String, String)], body: 
     let mut response = sent?.map_err(|error| error.to_string())?;
     let headers = Headers(response.headers().clone());
     let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec().map_err(|error| error.to_string())?;
+    let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+    let mut body = Vec::new();
+    match wanted {
+        Wanted::Body => reader.read_to_end(&mut body).map(drop),
+        Wanted::Head => io::copy(&mut reader, &mut io::sink()).map(drop),
+    }
+    .map_err(|error| error.to_string())?;
     Ok(Received { status, headers, body })
 }

@@ -22,10 +22,11 @@ const OF_CONNECTIONS: [&str; 11] = [
     "upgrade",
 ];
 
-/// Whether a header is not passed on, because it belongs to a connection.
-pub(super) fn is_of_connection(header: &str) -> bool {
+/// Whether a header is not passed on, because it belongs to a connection. Closing one can be asked for.
+pub(super) fn is_of_connection(header: &str, value: &str) -> bool {
+    let closes = header.eq_ignore_ascii_case("connection") && value.trim().eq_ignore_ascii_case("close");
     // Recordings list the pseudo-headers of HTTP/2, which begin with a colon.
-    header.starts_with(':') || OF_CONNECTIONS.contains(&header.to_ascii_lowercase().as_str())
+    header.starts_with(':') || OF_CONNECTIONS.contains(&header.to_ascii_lowercase().as_str()) && !closes
 }
 
 /// Whether the text is a token (RFC 9110, section 5.6.2).
@@ -37,8 +38,7 @@ pub(super) fn is_token(text: &str) -> bool {
 pub(super) fn left_out(name: &str, value: &str, line: usize) -> Option<String> {
     let is_plain = ["content-length", "keep-alive"].iter().any(|plain| name.eq_ignore_ascii_case(plain))
         || value.trim().eq_ignore_ascii_case("keep-alive");
-    let remedy = if name.eq_ignore_ascii_case("connection") { " (--no-keepalive closes connections)" } else { "" };
-    (!is_plain).then(|| format!("line {line}: `{name}` is left out: it belongs to the connection{remedy}"))
+    (!is_plain).then(|| format!("line {line}: `{name}` is left out: it belongs to the connection"))
 }
 
 /// Checks a call, and escapes what its URL cannot have.

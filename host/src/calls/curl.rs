@@ -267,7 +267,7 @@ impl Request {
             let name = name.trim();
             if value.trim().is_empty() {
                 self.removed.push(name.to_ascii_lowercase());
-            } else if check::is_of_connection(name) {
+            } else if check::is_of_connection(name, value) {
                 reader.parsed.notes.extend(check::left_out(name, value, at.line));
             } else {
                 self.headers.push(Header::new(name, reader.names.fill(value.trim(), at)?).at(at));
@@ -346,6 +346,7 @@ impl Request {
                 headers: self.headers.clone(),
                 body: body.clone().unwrap_or_default(),
                 follows: self.follows && !self.follows_none,
+                is_nameless: self.removed.iter().any(|removed| removed == "user-agent"),
                 at,
                 values: values.iter().cloned().chain(names.take_used()).collect(),
                 ..Call::default()

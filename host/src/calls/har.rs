@@ -248,7 +248,7 @@ impl Recorded {
         let is_kept = |field: &Field| {
             let name = field.name().to_ascii_lowercase();
             let is_host = name == "host" && (field.value() == authority(&url) || field.value().is_empty());
-            !check::is_of_connection(&name) && !is_cookie(field) && !is_host && !named.contains(&name)
+            !check::is_of_connection(&name, "") && !is_cookie(field) && !is_host && !named.contains(&name)
         };
         let kept = fields.iter().filter(|(field, _)| is_kept(field));
         let mut headers: Vec<_> =

@@ -251,7 +251,7 @@ impl<'l> Block<'_, 'l> {
             line.begin()
                 .wrong(format!("`{text}` is not a header: write NAME: VALUE, and an empty line before the body"))
         })?;
-        if check::is_of_connection(name) {
+        if check::is_of_connection(name, value) {
             notes.extend(check::left_out(name, value, line.number));
             return Ok(None);
         }

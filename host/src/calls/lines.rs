@@ -86,7 +86,7 @@ impl<'a> More<'a> {
     ) -> Result<(), SyntaxError> {
         let (context, names) = (reader.context, &reader.names);
         match self {
-            Self::Header(name, value) if check::is_of_connection(name) => {
+            Self::Header(name, value) if check::is_of_connection(name, value) => {
                 notes.extend(check::left_out(name, value, at.line));
             }
             Self::Header(name, value) => {

@@ -53,6 +53,9 @@ pub struct Call {
     pub expected: Option<u16>,
     /// Whether it was recorded: then cookies that a server has set since count, and not those of the recording.
     pub recorded: bool,
+    /// Whether it leaves out the client's name.
+    #[serde(skip)]
+    pub is_nameless: bool,
     /// Where it is in its file.
     #[serde(skip)]
     pub at: Place,
@@ -100,6 +103,7 @@ impl Default for Call {
             follows: true,
             expected: None,
             recorded: false,
+            is_nameless: false,
             at: Place::START,
             values: Vec::new(),
         }
@@ -112,6 +116,13 @@ impl Call {
         self.headers.iter().find(|header| header.is(name)).map(|header| &header.value)
     }
 
+    /// Introduces the client by its name, unless the call does or has left that out.
+    pub fn introduce(&mut self) {
+        if !self.is_nameless {
+            self.default_header("User-Agent", USER_AGENT);
+        }
+    }
+
     /// Adds a header, unless there is one of that name.
     fn default_header(&mut self, name: &str, value: &str) {
         if self.header(name).is_none() {
@@ -119,6 +130,9 @@ impl Call {
         }
     }
 }
+
+/// By what name calls introduce the client, unless they say it themselves.
+pub const USER_AGENT: &str = concat!("gorgon/", env!("CARGO_PKG_VERSION"));
 
 /// What a file of calls says.
 #[derive(Debug, Default)]
@@ -271,8 +285,8 @@ pub fn of_command_line(urls: &[String], parts: &Parts, context: &Context<'_>) ->
         let url = names.fill_url(url, Place::START)?;
         let mut call = Call { method: parts.method.clone(), url, ..Call::default() };
         for (name, value) in &parts.headers {
-            if check::is_of_connection(name) {
-                let problem = format!("Gorgon writes the header `{name}` itself (--no-keepalive closes connections)");
+            if check::is_of_connection(name, value) {
+                let problem = format!("Gorgon writes the header `{name}` itself");
                 return Err(Place::START.wrong(problem));
             }
             call.headers.push(Header::new(name, fill(value)?));
@@ -322,14 +336,6 @@ fn finished(mut parsed: Parsed, context: &Context<'_>) -> Result<Parsed, SyntaxE
     for call in &mut parsed.calls {
         if call.name.is_empty() {
             call.name = path_of(&call.url.shown());
-        }
-        let before = call.headers.len();
-        call.headers.retain(|header| call.capture.is_empty() || !header.is("accept-encoding"));
-        if call.headers.len() < before {
-            parsed.notes.push(format!(
-                "line {}: accept-encoding is left out, because values of the response are captured",
-                call.at.line
-            ));
         }
     }
     let hints: BTreeSet<&String> =

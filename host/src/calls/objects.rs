@@ -170,7 +170,7 @@ impl<'a> Written<'a> {
                 } else {
                     Template::text(value.get())
                 };
-                if !check::is_of_connection(&name) {
+                if !check::is_of_connection(&name, &filled.shown()) {
                     call.headers.push(Header::new(name.clone(), filled).at(at));
                 }
             }

@@ -245,7 +245,7 @@ impl<'a> Reader<'a, '_> {
             for line in lines.lines().filter(|line| !line.trim().is_empty()) {
                 let (name, value) =
                     line.split_once(':').ok_or_else(|| at.wrong(format!("`{line}` is not a header")))?;
-                if !check::is_of_connection(name.trim()) {
+                if !check::is_of_connection(name.trim(), value) {
                     call.headers.push(Header::new(name.trim(), self.fill(value.trim(), at)?).at(at));
                 }
             }
@@ -254,9 +254,12 @@ impl<'a> Reader<'a, '_> {
         for raw in self.source.read::<Vec<&'a RawValue>>(headers.get())? {
             let at = self.source.place(raw.get());
             let pair: Pair<'a> = self.source.read(raw.get())?;
-            if pair.is_on() && !check::is_of_connection(pair.key()) && !pair.key().is_empty() {
+            if pair.is_on() && !pair.key().is_empty() {
                 let name = self.fill(pair.key(), at)?.shown();
                 let value = self.value(pair.value, at)?;
+                if check::is_of_connection(pair.key(), &value.shown()) {
+                    continue;
+                }
                 call.headers.push(Header::new(name.trim(), value).at(at));
             }
         }

@@ -16,6 +16,7 @@ use wasmtime_wasi::p2::{DynPollable, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 use crate::capability::guest::Guest;
+use crate::capability::http::{Routes, Tls};
 use crate::guest_text::cut;
 use crate::metrics::NetworkCounts;
 use crate::network::{Destination, Host, Policy, Protocol};
@@ -45,7 +46,9 @@ pub struct Network {
     /// How HTTP is spoken.
     pub(super) http: Arc<HttpPlan>,
     /// Made with the first TLS connection.
-    pub(super) tls: Arc<OnceLock<Result<Arc<rustls::ClientConfig>, String>>>,
+    pub(super) tls: Arc<OnceLock<Result<Arc<Tls>, String>>>,
+    /// Where connections go.
+    pub(super) routes: Arc<Routes>,
     /// Whether requests and responses are shown.
     pub(super) exchanges: Exchanges,
     /// What was counted and not yet taken. It is behind a lock because wasmtime and tokio require `Send`; only one
@@ -60,6 +63,7 @@ impl Network {
         Arc::new(Self {
             policy: Arc::new(policy),
             resolver: Arc::new(resolver),
+            routes: Arc::new(Routes::new(&http)),
             http: Arc::new(http),
             tls: Arc::default(),
             exchanges: Exchanges::default(),
@@ -78,12 +82,13 @@ impl Network {
 
     /// The same network for another thread: grants and addresses are shared, counts are not.
     pub fn for_another_thread(&self) -> Arc<Self> {
-        let Self { policy, resolver, http, tls, exchanges, counts: _ } = self;
+        let Self { policy, resolver, http, tls, routes, exchanges, counts: _ } = self;
         Arc::new(Self {
             policy: policy.clone(),
             resolver: resolver.clone(),
             http: http.clone(),
             tls: tls.clone(),
+            routes: routes.clone(),
             exchanges: *exchanges,
             counts: Mutex::default(),
         })

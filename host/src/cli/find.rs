@@ -162,7 +162,7 @@ impl FindCommand {
         }
         let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
         let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
-        self.flags.check()?;
+        self.flags.check(self.quiet)?;
         let mut runner = Runner::new(match (self.quiet, self.no_progress) {
             (true, _) => Show::Nothing,
             (_, true) => Show::Messages,

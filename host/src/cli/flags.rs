@@ -2,18 +2,17 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 
+use super::network::NetworkFlags;
 use super::values;
 use crate::capability::run::Data;
-use crate::network::{Allow, AllowError, Policy};
+use crate::network::{Allow, Policy};
 use crate::plan::{
-    Calls, DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, HttpPlan, HttpVersion, KeepAlive, Limits,
-    LoadModel, PlanError, RunPlan, RunSpec, Shape, Trust,
+    Calls, DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, Limits, LoadModel, PlanError, RunPlan,
+    RunSpec, Shape,
 };
 use crate::progress::Show;
 use crate::record::Origin;
@@ -76,51 +75,6 @@ struct GivenFlags {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Network")]
-struct NetworkFlags {
-    /// What the task may reach: http://HOST[:PORT], https://*.example.com, tcp://HOST:PORT, udp://HOST:PORT, all, or
-    /// calls, for what a file of calls names
-    #[arg(long, value_name = "DESTINATION")]
-    allow: Vec<Grant>,
-
-    /// Also trust the certificate authorities in this PEM file
-    #[arg(long, value_name = "FILE.pem")]
-    ca_cert: Option<PathBuf>,
-
-    /// Accept any certificate
-    #[arg(long, conflicts_with = "ca_cert")]
-    insecure: bool,
-
-    /// Open a new connection for each request
-    #[arg(long)]
-    no_keepalive: bool,
-
-    /// Use HTTP/2, even without TLS; by default TLS negotiates it
-    #[arg(long)]
-    http2: bool,
-
-    /// Look up a name again for connections opened after this time; 0 for every connection [default: once per run]
-    #[arg(long, value_name = "TIME", value_parser = values::duration)]
-    dns_ttl: Option<Duration>,
-}
-
-/// What `--allow` takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Grant {
-    This(Allow),
-    /// `calls`: where the calls of a file go.
-    Calls,
-}
-
-impl FromStr for Grant {
-    type Err = AllowError;
-
-    fn from_str(text: &str) -> Result<Self, AllowError> {
-        if text == "calls" { Ok(Self::Calls) } else { text.parse().map(Self::This) }
-    }
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ExpectFlag {
     /// Count an operation as failed if its result does not match this regular expression
     #[arg(long, value_name = "REGEX", value_parser = values::expect)]
@@ -144,7 +98,7 @@ impl TaskFlags {
     /// Adds variables and a grant to those that the user gave.
     pub(super) fn give(&mut self, env: Vec<(String, String)>, allow: Option<Allow>) {
         self.given.env.extend(env);
-        self.network.allow.extend(allow.map(Grant::This));
+        self.network.grant(allow);
     }
 
     /// Gives the task `data`, a file that was made from `calls`.
@@ -160,18 +114,12 @@ impl TaskFlags {
 
     /// Grants `named`, if the user gave `--allow calls` or wrote the calls into the command line.
     pub(super) fn grant_calls(&mut self, is_of_command_line: bool, named: impl Iterator<Item = Allow>) {
-        let allow = &mut self.network.allow;
-        let before = allow.len();
-        allow.retain(|allow| *allow != Grant::Calls);
-        if allow.len() < before || is_of_command_line {
-            allow.extend(named.map(Grant::This));
-        }
+        self.network.grant_calls(is_of_command_line, named);
     }
 
     /// What is granted by name.
     pub(super) fn policy(&self) -> Policy {
-        let named = |grant: &Grant| if let Grant::This(allow) = grant { Some(allow.clone()) } else { None };
-        Policy(self.network.allow.iter().filter_map(named).collect())
+        self.network.policy()
     }
 
     /// The plan that runs this task with `load`. This is the only place where flags become a plan. A flag or a field of
@@ -185,9 +133,7 @@ impl TaskFlags {
         if first >= FIRST_UNCOUNTED {
             return Err(PlanError::Numbers { first });
         }
-        if network.allow.contains(&Grant::Calls) {
-            return Err(PlanError::AllowCalls);
-        }
+        let (policy, http) = network.plan()?;
         let timeout = if timeout.is_zero() { None } else { Some(*timeout) };
         let spec = RunSpec {
             operation: operation_name.clone(),
@@ -201,8 +147,8 @@ impl TaskFlags {
             seed,
             limits: Limits { timeout, max_memory: *max_memory, recycle },
             expect: expect.clone(),
-            grants: Grants { args: args.clone(), env: env.clone(), dirs: dir.clone(), network: self.policy() },
-            http: network.http(),
+            grants: Grants { args: args.clone(), env: env.clone(), dirs: dir.clone(), network: policy },
+            http,
             data: data.clone(),
             calls: calls.clone(),
         };
@@ -210,28 +156,14 @@ impl TaskFlags {
     }
 
     /// Checks every file and directory that the task needs, to report an error once, before the run.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    /// Then says what the user may not expect, unless only errors are to be printed.
+    pub(super) fn check(&self, is_quiet: bool) -> anyhow::Result<()> {
         self.given.check()?;
-        if let Some(path) = &self.network.ca_cert {
-            std::fs::File::open(path).with_context(|| format!("cannot use the certificates `{}`", path.display()))?;
+        self.network.check()?;
+        if let Some(advice) = self.network.advice().filter(|_| !is_quiet) {
+            super::tell(&advice);
         }
         Ok(())
-    }
-}
-
-impl NetworkFlags {
-    fn http(&self) -> HttpPlan {
-        let Self { allow: _, ca_cert, insecure, no_keepalive, http2, dns_ttl } = self;
-        HttpPlan {
-            trust: match ca_cert {
-                _ if *insecure => Trust::Anyone,
-                Some(path) => Trust::RootsAnd(path.clone()),
-                None => Trust::Roots,
-            },
-            keep_alive: if *no_keepalive { KeepAlive::PerRequest } else { KeepAlive::Kept },
-            version: if *http2 { HttpVersion::Http2 } else { HttpVersion::Negotiated },
-            dns_ttl_ns: dns_ttl.map(|ttl| ttl.as_nanos().try_into().unwrap_or(u64::MAX)),
-        }
     }
 }
 
@@ -291,9 +223,13 @@ impl TaskSource {
                 super::tell(&format!("compiling {}, {size} ...", self.path().display()));
             }
         };
-        match self {
+        let compiled = match self {
             Self::File(path) => compiler.compile(path, compiling),
             Self::Embedded { name, wasm } => compiler.compile_bytes(Path::new(name), wasm, compiling),
+        }?;
+        if let Some(why) = compiled.uncached.as_ref().filter(|_| show != Show::Nothing) {
+            super::tell(&format!("compiled code is not kept for the next run, as the cache cannot be used: {why}"));
         }
+        Ok(compiled)
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct InspectCommand {
 impl InspectCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine)?;
+        let compiler = Compiler::new(&engine);
         let compiled =
             TaskSource::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
         let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;

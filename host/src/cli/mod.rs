@@ -10,6 +10,7 @@ mod http;
 mod inspect;
 mod judge;
 mod load;
+mod network;
 mod new;
 mod output;
 mod render;
@@ -24,13 +25,15 @@ mod test;
 mod unknown;
 mod values;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::fault;
 use crate::guest_text::line;
+use crate::signals;
 
 /// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
 /// operation, and reports.
@@ -109,6 +112,14 @@ fn tell(message: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", line(message));
 }
 
+/// Prints why a command failed, with a remedy if the cause is a limit on the user's resources.
+pub fn say_why(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    let of_system = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    let remedy = of_system.map(fault::remedy).filter(|remedy| !text.ends_with(remedy)).unwrap_or_default();
+    say(&format!("{text}{remedy}"));
+}
+
 /// Prints an error in one line. It may quote a guest, or a file from somebody else.
 pub fn say(problem: &str) {
     tell(&format!("gorgon: {problem}"));
@@ -149,6 +160,7 @@ fn problem(error: &clap::Error) -> String {
 impl Cli {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<Exit> {
+        signals::outlive_large_files();
         match self.command {
             Subcommands::Run(run) => run.run(),
             Subcommands::Test(test) => test.run(),

@@ -6,10 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use tempfile::NamedTempFile;
 
+use crate::fault;
 use crate::guest_text::line;
 use crate::rendering::text::{self, SpanRows};
 use crate::rendering::{csv, hlog, html, json, junit};
@@ -249,7 +250,7 @@ impl<F: Format> OutputTarget<F> {
                 Ok(Self { format, place: Sink::Overwriting(real) })
             }
             // The error itself names the temporary file, which the user does not know.
-            Err(error) => Err(io::Error::from(error.kind())).with_context(failed),
+            Err(error) => Err(anyhow!(fault::plain(&error))).with_context(failed),
         }
     }
 

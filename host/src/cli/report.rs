@@ -1,14 +1,10 @@
 //! Turns the records of runs into a report. It adds what only the command line knows: the commands that repeat a failed
 //! operation.
 
-use std::time::Duration;
-
+use super::{network, values};
 use crate::guest_text::command;
 use crate::metrics::Outcome;
-use crate::plan::{
-    DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, RunPlan,
-    RunSpec, Trust,
-};
+use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, Limits, RunPlan, RunSpec};
 use crate::record::{Environment, Origin, RunRecord};
 use crate::report::Report;
 
@@ -32,8 +28,8 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
         operation,
         limits: Limits { timeout, max_memory, recycle: _ },
         expect,
-        grants: Grants { args, env, dirs, network },
-        http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
+        grants: Grants { args, env, dirs, network: granted },
+        http,
         data,
         // These do not affect a single operation.
         calls: _,
@@ -55,13 +51,12 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
             words.extend([name.to_owned(), value]);
         }
     };
-    let time = |time: Duration| humantime::format_duration(time).to_string().replace(' ', "");
     flag("--number", number.to_string());
     if operation != DEFAULT_OPERATION {
         flag("--operation-name", operation.clone());
     }
     if *timeout != Some(DEFAULT_TIMEOUT) {
-        flag("--timeout", time(timeout.unwrap_or_default()));
+        flag("--timeout", values::time(timeout.unwrap_or_default()));
     }
     if *max_memory != DEFAULT_MAX_MEMORY {
         flag("--max-memory", max_memory.to_string());
@@ -75,28 +70,18 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     for dir in dirs {
         flag("--dir", dir.to_string());
     }
-    for allow in &network.0 {
+    for allow in &granted.0 {
         flag("--allow", allow.to_string());
     }
     // A name without a value takes the value from the environment of the command, because the value may be a secret.
     for (name, _) in env {
         flag("--env", name.clone());
     }
-    if let Some(ttl) = *dns_ttl_ns {
-        flag("--dns-ttl", time(Duration::from_nanos(ttl)));
+    let (valued, switches): (Vec<_>, Vec<_>) = network::flags(http).into_iter().partition(|(_, value)| value.is_some());
+    for (name, value) in valued {
+        flag(name, value.unwrap_or_default());
     }
-    if let Trust::RootsAnd(path) = trust {
-        flag("--ca-cert", path.display().to_string());
-    }
-    if *trust == Trust::Anyone {
-        words.push("--insecure".into());
-    }
-    if *keep_alive == KeepAlive::PerRequest {
-        words.push("--no-keepalive".into());
-    }
-    if *version == HttpVersion::Http2 {
-        words.push("--http2".into());
-    }
+    words.extend(switches.into_iter().map(|(name, _)| name.to_owned()));
     if !args.is_empty() {
         words.push("--".into());
         words.extend(args.iter().cloned());
@@ -135,6 +120,12 @@ mod tests {
             ("--env", Just("PATH".to_owned()).boxed()),
             ("--dns-ttl", prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,5}(ns|ms|s|h)"].boxed()),
             ("--ca-cert", text.boxed()),
+            ("--cert", text.boxed()),
+            ("--sni", "[a-z.]{1,12}".boxed()),
+            ("--dns", "rotate|first".boxed()),
+            ("--connect-to", "[a-z]{0,4}:[1-9]?:[a-z]{0,4}:[1-9]?".boxed()),
+            ("--proxy", "http://[a-z]{1,4}:[1-9][0-9]".boxed()),
+            ("--local-address", "127\\.0\\.0\\.[1-9]|::1".boxed()),
         ];
         let one = |(name, value): (&'static str, BoxedStrategy<String>)| {
             prop::option::of(value.prop_map(move |value| format!("{name}={value}")))

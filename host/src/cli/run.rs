@@ -126,7 +126,7 @@ impl RunFlags {
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
         Session { planned_runs, files, pause: Duration::ZERO, suite: None }
-            .run(&self.outputs, || self.plan.task.check())
+            .run(&self.outputs, || self.plan.task.check(self.outputs.is_quiet()))
     }
 }
 

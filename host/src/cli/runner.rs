@@ -75,7 +75,7 @@ impl Runner {
     pub(super) fn new(show: Show) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
         let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine)?;
+        let compiler = Compiler::new(&engine);
         Ok(Self { engine, compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show })
     }
 

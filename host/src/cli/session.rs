@@ -137,18 +137,17 @@ impl Session {
             board: board.clone(),
             judged: watch.abort_if.iter().any(|expressions| !expressions.is_empty()).then_some(JUDGED),
         };
-        let snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
+        if let Err(problem) = wanted.check() {
+            return Ok(Exit::wrong_usage(problem));
+        }
+        let mut snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
             let report = caption.put_on(report(Environment::here(), records));
             if let Some(verdict) = watch.broken(&report) {
                 // Only the first verdict counts: it stopped the run.
                 let _ = broke.try_send(verdict);
             }
             report
-        });
-        let mut snapshots = match snapshots {
-            Ok(snapshots) => snapshots,
-            Err(error) => return Ok(Exit::wrong_usage(error)),
-        };
+        })?;
         let mut records = Vec::new();
         let worked = self.work_through(&mut records, &mut runner, &mut snapshots);
         // The final report must come last.

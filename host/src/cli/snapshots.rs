@@ -2,6 +2,7 @@
 //!
 //! A separate thread makes the reports, so that the run never waits for a disk or a browser.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -51,32 +52,45 @@ pub(super) struct Wanted {
     pub(super) judged: Option<Duration>,
 }
 
+impl Wanted {
+    /// What is wrong with it.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let Some(interval) = self.interval else { return Ok(()) };
+        ensure!(
+            !self.files.is_empty(),
+            "--snapshot needs a file that can be replaced: name one with --json FILE or --html FILE"
+        );
+        let least = LEAST_INTERVAL;
+        ensure!(interval >= least, "--snapshot `{interval:?}` is too short: give at least {least:?}");
+        Ok(())
+    }
+}
+
 impl Snapshots {
     /// Starts the thread; `make` makes the reports, and `messages` prints errors of writing.
     pub(super) fn start(
         wanted: Wanted,
         messages: Messages,
         make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
-    ) -> anyhow::Result<Self> {
+    ) -> io::Result<Self> {
         let Wanted { files, interval, board, judged } = wanted;
-        if let Some(interval) = interval {
-            ensure!(
-                !files.is_empty(),
-                "--snapshot needs a file that can be replaced: name one with --json FILE or --html FILE"
-            );
-            let least = LEAST_INTERVAL;
-            ensure!(interval >= least, "--snapshot `{interval:?}` is too short: give at least {least:?}");
-        }
         let (records, taken) = bounded::<Vec<RunRecord>>(1);
         let is_idle = Arc::new(AtomicBool::new(true));
         let (idle, shown) = (is_idle.clone(), board.clone());
         let files = if interval.is_some() { files } else { Vec::new() };
         let maker = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
+            let mut warned = Vec::new();
             for records in taken {
                 let mut report = make(&records);
                 report.partial = true;
-                for error in files.iter().filter_map(|file| file.write(&report).err()) {
-                    messages.say(&format!("warning: {error:#}"));
+                let failed = files.iter().filter_map(|file| file.write(&report).err());
+                let warnings: Vec<_> = failed.map(|error| format!("warning: {error:#}")).collect();
+                // The same again would be no news.
+                if warnings != warned {
+                    for warning in &warnings {
+                        messages.say(warning);
+                    }
+                    warned = warnings;
                 }
                 if let Some(board) = &shown {
                     board.show(&report);

@@ -69,7 +69,7 @@ impl SuiteCommand {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Exit::wrong_usage(format!("{error:#}"))),
         };
-        session.run(&self.outputs, || runs.iter().try_for_each(|run| run.plan.task.check()))
+        session.run(&self.outputs, || runs.iter().try_for_each(|run| run.plan.task.check(self.outputs.is_quiet())))
     }
 }
 

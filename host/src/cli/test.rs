@@ -105,9 +105,9 @@ impl TestCommand {
             Ok(plan) => plan,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        self.task.check()?;
+        self.task.check(false)?;
         let engine = task::engine(Purpose::Debug)?;
-        let compiler = Compiler::new(&engine)?;
+        let compiler = Compiler::new(&engine);
         let compiled = source.compile(&compiler, Show::Messages)?;
         let task = Task::load(&engine, &compiled.machine_code, &plan)?;
         task::start_ticking(&engine, task::tick(plan.limits().timeout))?;

@@ -1,5 +1,6 @@
 //! Parses values of flags: `30s`, `64MiB`, `K=V`.
 
+use std::env::{self, VarError};
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Mistyped::Comma(comma) => comma.to_string(),
         error => format!("{error}; write a duration with its unit, such as `250ms`, `30s` or `1m30s`"),
     })
+}
+
+/// A duration as [`duration`] reads it.
+pub(super) fn time(time: Duration) -> String {
+    humantime::format_duration(time).to_string().replace(' ', "")
 }
 
 /// `K=V`.
@@ -102,9 +108,10 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) => Err("write NAME=VALUE".into()),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => match std::env::var(text) {
+        None => match env::var(text) {
             Ok(value) => Ok((text.to_owned(), value)),
-            Err(_) => Err("it is not set: set it, or write NAME=VALUE".into()),
+            Err(VarError::NotPresent) => Err("it is not set: set it, or write NAME=VALUE".into()),
+            Err(VarError::NotUnicode(_)) => Err("its value is not UTF-8, which a task's variables are".into()),
         },
     }
 }

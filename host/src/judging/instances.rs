@@ -105,7 +105,8 @@ impl Instances {
     }
 
     /// Who is at fault in a probe in which `broken` broke a promise; without one, who would be. A limit on this side
-    /// makes operations late or slow, but they do not fail because of it. If they only start late, they are not slow.
+    /// makes operations late or slow. They fail because of it only if the machine could not open connections. If they
+    /// only start late, they are not slow.
     pub fn culprit(&self, shortage: Shortage, run: &RunReport, broken: Option<Broken>) -> Culprit {
         let broken = broken.unwrap_or(Broken::Starts);
         let limits = &run.generator.limits;
@@ -113,10 +114,12 @@ impl Instances {
             Limit::Late => broken == Broken::Starts,
             Limit::Crowded | Limit::Throttled | Limit::Stolen => broken <= Broken::Durations,
             // A queue can be of any length.
-            Limit::Saturated | Limit::Queued => broken <= Broken::LongDurations,
+            Limit::Saturated | Limit::Queued | Limit::Streams => broken <= Broken::LongDurations,
+            Limit::Lacked => true,
         };
         let is_limited = limits.iter().any(explains);
         match (self.lane, shortage) {
+            _ if limits.contains(&Limit::Lacked) => Culprit::Generator,
             _ if broken == Broken::Outcomes => Culprit::Target,
             // A thread for each processor is all that this machine has.
             (Lane::Compute, Shortage::AtBound) if self.threads >= self.cpus => Culprit::Generator,

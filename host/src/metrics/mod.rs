@@ -26,7 +26,7 @@ use crate::guest_text::GuestText;
 pub use health::{Health, HealthLog, ThreadWork, Withheld};
 pub use histogram::{HIGHEST_NS, Histogram};
 pub use measure::{Measure, Measured};
-pub use network::NetworkCounts;
+pub use network::{NetworkCounts, Resource};
 pub use recorder::Recorder;
 pub use scheduled::{Delayed, Scheduled};
 pub use spans::{Span, Spans};

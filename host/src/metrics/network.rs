@@ -18,6 +18,10 @@ pub struct NetworkCounts {
     pub requests: u64,
     /// Of those, requests without a whole response of status 200 to 399.
     pub failed: u64,
+    /// How often they were sent: a request that got no connection was not, and some were sent again.
+    pub sent: u64,
+    /// How often they were sent again, because the server had not processed them.
+    pub repeated: u64,
     /// Connections that were opened for them.
     pub opened: u64,
     /// Requests that went over a connection that was already open.
@@ -32,11 +36,35 @@ pub struct NetworkCounts {
     pub first_byte: Histogram,
     /// How long requests that were sent took, from sending to the end of the response.
     pub duration: Histogram,
+    /// How long requests waited for a stream of HTTP/2, if all that the server allows were in use.
+    pub stream_wait: Histogram,
+    /// What this machine had none of any more when a connection was to be opened, and how often.
+    pub lacked: BTreeMap<Resource, u64>,
     /// Destinations that were not granted, and how often the task tried to reach them.
     pub refused: BTreeMap<GuestText, u64>,
 }
 
+/// What a machine can run out of when it opens connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Resource {
+    /// Files that a process may have open.
+    Files,
+    /// Files that the whole system may have open.
+    SystemFiles,
+    /// Ports of this machine for connections to one destination.
+    Ports,
+    /// Memory of the system.
+    Memory,
+}
+
 impl NetworkCounts {
+    /// Counts a connection that was not opened because this machine had none of `resource` any more.
+    pub fn lacked(&mut self, resource: Resource) {
+        *self.lacked.entry(resource).or_default() += 1;
+    }
+
     /// Counts a destination that was not granted.
     pub fn refuse(&mut self, destination: &str) {
         self.refuse_times(destination, 1);
@@ -58,7 +86,11 @@ impl AddAssign<&NetworkCounts> for NetworkCounts {
     fn add_assign(&mut self, other: &NetworkCounts) {
         self.requests += other.requests;
         self.failed += other.failed;
+        self.sent += other.sent;
+        self.repeated += other.repeated;
         self.duration += &other.duration;
+        self.stream_wait += &other.stream_wait;
+        other.lacked.iter().for_each(|(&resource, &times)| *self.lacked.entry(resource).or_default() += times);
         self.opened += other.opened;
         self.reused += other.reused;
         self.bytes_in += other.bytes_in;

@@ -3,6 +3,7 @@
 //! A [`RunPlan`] cannot hold values that no run can have, so the code that uses one does not check again. Pure; knows
 //! neither flags (those are in `cli/`) nor wasmtime.
 
+mod http;
 mod load;
 mod task;
 
@@ -16,8 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::typed;
 
+pub use http::{
+    AddressOrder, ConnectTo, HttpPlan, HttpVersion, Identity, KeepAlive, MAX_HTTP2_CONNECTIONS, Proxies, Trust,
+};
 pub use load::{Arrivals, Closed, Extent, LoadModel, MAX_RATE, Open, Pause, Rate, Stage};
-pub use task::{Access, CallOrder, Calls, Dir, Expect, Grants, HttpPlan, HttpVersion, KeepAlive, Limits, Trust};
+pub use task::{Access, CallOrder, Calls, Dir, Expect, Grants, Limits};
 
 /// Numbers from here up belong to operations that are not counted, so that the warm-up and the run share no number.
 pub const FIRST_UNCOUNTED: u64 = 1 << 63;
@@ -166,6 +170,9 @@ impl TryFrom<RunSpec> for RunPlan {
             calls: _,
         } = &spec;
         Shape::new(shape.processes, shape.threads)?;
+        if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
+            return Err(PlanError::NotUtf8(path.to_owned()));
+        }
         if limits.max_memory == 0 {
             return Err(PlanError::NoMemory);
         }
@@ -194,6 +201,14 @@ impl TryFrom<RunSpec> for RunPlan {
             return Err(PlanError::MaxInFlight { processes });
         }
         Ok(plan)
+    }
+}
+
+impl RunSpec {
+    /// The files and directories that the workers use.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let dirs = self.grants.dirs.iter().map(|dir| dir.host.as_path());
+        self.data.as_deref().into_iter().chain(dirs).chain(self.http.paths())
     }
 }
 
@@ -321,6 +336,15 @@ pub enum PlanError {
     /// Too few or too many threads.
     #[error("cannot run `{0}` threads in a process: give 1 to {MAX_THREADS}, or more processes")]
     Threads(u32),
+    /// A path that cannot be told to a worker.
+    #[error("cannot use {0:?}: the names of files and directories have to be UTF-8")]
+    NotUtf8(PathBuf),
+    /// An order of addresses that is not known.
+    #[error("`{0}` is not an order of addresses: write rotate or first")]
+    AddressOrder(String),
+    /// Another place that cannot be read.
+    #[error("`{0}` does not say where to connect: write HOST:PORT:ADDRESS:PORT, as in example.com:443:127.0.0.1:8443")]
+    ConnectTo(String),
     /// Too many instances.
     #[error("cannot have `{0}` operations in flight in a process: {MAX_THREADS} is the most, use more processes")]
     InFlight(u64),

@@ -1,4 +1,4 @@
-//! The part of a plan that concerns the task: limits, grants, HTTP, what is expected of its results.
+//! The part of a plan that concerns the task: limits, grants, what is expected of its results.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -95,58 +95,6 @@ pub enum CallOrder {
     Random,
     /// All, one after the other.
     Flow,
-}
-
-/// How HTTP is spoken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct HttpPlan {
-    /// Which certificates are accepted.
-    pub trust: Trust,
-    /// What happens to a connection after a response.
-    pub keep_alive: KeepAlive,
-    /// Which version of HTTP is spoken.
-    pub version: HttpVersion,
-    /// How long the addresses of a name are used for new connections; null means for the whole run.
-    #[serde(default)]
-    pub dns_ttl_ns: Option<u64>,
-}
-
-/// Which certificates are accepted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum Trust {
-    /// Those signed by the system's or Mozilla's roots.
-    #[default]
-    Roots,
-    /// Also those signed by the certificates in this PEM file.
-    RootsAnd(PathBuf),
-    /// Any certificate.
-    Anyone,
-}
-
-/// What happens to a connection after a response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum KeepAlive {
-    /// It is kept for the next request.
-    #[default]
-    Kept,
-    /// It is closed.
-    PerRequest,
-}
-
-/// Which HTTP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum HttpVersion {
-    /// HTTP/2 if TLS negotiates it, else HTTP/1.1.
-    #[default]
-    Negotiated,
-    /// HTTP/2, also without TLS.
-    Http2,
 }
 
 impl fmt::Display for Dir {

@@ -175,15 +175,23 @@ fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
 }
 
 fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
-    let NetworkReport { requests, opened, reused, bytes_in, bytes_out, connect_ns, first_byte_ns, .. } = network;
-    if *requests + *opened == 0 {
+    let NetworkReport { opened, reused, bytes_in, bytes_out, connect_ns, first_byte_ns, .. } = network;
+    // Older reports do not know how many were sent.
+    let sent = network.sent.unwrap_or(network.requests);
+    if network.requests + *opened == 0 {
         return Ok(());
     }
-    let per = network.requests_per_operation.map(|per| format!(" ({per:.2} per operation)")).unwrap_or_default();
+    let repeated = network.repeated.unwrap_or_default();
+    let unsent = network.requests.saturating_sub(sent.saturating_sub(repeated));
+    let again = (repeated > 0).then(|| format!("{} sent again", count(repeated)));
+    let unsent = (unsent > 0).then(|| format!("{} more got no connection", count(unsent)));
+    let per = network.requests_per_operation.map(|per| format!("{per:.2} per operation"));
+    let more: Vec<_> = again.into_iter().chain(unsent).chain(per).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
     let median = |summary: &Summary| or_dash(summary.p50, duration);
     let text = format!(
-        "{}{per} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
-        counted(*requests, "request"),
+        "{}{more} over {}, {} reused; {} in, {} out; connect p50 {}, first byte p50 {}",
+        counted(sent, "request"),
         counted(*opened, "new connection"),
         count(*reused),
         bytes(*bytes_in),

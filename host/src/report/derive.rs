@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
-    BucketReport, Counts, GroupReport, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport,
+    BucketReport, Counts, GroupReport, Lack, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport,
     StartupReport, Summary, TimelineReport, Total, health, percentile,
 };
 use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, Span, Spans, TimeSplit};
@@ -199,12 +199,16 @@ fn network(metrics: &Metrics, window_ns: u64) -> Option<NetworkReport> {
         throughput: rate(counts.requests, window_ns),
         duration_ns: Some(summary(&counts.duration)),
         requests_per_operation: (completed > 0).then(|| counts.requests as f64 / completed as f64),
+        sent: Some(counts.sent),
+        repeated: Some(counts.repeated),
         opened: counts.opened,
         reused: counts.reused,
         bytes_in: counts.bytes_in,
         bytes_out: counts.bytes_out,
         connect_ns: summary(&counts.connect),
         first_byte_ns: summary(&counts.first_byte),
+        stream_wait_ns: (counts.stream_wait.count() > 0).then(|| summary(&counts.stream_wait)),
+        lacked: counts.lacked.iter().map(|(&resource, &count)| Lack { resource, count }).collect(),
         refused: refused.collect(),
     })
 }

@@ -8,7 +8,7 @@ use super::derive;
 use super::plan::PlanReport;
 use crate::fault::{Fault, Stall};
 use crate::guest_text::GuestText;
-use crate::metrics::{Cut, Measure, Outcome, TimeSplit};
+use crate::metrics::{Cut, Measure, Outcome, Resource, TimeSplit};
 use crate::record::{FileFacts, TaskFacts, Warmup};
 
 /// One run.
@@ -279,6 +279,14 @@ pub struct NetworkReport {
     pub duration_ns: Option<Summary>,
     /// HTTP requests per completed operation.
     pub requests_per_operation: Option<f64>,
+    /// How often requests were sent: those without a connection were not, and some were sent again. Null in older
+    /// reports.
+    #[serde(default)]
+    pub sent: Option<u64>,
+    /// How often requests were sent again, because the server had closed the connection before it got them, or refused
+    /// them. Null in older reports.
+    #[serde(default)]
+    pub repeated: Option<u64>,
     /// Connections opened for them.
     pub opened: u64,
     /// Requests that used an existing connection.
@@ -291,8 +299,25 @@ pub struct NetworkReport {
     pub connect_ns: Summary,
     /// From sending a request to the first byte of its response.
     pub first_byte_ns: Summary,
+    /// How long requests waited for a free stream of HTTP/2 before they were sent, of those that did; null if none
+    /// did.
+    #[serde(default)]
+    pub stream_wait_ns: Option<Summary>,
+    /// What this machine lacked for connections that could not be opened.
+    #[serde(default)]
+    pub lacked: Vec<Lack>,
     /// Destinations that the task tried to reach and was not granted.
     pub refused: Vec<Refusal>,
+}
+
+/// Something that this machine had none of any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Lack {
+    /// What it was.
+    pub resource: Resource,
+    /// How many connections were not opened because of it.
+    pub count: u64,
 }
 
 /// A destination that was not granted.
@@ -403,6 +428,10 @@ pub enum Limit {
     Stolen,
     /// Operations started late though an instance was waiting for them; once started, they were not slower.
     Late,
+    /// Requests waited for a free stream of HTTP/2.
+    Streams,
+    /// Connections could not be opened, because the machine had no more files, ports or memory for them.
+    Lacked,
 }
 
 /// Whether the generator limited the run.

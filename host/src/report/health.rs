@@ -5,9 +5,9 @@
 //! not. Each limit is a sentence with its figures (`words.rs`).
 
 use super::words::{Cause, Instances, Reason};
-use super::{Generator, HealthReport, WorkerReport};
+use super::{Generator, HealthReport, Limit, WorkerReport};
 use crate::lane::Lane;
-use crate::metrics::{Delayed, Health, Measure, Outcome, ThreadWork, TimeSplit};
+use crate::metrics::{Delayed, Health, Histogram, Measure, Outcome, ThreadWork, TimeSplit};
 use crate::record::{RunRecord, WorkerRecord};
 
 /// A smaller share of a run's operations, or of its time, does not characterise the run.
@@ -76,7 +76,8 @@ pub(super) fn generator(record: &RunRecord, cpus: usize) -> Generator {
     let evidence = Evidence::of(record, cpus);
     let reasons = evidence.reasons(record);
     let limits: Vec<_> = reasons.iter().filter_map(|reason| reason.limit()).collect();
-    let limits = if evidence.has_target(record) { limits } else { Vec::new() };
+    let is_measured = evidence.has_target(record);
+    let limits = limits.into_iter().filter(|&limit| is_measured || limit == Limit::Lacked).collect::<Vec<_>>();
     Generator {
         delay_ns: reasons.iter().filter_map(|reason| evidence.delay_by(reason)).max(),
         limited: !limits.is_empty(),
@@ -120,8 +121,7 @@ impl Evidence {
         };
         let split = split(record);
         let all_ns = split.running_ns + split.waiting_ns + split.queued_ns;
-        let service = record.metrics.measured(Measure::Service);
-        let service = if service.count() > 0 { service } else { record.metrics.measured(Measure::Latency) };
+        let service = service(record);
         Self {
             saturated: share(work.saturated_ns, work.watched_ns),
             delayed: share(work.delayed_ns, work.delay_watched_ns),
@@ -153,7 +153,9 @@ impl Evidence {
             let is_crowded = is_crowded && self.delay_ns >= LEAST_DELAY_NS && self.delay_ns >= NOTABLE_DELAY * usual_ns;
             reasons.extend(is_crowded.then_some(Reason::Crowded { delay_ns: self.delay_ns as u64 }));
         }
+        reasons.extend(streams(record));
         reasons.extend(withheld);
+        reasons.extend(lacked(record));
         let is_hindered = !reasons.is_empty() || !record.stalls.is_empty();
         reasons.extend(self.late(record, saturated.is_some()));
         reasons.extend(self.waited(record, is_hindered));
@@ -221,6 +223,33 @@ impl Evidence {
             record.task.lane == Lane::Io && elsewhere_ns as f64 >= 0.05 * (elsewhere_ns + split.running_ns) as f64;
         record.plan.load_model().open().is_some() || waits && elsewhere_ns > 0
     }
+}
+
+/// Requests that waited for a stream of HTTP/2, if that is a notable part of what operations took.
+fn streams(record: &RunRecord) -> Option<Reason> {
+    let waits = &record.metrics.network.stream_wait;
+    let share = waits.sum() as f64 / service(record).sum().max(1) as f64;
+    (share >= NOTABLE_SHARE).then(|| Reason::Streams {
+        requests: waits.count(),
+        share: share.min(1.0),
+        is_limit: share >= NOTABLE_QUEUE,
+    })
+}
+
+/// How long operations took from start to end.
+fn service(record: &RunRecord) -> Histogram {
+    let service = record.metrics.measured(Measure::Service);
+    if service.count() > 0 { service } else { record.metrics.measured(Measure::Latency) }
+}
+
+/// What the machine lacked for connections, and whether that explains the requests that failed.
+fn lacked(record: &RunRecord) -> impl Iterator<Item = Reason> {
+    let network = &record.metrics.network;
+    network.lacked.iter().map(|(&resource, &connections)| Reason::Lacked {
+        resource,
+        connections,
+        is_limit: 2 * connections >= network.failed,
+    })
 }
 
 /// How much longer an operation took on average because its thread waited for a processor. `residence_ns` is the sum of

@@ -17,8 +17,9 @@ pub(crate) mod words;
 use serde::{Deserialize, Serialize};
 
 pub use form::{
-    Basis, BucketReport, Counts, Generator, GroupReport, HealthReport, Limit, NetworkReport, Refusal, ResultReport,
-    RunReport, SpanReport, StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin, WorkerReport,
+    Basis, BucketReport, Counts, Generator, GroupReport, HealthReport, Lack, Limit, NetworkReport, Refusal,
+    ResultReport, RunReport, SpanReport, StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin,
+    WorkerReport,
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
 

@@ -172,7 +172,7 @@ impl From<&RunPlan> for PlanReport {
             env: env.iter().map(|(name, _)| name.clone()).collect(),
             dirs: dirs.iter().map(ToString::to_string).collect(),
             allow: network.0.iter().map(ToString::to_string).collect(),
-            http: http.clone(),
+            http: http.public(),
             data: data.map(|path| path.display().to_string()),
             calls: calls.as_ref().map(|calls| calls.order),
         }

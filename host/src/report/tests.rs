@@ -117,6 +117,7 @@ pub(crate) fn http_record() -> RunRecord {
     let mut record = record(1);
     let network = &mut record.metrics.network;
     (network.requests, network.failed, network.opened, network.reused) = (4_000, 200, 10, 3_890);
+    (network.sent, network.repeated) = (4_012, 12);
     for number in 0..3_900_u64 {
         network.duration.record(20_000 + number * 10);
         network.first_byte.record(19_000 + number * 10);

@@ -17,6 +17,8 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::{TaskError, describe};
+use crate::fault;
+use crate::scratch::Scratch;
 
 /// A compiled task that was not used for this long is removed when another one is stored.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -36,31 +38,37 @@ pub struct Compiled {
     pub took: Duration,
     /// Whether the task was found in the cache.
     pub cached: bool,
+    /// Why the cache could not be used; `None` if it was.
+    pub uncached: Option<String>,
+    /// Keeps the machine code if it is not in the cache.
+    _scratch: Option<Arc<Scratch>>,
 }
 
 /// Compiles tasks for an engine, each once.
 #[derive(Clone)]
 pub struct Compiler {
     engine: Engine,
-    directory: PathBuf,
-    /// Keeps the directory alive if it is a temporary one.
-    _temporary: Option<Arc<tempfile::TempDir>>,
+    /// The directory of the cache, or why there is none.
+    cache: Result<PathBuf, String>,
 }
 
 impl Compiler {
-    /// A compiler that keeps machine code in the user's cache directory. If that is not private or cannot be written,
-    /// the compiler uses a temporary directory, which it removes when it is dropped.
-    pub fn new(engine: &Engine) -> Result<Self, TaskError> {
-        let engine = engine.clone();
-        let cache = etcetera::choose_base_strategy().map(|base| base.cache_dir().join("gorgon/compiled"));
-        if let Some(directory) = cache.ok().filter(|directory| make_private(directory).is_ok()) {
-            return Ok(Self { engine, directory, _temporary: None });
-        }
-        let temporary = tempfile::TempDir::with_prefix("gorgon-").map_err(|error| TaskError::Unusable {
-            path: std::env::temp_dir().display().to_string(),
-            problem: format!("cannot make a directory for compiled code: {error}"),
-        })?;
-        Ok(Self { engine, directory: temporary.path().to_owned(), _temporary: Some(Arc::new(temporary)) })
+    /// A compiler that keeps machine code in the user's cache directory. If that is not private or cannot be used, the
+    /// code is kept for this process and its children alone.
+    pub fn new(engine: &Engine) -> Self {
+        let cache = match etcetera::choose_base_strategy() {
+            Ok(base) => {
+                let directory = base.cache_dir().join("gorgon/compiled");
+                match make_private(&directory) {
+                    // Workers are told the path as text.
+                    Ok(()) if directory.to_str().is_none() => Err(format!("{directory:?} is not UTF-8")),
+                    Ok(()) => Ok(directory),
+                    Err(error) => Err(format!("{}: {error}", directory.display())),
+                }
+            }
+            Err(_) => Err("there is no home directory".to_owned()),
+        };
+        Self { engine: engine.clone(), cache }
     }
 
     /// Compiles the component in `path`, or finds it in the cache. `compiling` is called with the component's size
@@ -76,47 +84,72 @@ impl Compiler {
     pub fn compile_bytes(&self, path: &Path, wasm: &[u8], compiling: impl FnOnce(u64)) -> Result<Compiled, TaskError> {
         let begin = Instant::now();
         let sha256 = sha256(wasm);
-        let machine_code = self.directory.join(format!("{sha256}-{:016x}.cwasm", compatibility(&self.engine)));
-        let cached = self.is_usable(&machine_code);
-        if !cached {
-            compiling(wasm.len() as u64);
-            let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
-            let code = self.engine.precompile_component(wasm).map_err(|error| unusable(why(&error)))?;
-            self.store(&machine_code, &code)
-                .map_err(|error| unusable(format!("it cannot be kept as `{}`: {error}", machine_code.display())))?;
-        }
-        Ok(Compiled {
+        let name = format!("{sha256}-{:016x}.cwasm", compatibility(&self.engine));
+        let compiled = |machine_code: PathBuf, cached, uncached, scratch| Compiled {
             path: path.to_owned(),
-            sha256,
+            sha256: sha256.clone(),
             bytes: wasm.len() as u64,
             machine_code,
             took: begin.elapsed(),
             cached,
-        })
+            uncached,
+            _scratch: scratch,
+        };
+        if let Some(known) = self.cache.as_ref().ok().map(|cache| cache.join(&name)).filter(|code| self.is_usable(code))
+        {
+            return Ok(compiled(known, true, None, None));
+        }
+        compiling(wasm.len() as u64);
+        let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
+        let code = self.engine.precompile_component(wasm).map_err(|error| unusable(why(&error)))?;
+        let why_not = match &self.cache {
+            Ok(cache) => match self.store(cache, &name, &code) {
+                Ok(stored) => return Ok(compiled(stored, false, None, None)),
+                Err(problem) => format!("{}: {problem}", cache.display()),
+            },
+            Err(problem) => problem.clone(),
+        };
+        let scratch = Scratch::new(|file| file.write_all(&code)).map_err(|error| {
+            unusable(format!("there is no place for its machine code: {} (set TMPDIR)", fault::plain(&error)))
+        })?;
+        Ok(compiled(scratch.path().to_owned(), false, Some(why_not), Some(Arc::new(scratch))))
     }
 
-    /// Whether `machine_code` exists and loads. Marks the file as just used.
+    /// Whether `machine_code` exists and loads. Marks the file as just used, if it can be written.
     fn is_usable(&self, machine_code: &Path) -> bool {
-        let marked =
-            File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
-        marked.is_ok() && map(&self.engine, machine_code).is_ok()
+        // Something else, such as a pipe, could not even be opened without waiting.
+        if !fs::metadata(machine_code).is_ok_and(|metadata| metadata.is_file()) {
+            return false;
+        }
+        let _ = File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
+        map(&self.engine, machine_code).is_ok()
     }
 
-    fn store(&self, machine_code: &Path, code: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(code)?;
-        file.persist(machine_code)?;
-        self.forget_unused();
-        Ok(())
+    /// Stores `code` as `name` in the cache, from where it loads. An error says why it does not.
+    fn store(&self, cache: &Path, name: &str, code: &[u8]) -> Result<PathBuf, String> {
+        let machine_code = cache.join(name);
+        let store = || -> io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(cache)?;
+            file.write_all(code)?;
+            // The name must not reach the disk before the content does.
+            file.as_file().sync_data()?;
+            file.persist(&machine_code)?;
+            Ok(())
+        };
+        // The error of tempfile names a file that the user does not know.
+        store().map_err(|error| fault::plain(&error))?;
+        map(&self.engine, &machine_code).map_err(|error| error.to_string())?;
+        forget_unused(cache);
+        Ok(machine_code)
     }
+}
 
-    /// Removes compiled tasks that were not used for long. Ignores failures: they cost only disk space.
-    fn forget_unused(&self) {
-        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            let used = entry.metadata().and_then(|metadata| metadata.modified());
-            if used.is_ok_and(|used| used.elapsed().is_ok_and(|ago| ago > KEEP)) {
-                let _ = fs::remove_file(entry.path());
-            }
+/// Removes compiled tasks that were not used for long. Ignores failures: they cost only disk space.
+fn forget_unused(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        let used = entry.metadata().and_then(|metadata| metadata.modified());
+        if used.is_ok_and(|used| used.elapsed().is_ok_and(|ago| ago > KEEP)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -132,9 +165,10 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
     }
     // SAFETY: machine code is run unchecked, so it must come from wasmtime and must not change while it is mapped. The
     // path comes only from `Compiler`, through the controller to a worker, and never from a user. The file is in a
-    // directory that, as was just checked, belongs to this user and cannot be written by others. Files get there only
-    // by renaming what `precompile_component` returned, and are never changed in place. Anyone who can write there as
-    // this user could also replace the gorgon binary. wasmtime checks the file's header against the engine.
+    // directory that, as was just checked, belongs to this user and cannot be written by others: the cache, into which
+    // files get only by renaming what `precompile_component` returned, or the open files of the controller in /proc,
+    // of which `Scratch` writes each once. They are never changed in place. Anyone who can write there as this user
+    // could also replace the gorgon binary. wasmtime checks the file's header against the engine.
     unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
 }
 
@@ -235,7 +269,7 @@ mod tests {
     fn a_component_that_needs_component_model_async_is_refused_with_a_remedy() {
         let wasm = wat::parse_str("(component (core func (canon task.cancel)))").unwrap();
         let engine = super::super::engine(super::super::Purpose::Multiply).unwrap();
-        let compiled = Compiler::new(&engine).unwrap().compile_bytes(Path::new("task.wasm"), &wasm, |_| {});
+        let compiled = Compiler::new(&engine).compile_bytes(Path::new("task.wasm"), &wasm, |_| {});
         let error = compiled.unwrap_err().to_string();
         assert!(error.contains("component-model-async") && error.contains("without `--backend qjs`"), "{error}");
     }

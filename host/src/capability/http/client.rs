@@ -1,7 +1,5 @@
 //! The HTTP client of a thread: sends requests over kept connections, and receives the responses.
 
-use std::error::Error as _;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,10 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
-use h2::Reason;
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::Authority;
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -21,11 +18,14 @@ use hyper::client::conn::TrySendError;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::connect::Connection;
+use super::connect::{Connection, Target};
+use super::failure::{Unprocessed, gone_away, is_end, of_request, told, unprocessed};
+use super::pool::{self, Which};
 use super::replay::Replay;
-use super::{pool, shown, within};
+use super::streams::{Stream, Streams};
+use super::{shown, within};
 use crate::capability::network::{Exchanges, Network};
-use crate::network::Destination;
+use crate::network::{Destination, Host, Protocol};
 use crate::plan::KeepAlive;
 
 /// How long a kept connection may take to finish with the previous response, whose end has already arrived. If it takes
@@ -36,16 +36,15 @@ const FINISHING: Duration = Duration::from_millis(20);
 const MOST_REFUSALS: u32 = 16;
 
 /// Sends a request, if its destination is granted, over a kept connection or a new one.
+#[expect(clippy::manual_async_fn, reason = "the future of an async function would hold the request twice")]
 pub(super) fn send(
     network: Arc<Network>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> impl Future<Output = Result<Response<WasiBody>, Error>> {
-    let to = destination(request.uri());
-    // An async block, because the future of an async function would hold the request twice.
     async move {
-        let to = to?;
-        if !network.permits(&to) {
+        let target = target(destination(request.uri())?, request.headers());
+        if !network.permits(&target.to) {
             return Err(Error::HttpRequestDenied);
         }
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
@@ -54,47 +53,73 @@ pub(super) fn send(
             request = request.map(shown::body);
         }
         let mut timed = TimedRequest::new(network.clone());
+        let mut which = Which::Any;
         let mut replay = None;
         let mut refusals = 0;
         loop {
-            let (mut connection, is_new) = pool::obtain(&network, &to, options.connect_timeout).await?;
+            let (mut connection, is_new) = pool::obtain(&network, &target, which, options.connect_timeout).await?;
             // A kept connection may still be finishing with the previous response, or may have been closed by now.
             let patience = if is_new { None } else { Some(FINISHING) };
             match connection.ready_within(patience).await {
                 Some(Ok(())) => {}
-                Some(Err(error)) if is_new => return Err(describe(&error)),
+                Some(Err(error)) if is_new => return Err(of_request(&error)),
                 _ => continue,
             }
-            if connection.shared().is_some() && replay.is_none() {
+            let stream = match connection.streams().map(Streams::take) {
+                Some(None) => match Box::pin(connection.freed(&network)).await {
+                    Some(stream) => Some(stream),
+                    None => continue,
+                },
+                free => free.flatten(),
+            };
+            let may_end = stream.is_some() || !is_new && is_idempotent(request.method());
+            if may_end && replay.is_none() {
                 let (replayed, first) = Replay::of(request);
                 (replay, request) = (Some(Box::new(replayed)), first);
             }
             if is_shown {
-                shown::request(&request, connection.shared().is_some());
+                shown::request(&request, connection.version());
             }
-            timed.sent = Some(Instant::now());
+            timed.send();
             let exchanged = pin!(connection.exchange(request));
             let exchanged = within(options.first_byte_timeout, exchanged).await;
-            match exchanged.ok_or(Error::ConnectionReadTimeout)? {
+            // Awaiting inside of this would keep its values in the future.
+            let failure = match exchanged.ok_or(Error::ConnectionReadTimeout)? {
                 Ok(response) => {
                     timed.answered(response.status(), is_new);
-                    let after = is_kept.then_some((to, connection));
+                    let after = is_kept.then_some((target, connection));
                     let pause = options.between_bytes_timeout;
-                    let response = response.map(|body| Received::new(body, timed, after, pause).boxed_unsync());
+                    let response = response.map(|body| Received::new(body, timed, stream, after, pause).boxed_unsync());
                     return Ok(if is_shown { shown::response(response) } else { response });
                 }
                 Err(mut error) => match error.take_message() {
                     // The request was not sent: the connection was closed at that moment.
-                    Some(unsent) if !is_new => request = unsent,
-                    _ => {
-                        let error = error.error();
-                        refusals += 1;
-                        let is_worth_it = is_refusal(error) && refusals < MOST_REFUSALS;
-                        let again = replay.as_ref().filter(|_| is_worth_it).and_then(|replay| replay.again());
-                        request = again.ok_or_else(|| describe(error))?;
+                    Some(unsent) if !is_new => {
+                        timed.unsend();
+                        request = unsent;
+                        continue;
                     }
+                    _ => error.into_error(),
                 },
-            }
+            };
+            let may_repeat = match unprocessed(&failure) {
+                Some(Unprocessed::NeedsHttp1) if refusals == 0 => {
+                    pool::need_http1(&target);
+                    true
+                }
+                Some(_) => refusals + 1 < MOST_REFUSALS,
+                None => {
+                    // The server closed the connection before it got the request. It is repeated once, over a
+                    // connection for which this cannot be.
+                    which = Which::New;
+                    !is_new && connection.is_silent() && is_end(&failure)
+                }
+            };
+            refusals += 1;
+            request = match replay.as_ref().filter(|_| may_repeat).and_then(|replay| replay.again()) {
+                Some(again) => again,
+                None => return Err(Box::pin(connection.explained(&failure)).await),
+            };
         }
     }
 }
@@ -105,15 +130,36 @@ fn destination(uri: &Uri) -> Result<Destination, Error> {
     Destination::of_http(scheme, authority.host(), authority.port_u16()).ok_or(Error::HttpRequestUriInvalid)
 }
 
+/// The connection that a request to `to` needs. TLS asks for the name that the request has in `Host`.
+fn target(to: Destination, headers: &HeaderMap) -> Arc<Target> {
+    let name = headers.get(HOST).filter(|_| to.protocol == Protocol::Https).and_then(|host| {
+        let authority = Authority::try_from(host.as_bytes()).ok()?;
+        Some(Host::new(authority.host())).filter(|name| *name != to.host)
+    });
+    Arc::new(Target { to, name })
+}
+
+/// Whether sending a request twice does what sending it once does (RFC 9110, 9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE].contains(method)
+}
+
 type Exchanged = Result<Response<Incoming>, TrySendError<Request<WasiBody>>>;
 
 impl Connection {
+    fn version(&self) -> Version {
+        match self {
+            Self::Http1 { .. } => Version::HTTP_11,
+            Self::Http2 { .. } => Version::HTTP_2,
+        }
+    }
+
     /// Waits until a request can be sent; `None` if that takes longer than `most`.
     async fn ready_within(&mut self, most: Option<Duration>) -> Option<hyper::Result<()>> {
         let mut ready = pin!(async {
             match self {
-                Self::Http1(sender) => sender.ready().await,
-                Self::Http2(sender) => sender.ready().await,
+                Self::Http1 { sender, .. } => sender.ready().await,
+                Self::Http2 { sender, .. } => sender.ready().await,
             }
         });
         // The connection is nearly always ready, and then needs no timer.
@@ -123,22 +169,62 @@ impl Connection {
         }
     }
 
+    /// Waits for a free stream, and counts the wait; `None` if the connection has ended.
+    async fn freed(&self, network: &Network) -> Option<Stream> {
+        let streams = self.streams()?;
+        // Until the server has spoken, a request waits for the connection.
+        let _counted = streams.is_settled().then(|| StreamWait { network, begin: Instant::now() });
+        streams.wait().await
+    }
+
+    /// The error for a request on this connection, with what is known about the connection.
+    async fn explained(&self, error: &hyper::Error) -> Error {
+        if let Self::Http1 { heard, .. } = self
+            && !heard.anything()
+            && is_end(error)
+        {
+            return heard.end().unwrap_or_else(|| told("the server closed the connection without an answer"));
+        }
+        match (of_request(error), self.streams()) {
+            (Error::ConnectionTerminated, Some(streams)) => match streams.ended_with().await {
+                Some(reason) => gone_away(reason),
+                None => Error::ConnectionTerminated,
+            },
+            (error, _) => error,
+        }
+    }
+
+    /// Whether the server has sent nothing, over HTTP/1.1, since the request.
+    fn is_silent(&self) -> bool {
+        matches!(self, Self::Http1 { heard, .. } if !heard.anything())
+    }
+
     /// Sends a request, and returns the head of its response.
     fn exchange(&mut self, mut request: Request<WasiBody>) -> impl Future<Output = Exchanged> + use<> {
         match self {
-            Self::Http1(sender) => {
+            Self::Http1 { sender, heard, relay } => {
                 let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
                 if let Some(authority) = authority.filter(|_| !request.headers().contains_key(HOST))
                     && let Ok(host) = HeaderValue::from_maybe_shared(Bytes::from(authority))
                 {
                     request.headers_mut().insert(HOST, host);
                 }
-                // The server gets only the path; the rest of the URI was for the client.
-                let path = request.uri().path_and_query().cloned();
-                *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+                match relay {
+                    // A proxy gets the whole URI.
+                    Some(relay) => {
+                        let authorization = relay.authorization.clone().map(|value| (PROXY_AUTHORIZATION, value));
+                        request.headers_mut().extend(authorization);
+                    }
+                    // The server gets only the path; the rest of the URI was for the client.
+                    None => {
+                        let path = request.uri().path_and_query().cloned();
+                        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+                    }
+                }
+                heard.forget();
                 Either::Left(sender.try_send_request(request))
             }
-            Self::Http2(sender) => {
+            Self::Http2 { sender, .. } => {
                 // HTTP/2 sends the host in the `:authority` field instead.
                 if let Some(host) = request.headers_mut().remove(HOST)
                     && let Ok(authority) = Authority::try_from(host.as_bytes())
@@ -155,11 +241,25 @@ impl Connection {
     }
 }
 
+/// A wait for a stream, which is counted at its end, also if a time-out ends it.
+struct StreamWait<'a> {
+    network: &'a Network,
+    begin: Instant,
+}
+
+impl Drop for StreamWait<'_> {
+    fn drop(&mut self) {
+        self.network.count(|counts| counts.stream_wait.record(nanos_since(self.begin)));
+    }
+}
+
 /// A request, which is counted when this is dropped: at the end of its response, or when the task gives it up.
 struct TimedRequest {
     network: Arc<Network>,
-    /// When it was last sent; `None` if it has had no connection yet.
+    /// When it was first sent; `None` if it has had no connection yet.
     sent: Option<Instant>,
+    /// How often it was sent.
+    times: u64,
     first_byte_ns: u64,
     connection: AnsweredBy,
     is_success: bool,
@@ -175,7 +275,20 @@ enum AnsweredBy {
 
 impl TimedRequest {
     fn new(network: Arc<Network>) -> Self {
-        Self { network, sent: None, first_byte_ns: 0, connection: AnsweredBy::Nobody, is_success: false }
+        Self { network, sent: None, times: 0, first_byte_ns: 0, connection: AnsweredBy::Nobody, is_success: false }
+    }
+
+    fn send(&mut self) {
+        self.sent.get_or_insert_with(Instant::now);
+        self.times += 1;
+    }
+
+    /// It was not sent after all.
+    fn unsend(&mut self) {
+        self.times -= 1;
+        if self.times == 0 {
+            self.sent = None;
+        }
     }
 
     fn answered(&mut self, status: StatusCode, is_new: bool) {
@@ -188,9 +301,11 @@ impl TimedRequest {
 
 impl Drop for TimedRequest {
     fn drop(&mut self) {
-        let &mut Self { sent, first_byte_ns, connection, is_success, .. } = self;
+        let &mut Self { sent, times, first_byte_ns, connection, is_success, .. } = self;
         self.network.count(|counts| {
             counts.requests += 1;
+            counts.sent += times;
+            counts.repeated += times.saturating_sub(1);
             counts.failed += u64::from(!is_success);
             counts.reused += u64::from(connection == AnsweredBy::KeptConnection);
             if connection != AnsweredBy::Nobody {
@@ -212,7 +327,9 @@ struct Received {
     body: Incoming,
     /// `None` after the end.
     timed: Option<TimedRequest>,
-    after: Option<(Destination, Connection)>,
+    /// Its stream of HTTP/2.
+    stream: Option<Stream>,
+    after: Option<(Arc<Target>, Connection)>,
     pause: Option<BytesTimeout>,
 }
 
@@ -226,11 +343,12 @@ impl Received {
     fn new(
         body: Incoming,
         timed: TimedRequest,
-        after: Option<(Destination, Connection)>,
+        stream: Option<Stream>,
+        after: Option<(Arc<Target>, Connection)>,
         pause: Option<Duration>,
     ) -> Self {
         let pause = pause.map(|most| BytesTimeout { most, over: Box::pin(tokio::time::sleep(most)) });
-        let mut received = Self { body, timed: Some(timed), after, pause };
+        let mut received = Self { body, timed: Some(timed), stream, after, pause };
         if received.body.is_end_stream() {
             received.keep();
         }
@@ -245,9 +363,9 @@ impl Received {
     }
 
     fn keep(&mut self) {
-        drop(self.timed.take());
-        if let Some((to, connection)) = self.after.take() {
-            pool::keep(&to, connection);
+        drop((self.timed.take(), self.stream.take()));
+        if let Some((target, connection)) = self.after.take() {
+            pool::keep(&target, connection);
         }
     }
 }
@@ -273,7 +391,7 @@ impl Body for Received {
             Poll::Ready(Some(Err(error))) => {
                 self.after = None;
                 self.fail();
-                Poll::Ready(Some(Err(describe(&error))))
+                Poll::Ready(Some(Err(of_request(&error))))
             }
             Poll::Ready(None) => {
                 self.keep();
@@ -303,40 +421,6 @@ impl Drop for Received {
         // If the rest of the body has already arrived, hyper reads it; otherwise hyper closes the connection.
         self.keep();
     }
-}
-
-/// The error that a task gets for a transport error.
-pub(super) fn describe(error: &hyper::Error) -> Error {
-    // The server has reset the stream, or is about to close the connection.
-    if cause::<h2::Error>(error).is_some_and(|error| error.is_reset() || error.is_go_away()) {
-        return Error::ConnectionTerminated;
-    }
-    match cause::<io::Error>(error).map(io::Error::kind) {
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted) => {
-            Error::ConnectionTerminated
-        }
-        Some(io::ErrorKind::UnexpectedEof) => Error::HttpResponseIncomplete,
-        _ if error.is_incomplete_message() => Error::HttpResponseIncomplete,
-        _ if error.is_timeout() => Error::ConnectionReadTimeout,
-        _ if error.is_canceled() || error.is_closed() => Error::ConnectionTerminated,
-        _ => Error::HttpProtocolError,
-    }
-}
-
-/// Whether the server says, over HTTP/2, that it has not processed the request.
-fn is_refusal(error: &hyper::Error) -> bool {
-    let refusal = |error: &h2::Error| match error.reason() {
-        Some(Reason::REFUSED_STREAM) => error.is_reset(),
-        // Requests that the server does process end without an error.
-        Some(Reason::NO_ERROR) => error.is_go_away(),
-        _ => false,
-    };
-    cause::<h2::Error>(error).is_some_and(|error| error.is_remote() && refusal(error))
-}
-
-/// The first error of type `E` in the chain of sources.
-fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
-    std::iter::successors(error.source(), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
@@ -17,7 +17,7 @@ use wasmtime_wasi_http::p2::body::HostIncomingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
 
-use super::client;
+use super::{client, failure};
 use crate::capability::guest::Guest;
 
 type Sent = Result<Response<WasiBody>, Error>;
@@ -98,6 +98,14 @@ fn made(request: HostOutgoingRequest) -> Result<Request<WasiBody>, ErrorCode> {
     if body.is_none() && headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
         return Err(ErrorCode::HttpRequestBodySize(None));
     }
+    // Anything else that this header says is between two ends of a connection.
+    let is_known = |value: &HeaderValue| {
+        ["close", "keep-alive"].iter().any(|known| value.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
+    };
+    if !headers.get_all(CONNECTION).iter().all(is_known) {
+        let text = "`Connection` may be `close` or `keep-alive`: the host writes the rest";
+        return Err(ErrorCode::InternalError(Some(text.into())));
+    }
     let scheme = match scheme {
         Some(types::Scheme::Http) => Scheme::HTTP,
         None | Some(types::Scheme::Https) => Scheme::HTTPS,
@@ -161,7 +169,7 @@ fn code(error: Error) -> ErrorCode {
         Error::DestinationIpUnroutable => ErrorCode::DestinationIpUnroutable,
         Error::TlsCertificateError => ErrorCode::TlsCertificateError,
         Error::TlsProtocolError => ErrorCode::TlsProtocolError,
-        Error::Hyper(error) => code(client::describe(&error)),
+        Error::Hyper(error) => code(failure::of_request(&error)),
         Error::InternalError(text) => ErrorCode::InternalError(text),
         other => ErrorCode::InternalError(Some(other.to_string())),
     }

@@ -2,10 +2,15 @@
 
 mod client;
 mod connect;
+mod failure;
 mod handler;
 mod pool;
 mod replay;
+mod route;
 mod shown;
+mod stream;
+mod streams;
+mod tls;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +24,10 @@ use wasmtime_wasi_http::{
 };
 
 use crate::capability::guest::Guest;
+
+pub(super) use route::Routes;
+pub(super) use tls::Tls;
+pub use tls::check as check_tls;
 
 /// The HTTP state of one instance.
 pub struct Http {
@@ -71,9 +80,10 @@ impl WasiHttpHooks for Hooks {
 }
 
 /// Headers that belong to the connection and not to the task. A task may set `Host`, because a load test may need a
-/// name other than that of the machine it connects to.
+/// name other than that of the machine it connects to, and `Connection`, to close one (`handler.rs`).
 fn is_forbidden(name: &HeaderName) -> bool {
-    *name != http::header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    use http::header::{CONNECTION, HOST};
+    ![HOST, CONNECTION].contains(name) && DEFAULT_FORBIDDEN_HEADERS.contains(name)
 }
 
 /// The output of `future`; `None` if it takes longer than `most`.

@@ -1,4 +1,4 @@
-//! The connections that a thread keeps, by destination.
+//! The connections that a thread keeps, by target.
 //!
 //! A connection belongs to the thread that opened it, and that thread's runtime drives it: no request crosses threads.
 
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use wasmtime_wasi_http::Error;
 
-use super::connect::{Connection, connect};
+use super::connect::{Connection, Needs, Target, connect};
+use super::streams::Streams;
 use super::within;
 use crate::capability::network::Network;
-use crate::network::{Destination, Protocol};
+use crate::network::Protocol;
 use crate::plan::{HttpVersion, KeepAlive};
 
 thread_local! {
@@ -21,52 +22,75 @@ thread_local! {
     static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The kept connections to one destination.
+/// The kept connections to one target.
 struct Kept {
-    to: Destination,
+    target: Target,
     connections: Vec<Connection>,
-    /// Requests over HTTP/2 share a connection, which one of them opens while the others wait. `None` if the
-    /// destination speaks HTTP/1.1.
+    /// Requests over HTTP/2 share connections, which one of them opens while the others wait. `None` if the target
+    /// speaks HTTP/1.1.
     turn: Option<Arc<Mutex<()>>>,
+    needs: Needs,
 }
 
-/// A connection to `to`, and whether it is new.
+/// Which connection a request gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Any,
+    /// One that no request has used.
+    New,
+}
+
+/// A connection to `target`, and whether it is new.
 pub(super) async fn obtain(
     network: &Arc<Network>,
-    to: &Destination,
+    target: &Arc<Target>,
+    which: Which,
     timeout: Option<Duration>,
 ) -> Result<(Connection, bool), Error> {
     let is_kept = network.http.keep_alive == KeepAlive::Kept;
-    if is_kept && let Some(connection) = take(to) {
+    let may_take = is_kept && which == Which::Any;
+    let most = network.http.http2_connections.get() as usize;
+    if may_take && let Some(connection) = take(target, most) {
         return Ok((connection, false));
     }
-    let turn = if is_kept { turn(network, to) } else { None };
     let mut opening = None;
-    if let Some(turn) = &turn {
-        opening = turn.try_lock().ok();
-        if opening.is_none() {
-            // Another request is opening a connection. If that fails, or the connection cannot be shared, each request
-            // opens one at once.
-            drop(turn.lock().await);
-            if let Some(connection) = take(to) {
-                return Ok((connection, false));
-            }
+    while let Some(turn) = if may_take { turn(network, target) } else { None } {
+        opening = turn.clone().try_lock_owned().ok();
+        if opening.is_some() {
+            break;
+        }
+        // Another request is opening a connection. If that fails, or the connection cannot be shared, each request
+        // opens one at once.
+        drop(turn.lock().await);
+        if let Some(connection) = take(target, most) {
+            return Ok((connection, false));
+        }
+        if kept(target, |kept| kept.connections.is_empty()).unwrap_or(true) {
+            break;
         }
     }
     // Open the connection in a separate task, because opening is rare and large. Otherwise its deep stack would stay
     // with the instance, and its state would be part of every request's future.
-    let (network, of) = (network.clone(), to.clone());
-    let connection = wasmtime_wasi::runtime::spawn(async move { Box::pin(open(&network, &of, timeout)).await }).await?;
+    let needs = kept(target, |kept| kept.needs).unwrap_or_default();
+    let (network, of) = (network.clone(), target.clone());
+    let opened =
+        wasmtime_wasi::runtime::spawn(async move { Box::pin(open(&network, &of, needs, timeout)).await }).await;
+    let connection = opened?;
     if is_kept {
-        learn(to, &connection);
+        learn(target, &connection);
     }
     drop(opening);
     Ok((connection, true))
 }
 
-async fn open(network: &Arc<Network>, to: &Destination, timeout: Option<Duration>) -> Result<Connection, Error> {
+async fn open(
+    network: &Arc<Network>,
+    target: &Target,
+    needs: Needs,
+    timeout: Option<Duration>,
+) -> Result<Connection, Error> {
     let begin = Instant::now();
-    let connection = pin!(connect(network, to));
+    let connection = pin!(connect(network, target, needs));
     let connection = within(timeout, connection).await.ok_or(Error::ConnectionTimeout)??;
     network.count(|counts| {
         counts.opened += 1;
@@ -76,60 +100,76 @@ async fn open(network: &Arc<Network>, to: &Destination, timeout: Option<Duration
 }
 
 /// Keeps a connection for the next request, after its response has ended.
-pub(super) fn keep(to: &Destination, connection: Connection) {
-    kept(to, |kept| kept.keep(connection));
+pub(super) fn keep(target: &Target, connection: Connection) {
+    kept(target, |kept| kept.keep(connection));
 }
 
-/// The most recently used connection to `to` that is still open.
-fn take(to: &Destination) -> Option<Connection> {
-    kept(to, |Kept { connections, .. }| {
+/// From now on speaks HTTP/1.1 to `target`.
+pub(super) fn need_http1(target: &Target) {
+    KEPT.with_borrow_mut(|kept| {
+        kept.retain(|kept| kept.target != *target);
+        kept.push(Kept { target: target.clone(), connections: Vec::new(), turn: None, needs: Needs::Http1 });
+    });
+}
+
+/// An open connection to `target`: the most recently used one, or, if requests share them, the one with the fewest
+/// requests. `None` if another one should be opened, of which there are `most` that are shared.
+fn take(target: &Target, most: usize) -> Option<Connection> {
+    kept(target, |Kept { connections, .. }| {
         loop {
             let connection = connections.pop()?;
             if connection.is_closed() {
                 continue;
             }
-            // Any number of requests can share an HTTP/2 connection.
-            connections.extend(connection.shared());
-            return Some(connection);
+            if connection.streams().is_none() {
+                return Some(connection);
+            }
+            connections.push(connection);
+            connections.retain(|connection| !connection.is_closed());
+            let load = |connection: &&Connection| connection.streams().map_or(0, |streams| streams.load());
+            let least = connections.iter().min_by_key(load)?;
+            let is_enough = load(&least) == 0 || connections.len() >= most;
+            return if is_enough { least.shared() } else { None };
         }
     })?
 }
 
-/// The lock on which requests wait while one of them opens the connection that they will share. Over TLS, the first
-/// connection tells which HTTP the destination speaks.
-fn turn(network: &Network, to: &Destination) -> Option<Arc<Mutex<()>>> {
-    KEPT.with_borrow_mut(|kept| match kept.iter().find(|kept| kept.to == *to) {
+/// The lock on which requests wait while one of them opens a connection that they will share. Over TLS, the first
+/// connection tells which HTTP the target speaks.
+fn turn(network: &Network, target: &Target) -> Option<Arc<Mutex<()>>> {
+    KEPT.with_borrow_mut(|kept| match kept.iter().find(|kept| kept.target == *target) {
         Some(kept) => kept.turn.clone(),
         None => {
-            let may_share = to.protocol == Protocol::Https || network.http.version == HttpVersion::Http2;
+            let may_share = target.to.protocol == Protocol::Https || network.http.version == HttpVersion::Http2;
             let turn = may_share.then(Arc::default);
-            kept.push(Kept { to: to.clone(), connections: Vec::new(), turn: turn.clone() });
+            let (target, connections) = (target.clone(), Vec::new());
+            kept.push(Kept { target, connections, turn: turn.clone(), needs: Needs::Nothing });
             turn
         }
     })
 }
 
 /// Shares a new connection if it can be shared; otherwise lets each request open one.
-fn learn(to: &Destination, new: &Connection) {
-    kept(to, |kept| match new.shared() {
+fn learn(target: &Target, new: &Connection) {
+    kept(target, |kept| match new.shared() {
         Some(connection) => kept.keep(connection),
         None => kept.turn = None,
     });
 }
 
-/// Calls `look` with what is kept for `to`; `None` before the first request asks for a connection.
-fn kept<T>(to: &Destination, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
-    KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.to == *to).map(look))
+/// Calls `look` with what is kept for `target`; `None` before the first request asks for a connection.
+fn kept<T>(target: &Target, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+    KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.target == *target).map(look))
 }
 
 impl Kept {
     fn keep(&mut self, connection: Connection) {
-        if connection.shared().is_some() {
-            self.connections.retain(|known| known.shared().is_none() || !known.is_closed());
-            if self.connections.iter().any(|known| known.shared().is_some()) {
-                return;
-            }
+        let is_same = |streams: &Arc<Streams>| {
+            self.connections.iter().any(|known| known.streams().is_some_and(|known| Arc::ptr_eq(known, streams)))
+        };
+        // A shared connection is kept from the beginning.
+        if !connection.streams().is_some_and(is_same) {
+            self.connections.push(connection);
         }
-        self.connections.push(connection);
     }
 }

@@ -1,8 +1,9 @@
-//! A request that can be sent again if HTTP/2 says that the server has not processed it.
+//! A request that can be sent again if the server has not processed it.
 //!
 //! A server may end a connection at any time, such as after a thousand requests, and then refuses requests that were
 //! already on their way. RFC 9113 (6.8 and 8.7) promises that such requests can safely be sent again.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 /// How much of a body is remembered, in bytes. A longer body cannot be sent again.
@@ -21,7 +22,8 @@ pub(super) struct Replay {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Arc<Mutex<Remembered>>,
+    /// `None` if the request has no body.
+    body: Option<Arc<Mutex<Remembered>>>,
 }
 
 /// A body, and the part of it that has been sent.
@@ -38,26 +40,35 @@ struct Remembered {
 impl Replay {
     /// Wraps `request` so that it is remembered while it is sent.
     pub(super) fn of(request: Request<WasiBody>) -> (Self, Request<WasiBody>) {
-        let (parts, body) = request.into_parts();
-        let body = Remembered { body, sent: Vec::new(), bytes: 0, is_whole: true, times: 0 };
-        let (method, uri, headers) = (parts.method, parts.uri, parts.headers);
-        let replay = Self { method, uri, headers, body: Arc::new(Mutex::new(body)) };
+        let method = request.method().clone();
+        let (uri, headers) = (request.uri().clone(), request.headers().clone());
+        if request.body().is_end_stream() {
+            return (Self { method, uri, headers, body: None }, request);
+        }
+        let body = Remembered { body: request.into_body(), sent: Vec::new(), bytes: 0, is_whole: true, times: 0 };
+        let replay = Self { method, uri, headers, body: Some(Arc::new(Mutex::new(body))) };
         let request = replay.request();
         (replay, request)
     }
 
     /// The same request once more; `None` if not all of it is remembered.
     pub(super) fn again(&self) -> Option<Request<WasiBody>> {
-        let mut body = lock(&self.body);
-        body.times += 1;
-        let is_whole = body.is_whole;
-        drop(body);
-        is_whole.then(|| self.request())
+        if let Some(body) = &self.body {
+            let mut body = lock(body);
+            body.times += 1;
+            if !body.is_whole {
+                return None;
+            }
+        }
+        Some(self.request())
     }
 
     fn request(&self) -> Request<WasiBody> {
-        let body = Sending { time: lock(&self.body).times, at: 0, body: self.body.clone() };
-        let mut request = Request::new(body.boxed_unsync());
+        let body = match &self.body {
+            None => Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync(),
+            Some(body) => Sending { time: lock(body).times, at: 0, body: body.clone() }.boxed_unsync(),
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();

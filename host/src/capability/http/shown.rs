@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use anstyle::Style;
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody};
@@ -20,9 +20,9 @@ const DIM: Style = Style::new().dimmed();
 const MOST_SHOWN: usize = 16 * 1024;
 
 /// Shows the head of a request.
-pub(super) fn request(request: &Request<WasiBody>, is_http2: bool) {
+pub(super) fn request(request: &Request<WasiBody>, version: Version) {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let version = if is_http2 { "HTTP/2" } else { "HTTP/1.1" };
+    let version = if version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" };
     head('>', &format!("{} {path} {version}", request.method()));
     if let Some(authority) = request.uri().authority().filter(|_| !request.headers().contains_key(HOST)) {
         head('>', &format!("host: {authority}"));

@@ -5,11 +5,11 @@ mod environment;
 mod source;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
-use tempfile::NamedTempFile;
 
 use self::environment::Environment;
 pub(super) use self::source::is_host;
@@ -18,8 +18,10 @@ use super::flags::{TaskFlags, TaskSource};
 use super::values;
 use crate::calls::{self, Call, Context, Origin, Parsed, Template};
 use crate::capability::run::Data;
+use crate::fault;
 use crate::network::{Allow, Destination};
 use crate::plan::{CallOrder, Calls};
+use crate::scratch::Scratch;
 
 /// The task that plays the calls: a built copy of `examples/calls`.
 pub(super) const CALLS: TaskSource =
@@ -108,10 +110,14 @@ impl CallFlags {
             Some(name) => environment::read(&source.folder(), name)?,
             None => environment::Environment::default(),
         };
-        let parsed = match self.read(&source, &environment, &rows)? {
+        let mut parsed = match self.read(&source, &environment, &rows)? {
             Ok(parsed) => parsed,
             Err(refused) => return Ok(Err(refused)),
         };
+        // The flags of a command line have said it already.
+        if !matches!(source, Source::Urls(_)) {
+            parsed.calls.iter_mut().for_each(Call::introduce);
+        }
         let unused = self.unused(&parsed.calls, &rows);
         if !is_quiet {
             for note in parsed.notes.iter().chain(&unused) {
@@ -193,7 +199,7 @@ impl GivenCalls {
         task: &mut TaskFlags,
         order: CallOrder,
         seed: u64,
-    ) -> anyhow::Result<Result<NamedTempFile, Refused>> {
+    ) -> anyhow::Result<Result<Scratch, Refused>> {
         let named = destinations(&self.calls);
         let is_of_command_line = matches!(self.source, Source::Urls(_));
         task.grant_calls(is_of_command_line, named.iter().cloned().map(Allow::Only));
@@ -205,8 +211,8 @@ impl GivenCalls {
                 self.source.name()
             ))));
         }
-        let file = tempfile::Builder::new().prefix("gorgon-calls-").suffix(".csv").tempfile()?;
-        self.write(&file)?;
+        let file = Scratch::new(|file| self.write(file))
+            .map_err(|error| anyhow!("there is no place for the calls: {} (set TMPDIR)", fault::plain(&error)))?;
         let mode = match order {
             CallOrder::Flow => "flow",
             CallOrder::Random => "random",
@@ -224,8 +230,8 @@ impl GivenCalls {
     }
 
     /// Writes the calls and the rows as rows of data.
-    fn write(&self, to: &NamedTempFile) -> anyhow::Result<()> {
-        let mut rows = csv::Writer::from_writer(to.as_file());
+    fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        let mut rows = csv::Writer::from_writer(to);
         rows.write_record(["call", "row"])?;
         for i in 0..self.calls.len().max(self.rows.rows().len()) {
             let call = self.calls.get(i).map(serde_json::to_string).transpose()?.unwrap_or_default();
@@ -236,7 +242,7 @@ impl GivenCalls {
                 .map(|row| serde_json::to_string(&self.rows.columns().iter().zip(row).collect::<BTreeMap<_, _>>()));
             rows.write_record([call, row.transpose()?.unwrap_or_default()])?;
         }
-        Ok(rows.flush()?)
+        rows.flush()
     }
 }
 

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use serde::de::IgnoredAny;
 
-use crate::calls::{Content, Parts, is_http};
+use crate::calls::{Content, Parts, USER_AGENT, is_http};
 
 /// Flags for calls of the command line, as curl has them.
 #[derive(Debug, Args)]
@@ -204,7 +204,7 @@ impl UrlFlags {
         }
         // As curl, oha and hey have it.
         add(&mut headers, "Accept", "*/*");
-        add(&mut headers, "User-Agent", concat!("gorgon/", env!("CARGO_PKG_VERSION")));
+        add(&mut headers, "User-Agent", USER_AGENT);
         headers.retain(|(name, value)| value.is_empty() || !left_out.contains(&name.to_ascii_lowercase()));
         let body = self.content()?;
         let is_empty = matches!(&body, Content::Text(text) if text.is_empty());

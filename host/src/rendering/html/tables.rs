@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::palette::{Mark, Palette, swatch};
 use crate::guest_text::line;
 use crate::metrics::Outcome;
-use crate::plan::{CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
+use crate::plan::{AddressOrder, CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, GroupReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
 use crate::report::{PlanReport, StageReport, WarmupPlan};
@@ -215,7 +215,21 @@ pub(super) fn plan(run: &RunReport) -> Markup {
         env,
         dirs,
         allow,
-        http: HttpPlan { trust, keep_alive, version, dns_ttl_ns },
+        http:
+            HttpPlan {
+                trust,
+                identity,
+                server_name,
+                keep_alive,
+                version,
+                http2_connections,
+                dns_ttl_ns,
+                dns,
+                connect_to,
+                proxy,
+                unix_socket,
+                local_addresses,
+            },
         data,
         calls,
     } = &run.plan;
@@ -272,6 +286,12 @@ pub(super) fn plan(run: &RunReport) -> Markup {
             }),
         ),
         (
+            "HTTP/2 connections",
+            (http2_connections.get() > 1).then(|| format!("{http2_connections} of each thread to a destination")),
+        ),
+        ("Client certificate", identity.as_ref().map(|identity| identity.certificate.display().to_string())),
+        ("Name for TLS", server_name.clone()),
+        (
             "Names",
             Some(match dns_ttl_ns {
                 None => "looked up once per run".into(),
@@ -279,6 +299,17 @@ pub(super) fn plan(run: &RunReport) -> Markup {
                 Some(ttl) => format!("looked up again after {}", duration(*ttl)),
             }),
         ),
+        (
+            "Addresses of a name",
+            Some(match dns {
+                AddressOrder::Rotate => "in turn".into(),
+                AddressOrder::First => "the first".into(),
+            }),
+        ),
+        ("Connected to", list(&connect_to.iter().map(ToString::to_string).collect::<Vec<_>>())),
+        ("Proxy", proxy.as_ref().and_then(|proxy| proxy.https.clone().or_else(|| proxy.http.clone()))),
+        ("Unix socket", unix_socket.as_ref().map(|path| path.display().to_string())),
+        ("Connected from", list(&local_addresses.iter().map(ToString::to_string).collect::<Vec<_>>())),
         ("Data", data.clone()),
         (
             "Calls",

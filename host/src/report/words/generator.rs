@@ -3,7 +3,7 @@
 use super::{MOST_LISTED, Tone, Word};
 use crate::fault::{Stall, Standstill};
 use crate::lane::Lane;
-use crate::metrics::{Delayed, TimeSplit};
+use crate::metrics::{Delayed, Resource, TimeSplit};
 use crate::report::units::{count, counted, duration, percent};
 use crate::report::{Limit, RunReport};
 
@@ -23,6 +23,10 @@ pub(in crate::report) enum Reason {
     Withheld { cause: Cause, share: f64 },
     /// Operations started late though an instance was waiting for them.
     Late { delayed: Delayed, cause: Cause, is_limit: bool },
+    /// Requests waited for a stream of HTTP/2, for this share of the operations' time.
+    Streams { requests: u64, share: f64, is_limit: bool },
+    /// Connections could not be opened.
+    Lacked { resource: Resource, connections: u64, is_limit: bool },
     /// Operations waited for an instance.
     Waited { delayed: Delayed, instances: Instances, cause: Cause },
 }
@@ -61,6 +65,8 @@ impl Reason {
             Self::Withheld { cause: Cause::Throttled, .. } => Some(Limit::Throttled),
             Self::Withheld { .. } => Some(Limit::Stolen),
             Self::Late { is_limit, .. } => is_limit.then_some(Limit::Late),
+            Self::Streams { is_limit, .. } => is_limit.then_some(Limit::Streams),
+            Self::Lacked { is_limit, .. } => is_limit.then_some(Limit::Lacked),
             Self::Waited { .. } => None,
         }
     }
@@ -95,6 +101,28 @@ impl Reason {
                 };
                 let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
                 format!("{operations} started late (at worst by {worst}) though an instance was idle: {why}")
+            }
+            Self::Streams { requests, share, .. } => format!(
+                "{} waited for a free stream of HTTP/2, {} of the operations' time: the server limits the streams of a \
+                 connection, and --http2-connections opens more of them",
+                counted(requests, "request"),
+                percent(share)
+            ),
+            Self::Lacked { resource, connections, .. } => {
+                let (lack, remedy) = match resource {
+                    Resource::Files => (
+                        "the process may open no more files",
+                        "use more processes (-p), fewer operations in flight (-c), or raise the limit (ulimit -Hn)",
+                    ),
+                    Resource::SystemFiles => ("the system may open no more files", "raise the limit (fs.file-max)"),
+                    Resource::Ports => (
+                        "no port was free",
+                        "keep connections open, connect from more addresses (--local-address), or widen \
+                         net.ipv4.ip_local_port_range",
+                    ),
+                    Resource::Memory => ("the system had no memory for them", "use fewer operations in flight (-c)"),
+                };
+                format!("{} could not be opened, as {lack}: {remedy}", counted(connections, "connection"))
             }
             Self::Waited { delayed, instances, cause } => {
                 let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));

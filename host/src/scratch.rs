@@ -1,0 +1,78 @@
+//! Files that live as long as a run, for its worker processes: in memory if the system can do that, so that nothing is
+//! left on a disk, and no disk is needed.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// A file with a path that this process and its children can open, until it is dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    _kept: Kept,
+}
+
+/// What keeps the file.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are only kept")]
+enum Kept {
+    InMemory(File),
+    OnDisk(NamedTempFile),
+}
+
+impl Scratch {
+    /// Makes a file with the content that `write` gives it.
+    pub fn new(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+        if let Ok(scratch) = Self::in_memory(&write) {
+            return Ok(scratch);
+        }
+        let mut file = NamedTempFile::with_prefix("gorgon-")?;
+        write(&mut file)?;
+        file.flush()?;
+        Ok(Self { path: file.path().to_owned(), _kept: Kept::OnDisk(file) })
+    }
+
+    fn in_memory(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+        let mut file = memory()?;
+        write(&mut file)?;
+        file.flush()?;
+        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+        // If /proc is not there, nobody can open it.
+        File::open(&path)?;
+        Ok(Self { path, _kept: Kept::InMemory(file) })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn memory() -> io::Result<File> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    Ok(memfd_create("gorgon", MFdFlags::MFD_CLOEXEC)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn memory() -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_can_read_it_and_nothing_is_left() {
+        let scratch = Scratch::new(|file| file.write_all(b"content")).unwrap();
+        let path = scratch.path().to_owned();
+        let read = || std::process::Command::new("cat").arg(&path).output().unwrap();
+        assert_eq!(read().stdout, b"content");
+        drop(scratch);
+        assert!(!read().status.success());
+    }
+}
