@@ -177,10 +177,8 @@ fn ports_that_run_out_are_this_machines_and_not_the_servers() {
     assert_eq!(lacked["resource"], "ports", "{run}");
     let failed = run["operations"]["failed"].as_u64().unwrap();
     assert!(failed > 0 && lacked["count"].as_u64() == Some(failed), "{failed} failed, {lacked}");
-    assert_eq!(
-        (&run["generator"]["limited"], &run["generator"]["limits"]),
-        (&true.into(), &serde_json::json!(["lacked"]))
-    );
-    let reason = run["generator"]["reasons"][0].as_str().unwrap();
-    assert!(reason.contains("as no port was free") && reason.contains("--local-address"), "{reason}");
+    assert!(run["generator"]["limits"].as_array().unwrap().contains(&"lacked".into()), "{run}");
+    let reasons = run["generator"]["reasons"].as_array().unwrap();
+    let says = |words: &str| reasons.iter().any(|reason| reason.as_str().unwrap().contains(words));
+    assert!(says("as no port was free") && says("--local-address"), "{reasons:?}");
 }

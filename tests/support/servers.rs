@@ -56,7 +56,9 @@ pub(crate) fn answer(bytes: &'static [u8]) -> impl Fn(TcpStream) + Send + Sync {
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// `{"id": 7}` in gzip.
-pub(crate) const GZIPPED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\xca\x4c\x51\xb2\x52\x30\xaf\x05\x00\x03\xe7\x8e\x00\x09\x00\x00\x00";
+pub(crate) const GZIPPED: &[u8] =
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\xca\x4c\x51\xb2\x52\x30\xaf\x05\x00\x03\xe7\x8e\
+    \x00\x09\x00\x00\x00";
 
 /// An nginx that listens as `listen` says, with `more` directives. If nginx is not installed, prints so and returns
 /// `None`.

@@ -42,3 +42,48 @@ fn all(from: impl Read) -> io::Result<Vec<u8>> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GZIP: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\x56\xca\x4c\x51\xb2\x52\x30\xaf\x05\x00\x03\xe7\x8e\
+        \x00\x09\x00\x00\x00";
+    const ZLIB: &[u8] = b"\x78\x9c\xab\x56\xca\x4c\x51\xb2\x52\x30\xaf\x05\x00\x0d\x80\x02\x9b";
+    const RAW: &[u8] = b"\xab\x56\xca\x4c\x51\xb2\x52\x30\xaf\x05\x00";
+    const BROTLI: &[u8] = b"\x0b\x04\x80\x7b\x22\x69\x64\x22\x3a\x20\x37\x7d\x03";
+    const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd\x04\x58\x49\x00\x00\x7b\x22\x69\x64\x22\x3a\x20\x37\x7d\x3a\x45\xec\xd8";
+    const TEXT: &[u8] = br#"{"id": 7}"#;
+
+    #[test]
+    fn what_other_tools_have_encoded_is_decoded() {
+        let twice = [GZIP, GZIP].concat();
+        for (encodings, body, text) in [
+            ("gzip", GZIP, TEXT),
+            ("X-GZIP", GZIP, TEXT),
+            ("gzip", &twice, &[TEXT, TEXT].concat()),
+            ("deflate", ZLIB, TEXT),
+            ("deflate", RAW, TEXT),
+            ("br", BROTLI, TEXT),
+            ("zstd", ZSTD, TEXT),
+            ("identity", TEXT, TEXT),
+            ("", TEXT, TEXT),
+            ("identity, gzip", GZIP, TEXT),
+        ] {
+            assert_eq!(decoded(encodings, body), Ok(Some(text.to_vec())), "{encodings}");
+        }
+        assert_eq!(decoded("compress", TEXT), Ok(None));
+        for encoding in ["gzip", "deflate", "br", "zstd"] {
+            let error = decoded(encoding, b"plain text").unwrap_err();
+            assert!(error.starts_with(&format!("its body is not {encoding}, as its content-encoding says")), "{error}");
+            let cut = match encoding {
+                "gzip" => &GZIP[..15],
+                "deflate" => &ZLIB[..8],
+                "br" => &BROTLI[..8],
+                _ => &ZSTD[..12],
+            };
+            assert!(decoded(encoding, cut).is_err(), "{encoding}");
+        }
+    }
+}

@@ -148,3 +148,31 @@ fn an_error_names_its_request() {
     assert!(response.json::<u64>().unwrap_err().to_string().contains("is not that JSON"));
     assert_eq!(response.ok().unwrap_err().to_string(), format!("status 503 (GET {server}/)"));
 }
+
+#[test]
+fn a_request_introduces_itself_unless_it_is_sent_as_given() {
+    let server = serve(|head, _| response("200 OK", "", head));
+    let seen = |request: Request| request.send().unwrap().text();
+    assert!(seen(request("GET", &server)).contains("user-agent: gorgon/"));
+    let own = seen(request("GET", &server).header("User-Agent", "mine"));
+    assert!(own.contains("user-agent: mine\r\n") && !own.contains("gorgon/"), "{own}");
+    assert!(!seen(request("GET", &server).as_given()).contains("user-agent: gorgon/"));
+}
+
+#[test]
+fn a_length_that_does_not_fit_is_not_sent() {
+    let server = serve(|_, body| response("200 OK", "", body));
+    let sent = |length: &str| post(&server).header("Content-Length", length).body("0123456789").send();
+    assert_eq!(sent("10").unwrap().text(), "0123456789");
+    for wrong in ["3", "11", "x", ""] {
+        let error = sent(wrong).unwrap_err();
+        assert!(error.cause().contains("its body has 10 bytes"), "{error}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_wanted_is_received_and_not_kept() {
+    let server = serve(|_, _| response("200 OK", "x: y\r\n", &"x".repeat(1_000_000)));
+    let response = request("GET", &server).discard_body().send().unwrap();
+    assert_eq!((response.status(), response.header("x"), response.bytes().len()), (200, Some("y"), 0));
+}

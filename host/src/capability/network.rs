@@ -5,7 +5,7 @@
 //! HTTP goes through `http/`; this module handles sockets that tasks open themselves, under the same policy.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker, Resource};
@@ -16,7 +16,7 @@ use wasmtime_wasi::p2::{DynPollable, SocketError};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 use crate::capability::guest::Guest;
-use crate::capability::http::{Routes, Tls};
+use crate::capability::http::{Recent, Routes, Tls};
 use crate::guest_text::cut;
 use crate::metrics::NetworkCounts;
 use crate::network::{Destination, Host, Policy, Protocol};
@@ -49,6 +49,8 @@ pub struct Network {
     pub(super) tls: Arc<OnceLock<Result<Arc<Tls>, String>>>,
     /// Where connections go.
     pub(super) routes: Arc<Routes>,
+    /// Where this thread's last request went. One thread takes this lock too.
+    recent: Mutex<Option<Recent>>,
     /// Whether requests and responses are shown.
     pub(super) exchanges: Exchanges,
     /// What was counted and not yet taken. It is behind a lock because wasmtime and tokio require `Send`; only one
@@ -64,6 +66,7 @@ impl Network {
             policy: Arc::new(policy),
             resolver: Arc::new(resolver),
             routes: Arc::new(Routes::new(&http)),
+            recent: Mutex::default(),
             http: Arc::new(http),
             tls: Arc::default(),
             exchanges: Exchanges::default(),
@@ -82,13 +85,14 @@ impl Network {
 
     /// The same network for another thread: grants and addresses are shared, counts are not.
     pub fn for_another_thread(&self) -> Arc<Self> {
-        let Self { policy, resolver, http, tls, routes, exchanges, counts: _ } = self;
+        let Self { policy, resolver, http, tls, routes, recent: _, exchanges, counts: _ } = self;
         Arc::new(Self {
             policy: policy.clone(),
             resolver: resolver.clone(),
             http: http.clone(),
             tls: tls.clone(),
             routes: routes.clone(),
+            recent: Mutex::default(),
             exchanges: *exchanges,
             counts: Mutex::default(),
         })
@@ -97,6 +101,11 @@ impl Network {
     /// What was counted since the last call.
     pub fn take_counts(&self) -> NetworkCounts {
         std::mem::take(&mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where this thread's last request went.
+    pub(super) fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts something.

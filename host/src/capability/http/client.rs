@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
-use http::uri::Authority;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -43,10 +43,7 @@ pub(super) fn send(
     options: RequestOptions,
 ) -> impl Future<Output = Result<Response<WasiBody>, Error>> {
     async move {
-        let target = target(destination(request.uri())?, request.headers());
-        if !network.permits(&target.to) {
-            return Err(Error::HttpRequestDenied);
-        }
+        let target = permitted(&network, &request)?;
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
         let is_shown = network.exchanges == Exchanges::Shown;
         if is_shown {
@@ -81,7 +78,7 @@ pub(super) fn send(
                 shown::request(&request, connection.version());
             }
             timed.send();
-            let exchanged = pin!(connection.exchange(request));
+            let exchanged = pin!(connection.exchange(request, &target.host));
             let exchanged = within(options.first_byte_timeout, exchanged).await;
             // Awaiting inside of this would keep its values in the future.
             let failure = match exchanged.ok_or(Error::ConnectionReadTimeout)? {
@@ -124,19 +121,44 @@ pub(super) fn send(
     }
 }
 
-fn destination(uri: &Uri) -> Result<Destination, Error> {
-    let scheme = uri.scheme_str().ok_or(Error::HttpRequestUriInvalid)?;
-    let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-    Destination::of_http(scheme, authority.host(), authority.port_u16()).ok_or(Error::HttpRequestUriInvalid)
+/// The target of the last request of a thread, which is nearly always that of the next one.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    scheme: Scheme,
+    authority: Authority,
+    target: Arc<Target>,
 }
 
-/// The connection that a request to `to` needs. TLS asks for the name that the request has in `Host`.
-fn target(to: Destination, headers: &HeaderMap) -> Arc<Target> {
-    let name = headers.get(HOST).filter(|_| to.protocol == Protocol::Https).and_then(|host| {
+/// The connection that a request needs, if its destination is granted.
+fn permitted(network: &Network, request: &Request<WasiBody>) -> Result<Arc<Target>, Error> {
+    let (uri, named) = (request.uri(), request.headers().get(HOST));
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Err(Error::HttpRequestUriInvalid);
+    };
+    let mut recent = network.recent();
+    if let Some(recent) = &*recent
+        && named.is_none()
+        && recent.scheme == *scheme
+        && recent.authority.as_str() == authority.as_str()
+    {
+        return Ok(recent.target.clone());
+    }
+    let to = Destination::of_http(scheme.as_str(), authority.host(), authority.port_u16());
+    let to = to.ok_or(Error::HttpRequestUriInvalid)?;
+    if !network.permits(&to) {
+        return Err(Error::HttpRequestDenied);
+    }
+    // TLS asks for the name that the request has in `Host`.
+    let name = named.filter(|_| to.protocol == Protocol::Https).and_then(|host| {
         let authority = Authority::try_from(host.as_bytes()).ok()?;
         Some(Host::new(authority.host())).filter(|name| *name != to.host)
     });
-    Arc::new(Target { to, name })
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let target = Arc::new(Target { to, name, host });
+    if named.is_none() {
+        *recent = Some(Recent { scheme: scheme.clone(), authority: authority.clone(), target: target.clone() });
+    }
+    Ok(target)
 }
 
 /// Whether sending a request twice does what sending it once does (RFC 9110, 9.2.2).
@@ -200,15 +222,14 @@ impl Connection {
     }
 
     /// Sends a request, and returns the head of its response.
-    fn exchange(&mut self, mut request: Request<WasiBody>) -> impl Future<Output = Exchanged> + use<> {
+    fn exchange(
+        &mut self,
+        mut request: Request<WasiBody>,
+        host: &HeaderValue,
+    ) -> impl Future<Output = Exchanged> + use<> {
         match self {
             Self::Http1 { sender, heard, relay } => {
-                let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
-                if let Some(authority) = authority.filter(|_| !request.headers().contains_key(HOST))
-                    && let Ok(host) = HeaderValue::from_maybe_shared(Bytes::from(authority))
-                {
-                    request.headers_mut().insert(HOST, host);
-                }
+                request.headers_mut().entry(HOST).or_insert_with(|| host.clone());
                 match relay {
                     // A proxy gets the whole URI.
                     Some(relay) => {

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::header::HeaderValue;
 use hyper::Version;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
@@ -23,12 +24,20 @@ use crate::plan::HttpVersion;
 /// So many headers may a response have. Room for more of them would make the allocator give it back after each response.
 const MOST_HEADERS: usize = 1_024;
 
-/// What a connection is for. Requests that agree in it can use the same connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+/// What a connection is for. Requests that agree in the destination and in the name can use the same connection.
+#[derive(Debug)]
+pub(crate) struct Target {
     pub(super) to: Destination,
     /// The name that TLS asks for, if it is not the destination's.
     pub(super) name: Option<Host>,
+    /// What a request says in `Host`, unless the task has said it.
+    pub(super) host: HeaderValue,
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.to, &self.name) == (&other.to, &other.name)
+    }
 }
 
 /// A connection, over which requests are sent.

@@ -25,6 +25,7 @@ use wasmtime_wasi_http::{
 
 use crate::capability::guest::Guest;
 
+pub(super) use client::Recent;
 pub(super) use route::Routes;
 pub(super) use tls::Tls;
 pub use tls::check as check_tls;

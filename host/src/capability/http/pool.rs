@@ -24,7 +24,7 @@ thread_local! {
 
 /// The kept connections to one target.
 struct Kept {
-    target: Target,
+    target: Arc<Target>,
     connections: Vec<Connection>,
     /// Requests over HTTP/2 share connections, which one of them opens while the others wait. `None` if the target
     /// speaks HTTP/1.1.
@@ -54,19 +54,18 @@ pub(super) async fn obtain(
         return Ok((connection, false));
     }
     let mut opening = None;
-    while let Some(turn) = if may_take { turn(network, target) } else { None } {
+    if may_take && let Some(turn) = turn(network, target) {
         opening = turn.clone().try_lock_owned().ok();
-        if opening.is_some() {
-            break;
-        }
-        // Another request is opening a connection. If that fails, or the connection cannot be shared, each request
-        // opens one at once.
-        drop(turn.lock().await);
-        if let Some(connection) = take(target, most) {
-            return Ok((connection, false));
-        }
-        if kept(target, |kept| kept.connections.is_empty()).unwrap_or(true) {
-            break;
+        if opening.is_none() {
+            // Another request is opening a connection.
+            let mine = turn.lock_owned().await;
+            if let Some(connection) = take(target, most) {
+                return Ok((connection, false));
+            }
+            // If that has failed, or the connection cannot be shared, each request opens one at once. Otherwise they
+            // open one after the other.
+            let is_shared = kept(target, |kept| !kept.connections.is_empty()).unwrap_or_default();
+            opening = is_shared.then_some(mine);
         }
     }
     // Open the connection in a separate task, because opening is rare and large. Otherwise its deep stack would stay
@@ -85,7 +84,7 @@ pub(super) async fn obtain(
 
 async fn open(
     network: &Arc<Network>,
-    target: &Target,
+    target: &Arc<Target>,
     needs: Needs,
     timeout: Option<Duration>,
 ) -> Result<Connection, Error> {
@@ -100,21 +99,21 @@ async fn open(
 }
 
 /// Keeps a connection for the next request, after its response has ended.
-pub(super) fn keep(target: &Target, connection: Connection) {
+pub(super) fn keep(target: &Arc<Target>, connection: Connection) {
     kept(target, |kept| kept.keep(connection));
 }
 
 /// From now on speaks HTTP/1.1 to `target`.
-pub(super) fn need_http1(target: &Target) {
+pub(super) fn need_http1(target: &Arc<Target>) {
     KEPT.with_borrow_mut(|kept| {
-        kept.retain(|kept| kept.target != *target);
+        kept.retain(|kept| !kept.is_for(target));
         kept.push(Kept { target: target.clone(), connections: Vec::new(), turn: None, needs: Needs::Http1 });
     });
 }
 
 /// An open connection to `target`: the most recently used one, or, if requests share them, the one with the fewest
 /// requests. `None` if another one should be opened, of which there are `most` that are shared.
-fn take(target: &Target, most: usize) -> Option<Connection> {
+fn take(target: &Arc<Target>, most: usize) -> Option<Connection> {
     kept(target, |Kept { connections, .. }| {
         loop {
             let connection = connections.pop()?;
@@ -136,8 +135,8 @@ fn take(target: &Target, most: usize) -> Option<Connection> {
 
 /// The lock on which requests wait while one of them opens a connection that they will share. Over TLS, the first
 /// connection tells which HTTP the target speaks.
-fn turn(network: &Network, target: &Target) -> Option<Arc<Mutex<()>>> {
-    KEPT.with_borrow_mut(|kept| match kept.iter().find(|kept| kept.target == *target) {
+fn turn(network: &Network, target: &Arc<Target>) -> Option<Arc<Mutex<()>>> {
+    KEPT.with_borrow_mut(|kept| match kept.iter().find(|kept| kept.is_for(target)) {
         Some(kept) => kept.turn.clone(),
         None => {
             let may_share = target.to.protocol == Protocol::Https || network.http.version == HttpVersion::Http2;
@@ -150,7 +149,7 @@ fn turn(network: &Network, target: &Target) -> Option<Arc<Mutex<()>>> {
 }
 
 /// Shares a new connection if it can be shared; otherwise lets each request open one.
-fn learn(target: &Target, new: &Connection) {
+fn learn(target: &Arc<Target>, new: &Connection) {
     kept(target, |kept| match new.shared() {
         Some(connection) => kept.keep(connection),
         None => kept.turn = None,
@@ -158,11 +157,16 @@ fn learn(target: &Target, new: &Connection) {
 }
 
 /// Calls `look` with what is kept for `target`; `None` before the first request asks for a connection.
-fn kept<T>(target: &Target, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
-    KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.target == *target).map(look))
+fn kept<T>(target: &Arc<Target>, look: impl FnOnce(&mut Kept) -> T) -> Option<T> {
+    KEPT.with_borrow_mut(|kept| kept.iter_mut().find(|kept| kept.is_for(target)).map(look))
 }
 
 impl Kept {
+    fn is_for(&self, target: &Arc<Target>) -> bool {
+        // Nearly always it is the very same.
+        Arc::ptr_eq(&self.target, target) || self.target == *target
+    }
+
     fn keep(&mut self, connection: Connection) {
         let is_same = |streams: &Arc<Streams>| {
             self.connections.iter().any(|known| known.streams().is_some_and(|known| Arc::ptr_eq(known, streams)))
