@@ -25,8 +25,8 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// Takes over these signals, except one that is ignored, as `nohup` ignores SIGHUP. Each becomes one message until [`Self::let_end`] is called; from then on it ends the
-    /// process with `exit_code`.
+    /// Takes over these signals, except one that is ignored, as `nohup` ignores SIGHUP. Each becomes one message until
+    /// [`Self::let_end`] is called; from then on it ends the process with `exit_code`.
     pub fn listen(exit_code: u8) -> io::Result<Self> {
         let ignored = ignored();
         let mut signals =

@@ -95,7 +95,8 @@ fn component(body: &str, data: &str) -> NamedTempFile {
     ))
 }
 
-/// The command in a namespace of its own, in which the shell has done `mounts`; `None` if the system does not allow that.
+/// The command in a namespace of its own, in which the shell has done `mounts`; `None` if the system does not allow
+/// that.
 pub(crate) fn with_mounts(mounts: &str, command: &Command) -> Option<Command> {
     let unshare = |run: &str| {
         let mut unshare = Command::new("unshare");

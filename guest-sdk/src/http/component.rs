@@ -131,7 +131,10 @@ fn read(response: IncomingResponse, wanted: Wanted) -> Result<Received, String> 
             Ok(read) => count += read,
             Err(StreamError::Closed) => break,
             Err(StreamError::LastOperationFailed(error)) => {
-                return Err(format!("{}, after {count} bytes of the body", error.to_debug_string()));
+                let error = error.to_debug_string();
+                // What the host says in words of its own is not an error of the host.
+                let error = error.strip_prefix("internal error: ").unwrap_or(&error);
+                return Err(format!("{error}, after {count} bytes of the body"));
             }
         }
     }

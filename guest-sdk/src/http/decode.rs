@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use brotli_decompressor::Decompressor;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 /// What can be decoded, for `Accept-Encoding`.
 pub(super) const ACCEPTED: &str = "gzip, deflate, br, zstd";
@@ -26,12 +26,41 @@ pub(super) fn decoded(encodings: &str, body: &[u8]) -> Result<Option<Vec<u8>>, S
             // Some servers leave out what the standard has around it.
             "deflate" => all(ZlibDecoder::new(&body[..])).or_else(|_| all(DeflateDecoder::new(&body[..]))),
             "br" => all(Decompressor::new(&body[..], BUFFER)),
-            "zstd" => StreamingDecoder::new(&body[..]).map_err(io::Error::other).and_then(all),
+            "zstd" => all(Frames { rest: &body, frame: None }),
             _ => return Ok(None),
         };
-        body = decoded.map_err(|error| format!("its body is not {encoding}, as its content-encoding says: {error}"))?;
+        body = decoded.map_err(|error| format!("its body cannot be decoded from {encoding}: {error}"))?;
     }
     Ok(Some(body))
+}
+
+/// The frames of zstd, which follow each other (RFC 8878, section 3).
+struct Frames<'a> {
+    rest: &'a [u8],
+    frame: Option<StreamingDecoder<&'a [u8], FrameDecoder>>,
+}
+
+impl Read for Frames<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                match frame.read(to)? {
+                    0 => self.rest = frame.get_ref(),
+                    read => return Ok(read),
+                }
+            }
+            self.frame = None;
+            match self.rest {
+                [] => return Ok(0),
+                // One that holds nothing of the body, with its length.
+                [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, rest @ ..] => {
+                    let length = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
+                    self.rest = rest.get(length..).ok_or(io::ErrorKind::UnexpectedEof)?;
+                }
+                frame => self.frame = Some(StreamingDecoder::new(frame).map_err(io::Error::other)?),
+            }
+        }
+    }
 }
 
 fn all(from: impl Read) -> io::Result<Vec<u8>> {
@@ -58,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_other_tools_have_encoded_is_decoded() {
-        let twice = [GZIP, GZIP].concat();
+        let (twice, frames) = ([GZIP, GZIP].concat(), [ZSTD, b"\x50\x2a\x4d\x18\x02\x00\x00\x00xx", ZSTD].concat());
         for (encodings, body, text) in [
             ("gzip", GZIP, TEXT),
             ("X-GZIP", GZIP, TEXT),
@@ -67,6 +96,7 @@ mod tests {
             ("deflate", RAW, TEXT),
             ("br", BROTLI, TEXT),
             ("zstd", ZSTD, TEXT),
+            ("zstd", &frames, &[TEXT, TEXT].concat()),
             ("identity", TEXT, TEXT),
             ("", TEXT, TEXT),
             ("identity, gzip", GZIP, TEXT),
@@ -76,7 +106,7 @@ mod tests {
         assert_eq!(decoded("compress", TEXT), Ok(None));
         for encoding in ["gzip", "deflate", "br", "zstd"] {
             let error = decoded(encoding, b"plain text").unwrap_err();
-            assert!(error.starts_with(&format!("its body is not {encoding}, as its content-encoding says")), "{error}");
+            assert!(error.starts_with(&format!("its body cannot be decoded from {encoding}: ")), "{error}");
             let cut = match encoding {
                 "gzip" => &GZIP[..15],
                 "deflate" => &ZLIB[..8],

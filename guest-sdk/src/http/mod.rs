@@ -16,8 +16,8 @@
 //! followed, cookies are kept for the instance, bodies are read to their end, so that the connection is there for the
 //! next request. Whatever a request reaches must have been granted by `--allow`, each redirect by itself.
 //!
-//! With the feature `decode`, bodies in gzip, deflate, brotli and zstd are asked for and decoded. Without it a server is
-//! not asked for them, and a body is what the server sent.
+//! With the feature `decode`, bodies in gzip, deflate, brotli and zstd are asked for and decoded. Without it a server
+//! is not asked for them, and a body is what the server sent.
 //!
 //! In a native `cargo test` the same requests are sent by the machine itself.
 

@@ -40,6 +40,7 @@ fn urls_are_joined_as_browsers_join_them() {
         assert!(Url::parse(wrong).is_err(), "{wrong}");
     }
     assert_eq!(Url::parse("http://h:/x").unwrap().authority, "h");
+    assert!(!Url::parse("http://u:s3cret@h:65536/").unwrap_err().contains("s3cret"));
     for (text, credentials) in [
         ("http://u:p@h/", Some("u:p")),
         ("http://u@h/", Some("u:")),

@@ -18,7 +18,8 @@ pub(super) struct Url {
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no URL: write http://HOST/PATH or https://HOST/PATH");
+        let wrong =
+            || format!("`{}` is no URL: write http://HOST/PATH or https://HOST/PATH", without_credentials(text));
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
         let is_tls = scheme.eq_ignore_ascii_case("https");
         if !is_tls && !scheme.eq_ignore_ascii_case("http") {
@@ -38,6 +39,7 @@ impl Url {
             && (!host.contains(':') || host.ends_with(']'))
             && port.parse::<u16>().is_err()
         {
+            let text = without_credentials(text);
             return Err(format!("`{text}` is no URL: its port `{port}` is not a number up to 65535"));
         }
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -134,4 +136,12 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// `text` as a part of a query or a form.
 pub(super) fn encode(text: &str) -> impl fmt::Display {
     utf8_percent_encode(text, RESERVED)
+}
+
+/// The text without what it has in front of a host: a name, and a password.
+fn without_credentials(text: &str) -> String {
+    match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1))) {
+        Some((scheme, rest)) => format!("{scheme}://***@{rest}"),
+        None => text.to_owned(),
+    }
 }

@@ -102,7 +102,7 @@ impl Guest {
     /// dropped, which may be later than the last counts.
     #[cold]
     pub(crate) fn abandon(&mut self) {
-        self.table = ResourceTable::new();
+        self.network.giving_up(|| self.table = ResourceTable::new());
     }
 }
 

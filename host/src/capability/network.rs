@@ -5,6 +5,7 @@
 //! HTTP goes through `http/`; this module handles sockets that tasks open themselves, under the same policy.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Network {
     pub(super) routes: Arc<Routes>,
     /// Where this thread's last request went. One thread takes this lock too.
     recent: Mutex<Option<Recent>>,
+    /// Whether a call that was cut gives up its requests at this moment.
+    is_giving_up: AtomicBool,
     /// Whether requests and responses are shown.
     pub(super) exchanges: Exchanges,
     /// What was counted and not yet taken. It is behind a lock because wasmtime and tokio require `Send`; only one
@@ -67,6 +70,7 @@ impl Network {
             resolver: Arc::new(resolver),
             routes: Arc::new(Routes::new(&http)),
             recent: Mutex::default(),
+            is_giving_up: AtomicBool::default(),
             http: Arc::new(http),
             tls: Arc::default(),
             exchanges: Exchanges::default(),
@@ -85,7 +89,7 @@ impl Network {
 
     /// The same network for another thread: grants and addresses are shared, counts are not.
     pub fn for_another_thread(&self) -> Arc<Self> {
-        let Self { policy, resolver, http, tls, routes, recent: _, exchanges, counts: _ } = self;
+        let Self { policy, resolver, http, tls, routes, recent: _, is_giving_up: _, exchanges, counts: _ } = self;
         Arc::new(Self {
             policy: policy.clone(),
             resolver: resolver.clone(),
@@ -93,6 +97,7 @@ impl Network {
             tls: tls.clone(),
             routes: routes.clone(),
             recent: Mutex::default(),
+            is_giving_up: AtomicBool::default(),
             exchanges: *exchanges,
             counts: Mutex::default(),
         })
@@ -106,6 +111,18 @@ impl Network {
     /// Where this thread's last request went.
     pub(super) fn recent(&self) -> MutexGuard<'_, Option<Recent>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does `give_up`, in which responses are dropped before they have ended because their call was cut.
+    pub(super) fn giving_up(&self, give_up: impl FnOnce()) {
+        self.is_giving_up.store(true, Ordering::Relaxed);
+        give_up();
+        self.is_giving_up.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether responses are dropped because their call was cut.
+    pub(super) fn is_giving_up(&self) -> bool {
+        self.is_giving_up.load(Ordering::Relaxed)
     }
 
     /// Counts something.

@@ -160,8 +160,8 @@ impl TaskFlags {
     pub(super) fn check(&self, is_quiet: bool) -> anyhow::Result<()> {
         self.given.check()?;
         self.network.check()?;
-        if let Some(advice) = self.network.advice().filter(|_| !is_quiet) {
-            super::tell(&advice);
+        for advice in self.network.advice().iter().filter(|_| !is_quiet) {
+            super::tell(advice);
         }
         Ok(())
     }

@@ -25,11 +25,14 @@ mod test;
 mod unknown;
 mod values;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
+use regex::Regex;
 
 use crate::fault;
 use crate::guest_text::line;
@@ -109,7 +112,17 @@ impl From<Exit> for ExitCode {
 
 /// Writes one line to stderr. If that fails, there is nobody to tell.
 fn tell(message: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", line(message));
+    let _ = writeln!(anstream::stderr().lock(), "{}", line(&without_credentials(message)));
+}
+
+/// The text without what a URL in it has in front of its host: a name, and a password.
+fn without_credentials(text: &str) -> Cow<'_, str> {
+    // It is short, and nearly always has none.
+    if !text.contains("://") || !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("://[^\\s`'\"]*@").ok());
+    CREDENTIALS.as_ref().map_or(Cow::Borrowed(text), |credentials| credentials.replace_all(text, "://***@"))
 }
 
 /// Prints why a command failed, with a remedy if the cause is a limit on the user's resources.

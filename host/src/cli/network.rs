@@ -1,13 +1,16 @@
 //! Flags for the network: what is granted, and how HTTP is spoken.
 
 use std::env;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::num::NonZeroU32;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::{Context, ensure};
 use clap::Args;
+use rustls::pki_types::ServerName;
 use url::Url;
 
 use super::values;
@@ -43,7 +46,7 @@ pub(super) struct NetworkFlags {
     key: Option<PathBuf>,
 
     /// The name that TLS asks for and checks [default: the name in Host]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
     sni: Option<String>,
 
     /// Open a new connection for each request
@@ -79,7 +82,7 @@ pub(super) struct NetworkFlags {
     unix_socket: Option<PathBuf>,
 
     /// Connect from this address of the machine; several are used in turn
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     local_address: Vec<IpAddr>,
 }
 
@@ -170,13 +173,37 @@ impl NetworkFlags {
     /// Checks every file that is needed, to report an error once, before the run.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let (_, plan) = self.plan()?;
-        http::check_tls(&plan).map_err(anyhow::Error::msg)
+        http::check_tls(&plan).map_err(anyhow::Error::msg)?;
+        for &address in &self.local_address {
+            TcpListener::bind((address, 0))
+                .with_context(|| format!("cannot connect from {address} (--local-address)"))?;
+        }
+        if let Some(path) = &self.unix_socket {
+            let kind =
+                path.metadata().with_context(|| format!("cannot use the socket `{}`", path.display()))?.file_type();
+            ensure!(kind.is_socket(), "cannot use the socket `{}`: it is not a socket", path.display());
+        }
+        Ok(())
     }
 
     /// What the user may have expected and does not get.
-    pub(super) fn advice(&self) -> Option<String> {
-        let name = self.proxy_of_environment()?;
-        Some(format!("the environment names a proxy ({name}), which is not used: --proxy env uses it"))
+    pub(super) fn advice(&self) -> Vec<String> {
+        let proxy = self.proxy_of_environment();
+        let proxy =
+            proxy.map(|name| format!("the environment names a proxy ({name}), which is not used: --proxy env uses it"));
+        let Policy(granted) = self.policy();
+        let fits = |place: &ConnectTo| {
+            granted.iter().any(|allow| match allow {
+                Allow::Only(Destination { host, port, .. }) => place.instead_of(host, *port).is_some(),
+                // Only the run knows.
+                Allow::All | Allow::Under { .. } => true,
+            })
+        };
+        let unused = self.connect_to.iter().filter(|place| !granted.is_empty() && !fits(place));
+        let unused = unused.map(|place| {
+            format!("--connect-to {place} fits nothing that is granted: its first two parts are the host and the port of a URL")
+        });
+        proxy.into_iter().chain(unused).collect()
     }
 
     /// The variable that names a proxy, if programs such as curl would use it for what is granted.
@@ -311,15 +338,20 @@ fn proxies(text: &str) -> Result<Proxies, String> {
     };
     let proxies = Proxies { http: of(Scheme::Http)?, https: of(Scheme::Https)?, no_proxy: no_proxy() };
     if proxies.http.is_none() && proxies.https.is_none() {
-        return Err("neither HTTP_PROXY nor HTTPS_PROXY is set".into());
+        return Err("none of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY is set".into());
     }
     Ok(proxies)
 }
 
 /// The URL of a proxy in full.
 fn proxy(text: &str) -> Result<String, String> {
-    let wrong = |problem: &str| format!("{problem}: write http://[USER:PASSWORD@]HOST:PORT");
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let form = "write http://[USER:PASSWORD@]HOST:PORT, with %2F, %23 and %40 for / # @ in a password";
+    let wrong = |problem: &str| format!("{problem}: {form}");
+    let full = match text {
+        text if text.contains("://") => text.to_owned(),
+        text if text.contains(':') => format!("http://{text}"),
+        _ => return Err(wrong("it has no port")),
+    };
     let url = Url::parse(&full).map_err(|error| wrong(&error.to_string()))?;
     if url.scheme() != "http" {
         return Err(wrong("only proxies that are spoken to over HTTP are supported"));
@@ -334,6 +366,20 @@ fn proxy(text: &str) -> Result<String, String> {
         (user, password) => format!("{user}:{}@", password.unwrap_or_default()),
     };
     Ok(format!("http://{credentials}{host}:{port}"))
+}
+
+/// A name that TLS can ask for.
+fn server_name(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("write a name alone, such as shop.example".into()),
+    }
+}
+
+/// An address, with or without the brackets that IPv6 has in URLs.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| "write an address of this machine, such as 10.0.0.7 or ::1".into())
 }
 
 fn http2_connections(text: &str) -> Result<NonZeroU32, String> {
@@ -353,6 +399,7 @@ mod tests {
         for (text, url) in [
             ("http://proxy:3128", Some("http://proxy:3128")),
             ("proxy:3128", Some("http://proxy:3128")),
+            ("none", None),
             ("http://proxy/", Some("http://proxy:80")),
             ("http://u:p%40@[::1]:8080", Some("http://u:p%40@[::1]:8080")),
             ("https://proxy:3128", None),

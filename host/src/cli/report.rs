@@ -121,7 +121,7 @@ mod tests {
             ("--dns-ttl", prop_oneof![Just("0".to_owned()), "[1-9][0-9]{0,5}(ns|ms|s|h)"].boxed()),
             ("--ca-cert", text.boxed()),
             ("--cert", text.boxed()),
-            ("--sni", "[a-z.]{1,12}".boxed()),
+            ("--sni", "[a-z]{1,9}\\.example".boxed()),
             ("--dns", "rotate|first".boxed()),
             ("--connect-to", "[a-z]{0,4}:[1-9]?:[a-z]{0,4}:[1-9]?".boxed()),
             ("--proxy", "http://[a-z]{1,4}:[1-9][0-9]".boxed()),

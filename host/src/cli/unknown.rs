@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Flags of other tools, and ours for the same.
-const PEERS: [(&[&str], &str); 14] = [
+const PEERS: [(&[&str], &str); 22] = [
     (&["--vus", "--vu", "--users", "-u", "--connections", "--concurrent", "--max-vus"], "--concurrency"),
     (&["--iterations", "-i", "--requests", "--num-requests", "--count"], "--operations"),
     (&["--run-time", "--time", "--test-duration", "--duration-seconds"], "--duration"),
@@ -15,16 +15,24 @@ const PEERS: [(&[&str], &str); 14] = [
     (&["--spawn-rate", "--hatch-rate", "--ramp-up", "--rampup"], "--ramp"),
     (&["--threshold", "--thresholds", "--ensure"], "--fail-if"),
     (&["--out", "--output", "-o", "--summary-export", "--export"], "--json"),
-    (&["--skip-tls-verify", "--insecure-skip-tls-verify", "-k"], "--insecure"),
-    (&["--disable-keepalive", "--no-connection-reuse"], "--no-keepalive"),
+    (&["--skip-tls-verify", "--insecure-skip-tls-verify", "--skip-verify", "--tls-skip-verify", "-k"], "--insecure"),
+    (&["--disable-keepalive", "--no-keep-alive", "--no-connection-reuse"], "--no-keepalive"),
     (&["--workers", "--cpus"], "--processes"),
     (&["-z"], "--duration"),
     (&["--method"], "--request"),
+    (&["-x", "--all-proxy"], "--proxy"),
+    (&["--cacert", "--ca", "--cafile"], "--ca-cert"),
+    (&["-E", "--client-cert", "--certificate"], "--cert"),
+    (&["--private-key", "--client-key"], "--key"),
+    (&["--interface", "--local-ips", "--laddr"], "--local-address"),
+    (&["--servername", "--server-name"], "--sni"),
+    (&["--http2-prior-knowledge", "--http2-only", "--h2c"], "--http2"),
+    (&["--unix", "--abstract-unix-socket"], "--unix-socket"),
     (&["--no-tui"], "--no-progress"),
 ];
 
 /// Flags that a command does not have on purpose, and what it has instead.
-const ABSENT: [(&str, &[&str], &str); 24] = [
+const ABSENT: [(&str, &[&str], &str); 29] = [
     ("find", &["-n", "--operations"], "it chooses how many operations a probe has; see --probe"),
     ("find", &["-d", "--duration"], "it chooses how long a probe lasts; see --probe and --budget"),
     ("find", &["--rate", "--stages"], "it looks for the rate; see --from and --to"),
@@ -55,6 +63,11 @@ const ABSENT: [(&str, &[&str], &str); 24] = [
     ("http", &["-T"], "send the content type by -H 'Content-Type: TYPE'"),
     ("http", &["-L", "--location"], "redirects are followed"),
     ("http", &["-m"], "the method is given by -X, the time limit by --timeout"),
+    ("http", &["--resolve"], "connect elsewhere by --connect-to HOST:PORT:ADDRESS:PORT"),
+    ("http", &["--noproxy"], "--proxy env leaves out the hosts that NO_PROXY names"),
+    ("http", &["--compressed"], "send -H 'Accept-Encoding: gzip'; bodies are decoded for captures"),
+    ("http", &["--http1.1", "--http1.0", "-0"], "HTTP/1.1 is spoken unless TLS negotiates HTTP/2"),
+    ("http", &["--socks5", "--socks5-hostname", "--socks4"], "only proxies that are spoken to over HTTP: --proxy"),
     ("compare", &["--fail-if", "--slo"], "it compares two sides; see --fail-if-slower"),
     ("compare", &["--quiet", "-q"], "it prints nothing but the comparison; --json - puts JSON in its place"),
 ];

@@ -184,7 +184,7 @@ fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
     let repeated = network.repeated.unwrap_or_default();
     let unsent = network.requests.saturating_sub(sent.saturating_sub(repeated));
     let again = (repeated > 0).then(|| format!("{} sent again", count(repeated)));
-    let unsent = (unsent > 0).then(|| format!("{} more got no connection", count(unsent)));
+    let unsent = (unsent > 0).then(|| format!("{} more were not sent", count(unsent)));
     let per = network.requests_per_operation.map(|per| format!("{per:.2} per operation"));
     let more: Vec<_> = again.into_iter().chain(unsent).chain(per).collect();
     let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };

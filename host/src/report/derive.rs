@@ -198,7 +198,7 @@ fn network(metrics: &Metrics, window_ns: u64) -> Option<NetworkReport> {
         failed: Some(counts.failed),
         throughput: rate(counts.requests, window_ns),
         duration_ns: Some(summary(&counts.duration)),
-        requests_per_operation: (completed > 0).then(|| counts.requests as f64 / completed as f64),
+        requests_per_operation: (completed > 0).then(|| counts.sent as f64 / completed as f64),
         sent: Some(counts.sent),
         repeated: Some(counts.repeated),
         opened: counts.opened,

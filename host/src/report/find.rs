@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::units::{count, counted, duration, rate as per_second};
-use super::{Generator, RunReport, Summary, Unit};
+use super::{Generator, Limit, RunReport, Summary, Unit};
 use crate::fault::Fault;
 use crate::guest_text::{GuestText, line};
 use crate::metrics::Outcome;
@@ -391,6 +391,12 @@ pub fn sentence(report: &FindReport) -> String {
     sentence
 }
 
+/// What the machine lacked for connections in the last probe in which it did, with the remedy.
+fn lacked(report: &FindReport) -> Option<&str> {
+    let of_last = report.probes.iter().rev().find(|probe| probe.generator.limits.contains(&Limit::Lacked))?;
+    of_last.generator.reasons.iter().map(String::as_str).find(|reason| reason.contains("could not be opened"))
+}
+
 /// The limit in words.
 fn limit(report: &FindReport, answer: &Answer) -> String {
     let of = |rate: f64| format!("{}/s", per_second(rate));
@@ -402,7 +408,7 @@ fn limit(report: &FindReport, answer: &Answer) -> String {
     };
     let advice = match by {
         Culprit::Target => "",
-        Culprit::Generator => "use more threads or processes (-t, -p), or another machine",
+        Culprit::Generator => lacked(report).unwrap_or("use more threads or processes (-t, -p), or another machine"),
         Culprit::Instances if report.has_threads_only => "use more threads or processes (-t, -p)",
         Culprit::Instances => "allow more instances (-c), or use more threads or processes (-t, -p)",
     };

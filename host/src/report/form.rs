@@ -277,7 +277,7 @@ pub struct NetworkReport {
     /// got no connection are not in it. Null in older reports.
     #[serde(default)]
     pub duration_ns: Option<Summary>,
-    /// HTTP requests per completed operation.
+    /// HTTP requests that were sent, per completed operation.
     pub requests_per_operation: Option<f64>,
     /// How often requests were sent: those without a connection were not, and some were sent again. Null in older
     /// reports.

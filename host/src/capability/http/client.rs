@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
@@ -77,16 +77,19 @@ pub(super) fn send(
             if is_shown {
                 shown::request(&request, connection.version());
             }
-            timed.send();
+            timed.send(is_new);
+            let (method, has_body) = (request.method().clone(), !request.body().is_end_stream());
             let exchanged = pin!(connection.exchange(request, &target.host));
             let exchanged = within(options.first_byte_timeout, exchanged).await;
             // Awaiting inside of this would keep its values in the future.
             let failure = match exchanged.ok_or(Error::ConnectionReadTimeout)? {
                 Ok(response) => {
-                    timed.answered(response.status(), is_new);
+                    timed.answered(response.status());
+                    let length = Length::of(&response, &method, has_body);
                     let after = is_kept.then_some((target, connection));
                     let pause = options.between_bytes_timeout;
-                    let response = response.map(|body| Received::new(body, timed, stream, after, pause).boxed_unsync());
+                    let response =
+                        response.map(|body| Received::new(body, length, timed, stream, after, pause).boxed_unsync());
                     return Ok(if is_shown { shown::response(response) } else { response });
                 }
                 Err(mut error) => match error.take_message() {
@@ -194,8 +197,7 @@ impl Connection {
     /// Waits for a free stream, and counts the wait; `None` if the connection has ended.
     async fn freed(&self, network: &Network) -> Option<Stream> {
         let streams = self.streams()?;
-        // Until the server has spoken, a request waits for the connection.
-        let _counted = streams.is_settled().then(|| StreamWait { network, begin: Instant::now() });
+        let _counted = StreamWait { network, streams, begin: Instant::now() };
         streams.wait().await
     }
 
@@ -207,10 +209,10 @@ impl Connection {
         {
             return heard.end().unwrap_or_else(|| told("the server closed the connection without an answer"));
         }
-        match (of_request(error), self.streams()) {
-            (Error::ConnectionTerminated, Some(streams)) => match streams.ended_with().await {
+        match (of_request(error), self) {
+            (Error::ConnectionTerminated, Self::Http2 { streams, heard, .. }) => match streams.ended_with().await {
                 Some(reason) => gone_away(reason),
-                None => Error::ConnectionTerminated,
+                None => heard.end().unwrap_or(Error::ConnectionTerminated),
             },
             (error, _) => error,
         }
@@ -265,12 +267,20 @@ impl Connection {
 /// A wait for a stream, which is counted at its end, also if a time-out ends it.
 struct StreamWait<'a> {
     network: &'a Network,
+    streams: &'a Streams,
     begin: Instant,
 }
 
 impl Drop for StreamWait<'_> {
     fn drop(&mut self) {
-        self.network.count(|counts| counts.stream_wait.record(nanos_since(self.begin)));
+        // Until the server has spoken, a request waits for the connection. It gets a stream some moments later, if there
+        // is one.
+        const MOMENTS: Duration = Duration::from_millis(1);
+        let Some(settled) = self.streams.settled() else { return };
+        let waited = self.begin.max(settled).elapsed();
+        if self.begin > settled || waited > MOMENTS {
+            self.network.count(|counts| counts.stream_wait.record(waited.as_nanos() as u64));
+        }
     }
 }
 
@@ -281,40 +291,34 @@ struct TimedRequest {
     sent: Option<Instant>,
     /// How often it was sent.
     times: u64,
-    first_byte_ns: u64,
-    connection: AnsweredBy,
+    /// `None` without a response.
+    first_byte_ns: Option<u64>,
+    /// Whether it was last sent over a kept connection.
+    is_reused: bool,
     is_success: bool,
-}
-
-/// The connection over which the response came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AnsweredBy {
-    Nobody,
-    NewConnection,
-    KeptConnection,
 }
 
 impl TimedRequest {
     fn new(network: Arc<Network>) -> Self {
-        Self { network, sent: None, times: 0, first_byte_ns: 0, connection: AnsweredBy::Nobody, is_success: false }
+        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused: false, is_success: false }
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, is_new: bool) {
         self.sent.get_or_insert_with(Instant::now);
         self.times += 1;
+        self.is_reused = !is_new;
     }
 
     /// It was not sent after all.
     fn unsend(&mut self) {
         self.times -= 1;
         if self.times == 0 {
-            self.sent = None;
+            (self.sent, self.is_reused) = (None, false);
         }
     }
 
-    fn answered(&mut self, status: StatusCode, is_new: bool) {
-        self.first_byte_ns = self.sent.map_or(0, nanos_since);
-        self.connection = if is_new { AnsweredBy::NewConnection } else { AnsweredBy::KeptConnection };
+    fn answered(&mut self, status: StatusCode) {
+        self.first_byte_ns = self.sent.map(nanos_since);
         // As k6 tells them apart.
         self.is_success = (200..400).contains(&status.as_u16());
     }
@@ -322,14 +326,14 @@ impl TimedRequest {
 
 impl Drop for TimedRequest {
     fn drop(&mut self) {
-        let &mut Self { sent, times, first_byte_ns, connection, is_success, .. } = self;
+        let &mut Self { sent, times, first_byte_ns, is_reused, is_success, .. } = self;
         self.network.count(|counts| {
             counts.requests += 1;
             counts.sent += times;
             counts.repeated += times.saturating_sub(1);
             counts.failed += u64::from(!is_success);
-            counts.reused += u64::from(connection == AnsweredBy::KeptConnection);
-            if connection != AnsweredBy::Nobody {
+            counts.reused += u64::from(is_reused);
+            if let Some(first_byte_ns) = first_byte_ns {
                 counts.first_byte.record(first_byte_ns);
             }
             if let Some(sent) = sent {
@@ -343,9 +347,31 @@ fn nanos_since(instant: Instant) -> u64 {
     instant.elapsed().as_nanos() as u64
 }
 
+/// How a body has to end. hyper takes a stream of HTTP/2 that is reset without an error for one that has ended.
+#[derive(Clone, Copy)]
+struct Length {
+    /// What the head says, if the body is there at all.
+    said: Option<u64>,
+    /// Whether the server has to say that it has ended. If the request has a body, a server may cut that short.
+    must_end: bool,
+}
+
+impl Length {
+    fn of(response: &Response<Incoming>, method: &Method, has_body: bool) -> Self {
+        let is_http2 = response.version() == Version::HTTP_2;
+        let is_there = method != Method::HEAD && ![204, 304].contains(&response.status().as_u16());
+        let said = response.headers().get(CONTENT_LENGTH).filter(|_| is_http2 && is_there);
+        let said = said.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { said, must_end: is_http2 && !has_body }
+    }
+}
+
 /// A response's body. At its end the request is counted, and the connection is kept for the next one.
 struct Received {
     body: Incoming,
+    length: Length,
+    /// How many bytes have come.
+    bytes: u64,
     /// `None` after the end.
     timed: Option<TimedRequest>,
     /// Its stream of HTTP/2.
@@ -363,13 +389,14 @@ struct BytesTimeout {
 impl Received {
     fn new(
         body: Incoming,
+        length: Length,
         timed: TimedRequest,
         stream: Option<Stream>,
         after: Option<(Arc<Target>, Connection)>,
         pause: Option<Duration>,
     ) -> Self {
         let pause = pause.map(|most| BytesTimeout { most, over: Box::pin(tokio::time::sleep(most)) });
-        let mut received = Self { body, timed: Some(timed), stream, after, pause };
+        let mut received = Self { body, length, bytes: 0, timed: Some(timed), stream, after, pause };
         if received.body.is_end_stream() {
             received.keep();
         }
@@ -401,6 +428,7 @@ impl Body for Received {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
+                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if self.body.is_end_stream() {
                     self.keep();
                 }
@@ -415,6 +443,12 @@ impl Body for Received {
                 Poll::Ready(Some(Err(of_request(&error))))
             }
             Poll::Ready(None) => {
+                let Length { said, must_end } = self.length;
+                let is_cut = must_end && !self.body.is_end_stream();
+                if self.timed.is_some() && (is_cut || said.is_some_and(|said| said != self.bytes)) {
+                    self.fail();
+                    return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
+                }
                 self.keep();
                 Poll::Ready(None)
             }
@@ -439,6 +473,9 @@ impl Body for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
+        if self.timed.as_ref().is_some_and(|timed| timed.network.is_giving_up()) {
+            self.fail();
+        }
         // If the rest of the body has already arrived, hyper reads it; otherwise hyper closes the connection.
         self.keep();
     }

@@ -21,7 +21,7 @@ use crate::capability::network::Network;
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::HttpVersion;
 
-/// So many headers may a response have. Room for more of them would make the allocator give it back after each response.
+/// The most headers of a response. The allocator would give room for more of them back to the system each time.
 const MOST_HEADERS: usize = 1_024;
 
 /// What a connection is for. Requests that agree in the destination and in the name can use the same connection.
@@ -43,7 +43,7 @@ impl PartialEq for Target {
 /// A connection, over which requests are sent.
 pub(super) enum Connection {
     Http1 { sender: http1::SendRequest<WasiBody>, heard: Heard, relay: Option<Arc<Relay>> },
-    Http2 { sender: http2::SendRequest<WasiBody>, streams: Arc<Streams> },
+    Http2 { sender: http2::SendRequest<WasiBody>, streams: Arc<Streams>, heard: Heard },
 }
 
 impl Connection {
@@ -58,7 +58,9 @@ impl Connection {
     pub(super) fn shared(&self) -> Option<Self> {
         match self {
             Self::Http1 { .. } => None,
-            Self::Http2 { sender, streams } => Some(Self::Http2 { sender: sender.clone(), streams: streams.clone() }),
+            Self::Http2 { sender, streams, heard } => {
+                Some(Self::Http2 { sender: sender.clone(), streams: streams.clone(), heard: heard.clone() })
+            }
         }
     }
 
@@ -110,6 +112,8 @@ async fn speak<S>(stream: S, version: Version, relay: Option<Relay>) -> Result<C
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let heard = Heard::default();
+    let stream = Listening { stream, heard: heard.clone() };
     if version == Version::HTTP_2 {
         let streams = Streams::new();
         let handshake =
@@ -125,10 +129,8 @@ where
             // Requests that were sent hear of the connection's end themselves, but not always of its reason.
             shared.end(driven.await.err().and_then(|error| of_end(&error)));
         });
-        return Ok(Connection::Http2 { sender, streams });
+        return Ok(Connection::Http2 { sender, streams, heard });
     }
-    let heard = Heard::default();
-    let stream = Listening { stream, heard: heard.clone() };
     // What curl takes: headers that are folded, that have spaces around their names, and lines that are no headers.
     // None of them can be about the length of the body, which alone decides where the next response begins.
     let handshake = http1::Builder::new()

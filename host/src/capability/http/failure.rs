@@ -84,8 +84,14 @@ fn of_tls(error: &rustls::Error) -> Error {
 }
 
 /// What is wrong with a certificate.
-fn of_certificate(error: &CertificateError) -> String {
+pub(super) fn of_certificate(error: &CertificateError) -> String {
     match error {
+        CertificateError::Other(error) if unsupported(&error.to_string()).is_some() => {
+            unsupported(&error.to_string()).unwrap_or_default().into()
+        }
+        CertificateError::BadSignature => {
+            "nobody known has signed it, or in a way that is not supported (--ca-cert FILE.pem adds it)".into()
+        }
         CertificateError::Expired => "it has expired".into(),
         CertificateError::ExpiredContext { not_after, .. } => format!("it expired at {}", date(*not_after)),
         CertificateError::NotValidYet => "it is not valid yet".into(),
@@ -109,6 +115,15 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         error => error.to_string(),
     }
+}
+
+/// What is not supported, by the name that webpki has for it.
+fn unsupported(error: &str) -> Option<&'static str> {
+    let known = [
+        ("UnsupportedCertVersion", "it is of version 1 of X.509, which is not supported"),
+        ("UnsupportedCriticalExtension", "it has a critical extension that is not known"),
+    ];
+    known.into_iter().find(|(name, _)| error.contains(name)).map(|(_, what)| what)
 }
 
 /// Whether a server shows the certificate of an authority, as self-signed ones often are.
@@ -158,14 +173,14 @@ pub(super) fn gone_away(name: &str) -> Error {
 fn of_http2(error: &h2::Error) -> Error {
     let Some(reason) = error.reason() else {
         // An error of the connection beneath it.
-        return Error::ConnectionTerminated;
+        return error.get_io().and_then(of_tls_end).unwrap_or(Error::ConnectionTerminated);
     };
     let name = format!("{reason:?}");
     match (error.is_remote(), error.is_go_away()) {
         (true, true) => gone_away(&name),
         (true, false) if reason == Reason::REFUSED_STREAM => told("the server refuses requests (REFUSED_STREAM)"),
         (true, false) => told(format!("the server reset the stream ({name})")),
-        (false, _) => told(format!("the server broke the rules of HTTP/2 ({name})")),
+        (false, _) => told(format!("the server broke the rules of HTTP/2 ({name}), or does not speak it")),
     }
 }
 

@@ -23,7 +23,7 @@ use super::failure::{exhausted, of_connecting, told};
 use super::stream::{CountedStream, Socket};
 use crate::capability::network::Network;
 use crate::network::{Destination, Host, Protocol};
-use crate::plan::{AddressOrder, HttpPlan, HttpVersion};
+use crate::plan::{AddressOrder, HttpPlan, HttpVersion, Proxies};
 
 /// How long connecting to an address may take if there is another address to try.
 const NEXT_ADDRESS: Duration = Duration::from_secs(3);
@@ -42,7 +42,8 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(plan: &HttpPlan) -> Self {
-        let proxies = plan.proxy.as_ref().map(|proxies| {
+        let is_excepted = |proxies: &&Proxies| proxies.no_proxy.split(',').any(|entry| entry.trim() == "*");
+        let proxies = plan.proxy.as_ref().filter(|proxies| !is_excepted(proxies)).map(|proxies| {
             let of = |url: &Option<String>| url.clone().unwrap_or_default();
             Matcher::builder().http(of(&proxies.http)).https(of(&proxies.https)).no(proxies.no_proxy.as_str()).build()
         });
@@ -93,6 +94,8 @@ pub(super) async fn reach(network: &Arc<Network>, to: &Destination) -> Result<(C
         return Ok((CountedStream::new(socket(network, path).await?, network.clone()), None));
     }
     let instead = plan.connect_to.iter().find_map(|place| place.instead_of(&to.host, to.port));
+    // As in curl, a proxy is asked for a tunnel to the other place.
+    let is_tunnelled = to.protocol == Protocol::Https || plan.version == HttpVersion::Http2 || instead.is_some();
     let (host, port) = instead.unwrap_or_else(|| (to.host.clone(), to.port));
     let Some(proxy) = network.routes.proxy(to) else {
         let stream = address(network, &host, port).await?;
@@ -101,10 +104,15 @@ pub(super) async fn reach(network: &Arc<Network>, to: &Destination) -> Result<(C
     let at = proxy.uri();
     let (proxy_host, proxy_port) = (Host::new(at.host().unwrap_or_default()), at.port_u16().unwrap_or(80));
     let stream = address(network, &proxy_host, proxy_port).await;
-    let stream = stream.map_err(|error| told(format!("the proxy {proxy_host}:{proxy_port}: {error}")))?;
+    let stream = stream.map_err(|error| match error {
+        Error::DnsError { rcode: Some(problem), .. } | Error::InternalError(Some(problem)) => {
+            told(format!("the proxy: {problem}"))
+        }
+        error => told(format!("the proxy {proxy_host}:{proxy_port}: {error}")),
+    })?;
     let stream = CountedStream::new(Socket::Tcp(stream), network.clone());
     let authorization = proxy.basic_auth().cloned();
-    if to.protocol == Protocol::Https || plan.version == HttpVersion::Http2 {
+    if is_tunnelled {
         Ok((tunnel(stream, &format!("{host}:{port}"), authorization).await?, None))
     } else {
         Ok((stream, Some(Relay { authorization })))
@@ -134,11 +142,18 @@ async fn address(network: &Network, host: &Host, port: u16) -> Result<TcpStream,
             }
         }
     };
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    let mut last = Error::Connect(io::ErrorKind::NotFound.into());
     let mut left = addresses.len();
     for address in addresses {
         left -= 1;
-        let from = network.routes.local(&network.http.local_addresses, address)?;
+        let from = match network.routes.local(&network.http.local_addresses, address) {
+            Ok(from) => from,
+            // Another one may be of the right kind.
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
         let connecting = connect(from, SocketAddr::new(address, port));
         // An address that does not answer, such as one behind broken IPv6, must not prevent trying the next one.
         let most = if left > 0 { NEXT_ADDRESS } else { Duration::MAX };
@@ -148,11 +163,12 @@ async fn address(network: &Network, host: &Host, port: u16) -> Result<TcpStream,
                 stream.set_nodelay(true).map_err(Error::Connect)?;
                 return Ok(stream);
             }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
+            Ok(Err(error)) if exhausted(&error).is_some() => return Err(lacking(network, error)),
+            Ok(Err(error)) => last = of_connecting(error),
+            Err(_) => last = Error::ConnectionTimeout,
         }
     }
-    Err(lacking(network, last))
+    Err(last)
 }
 
 /// The error for a connection that was not opened. Counts what this machine lacked.

@@ -5,9 +5,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use hyper::rt::Executor;
@@ -32,8 +33,8 @@ pub(super) struct Streams {
     most: AtomicUsize,
     /// How many open ones are beyond what the server allows by now, and do not become free.
     excess: AtomicUsize,
-    /// Whether the server has said how many it allows.
-    is_settled: AtomicBool,
+    /// When the server had said how many it allows.
+    settled: OnceLock<Instant>,
     /// How many requests wait for a stream.
     waiting: AtomicUsize,
     /// The task that looks what the server allows.
@@ -49,7 +50,7 @@ impl Streams {
             open: AtomicUsize::new(0),
             most: AtomicUsize::new(AT_FIRST),
             excess: AtomicUsize::new(0),
-            is_settled: AtomicBool::new(false),
+            settled: OnceLock::new(),
             waiting: AtomicUsize::new(0),
             look: AtomicWaker::new(),
             end: OnceLock::new(),
@@ -61,10 +62,13 @@ impl Streams {
         self.open.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether the server has said how many it allows. Until then a request waits for the connection, not for a
-    /// stream.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_settled.load(Ordering::Relaxed)
+    /// When the server had said how many it allows; `None` before.
+    pub(super) fn settled(&self) -> Option<Instant> {
+        self.settled.get().copied()
+    }
+
+    fn settle(&self) {
+        self.settled.get_or_init(Instant::now);
     }
 
     /// Notes how many the server allows now.
@@ -74,7 +78,7 @@ impl Streams {
         if most == before {
             return;
         }
-        self.is_settled.store(true, Ordering::Relaxed);
+        self.settle();
         if let Some(fewer) = before.checked_sub(most) {
             let taken = self.free.forget_permits(fewer);
             self.excess.fetch_add(fewer - taken, Ordering::Relaxed);
@@ -169,7 +173,7 @@ where
             let mut task = pin!(task);
             poll_fn(|context| {
                 let polled = task.as_mut().poll(context);
-                if !streams.is_settled() || streams.waiting.load(Ordering::Relaxed) > 0 {
+                if streams.settled().is_none() || streams.waiting.load(Ordering::Relaxed) > 0 {
                     streams.look.wake();
                 }
                 polled
@@ -192,7 +196,7 @@ impl Drop for Stream {
         let Self { of, permit } = self;
         of.open.fetch_sub(1, Ordering::Relaxed);
         // A server that has answered has sent its settings before.
-        of.is_settled.store(true, Ordering::Relaxed);
+        of.settle();
         if let Some(excess) = of.excess.load(Ordering::Relaxed).checked_sub(1)
             && let Some(permit) = permit.take()
         {
@@ -212,9 +216,9 @@ mod tests {
     fn streams_are_limited_and_given_in_the_order_of_asking() {
         let streams = Streams::new();
         let first = streams.take().unwrap();
-        assert!(streams.take().is_none() && !streams.is_settled(), "one until the server has spoken");
+        assert!(streams.take().is_none() && streams.settled().is_none(), "one until the server has spoken");
         streams.allow(2);
-        assert!(streams.is_settled());
+        assert!(streams.settled().is_some());
         let two = streams.take().unwrap();
         assert!(streams.take().is_none() && streams.load() == 2);
         let mut waits = pin!(streams.wait());

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{Error as Problem, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::failure::is_of_authority;
+use super::failure::{is_of_authority, of_certificate};
 use crate::plan::{HttpPlan, HttpVersion, Identity, Trust};
 
 /// The TLS configurations of a process. There are only two, because making one parses hundreds of certificates.
@@ -63,19 +63,14 @@ fn config(
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &plan.identity {
         None => builder.with_no_client_auth(),
-        Some(Identity { certificate, key }) => {
-            let chain = certificates(certificate)?;
-            let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+        Some(Identity { certificate, key: file }) => {
+            let (chain, secret) = (certificates(certificate)?, key(file)?);
+            builder.with_client_auth_cert(chain, secret).map_err(|error| {
                 let problem = match error {
-                    rustls::pki_types::pem::Error::NoItemsFound => {
-                        "it has no private key in PEM (one with a password cannot be read)".to_owned()
-                    }
+                    rustls::Error::InconsistentKeys(_) => "they do not belong together".to_owned(),
                     error => error.to_string(),
                 };
-                format!("cannot use the key `{}`: {problem}", key.display())
-            })?;
-            builder.with_client_auth_cert(chain, secret).map_err(|error| {
-                format!("cannot use the certificate `{}` with its key: {error}", certificate.display())
+                format!("cannot use the certificate `{}` with its key: {problem}", certificate.display())
             })?
         }
     };
@@ -102,15 +97,58 @@ fn added(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, String> {
 /// The certificates of a PEM file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unusable = |problem: String| format!("cannot use the certificates `{}`: {problem}", path.display());
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
+    let pem = pem(path).map_err(unusable)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| unusable(of_pem(&error)))?;
     if certificates.is_empty() {
         return Err(unusable("it has no certificate in PEM (-----BEGIN CERTIFICATE-----)".into()));
     }
     for certificate in &certificates {
-        ParsedCertificate::try_from(certificate).map_err(|error| unusable(error.to_string()))?;
+        ParsedCertificate::try_from(certificate).map_err(|error| {
+            unusable(match &error {
+                rustls::Error::InvalidCertificate(error) => of_certificate(error),
+                error => error.to_string(),
+            })
+        })?;
     }
     Ok(certificates)
+}
+
+/// The private key of a PEM file.
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let unusable = |problem: String| format!("cannot use the key `{}`: {problem}", path.display());
+    let pem = pem(path).map_err(unusable)?;
+    let is_encrypted = pem.windows(ENCRYPTED.len()).any(|text| text == ENCRYPTED);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        unusable(match error {
+            _ if is_encrypted => "it has a password: write it without one, as `openssl pkey` does".into(),
+            Problem::NoItemsFound => {
+                "it has no private key in PEM (-----BEGIN PRIVATE KEY-----): --key names the file that has it".into()
+            }
+            error => of_pem(&error),
+        })
+    })
+}
+
+/// What a key with a password has in its head, in both of the usual forms.
+const ENCRYPTED: &[u8] = b"ENCRYPTED";
+
+/// The content of a PEM file, without the mark that some editors write before it.
+fn pem(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
+}
+
+/// What is wrong with a PEM file, without its content, which may be a secret.
+fn of_pem(problem: &Problem) -> String {
+    match problem {
+        Problem::MissingSectionEnd { .. } | Problem::IllegalSectionStart { .. } => {
+            "it is not whole PEM: BEGIN and END are lines of their own".into()
+        }
+        Problem::Base64Decode(_) => "what is between BEGIN and END is not base64".into(),
+        Problem::SectionTooLarge => "it is too large".into(),
+        _ => "it is not PEM".into(),
+    }
 }
 
 /// Accepts what the authorities have signed, and the certificates that the user names, such as a server's own.
@@ -183,25 +221,34 @@ impl ServerCertVerifier for Anyone {
         Ok(ServerCertVerified::assertion())
     }
 
+    // Who signs does not matter if anybody may. So certificates that cannot be read are accepted too, such as those of
+    // version 1.
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let mut schemes = self.0.signature_verification_algorithms.supported_schemes();
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED448,
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+        ]);
+        schemes
     }
 }

@@ -308,6 +308,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
         ),
         ("Connected to", list(&connect_to.iter().map(ToString::to_string).collect::<Vec<_>>())),
         ("Proxy", proxy.as_ref().and_then(|proxy| proxy.https.clone().or_else(|| proxy.http.clone()))),
+        ("Without the proxy", proxy.as_ref().map(|proxy| proxy.no_proxy.clone()).filter(|hosts| !hosts.is_empty())),
         ("Unix socket", unix_socket.as_ref().map(|path| path.display().to_string())),
         ("Connected from", list(&local_addresses.iter().map(ToString::to_string).collect::<Vec<_>>())),
         ("Data", data.clone()),
