@@ -324,3 +324,19 @@ fn encoded_bodies_are_decoded_for_captures() {
     let (ran, _) = odd.call("/gzip", &["-n", "1"]);
     assert!(ran.figure("/network/bytes_in") < 200);
 }
+
+#[test]
+fn requests_that_a_time_out_ends_are_counted_as_failed() {
+    // A head, and a body that does not end; and no answer at all.
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nx".to_owned();
+    let odd = Odd::new([("/begun".to_owned(), (begun, Stays)), ("/nothing".to_owned(), (String::new(), Stays))]);
+    for (path, args) in [("/begun", &[][..]), ("/nothing", &[]), ("/nothing", &["--body", "x"])] {
+        let before = odd.got.lock().unwrap().len();
+        let url = format!("http://{}{path}", odd.address);
+        let mut gorgon = gorgon();
+        gorgon.args(["http", &url, "--quiet", "--json", "-", "--timeout", "200ms", "-n", "10", "-c", "5"]).args(args);
+        let ran = ran(gorgon.output().unwrap());
+        let got = odd.got.lock().unwrap().len() - before;
+        assert_eq!((got, ran.figure("/network/sent"), ran.figure("/network/failed")), (10, 10, 10), "{path} {args:?}");
+    }
+}

@@ -35,6 +35,8 @@ enum Odd {
     WantsHttp1,
     /// It sends early hints.
     Hints,
+    /// It ends its answer before the end, without an error.
+    Cuts,
     /// It allows so many streams, and answers after ten milliseconds.
     Allows(u32),
 }
@@ -105,6 +107,12 @@ async fn answer(mut respond: SendResponse<Bytes>, odd: Odd, n: usize) {
         _ => {}
     }
     let Ok(mut body) = respond.send_response(http::Response::new(()), false) else { return };
+    if odd == Odd::Cuts {
+        let _ = body.send_data(Bytes::from_static(b"o"), false);
+        // It has to be sent before the stream is reset.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        return body.send_reset(Reason::NO_ERROR);
+    }
     let _ = body.send_data(Bytes::from_static(b"ok"), true);
 }
 
@@ -125,6 +133,7 @@ fn what_servers_do_wrong_is_said_in_the_words_of_http2() {
         (Odd::GoesAway, 30, 0, ""),
         (Odd::Closes, 27, 3, closed),
         (Odd::Objects, 27, 3, calm),
+        (Odd::Cuts, 0, 30, "incomplete HTTP response, after 1 bytes of the body"),
         (Odd::Resets, 20, 10, reset),
         (Odd::Refuses, 30, 0, ""),
         (Odd::RefusesAll, 0, 30, "the server refuses requests (REFUSED_STREAM)"),

@@ -14,6 +14,13 @@ fn call(url: &str, args: &[&str]) -> Ran {
     ran(gorgon.output().unwrap())
 }
 
+/// Checks that gorgon does not begin with these arguments, because of `problem`.
+fn refused(args: &[&str], problem: &str) {
+    let output = gorgon().arg("http").args(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains(problem) && stderr.lines().count() == 1, "{stderr}");
+}
+
 /// A proxy, and the first lines and headers that it got. It forwards requests, and opens tunnels.
 fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -53,7 +60,8 @@ fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 
 #[test]
 fn a_proxy_forwards_plain_requests_and_tunnels_tls() {
-    let (server, _) = listen(answer(OK));
+    let (plain_server, _) = listen(answer(OK));
+    let server = plain_server;
     let (address, log) = proxy();
     let at = format!("http://user:p%40ss@{address}");
     let plain = call(&format!("http://{server}/x"), &["--proxy", &at]);
@@ -78,6 +86,15 @@ fn a_proxy_forwards_plain_requests_and_tunnels_tls() {
     assert_eq!(heads.len(), 1, "the tunnel is kept");
     assert!(heads[0].starts_with(&format!("CONNECT localhost:{} HTTP/1.1\r\n", server.port())), "{heads:?}");
     assert!(heads[0].contains(authorization), "{heads:?}");
+
+    // Another place is reached by a tunnel too.
+    let place = format!("shop.example:80:127.0.0.1:{}", plain_server.port());
+    assert_eq!(only_result(&call("http://shop.example/", &["--proxy", &at, "--connect-to", &place])), "200");
+    let heads = std::mem::take(&mut *log.lock().unwrap());
+    assert!(heads[0].starts_with(&format!("CONNECT 127.0.0.1:{} HTTP/1.1\r\n", plain_server.port())), "{heads:?}");
+    let output = gorgon().args(["http", "http://a/", "--proxy", "socks5://joe:hunter2@127.0.0.1:1"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("hunter2") && stderr.contains("socks5://***@127.0.0.1:1"), "{stderr}");
 
     // Nobody listens there, says the proxy; and no proxy.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -115,7 +132,7 @@ fn the_environment_names_proxies_and_exceptions() {
     }
     for (proxy, problem) in [
         ("socks5://127.0.0.1:1080", "only proxies that are spoken to over HTTP"),
-        ("env", "neither HTTP_PROXY nor HTTPS_PROXY is set"),
+        ("env", "none of HTTP_PROXY, HTTPS_PROXY and ALL_PROXY is set"),
     ] {
         let mut gorgon = gorgon();
         for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
@@ -166,8 +183,12 @@ fn a_unix_socket_takes_the_place_of_any_host() {
     let ran = call("http://docker/version", &["--unix-socket", path.to_str().unwrap(), "-c", "2"]);
     assert_eq!(only_result(&ran), "200");
     assert_eq!(ran.figure("/network/bytes_in"), 6 * OK.len() as u64);
-    let error = only_result(&call("http://docker/", &["--unix-socket", "/nowhere/socket"]));
-    assert!(error.starts_with("cannot connect to the socket /nowhere/socket: No such file"), "{error}");
+    let not_a_socket = directory.path().join("file");
+    std::fs::write(&not_a_socket, "").unwrap();
+    for (path, problem) in [("/nowhere/socket", "No such file"), (not_a_socket.to_str().unwrap(), "it is not a socket")]
+    {
+        refused(&["http://docker/", "--unix-socket", path], problem);
+    }
 }
 
 #[test]
@@ -185,8 +206,7 @@ fn connections_come_from_the_addresses_that_are_given() {
     let peers = std::mem::take(&mut *peers.lock().unwrap());
     let of = |address: &str| peers.iter().filter(|peer| *peer == address).count();
     assert_eq!((of("127.0.0.5"), of("127.0.0.6")), (3, 3), "{peers:?}");
-    let error = only_result(&call(&url, &["--local-address", "192.0.2.1"]));
-    assert_eq!(error, "192.0.2.1 is not an address of this machine (--local-address)");
+    refused(&[&url, "--local-address", "192.0.2.1"], "cannot connect from 192.0.2.1 (--local-address)");
     assert_eq!(only_result(&call(&url, &["--local-address", "::1"])), "no --local-address can reach 127.0.0.1");
 }
 

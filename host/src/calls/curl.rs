@@ -412,6 +412,19 @@ fn without_globs(url: &str, at: Place) -> Result<String, SyntaxError> {
 }
 
 fn unknown(option: &str, at: Place) -> SyntaxError {
+    /// Options about connections, which are the same for all calls.
+    const FLAGS: [(&[&str], &str); 6] = [
+        (&["-x", "--proxy"], "--proxy"),
+        (&["-E", "--cert"], "--cert"),
+        (&["--key"], "--key"),
+        (&["--connect-to", "--resolve"], "--connect-to"),
+        (&["--unix-socket"], "--unix-socket"),
+        (&["--interface"], "--local-address"),
+    ];
+    if let Some((_, flag)) = FLAGS.iter().find(|(options, _)| options.contains(&option)) {
+        return at
+            .wrong(format!("the option `{option}` of curl is for all calls: remove it, and give {flag} to gorgon"));
+    }
     at.wrong(format!("the option `{option}` of curl is not known here, and may change what is sent: remove it"))
 }
 
