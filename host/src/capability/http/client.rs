@@ -273,8 +273,8 @@ struct StreamWait<'a> {
 
 impl Drop for StreamWait<'_> {
     fn drop(&mut self) {
-        // Until the server has spoken, a request waits for the connection. It gets a stream some moments later, if there
-        // is one.
+        // Until the server has spoken, a request waits for the connection. It gets a stream some moments later, if
+        // there is one.
         const MOMENTS: Duration = Duration::from_millis(1);
         let Some(settled) = self.streams.settled() else { return };
         let waited = self.begin.max(settled).elapsed();
