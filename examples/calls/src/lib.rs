@@ -255,7 +255,8 @@ fn play(call: &Call, values: &mut Values) -> Result<(u16, bool), String> {
         }
     }
     let status = response.status();
-    if call.follows && matches!(status, 301 | 302 | 303 | 307 | 308) && response.header("location").is_some() {
+    let leads_on = response.header("location").is_some_and(|target| !target.trim().is_empty());
+    if call.follows && matches!(status, 301 | 302 | 303 | 307 | 308) && leads_on {
         fail(format!("{} {}: its redirects lead nowhere, or go on without end", call.method, call.name));
         return Ok((status, false));
     }
