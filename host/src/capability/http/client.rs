@@ -69,8 +69,8 @@ pub(super) fn send(
                 },
                 free => free.flatten(),
             };
-            let may_end = stream.is_some() || !is_new && is_idempotent(request.method());
-            if may_end && replay.is_none() {
+            let is_repeatable = stream.is_some() || !is_new && is_idempotent(request.method());
+            if is_repeatable && replay.is_none() {
                 let (replayed, first) = Replay::of(request);
                 (replay, request) = (Some(Box::new(replayed)), first);
             }
