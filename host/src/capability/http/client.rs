@@ -112,7 +112,7 @@ pub(super) fn send(
                     // The server closed the connection before it got the request. It is repeated once, over a
                     // connection for which this cannot be.
                     which = Which::New;
-                    !is_new && connection.is_silent() && is_end(&failure)
+                    is_repeatable && connection.is_silent() && is_end(&failure)
                 }
             };
             refusals += 1;
