@@ -5,7 +5,7 @@
 mod generator;
 
 use super::units::{count, counted, duration, figure, percent, rate};
-use super::{Counts, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves};
+use super::{Counts, Limit, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves};
 use crate::fault::Fault;
 use crate::metrics::{Measure, OTHER, Outcome};
 use crate::plan::Arrivals;
@@ -257,7 +257,11 @@ pub(crate) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
     }
     words.extend(stalls(run));
     if run.generator.limited {
-        let limited = "generator-limited: the machine that generated the load was the limit, not the target";
+        let limited = if run.generator.limits == [Limit::Streams] {
+            "generator-limited: the run had too few connections for its requests; the target was not the limit"
+        } else {
+            "generator-limited: the machine that generated the load was the limit, not the target"
+        };
         words.push(Word::new(Tone::Bad, limited));
     }
     words.extend(run.generator.reasons.iter().map(|reason| Word::new(Tone::Warning, "generator: ").foreign(reason)));
