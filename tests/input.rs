@@ -54,10 +54,10 @@ fn files_that_are_not_tasks() {
     assert_task_refused(&module, &["a core module", "wasm32-wasip2"]);
     let elf = std::fs::read(env!("CARGO_BIN_EXE_gorgon")).unwrap();
     assert_task_refused(&file("binary.wasm", &elf[..4_096]), &["some other file"]);
-    let engine = gorgon::task::engine(gorgon::task::Purpose::Multiply).unwrap();
-    let compiler = gorgon::task::Compiler::new(&engine);
-    let compiled = compiler.compile(operation("").path(), |_| {}).unwrap();
-    let cwasm = std::fs::read(compiled.machine_code).unwrap();
+    let cache = directory.path().join("cache");
+    gorgon().arg("inspect").arg(operation("").path()).env("XDG_CACHE_HOME", &cache).output().unwrap();
+    let compiled = std::fs::read_dir(cache.join("gorgon/compiled")).unwrap().next().unwrap().unwrap();
+    let cwasm = std::fs::read(compiled.path()).unwrap();
     assert_task_refused(&file("task.cwasm", &cwasm), &["machine code", "never taken from a file"]);
 }
 

@@ -27,9 +27,12 @@ pub mod record;
 pub mod resolve;
 pub mod typed;
 
+pub mod binary;
 pub mod capability;
 pub mod clock;
+pub mod input;
 pub mod machine;
+pub mod rows;
 pub mod scratch;
 pub mod task;
 pub mod timers;

@@ -25,8 +25,8 @@ enum Kept {
 
 impl Scratch {
     /// Makes a file with the content that `write` gives it.
-    pub fn new(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        if let Ok(scratch) = Self::in_memory(&write) {
+    pub fn new(mut write: impl FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+        if let Ok(scratch) = Self::in_memory(&mut write) {
             return Ok(scratch);
         }
         let mut file = NamedTempFile::with_prefix("gorgon-")?;
@@ -35,7 +35,7 @@ impl Scratch {
         Ok(Self { path: file.path().to_owned(), _kept: Kept::OnDisk(file) })
     }
 
-    fn in_memory(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
+    fn in_memory(mut write: impl FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
         let mut file = memory()?;
         write(&mut file)?;
         file.flush()?;

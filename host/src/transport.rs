@@ -3,13 +3,13 @@
 //! A worker is this same binary, executed again. Knows how frames travel, not what they mean.
 
 use std::io::{self, BufReader};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, unbounded};
 
+use crate::binary;
 use crate::wire::{self, Command, Message};
 
 /// The hidden subcommand that runs a worker.
@@ -38,13 +38,7 @@ pub struct WorkerProcess {
 impl WorkerProcess {
     /// Starts a worker. Its frames arrive at `frames` with the identifier `id`.
     pub fn launch(id: u32, frames: Sender<(u32, FromWorker)>) -> io::Result<Self> {
-        let mut child = std::process::Command::new(executable()?)
-            .arg(WORKER_SUBCOMMAND)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // In a separate process group: Ctrl-C must reach only the controller, which ends its workers properly.
-            .process_group(0)
-            .spawn()?;
+        let mut child = binary::command(WORKER_SUBCOMMAND)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (stdin, stdout) = stdin.zip(stdout).ok_or(io::ErrorKind::BrokenPipe)?;
         let (commands, told) = unbounded::<Command>();
@@ -120,10 +114,4 @@ fn describe(status: ExitStatus) -> String {
         (_, Some(signal)) => format!("it was ended by signal {signal}"),
         _ => "it ended".into(),
     }
-}
-
-/// This binary, by the kernel's link, which stays valid if the file is replaced during the run.
-fn executable() -> io::Result<PathBuf> {
-    let link = PathBuf::from("/proc/self/exe");
-    if link.exists() { Ok(link) } else { std::env::current_exe() }
 }

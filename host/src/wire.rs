@@ -16,9 +16,10 @@ use crate::metrics::{Cut, Health, Metrics, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::RunPlan;
 use crate::resolve::Addresses;
+use crate::rows;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
@@ -36,6 +37,8 @@ pub struct WorkerPlan {
     pub machine_code: PathBuf,
     /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
+    /// Where the rows of the data file are.
+    pub rows: Option<rows::Facts>,
 }
 
 impl WorkerPlan {
@@ -283,6 +286,7 @@ mod tests {
             first_slot: SlotIndex(2),
             machine_code: "x.cwasm".into(),
             addresses: Addresses::from([("db".into(), vec![[127, 0, 0, 1].into()])]),
+            rows: Some(rows::Facts::default()),
         };
         let cut = Cut { number: 7, age_ns: 8 };
         let delta = Delta {

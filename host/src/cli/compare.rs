@@ -1,6 +1,5 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use clap::Args;
 
 use super::output::{self, Outputs, Words};
 use super::{Exit, values};
+use crate::input;
 use crate::judging::compare::{self, Comparison, ReportSet, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
@@ -137,7 +137,8 @@ fn names(files: &str) -> Vec<&str> {
 /// The reports in `files`: one file, or several joined by commas.
 fn input(files: &str) -> anyhow::Result<ReportSet> {
     let read = |file: &str| {
-        let bytes = fs::read(file).with_context(|| format!("cannot read the report `{file}`"))?;
+        let bytes =
+            input::read(Path::new(file), read::MOST).with_context(|| format!("cannot read the report `{file}`"))?;
         let report = read::report(&bytes).with_context(|| format!("cannot compare `{file}`"))?;
         Ok((file.to_owned(), report))
     };

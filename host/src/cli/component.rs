@@ -7,6 +7,8 @@ use clap::Args;
 
 use super::Exit;
 use crate::component::{self, Returns};
+use crate::input;
+use crate::task::MOST_OF_COMPONENT;
 
 /// Make a component from a core module, for compilers that build no components
 ///
@@ -35,7 +37,8 @@ pub(super) struct ComponentCommand {
 impl ComponentCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let Self { module, output, fallible } = self;
-        let bytes = std::fs::read(&module).with_context(|| format!("cannot read the module `{}`", module.display()))?;
+        let bytes = input::read(&module, MOST_OF_COMPONENT)
+            .with_context(|| format!("cannot read the module `{}`", module.display()))?;
         let returns = if fallible { Returns::Fallible } else { Returns::Text };
         let component =
             component::make(&bytes, returns).map_err(|error| anyhow::anyhow!("`{}` {error}", module.display()))?;

@@ -8,7 +8,6 @@ use clap::Args;
 
 use super::network::NetworkFlags;
 use super::values;
-use crate::capability::run::Data;
 use crate::network::{Allow, Policy};
 use crate::plan::{
     Calls, DEFAULT_OPERATION, Dir, Expect, Extent, FIRST_UNCOUNTED, Grants, Limits, LoadModel, PlanError, RunPlan,
@@ -16,6 +15,7 @@ use crate::plan::{
 };
 use crate::progress::Show;
 use crate::record::Origin;
+use crate::rows::Rows;
 use crate::task::{Compiled, Compiler, TaskError};
 
 /// Larger tasks take noticeably long to compile, so a message says so.
@@ -171,7 +171,7 @@ impl GivenFlags {
     /// Reads the data file and looks for the directories, to report an error once and not from every worker.
     fn check(&self) -> anyhow::Result<()> {
         if let Some(path) = &self.data {
-            Data::read(path)?;
+            Rows::read(path)?;
         }
         for dir in &self.dir {
             anyhow::ensure!(

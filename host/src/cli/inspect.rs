@@ -38,11 +38,10 @@ pub(super) struct InspectCommand {
 
 impl InspectCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine);
+        let compiler = Compiler::new(Purpose::Multiply)?;
         let compiled =
             TaskSource::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
-        let inspection = task::inspect(&engine, &compiled, &self.operation_name)?;
+        let inspection = task::inspect(compiler.engine(), &compiled, &self.operation_name)?;
         let text = if self.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { text(&inspection) };
         ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;
         Ok(match inspection.problem {

@@ -37,6 +37,7 @@ use regex::Regex;
 use crate::fault;
 use crate::guest_text::line;
 use crate::signals;
+use crate::task;
 
 /// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
 /// operation, and reports.
@@ -65,6 +66,12 @@ enum Subcommands {
     /// A worker process; started by gorgon itself.
     #[command(hide = true)]
     Worker,
+    /// A compiler process; started by gorgon itself.
+    #[command(hide = true)]
+    Compile {
+        /// What the machine code is for.
+        purpose: task::Purpose,
+    },
 }
 
 /// The exit codes of Gorgon. Scripts rely on them.
@@ -188,6 +195,13 @@ impl Cli {
             Subcommands::Report(render) => render.run(),
             Subcommands::Completions(completions) => completions.run(),
             Subcommands::Man(man) => man.run(),
+            Subcommands::Compile { purpose } => Ok(match task::compile(purpose) {
+                Ok(()) => Exit::Done,
+                Err(problem) => {
+                    tell(&problem);
+                    Exit::CouldNotRun
+                }
+            }),
             Subcommands::Worker => match crate::worker::run() {
                 // The controller has ended and no longer needs this worker.
                 Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),

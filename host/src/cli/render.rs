@@ -8,6 +8,7 @@ use clap::Args;
 use super::Exit;
 use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
+use crate::input;
 use crate::judging::read;
 use crate::judging::sound::{self, Unsound};
 use crate::report::Report;
@@ -43,7 +44,7 @@ impl RenderCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
         let outputs = self.files.open(if self.quiet { Words::Omitted } else { Words::Printed }, &[&self.file])?;
         let shown = self.file.display();
-        let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read the report `{shown}`"))?;
+        let bytes = input::read(&self.file, read::MOST).with_context(|| format!("cannot read the report `{shown}`"))?;
         let mut report = read::report(&bytes).with_context(|| format!("cannot render `{shown}`"))?;
         let is_judged = !self.fail.fail_if.is_empty();
         if is_judged {

@@ -11,17 +11,18 @@ use crossbeam::channel::{Sender, bounded, select};
 use super::Exit;
 use super::flags::TaskSource;
 use crate::controller::{self, Books, Job, Observer, RunEvent};
+use crate::input;
 use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Trust};
 use crate::progress::{Messages, Progress, Show};
 use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
+use crate::rows::Rows;
 use crate::signals::Stops;
-use crate::task::{self, Compiled, Compiler, Engine, Purpose, Task, TaskError};
+use crate::task::{self, Compiled, Compiler, Purpose, Task, TaskError};
 
 /// Runs the jobs of a command.
 pub(super) struct Runner {
-    engine: Engine,
     compiler: Compiler,
     /// By path.
     compiled: HashMap<PathBuf, Compiled>,
@@ -74,9 +75,8 @@ impl Runner {
     /// From now on a signal stops the runs and no longer ends the process.
     pub(super) fn new(show: Show) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
-        let engine = task::engine(Purpose::Multiply)?;
-        let compiler = Compiler::new(&engine);
-        Ok(Self { engine, compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show })
+        let compiler = Compiler::new(Purpose::Multiply)?;
+        Ok(Self { compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show })
     }
 
     /// Asks for a stop.
@@ -127,8 +127,11 @@ impl Runner {
             return Ok(None);
         };
         let of_files = plan.clone();
-        let Some(files) = self.unless_stopped("digest", move || files(&of_files))? else { return Ok(None) };
-        let job = Job { files: files?, ..job(&task, &compiled, source.origin(), plan, addresses) };
+        let Some(read) = self.unless_stopped("files", move || read_files(&of_files))? else { return Ok(None) };
+        // The workers find the rows for as long as this holds them.
+        let (files, rows) = read?;
+        let rows_of = rows.as_ref().map(|rows| rows.facts().clone());
+        let job = Job { files, rows: rows_of, ..job(&task, &compiled, source.origin(), plan, addresses) };
         let progress = &self.progress;
         let show: Observer<'_> = Box::new(|event: &RunEvent, books: &Books| progress.on(event, books));
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
@@ -144,7 +147,7 @@ impl Runner {
     /// The task from `source`, if it can run `plan`. Returns `None` if a stop came first.
     fn load(&mut self, source: &TaskSource, plan: &RunPlan) -> Result<Option<(Task, Compiled)>, CannotRun> {
         let Some(compiled) = self.compile(source)? else { return Ok(None) };
-        let task = Task::load(&self.engine, &compiled.machine_code, plan)?;
+        let task = Task::load(self.compiler.engine(), &compiled.machine_code, plan)?;
         match task.refuses(plan) {
             Some(why) => Err(CannotRun::Usage(why)),
             None => Ok(Some((task, compiled))),
@@ -189,25 +192,27 @@ impl Runner {
     }
 }
 
-/// The files that `plan` uses besides the task.
-fn files(plan: &RunPlan) -> anyhow::Result<Vec<FileFacts>> {
+/// The files that `plan` uses besides the task, and the rows of its data.
+fn read_files(plan: &RunPlan) -> anyhow::Result<(Vec<FileFacts>, Option<Rows>)> {
+    /// The largest file of certificates.
+    const MOST: u64 = 16 << 20;
     let spec = plan.spec();
-    let certificates = match &spec.http.trust {
-        Trust::RootsAnd(path) => Some(path),
-        Trust::Roots | Trust::Anyone => None,
-    };
-    let named = spec.calls.as_ref().map(|calls| &calls.file);
-    let data = spec.data.as_ref().map(|path| (FileRole::Data, path, named.unwrap_or(path)));
-    let certificates = certificates.map(|path| (FileRole::CaCert, path, path));
-    let facts = |(role, path, named): (FileRole, &PathBuf, &PathBuf)| {
-        let content = std::fs::read(path).with_context(|| format!("cannot read `{}`", named.display()))?;
+    let mut files = Vec::new();
+    let rows = spec.data.as_deref().map(Rows::read).transpose()?;
+    if let Some((rows, path)) = rows.as_ref().zip(spec.data.as_ref()) {
+        let named = spec.calls.as_ref().map_or(path, |calls| &calls.file);
+        let (path, sha256, bytes) = (named.display().to_string(), rows.facts().sha256.clone(), rows.facts().bytes);
+        files.push(FileFacts { role: FileRole::Data, path, sha256, bytes });
+    }
+    if let Trust::RootsAnd(path) = &spec.http.trust {
+        let content = input::read(path, MOST).with_context(|| format!("cannot read `{}`", path.display()))?;
         let (sha256, bytes) = (task::sha256(&content), content.len() as u64);
-        Ok(FileFacts { role, path: named.display().to_string(), sha256, bytes })
-    };
-    data.into_iter().chain(certificates).map(facts).collect()
+        files.push(FileFacts { role: FileRole::CaCert, path: path.display().to_string(), sha256, bytes });
+    }
+    Ok((files, rows))
 }
 
-/// The job of the controller, without the other files.
+/// The job of the controller, without other files and rows.
 fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         task: TaskFacts {
@@ -219,6 +224,7 @@ fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, address
             origin,
         },
         files: Vec::new(),
+        rows: None,
         hooks: task.hooks(),
         machine_code: compiled.machine_code.clone(),
         addresses,

@@ -14,6 +14,7 @@ use super::flags::TaskSource;
 use super::run::PlanFlags;
 use super::session::{OutputFlags, PlannedRun, Session};
 use super::{Exit, problem, values};
+use crate::input;
 use crate::report::SuiteReport;
 
 /// An example that shows all keys.
@@ -64,7 +65,7 @@ impl SuiteCommand {
             return Ok(Exit::Done);
         };
         let text =
-            std::fs::read_to_string(&file).with_context(|| format!("cannot read the suite `{}`", file.display()))?;
+            input::read_text(&file, MOST).with_context(|| format!("cannot read the suite `{}`", file.display()))?;
         let (session, runs) = match parse(&file, &text) {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Exit::wrong_usage(format!("{error:#}"))),
@@ -72,6 +73,9 @@ impl SuiteCommand {
         session.run(&self.outputs, || runs.iter().try_for_each(|run| run.plan.task.check(self.outputs.is_quiet())))
     }
 }
+
+/// The largest suite file, in bytes.
+const MOST: u64 = 16 << 20;
 
 /// The session and the runs that a suite file describes.
 fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {

@@ -18,7 +18,7 @@ use crate::calls;
 use crate::capability::guest::Surroundings;
 use crate::capability::network::{Exchanges, Network};
 use crate::capability::output::GuestOutput;
-use crate::capability::run::{Data, Given};
+use crate::capability::run::Given;
 use crate::clock::Clock;
 use crate::guest_text::{cut, line};
 use crate::halt::Halt;
@@ -30,6 +30,7 @@ use crate::plan::{CallOrder, Extent, LoadModel, PlanError, RunPlan, Shape};
 use crate::progress::Show;
 use crate::report::units::{count, counted, duration};
 use crate::resolve;
+use crate::rows::Rows;
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
 use crate::timers::Timetable;
 
@@ -106,11 +107,10 @@ impl TestCommand {
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
         self.task.check(false)?;
-        let engine = task::engine(Purpose::Debug)?;
-        let compiler = Compiler::new(&engine);
+        let compiler = Compiler::new(Purpose::Debug)?;
         let compiled = source.compile(&compiler, Show::Messages)?;
-        let task = Task::load(&engine, &compiled.machine_code, &plan)?;
-        task::start_ticking(&engine, task::tick(plan.limits().timeout))?;
+        let task = Task::load(compiler.engine(), &compiled.machine_code, &plan)?;
+        task::start_ticking(compiler.engine(), task::tick(plan.limits().timeout))?;
         let session = TestSession { task: &task, plan: &plan, clock: Clock::new(), exchanges };
         Executor::new(task.lane())?.run(session.work_through())
     }
@@ -182,7 +182,7 @@ impl TestSession<'_> {
     }
 
     fn surroundings(&self, prepared: &str) -> anyhow::Result<Surroundings> {
-        let data = self.plan.data().map(Data::read).transpose()?.unwrap_or_default();
+        let data = self.plan.data().map(Rows::read).transpose()?.unwrap_or_default();
         let network = &self.plan.grants().network;
         let addresses = resolve::ask(network.names());
         Ok(Surroundings {

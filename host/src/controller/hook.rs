@@ -35,6 +35,7 @@ pub(super) fn call(
         first_slot: SlotIndex(0),
         machine_code: job.machine_code.clone(),
         addresses: job.addresses.clone(),
+        rows: job.rows.clone(),
     })));
     worker.tell(command);
     // Without a time-out, hooks may take for ever.

@@ -6,6 +6,7 @@ use crate::hook::Hook;
 use crate::plan::RunPlan;
 use crate::record::{FileFacts, Startup, TaskFacts};
 use crate::resolve::Addresses;
+use crate::rows;
 use crate::wire::Phase;
 
 /// A run to execute.
@@ -21,6 +22,8 @@ pub struct Job {
     pub machine_code: PathBuf,
     /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
+    /// Where the rows of the data file are.
+    pub rows: Option<rows::Facts>,
     /// What is known of the start-up time before the run: the time for compiling.
     pub startup: Startup,
     /// The plan.
@@ -50,6 +53,7 @@ impl Job {
             hooks: Vec::new(),
             machine_code: PathBuf::new(),
             addresses: Addresses::new(),
+            rows: None,
             startup: Startup::default(),
             plan,
         }

@@ -188,6 +188,7 @@ impl<'a, 'o> Shell<'a, 'o> {
                     first_slot,
                     machine_code: self.job.machine_code.clone(),
                     addresses: self.job.addresses.clone(),
+                    rows: self.job.rows.clone(),
                 };
                 self.say(worker, Command::Load(Box::new(plan)));
             }

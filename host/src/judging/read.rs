@@ -5,6 +5,9 @@ use serde::Deserialize;
 use super::verdict;
 use crate::report::{Report, SCHEMA};
 
+/// The largest report that is read, in bytes.
+pub const MOST: u64 = 128 << 20;
+
 /// Why bytes cannot be read as a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

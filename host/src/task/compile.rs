@@ -1,27 +1,34 @@
 //! Compiles `.wasm` files to machine code, in a cache that is private to the user.
 //!
 //! The key of the cache is the component's digest, together with everything in the engine on which machine code
-//! depends. Files are written under a temporary name and then renamed, so that a reader sees a whole file or none.
+//! depends. Files are written under a temporary name and then renamed, so that a reader sees a whole file or none. At
+//! the end of each file is a digest of its key and its code: a file that a disk has damaged, or that lies under another
+//! key, is not used.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
+use twox_hash::XxHash3_128;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{TaskError, describe};
+use super::{Purpose, TaskError, child, count, describe, engine};
 use crate::fault;
+use crate::input;
 use crate::scratch::Scratch;
 
 /// A compiled task that was not used for this long is removed when another one is stored.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The largest component, in bytes.
+pub const MOST_OF_COMPONENT: u64 = 256 << 20;
 
 /// A compiled task.
 #[derive(Clone, Debug)]
@@ -44,10 +51,22 @@ pub struct Compiled {
     _scratch: Option<Arc<Scratch>>,
 }
 
+/// Where a component is compiled.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In a child process, with limits.
+    Child,
+    /// In this process: the binary of the unit tests has no subcommand that compiles.
+    #[cfg(test)]
+    Here,
+}
+
 /// Compiles tasks for an engine, each once.
 #[derive(Clone)]
 pub struct Compiler {
     engine: Engine,
+    purpose: Purpose,
+    place: Place,
     /// The directory of the cache, or why there is none.
     cache: Result<PathBuf, String>,
 }
@@ -55,7 +74,8 @@ pub struct Compiler {
 impl Compiler {
     /// A compiler that keeps machine code in the user's cache directory. If that is not private or cannot be used, the
     /// code is kept for this process and its children alone.
-    pub fn new(engine: &Engine) -> Self {
+    pub fn new(purpose: Purpose) -> Result<Self, TaskError> {
+        let engine = engine(purpose)?;
         let cache = match etcetera::choose_base_strategy() {
             Ok(base) => {
                 let directory = base.cache_dir().join("gorgon/compiled");
@@ -68,7 +88,12 @@ impl Compiler {
             }
             Err(_) => Err("there is no home directory".to_owned()),
         };
-        Self { engine: engine.clone(), cache }
+        Ok(Self { engine, purpose, place: Place::Child, cache })
+    }
+
+    /// The engine for which it compiles.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Compiles the component in `path`, or finds it in the cache. `compiling` is called with the component's size
@@ -95,42 +120,69 @@ impl Compiler {
             uncached,
             _scratch: scratch,
         };
+        let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
         if let Some(known) = self.cache.as_ref().ok().map(|cache| cache.join(&name)).filter(|code| self.is_usable(code))
         {
             return Ok(compiled(known, true, None, None));
         }
         compiling(wasm.len() as u64);
-        let unusable = |problem| TaskError::Unusable { path: path.display().to_string(), problem };
-        let code = self.engine.precompile_component(wasm).map_err(|error| unusable(why(&error)))?;
+        if let Some(excess) = count::excess(wasm) {
+            return Err(unusable(excess));
+        }
+        let mut problem = None;
+        let scratch = Scratch::new(|file| {
+            // If there is no room for the file, another one is tried; what the compiler says stays the same.
+            if problem.is_none() {
+                problem = self.machine_code(wasm, file)?.err();
+            }
+            Ok(())
+        });
+        if let Some(problem) = problem {
+            return Err(unusable(problem));
+        }
+        let scratch = scratch.map_err(|error| {
+            unusable(format!("there is no place for its machine code: {} (set TMPDIR)", fault::plain(&error)))
+        })?;
         let why_not = match &self.cache {
-            Ok(cache) => match self.store(cache, &name, &code) {
+            Ok(cache) => match self.store(cache, &name, scratch.path()) {
                 Ok(stored) => return Ok(compiled(stored, false, None, None)),
                 Err(problem) => format!("{}: {problem}", cache.display()),
             },
             Err(problem) => problem.clone(),
         };
-        let scratch = Scratch::new(|file| file.write_all(&code)).map_err(|error| {
-            unusable(format!("there is no place for its machine code: {} (set TMPDIR)", fault::plain(&error)))
-        })?;
         Ok(compiled(scratch.path().to_owned(), false, Some(why_not), Some(Arc::new(scratch))))
     }
 
-    /// Whether `machine_code` exists and loads. Marks the file as just used, if it can be written.
+    /// Writes the machine code of `wasm` to `to`. The inner error says why it cannot be compiled.
+    fn machine_code(&self, wasm: &[u8], to: &mut dyn Write) -> io::Result<Result<(), String>> {
+        match self.place {
+            Place::Child => child::compile(self.purpose, wasm, to),
+            #[cfg(test)]
+            Place::Here => match machine_code(&self.engine, wasm) {
+                Ok(code) => to.write_all(&code).map(Ok),
+                Err(problem) => Ok(Err(problem)),
+            },
+        }
+    }
+
+    /// Whether `machine_code` exists, is whole, and loads. Marks the file as just used, if it can be written.
     fn is_usable(&self, machine_code: &Path) -> bool {
         // Something else, such as a pipe, could not even be opened without waiting.
-        if !fs::metadata(machine_code).is_ok_and(|metadata| metadata.is_file()) {
+        if !fs::metadata(machine_code).is_ok_and(|metadata| metadata.is_file()) || !is_whole(machine_code) {
             return false;
         }
         let _ = File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
         map(&self.engine, machine_code).is_ok()
     }
 
-    /// Stores `code` as `name` in the cache, from where it loads. An error says why it does not.
-    fn store(&self, cache: &Path, name: &str, code: &[u8]) -> Result<PathBuf, String> {
+    /// Stores the code in the file `from` as `name` in the cache, from where it loads. An error says why it does not.
+    fn store(&self, cache: &Path, name: &str, from: &Path) -> Result<PathBuf, String> {
         let machine_code = cache.join(name);
         let store = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(cache)?;
-            file.write_all(code)?;
+            io::copy(&mut File::open(from)?, &mut file)?;
+            let digest = digest(name, File::open(from)?)?;
+            file.write_all(&digest)?;
             // The name must not reach the disk before the content does.
             file.as_file().sync_data()?;
             file.persist(&machine_code)?;
@@ -142,6 +194,42 @@ impl Compiler {
         forget_unused(cache);
         Ok(machine_code)
     }
+}
+
+/// The machine code of a component. An error says why it cannot be compiled.
+pub(super) fn machine_code(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    engine.precompile_component(wasm).map_err(|error| why(&error))
+}
+
+/// What is at the end of a file with machine code.
+type CodeDigest = [u8; 16];
+
+/// The digest of code and its key. It finds damage; against a person who can write the file nothing would help.
+fn digest(key: &str, mut code: impl Read) -> io::Result<CodeDigest> {
+    let mut hasher = XxHash3_128::new();
+    hasher.write(key.as_bytes());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match code.read(&mut buffer)? {
+            0 => return Ok(hasher.finish_128().to_le_bytes()),
+            length => hasher.write(&buffer[..length]),
+        }
+    }
+}
+
+/// Whether a file of the cache is as it was written.
+fn is_whole(machine_code: &Path) -> bool {
+    const LENGTH: u64 = size_of::<CodeDigest>() as u64;
+    let check = || -> io::Result<bool> {
+        let file = File::open(machine_code)?;
+        let code = file.metadata()?.len().checked_sub(LENGTH).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let key = machine_code.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let expected = digest(&key, (&file).take(code))?;
+        let mut written = CodeDigest::default();
+        (&file).read_exact(&mut written)?;
+        Ok(written == expected)
+    };
+    check().unwrap_or(false)
 }
 
 /// Removes compiled tasks that were not used for long. Ignores failures: they cost only disk space.
@@ -161,7 +249,7 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
     match machine_code.parent().map(is_private) {
         Some(Ok(true)) => {}
         Some(Err(error)) => return Err(unusable(error.to_string())),
-        _ => return Err(unusable("its directory can be written by others".into())),
+        _ => return Err(unusable("its directory, or one above it, can be written by others".into())),
     }
     // SAFETY: machine code is run unchecked, so it must come from wasmtime and must not change while it is mapped. The
     // path comes only from `Compiler`, through the controller to a worker, and never from a user. The file is in a
@@ -193,7 +281,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(not_a_component("a directory", "name the .wasm file that your build has made"));
     }
-    let bytes = fs::read(path).map_err(unreadable)?;
+    let bytes = input::read(path, MOST_OF_COMPONENT).map_err(unreadable)?;
     match &bytes[..] {
         // The magic number, then a component's version and layer.
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(bytes),
@@ -224,17 +312,34 @@ fn compatibility(engine: &Engine) -> u64 {
 /// Makes a directory that only this user can write, or checks that an existing one is.
 fn make_private(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    if is_private(directory)? && !fs::metadata(directory)?.permissions().readonly() {
-        return Ok(());
+    if !is_private(directory)? {
+        return Err(io::Error::other("it, or a directory above it, can be written by others"));
     }
-    Err(io::ErrorKind::PermissionDenied.into())
+    if fs::metadata(directory)?.permissions().readonly() { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
 }
 
+/// Whether only this user can write `directory`, and nobody else can put another one in its place.
 fn is_private(directory: &Path) -> io::Result<bool> {
-    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    const GROUP: u32 = 0o020;
+    const OTHERS: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let own = nix::unistd::geteuid().as_raw();
     let metadata = fs::metadata(directory)?;
-    let ours = metadata.uid() == nix::unistd::geteuid().as_raw();
-    Ok(ours && metadata.permissions().mode() & WRITABLE_BY_OTHERS == 0)
+    if metadata.uid() != own || metadata.mode() & (GROUP | OTHERS) != 0 {
+        return Ok(false);
+    }
+    for above in directory.canonicalize()?.ancestors().skip(1) {
+        let metadata = fs::metadata(above)?;
+        // Many systems give each user a group of the same name, whose only member is the user.
+        let by_group = metadata.mode() & GROUP != 0 && metadata.gid() != nix::unistd::getegid().as_raw();
+        let by_others = by_group || metadata.mode() & OTHERS != 0;
+        // In a sticky directory, such as /tmp, nobody can rename what belongs to somebody else.
+        let is_safe = [own, 0].contains(&metadata.uid()) && (!by_others || metadata.mode() & STICKY != 0);
+        if !is_safe {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The SHA-256 of `bytes`, in hexadecimal.
@@ -245,6 +350,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_file_that_is_not_a_component_is_identified() {
@@ -268,8 +374,8 @@ mod tests {
     #[test]
     fn a_component_that_needs_component_model_async_is_refused_with_a_remedy() {
         let wasm = wat::parse_str("(component (core func (canon task.cancel)))").unwrap();
-        let engine = super::super::engine(super::super::Purpose::Multiply).unwrap();
-        let compiled = Compiler::new(&engine).compile_bytes(Path::new("task.wasm"), &wasm, |_| {});
+        let compiler = Compiler { place: Place::Here, ..Compiler::new(Purpose::Multiply).unwrap() };
+        let compiled = compiler.compile_bytes(Path::new("task.wasm"), &wasm, |_| {});
         let error = compiled.unwrap_err().to_string();
         assert!(error.contains("component-model-async") && error.contains("without `--backend qjs`"), "{error}");
     }
@@ -280,9 +386,7 @@ mod tests {
         let file = directory.path().join("x.cwasm");
         fs::write(&file, b"anything").unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let error = map(&super::super::engine(super::super::Purpose::Multiply).unwrap(), &file)
-            .err()
-            .map(|error| error.to_string());
+        let error = map(&engine(Purpose::Multiply).unwrap(), &file).err().map(|error| error.to_string());
         assert!(error.is_some_and(|error| error.contains("can be written by others")));
     }
 }

@@ -4,13 +4,16 @@
 //! in which lane it runs, and how its operation is called and timed. Knows nothing about leases or reports.
 
 mod backtrace;
+mod child;
 mod compile;
+mod count;
 mod inspect;
 mod instance;
 mod interface;
 mod timed;
 
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,8 @@ use crate::lane::Lane;
 use crate::plan::{Grants, Limits, RunPlan};
 
 pub use backtrace::Frame;
-pub use compile::{Compiled, Compiler, sha256};
+pub use child::serve as compile;
+pub use compile::{Compiled, Compiler, MOST_OF_COMPONENT, sha256};
 pub use inspect::{Import, Inspection, Need, inspect};
 pub use instance::{Instance, Ticket};
 use interface::Interface;
@@ -83,6 +87,26 @@ pub enum Purpose {
     Multiply,
     /// To debug a task: a trap also says where it happened, with source lines if the component has them.
     Debug,
+}
+
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Multiply, Self::Debug];
+
+    /// Its name, for the process that compiles.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Multiply => "multiply",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl FromStr for Purpose {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|purpose| purpose.name() == name).ok_or_else(|| format!("`{name}` is not a purpose"))
+    }
 }
 
 /// The engine that compiles and runs tasks. Controller and workers must use the same configuration, or a compiled task

@@ -20,7 +20,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, select, tick, unbounded};
 use crate::capability::guest::Surroundings;
 use crate::capability::network::Network;
 use crate::capability::output::GuestOutput;
-use crate::capability::run::{Data, Given};
+use crate::capability::run::Given;
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
 use crate::halt::Halt;
@@ -28,6 +28,7 @@ use crate::lane::{Executor, Reactor};
 use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan, Shape};
+use crate::rows::Rows;
 use crate::task::{self, Purpose, Task};
 use crate::timers::Timetable;
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, WorkerPlan};
@@ -220,7 +221,8 @@ impl Worker {
 
     fn surroundings(&self, prepared: String) -> Result<Surroundings, String> {
         let run = self.plan.run();
-        let data = run.data().map(Data::read).transpose().map_err(|error| error.to_string())?;
+        let found = self.plan.rows.clone().map(Rows::found).transpose();
+        let data = found.map_err(|error| format!("cannot read the data file: {error}{}", remedy(&error)))?;
         let given = Arc::new(Given { prepared, data: data.unwrap_or_default() });
         let network = Network::new(run.grants().network.clone(), run.http().clone(), self.plan.addresses.clone());
         let halt = Halt::default();

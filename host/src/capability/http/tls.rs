@@ -11,6 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::failure::{is_of_authority, of_certificate};
+use crate::input;
 use crate::plan::{HttpPlan, HttpVersion, Identity, Trust};
 
 /// The TLS configurations of a process. There are only two, because making one parses hundreds of certificates.
@@ -133,9 +134,12 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
 /// What a key with a password has in its head, in both of the usual forms.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
+/// The largest file of certificates. Those of all authorities have some hundred KB.
+const MOST: u64 = 16 << 20;
+
 /// The content of a PEM file, without the mark that some editors write before it.
 fn pem(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = input::read(path, MOST).map_err(|error| error.to_string())?;
     Ok(bytes.strip_prefix("\u{feff}".as_bytes()).map(<[u8]>::to_vec).unwrap_or(bytes))
 }
 

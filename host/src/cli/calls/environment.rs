@@ -1,5 +1,6 @@
 //! Environments: values by name, in files beside the calls.
 
+use crate::input;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -99,12 +100,15 @@ impl Environment {
     }
 }
 
+/// The largest file of an environment.
+const MOST: u64 = 16 << 20;
+
 /// The text of a file, if there is one.
 fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
     if path.exists() && !path.is_file() {
         bail!("`{}` is not a file", path.display());
     }
-    match std::fs::read_to_string(path) {
+    match input::read_text(path, MOST) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),

@@ -17,10 +17,10 @@ use self::source::{Source, UrlFlags};
 use super::flags::{TaskFlags, TaskSource};
 use super::values;
 use crate::calls::{self, Call, Context, Origin, Parsed, Template};
-use crate::capability::run::Data;
 use crate::fault;
 use crate::network::{Allow, Destination};
 use crate::plan::{CallOrder, Calls};
+use crate::rows::Rows;
 use crate::scratch::Scratch;
 
 /// The task that plays the calls: a built copy of `examples/calls`.
@@ -62,7 +62,7 @@ pub(super) struct Refused(pub(super) String);
 pub(super) struct GivenCalls {
     source: Source,
     calls: Vec<Call>,
-    rows: Data,
+    rows: Rows,
     /// Values that are not to be shown.
     secrets: Vec<String>,
 }
@@ -95,7 +95,7 @@ impl CallFlags {
             Ok(source) => source,
             Err(problem) => return Ok(Err(Refused(problem))),
         };
-        let rows = data.map(Data::read).transpose()?.unwrap_or_default();
+        let rows = data.map(Rows::read).transpose()?.unwrap_or_default();
         if let ([column], Some(path)) = (rows.columns(), data)
             && let Some(separator) = column.chars().find(|c| ";\t|".contains(*c))
         {
@@ -103,7 +103,7 @@ impl CallFlags {
             let problem = format!("the columns of `{}` are separated by `{separator}`: write commas", path.display());
             return Ok(Err(Refused(problem)));
         }
-        if let Some(problem) = wrong_rows(&rows) {
+        if let Some(problem) = wrong_rows(&rows)? {
             return Ok(Err(Refused(problem)));
         }
         let environment = match &self.env_name {
@@ -127,7 +127,7 @@ impl CallFlags {
         Ok(Ok(GivenCalls { source, calls: parsed.calls, rows, secrets: environment.secrets }))
     }
 
-    fn read(&self, source: &Source, environment: &Environment, rows: &Data) -> anyhow::Result<Result<Parsed, Refused>> {
+    fn read(&self, source: &Source, environment: &Environment, rows: &Rows) -> anyhow::Result<Result<Parsed, Refused>> {
         let folder = source.folder();
         let context = Context {
             given: &self.var,
@@ -151,7 +151,7 @@ impl CallFlags {
     }
 
     /// What was given and has no place in the calls.
-    fn unused(&self, calls: &[Call], rows: &Data) -> Vec<String> {
+    fn unused(&self, calls: &[Call], rows: &Rows) -> Vec<String> {
         let is_used = |name: &str, origin: Origin| {
             calls.iter().flat_map(|call| &call.values).any(|used| used.name == name && used.origin == origin)
         };
@@ -221,7 +221,7 @@ impl GivenCalls {
         let variables = [
             ("CALLS", mode.to_owned()),
             ("CALL_COUNT", self.calls.len().to_string()),
-            ("ROW_COUNT", self.rows.rows().len().to_string()),
+            ("ROW_COUNT", self.rows.count().to_string()),
             ("SEED", seed.to_string()),
         ];
         task.give(variables.map(|(name, value)| (name.to_owned(), value)).into(), None);
@@ -233,13 +233,12 @@ impl GivenCalls {
     fn write(&self, to: &mut dyn Write) -> io::Result<()> {
         let mut rows = csv::Writer::from_writer(to);
         rows.write_record(["call", "row"])?;
-        for i in 0..self.calls.len().max(self.rows.rows().len()) {
+        let columns = self.rows.columns();
+        let mut given = self.rows.iter();
+        for i in 0..self.calls.len().max(usize::try_from(self.rows.count()).unwrap_or(usize::MAX)) {
             let call = self.calls.get(i).map(serde_json::to_string).transpose()?.unwrap_or_default();
-            let row = self
-                .rows
-                .rows()
-                .get(i)
-                .map(|row| serde_json::to_string(&self.rows.columns().iter().zip(row).collect::<BTreeMap<_, _>>()));
+            let row = given.next().transpose()?;
+            let row = row.map(|row| serde_json::to_string(&columns.iter().zip(row).collect::<BTreeMap<_, _>>()));
             rows.write_record([call, row.transpose()?.unwrap_or_default()])?;
         }
         rows.flush()
@@ -247,14 +246,19 @@ impl GivenCalls {
 }
 
 /// What is wrong with rows of values.
-fn wrong_rows(rows: &Data) -> Option<String> {
+fn wrong_rows(rows: &Rows) -> io::Result<Option<String>> {
     let columns = rows.columns();
     let twice = columns.iter().enumerate().find(|(i, column)| columns[..*i].contains(column));
     if let Some((_, column)) = twice {
-        return Some(format!("two columns of --data are called `{column}`"));
+        return Ok(Some(format!("two columns of --data are called `{column}`")));
     }
-    let row = rows.rows().iter().position(|row| row.iter().any(|value| value.contains("{{")))?;
-    Some(format!("row {} of --data has a value with `{{{{`: rows have values, and no places for others", row + 1))
+    for (i, row) in rows.iter().enumerate() {
+        if row?.iter().any(|value| value.contains("{{")) {
+            let what = "has a value with `{{`: rows have values, and no places for others";
+            return Ok(Some(format!("row {} of --data {what}", i + 1)));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the calls go, each once. Hosts that only the run knows are not among them.

@@ -1,7 +1,6 @@
 //! Where calls come from: the command line, a file, or stdin.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -10,6 +9,7 @@ use clap::Args;
 use serde::de::IgnoredAny;
 
 use crate::calls::{Content, Parts, USER_AGENT, is_http};
+use crate::input;
 
 /// Flags for calls of the command line, as curl has them.
 #[derive(Debug, Args)]
@@ -107,26 +107,16 @@ impl Source {
 
     pub(super) fn bytes(&self) -> io::Result<Vec<u8>> {
         match self {
-            Self::File(path) => all(File::open(path)?, MOST_OF_CALLS),
-            Self::Stdin => all(io::stdin().lock(), MOST_OF_CALLS),
+            Self::File(path) => input::read(path, MOST_OF_CALLS),
+            Self::Stdin => input::read_from(io::stdin().lock(), MOST_OF_CALLS),
             Self::Urls(_) => Ok(Vec::new()),
         }
     }
 }
 
 /// The largest file of calls, and the largest file that it names.
-const MOST_OF_CALLS: u64 = 1 << 30;
+const MOST_OF_CALLS: u64 = 128 << 20;
 const MOST_OF_BODY: u64 = 64 << 20;
-
-/// What `from` has, which is at most `most` bytes.
-fn all(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::other(format!("it has more than {}", bytesize::ByteSize(most).display().iec())));
-    }
-    Ok(bytes)
-}
 
 /// Reads a file that a file of calls names, from `folder`, where that is. Calls may come from a stranger, so they name
 /// only what is beneath that folder or the current one.
@@ -143,7 +133,7 @@ pub(super) fn named(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    all(File::open(&path)?, MOST_OF_BODY)
+    input::read(&path, MOST_OF_BODY)
 }
 
 /// Whether curl would take the text for a URL, though it has no scheme: `localhost:8080/x`, `example.com`.
@@ -220,7 +210,8 @@ impl UrlFlags {
         let content = match text.strip_prefix('@') {
             None => Content::Text(text.clone()),
             Some(path) => {
-                Content::Bytes(std::fs::read(path).map_err(|error| format!("cannot read the body `{path}`: {error}"))?)
+                let read = input::read(Path::new(path), MOST_OF_BODY);
+                Content::Bytes(read.map_err(|error| format!("cannot read the body `{path}`: {error}"))?)
             }
         };
         let bytes = match &content {

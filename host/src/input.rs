@@ -1,0 +1,67 @@
+//! Reads the files that people name, each up to a limit: a name may be that of a device without an end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use bytesize::ByteSize;
+
+/// The content of `path`, a file, a pipe or a device. It is an error if that has more than `most` bytes.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    // A file is too large before it was read.
+    if file.metadata()?.len() > most {
+        return Err(too_large(most));
+    }
+    read_from(file, most)
+}
+
+/// The same for a text in UTF-8.
+pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
+    let bytes = read(path, most)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8: save it as UTF-8"))
+    })
+}
+
+/// What `from` has, up to `most` bytes.
+pub fn read_from(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large(most)) } else { Ok(bytes) }
+}
+
+fn too_large(most: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {}", ByteSize(most).display().iec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn what_has_no_end_is_an_error() {
+        let error = read(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 1.0 MiB");
+        assert_eq!(read(Path::new("/dev/null"), 0).unwrap(), b"");
+        assert_eq!(read_from(&b"12345"[..], 5).unwrap(), b"12345");
+        assert!(read_from(&b"123456"[..], 5).is_err());
+    }
+
+    #[test]
+    fn a_large_file_is_not_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 40).unwrap();
+        assert_eq!(read(file.path(), 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_by_line() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"one\ntwo \xff\n").unwrap();
+        assert_eq!(read_text(file.path(), 100).unwrap_err().to_string(), "line 2 is not UTF-8: save it as UTF-8");
+    }
+}
