@@ -32,6 +32,7 @@ pub mod capability;
 pub mod clock;
 pub mod input;
 pub mod machine;
+pub mod memory_watch;
 pub mod rows;
 pub mod scratch;
 pub mod task;

@@ -3,7 +3,7 @@
 //! Whatever no rule allows is denied. Pure; does not know how names are resolved or connections are made.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Those that a task's own sockets speak.
+    const OF_SOCKETS: [Self; 2] = [Self::Tcp, Self::Udp];
+
     fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -176,9 +179,28 @@ impl FromStr for Allow {
     }
 }
 
+/// What is refused to a task that may not listen at an address, which follows.
+const LISTENING: &str = "listening at ";
+
+/// What is refused to a task that wants to listen at `address`.
+pub fn listening(protocol: Protocol, address: SocketAddr) -> String {
+    format!("{LISTENING}{}://{address}", protocol.name())
+}
+
+/// What is refused to a task that wants a socket, and is granted none of this protocol.
+pub fn socket(protocol: Protocol) -> String {
+    format!("a {} socket", protocol.name().to_uppercase())
+}
+
 /// The flag that would grant `refused`, ready to be pasted; `None` if it is not exactly one host. A guest may ask for
 /// anything: a star would grant more than what was refused, and if the text was cut, the rest is unknown.
 pub fn suggestion(refused: &str) -> Option<String> {
+    if refused.starts_with(LISTENING) {
+        return Some("--allow all".into());
+    }
+    if let Some(protocol) = Protocol::OF_SOCKETS.into_iter().find(|&protocol| refused == socket(protocol)) {
+        return Some(format!("--allow {}://HOST:PORT", protocol.name()));
+    }
     /// A character has at most four bytes, so a text that was cut is at most three bytes shorter than the limit.
     const LONGEST: usize = guest_text::MAX_BYTES - 4;
     if refused.len() > LONGEST {
@@ -276,6 +298,15 @@ impl Policy {
                 Host::Name(name) => addresses_of(name).contains(&address),
             },
             _ => false,
+        })
+    }
+
+    /// Whether a task may have sockets of `protocol` at all.
+    pub fn permits_sockets(&self, protocol: Protocol) -> bool {
+        self.0.iter().any(|allow| match allow {
+            Allow::All => true,
+            Allow::Only(destination) => destination.protocol == protocol,
+            Allow::Under { .. } => false,
         })
     }
 

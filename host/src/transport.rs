@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Sender, unbounded};
 
 use crate::binary;
-use crate::wire::{self, Command, Message};
+use crate::wire::{self, Command, Message, TOO_MUCH_MEMORY};
 
 /// The hidden subcommand that runs a worker.
 pub const WORKER_SUBCOMMAND: &str = "worker";
@@ -109,6 +109,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 /// How a process ended, for people.
 fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
+        (Some(TOO_MUCH_MEMORY), _) => "it took more memory than --max-worker-memory allows".into(),
         (Some(code), _) => format!("it ended with exit code {code}"),
         (_, Some(9)) => "it was killed (signal 9; if nobody killed it, memory ran out)".into(),
         (_, Some(signal)) => format!("it was ended by signal {signal}"),

@@ -24,6 +24,9 @@ pub const PROTOCOL: u32 = 9;
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 256 << 20;
 
+/// The exit code of a worker that took more memory than it may.
+pub const TOO_MUCH_MEMORY: i32 = 12;
+
 /// What one worker has to run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerPlan {

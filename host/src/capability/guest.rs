@@ -78,15 +78,18 @@ impl Guest {
         allowed: Option<Duration>,
         surroundings: &Surroundings,
     ) -> wasmtime::Result<Self> {
+        let memory = MemoryLimit::new(limits.max_memory);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(memory.max_handles());
         Ok(Self {
-            wasi: wasi::context(grants, &surroundings.output, &surroundings.network)?,
-            table: ResourceTable::new(),
+            wasi: wasi::context(grants, &surroundings.output, &surroundings.network, memory.max_passed())?,
+            table,
             current: Current::new(surroundings.clock.clone()),
             number: 0,
             given: surroundings.given.clone(),
             network: surroundings.network.clone(),
             http: Http::default(),
-            memory: MemoryLimit::new(limits.max_memory),
+            memory,
             called: None,
             allowed,
             halt: surroundings.halt.clone(),

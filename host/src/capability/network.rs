@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup;
-use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network as Handle};
-use wasmtime_wasi::p2::{DynPollable, SocketError};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, IpAddressFamily, Network as Handle};
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p2::{DynPollable, SocketError, TcpSocket, UdpSocket};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView, WasiSocketsView};
 
 use crate::capability::guest::Guest;
 use crate::capability::http::{Recent, Routes, Tls};
 use crate::guest_text::cut;
 use crate::metrics::NetworkCounts;
-use crate::network::{Destination, Host, Policy, Protocol};
+use crate::network::{Destination, Host, Policy, Protocol, listening, socket};
 use crate::plan::HttpPlan;
 use crate::resolve::{Addresses, Resolver};
 
@@ -143,6 +143,20 @@ impl Network {
         permitted
     }
 
+    fn refuse_listening(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        self.refuse(&listening(protocol, address));
+        false
+    }
+
+    /// Whether the task may have sockets of `protocol` at all. Counts a refusal.
+    fn permits_sockets(&self, protocol: Protocol) -> bool {
+        let permitted = self.policy.permits_sockets(protocol);
+        if !permitted {
+            self.refuse(&socket(protocol));
+        }
+        permitted
+    }
+
     async fn permits_socket(&self, address: SocketAddr, how: SocketAddrUse) -> bool {
         let protocol = match how {
             // The system does this by itself before it connects.
@@ -152,7 +166,9 @@ impl Network {
             SocketAddrUse::TcpConnect => Protocol::Tcp,
             SocketAddrUse::UdpSend | SocketAddrUse::UdpReceive => Protocol::Udp,
             // Incoming connections are allowed only if everything is granted.
-            _ => return self.policy.is_all(),
+            _ if self.policy.is_all() => return true,
+            SocketAddrUse::UdpBind => return self.refuse_listening(Protocol::Udp, address),
+            _ => return self.refuse_listening(Protocol::Tcp, address),
         };
         let (ip, port) = (address.ip(), address.port());
         // A name that could not be resolved at the start may be resolvable by now. If not, it has no addresses.
@@ -178,15 +194,19 @@ pub(super) fn configure(wasi: &mut WasiCtxBuilder, network: &Arc<Network>) {
     });
 }
 
-/// Replaces WASI's name look-up by one for granted names only: the name itself could carry a secret.
+/// Replaces WASI's name look-up by one for granted names only, because the name itself could carry a secret; and its
+/// making of sockets by one for protocols of which something is granted.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
-    let linked = ip_name_lookup::add_to_linker::<Guest, Lookup<'static>>(linker, |guest| {
+    fn of(guest: &mut Guest) -> Lookup<'_> {
         let network = guest.network.clone();
         Lookup { network, sockets: guest.sockets() }
-    });
+    }
+    linker.allow_shadowing(true);
+    ip_name_lookup::add_to_linker::<Guest, Lookup<'static>>(linker, of)?;
+    tcp_create_socket::add_to_linker::<Guest, Lookup<'static>>(linker, of)?;
+    udp_create_socket::add_to_linker::<Guest, Lookup<'static>>(linker, of)?;
     linker.allow_shadowing(false);
-    linked
+    Ok(())
 }
 
 struct Lookup<'a> {
@@ -210,6 +230,24 @@ impl ip_name_lookup::Host for Lookup<'_> {
             return Err(ErrorCode::AccessDenied.into());
         }
         ip_name_lookup::Host::resolve_addresses(&mut self.sockets, handle, name)
+    }
+}
+
+impl tcp_create_socket::Host for Lookup<'_> {
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> Result<Resource<TcpSocket>, SocketError> {
+        if !self.network.permits_sockets(Protocol::Tcp) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        tcp_create_socket::Host::create_tcp_socket(&mut self.sockets, family)
+    }
+}
+
+impl udp_create_socket::Host for Lookup<'_> {
+    async fn create_udp_socket(&mut self, family: IpAddressFamily) -> Result<Resource<UdpSocket>, SocketError> {
+        if !self.network.permits_sockets(Protocol::Udp) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        udp_create_socket::Host::create_udp_socket(&mut self.sockets, family).await
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -43,6 +43,11 @@ impl GuestOutput {
         self.printed.load(Ordering::Relaxed).saturating_sub(MAX_BYTES)
     }
 
+    /// One of the output streams of an instance.
+    pub(super) fn stream(&self) -> GuestStream {
+        GuestStream(Arc::new(Lines { output: self.clone(), unfinished: Mutex::default() }))
+    }
+
     fn pass_on(&self, line: &[u8]) {
         let length = line.len() as u64;
         if self.printed.fetch_add(length, Ordering::Relaxed) + length <= MAX_BYTES {
@@ -50,46 +55,56 @@ impl GuestOutput {
             let _ = self.lines.as_ref().map(|lines| lines.send(line.to_vec()));
         }
     }
+
+    /// Shows bytes to a person who watches.
+    fn show(bytes: &[u8]) {
+        // If stderr is closed, there is nothing to show.
+        let _ = anstream::stderr().lock().write_all(guest_text::output(bytes).as_bytes());
+    }
 }
 
-impl IsTerminal for GuestOutput {
+/// One of the output streams of an instance. However many handles of it the guest holds, they share one unfinished
+/// line.
+#[derive(Clone)]
+pub(super) struct GuestStream(Arc<Lines>);
+
+impl IsTerminal for GuestStream {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for GuestOutput {
+impl StdoutStream for GuestStream {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Lines { output: self.clone(), unfinished: Vec::new() })
+        Box::new(self.clone())
     }
 
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Lines { output: self.clone(), unfinished: Vec::new() })
+        Box::new(self.clone())
     }
 }
 
-/// One output stream of an instance: collects bytes into lines.
+/// Collects bytes into lines.
 struct Lines {
     output: GuestOutput,
-    unfinished: Vec<u8>,
+    unfinished: Mutex<Vec<u8>>,
 }
 
 impl Lines {
-    fn take(&mut self, bytes: &[u8]) {
+    fn take(&self, bytes: &[u8]) {
+        let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         if self.output.lines.is_none() {
-            self.unfinished.extend_from_slice(bytes);
-            let whole = whole(&self.unfinished);
-            let shown = guest_text::output(&self.unfinished[..whole]);
-            self.unfinished.drain(..whole);
-            // If stderr is closed, there is nothing to show.
-            let _ = anstream::stderr().lock().write_all(shown.as_bytes());
+            unfinished.extend_from_slice(bytes);
+            let whole = whole(&unfinished);
+            GuestOutput::show(&unfinished[..whole]);
+            unfinished.drain(..whole);
             return;
         }
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.unfinished.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.unfinished.len() >= MAX_LINE {
-                self.output.pass_on(&self.unfinished);
-                self.unfinished.clear();
+            unfinished.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || unfinished.len() >= MAX_LINE {
+                self.output.pass_on(&unfinished);
+                unfinished.clear();
             }
         }
     }
@@ -97,16 +112,16 @@ impl Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if self.unfinished.is_empty() {
+        let unfinished = self.unfinished.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if unfinished.is_empty() {
             return;
         }
         if self.output.lines.is_none() {
-            let shown = guest_text::output(&self.unfinished);
-            let _ = anstream::stderr().lock().write_all(shown.as_bytes());
+            GuestOutput::show(unfinished);
             return;
         }
-        self.unfinished.push(b'\n');
-        self.output.pass_on(&self.unfinished);
+        unfinished.push(b'\n');
+        self.output.pass_on(unfinished);
     }
 }
 
@@ -130,14 +145,14 @@ fn whole(bytes: &[u8]) -> usize {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Lines {
+impl Pollable for GuestStream {
     // Always ready: in the compute lane nothing can wait.
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Lines {
+impl OutputStream for GuestStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes);
+        self.0.take(&bytes);
         Ok(())
     }
 
@@ -150,9 +165,9 @@ impl OutputStream for Lines {
     }
 }
 
-impl AsyncWrite for Lines {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        self.take(bytes);
+impl AsyncWrite for GuestStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.0.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -189,14 +204,15 @@ mod tests {
     fn lines_are_whole_and_bounded() {
         let (sender, lines) = crossbeam::channel::unbounded();
         let output = GuestOutput::new(sender);
-        let mut stream = Lines { output: output.clone(), unfinished: Vec::new() };
-        stream.take(b"one\ntw");
-        stream.take(b"o\nthr");
+        let stream = output.stream();
+        stream.0.take(b"one\ntw");
+        // Another handle of the same stream.
+        stream.clone().0.take(b"o\nthr");
         drop(stream);
         assert_eq!(lines.try_iter().collect::<Vec<_>>(), [&b"one\n"[..], b"two\n", b"thr\n"]);
 
-        let mut flood = Lines { output: output.clone(), unfinished: Vec::new() };
-        (0..MAX_BYTES).for_each(|_| flood.take(b"x\n"));
+        let flood = output.stream();
+        (0..MAX_BYTES).for_each(|_| flood.0.take(b"x\n"));
         assert_eq!(lines.try_iter().map(|line| line.len() as u64).sum::<u64>(), MAX_BYTES - 12);
         assert!(output.dropped() >= MAX_BYTES);
     }

@@ -28,9 +28,14 @@ pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
 
 /// The state of one instance: its arguments, environment and directories; stdin is empty, stdout and stderr go to
 /// `output`.
-pub fn context(grants: &Grants, output: &GuestOutput, network: &Arc<Network>) -> wasmtime::Result<WasiCtx> {
+pub fn context(
+    grants: &Grants,
+    output: &GuestOutput,
+    network: &Arc<Network>,
+    max_passed: usize,
+) -> wasmtime::Result<WasiCtx> {
     let mut wasi = WasiCtx::builder();
-    wasi.stdout(output.clone()).stderr(output.clone());
+    wasi.stdout(output.stream()).stderr(output.stream()).max_random_size(max_passed as u64);
     // A program expects its name before its arguments.
     wasi.arg("task").args(&grants.args).envs(&grants.env);
     for dir in &grants.dirs {

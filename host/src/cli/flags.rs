@@ -45,9 +45,17 @@ struct LimitFlags {
     #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
     timeout: Duration,
 
-    /// Memory limit for an instance
+    /// Time limit for a hook, and for what a task does while it is instantiated; 0 means no limit
+    #[arg(long, value_name = "TIME", value_parser = values::duration, default_value = "60s")]
+    hook_timeout: Duration,
+
+    /// Memory limit for an instance, with what the host holds for it
     #[arg(long, value_name = "SIZE", value_parser = values::size, default_value = "512MiB")]
     max_memory: u64,
+
+    /// Memory limit for a worker process; one that takes more ends
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_worker_memory: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -126,7 +134,7 @@ impl TaskFlags {
     /// a plan that is forgotten here does not compile.
     pub(super) fn plan(&self, expect: &ExpectFlag, load: LoadSpec) -> Result<RunPlan, PlanError> {
         let Self { args, limits, given, network } = self;
-        let LimitFlags { timeout, max_memory } = limits;
+        let LimitFlags { timeout, hook_timeout, max_memory, max_worker_memory } = limits;
         let GivenFlags { operation_name, data, calls, env, dir } = given;
         let ExpectFlag { expect } = expect;
         let LoadSpec { shape, concurrency, extent, first, load_model, warmup, start_jitter, seed, recycle } = load;
@@ -134,7 +142,7 @@ impl TaskFlags {
             return Err(PlanError::Numbers { first });
         }
         let (policy, http) = network.plan()?;
-        let timeout = if timeout.is_zero() { None } else { Some(*timeout) };
+        let [timeout, hook_timeout] = [timeout, hook_timeout].map(|most| (!most.is_zero()).then_some(*most));
         let spec = RunSpec {
             operation: operation_name.clone(),
             shape,
@@ -145,7 +153,13 @@ impl TaskFlags {
             warmup,
             start_jitter,
             seed,
-            limits: Limits { timeout, max_memory: *max_memory, recycle },
+            limits: Limits {
+                timeout,
+                hook_timeout,
+                max_memory: *max_memory,
+                max_worker_memory: *max_worker_memory,
+                recycle,
+            },
             expect: expect.clone(),
             grants: Grants { args: args.clone(), env: env.clone(), dirs: dir.clone(), network: policy },
             http,

@@ -4,7 +4,9 @@
 use super::{network, values};
 use crate::guest_text::command;
 use crate::metrics::Outcome;
-use crate::plan::{DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, Limits, RunPlan, RunSpec};
+use crate::plan::{
+    DEFAULT_HOOK_TIMEOUT, DEFAULT_MAX_MEMORY, DEFAULT_OPERATION, DEFAULT_TIMEOUT, Grants, Limits, RunPlan, RunSpec,
+};
 use crate::record::{Environment, Origin, RunRecord};
 use crate::report::Report;
 
@@ -26,7 +28,7 @@ pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report 
 fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     let RunSpec {
         operation,
-        limits: Limits { timeout, max_memory, recycle: _ },
+        limits: Limits { timeout, hook_timeout, max_memory, max_worker_memory: _, recycle: _ },
         expect,
         grants: Grants { args, env, dirs, network: granted },
         http,
@@ -57,6 +59,9 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
     }
     if *timeout != Some(DEFAULT_TIMEOUT) {
         flag("--timeout", values::time(timeout.unwrap_or_default()));
+    }
+    if *hook_timeout != Some(DEFAULT_HOOK_TIMEOUT) {
+        flag("--hook-timeout", values::time(hook_timeout.unwrap_or_default()));
     }
     if *max_memory != DEFAULT_MAX_MEMORY {
         flag("--max-memory", max_memory.to_string());

@@ -24,6 +24,7 @@ use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::{Executor, Lane, Reactor};
+use crate::memory_watch;
 use crate::metrics::{Outcome, Sample};
 use crate::network::suggestion;
 use crate::plan::{CallOrder, Extent, LoadModel, PlanError, RunPlan, Shape};
@@ -110,6 +111,12 @@ impl TestCommand {
         let compiler = Compiler::new(Purpose::Debug)?;
         let compiled = source.compile(&compiler, Show::Messages)?;
         let task = Task::load(compiler.engine(), &compiled.machine_code, &plan)?;
+        if let Some(most) = plan.limits().max_worker_memory {
+            memory_watch::start(most, |_| {
+                super::say("the task took more memory than --max-worker-memory allows");
+                std::process::exit(i32::from(Exit::Incomplete.code()));
+            })?;
+        }
         task::start_ticking(compiler.engine(), task::tick(plan.limits().timeout))?;
         let session = TestSession { task: &task, plan: &plan, clock: Clock::new(), exchanges };
         Executor::new(task.lane())?.run(session.work_through())

@@ -4,13 +4,12 @@
 
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, after, never, select, unbounded};
+use crossbeam::channel::{Receiver, after, bounded, never, select};
 
 use super::RunError;
 use super::job::Job;
 use crate::metrics::NetworkCounts;
 use crate::pace::SlotIndex;
-use crate::plan::HOOK_TIMEOUT;
 use crate::transport::{FromWorker, WorkerProcess};
 use crate::wire::{Command, Message, WorkerPlan};
 
@@ -27,7 +26,7 @@ pub(super) fn call(
     stops: &Receiver<()>,
     print: &mut dyn FnMut(Vec<u8>),
 ) -> Result<String, RunError> {
-    let (frames_in, frames) = unbounded();
+    let (frames_in, frames) = bounded(1);
     let mut worker = WorkerProcess::launch(0, frames_in).map_err(RunError::Launch)?;
     worker.tell(Command::Load(Box::new(WorkerPlan {
         phases: job.phases(),
@@ -39,7 +38,7 @@ pub(super) fn call(
     })));
     worker.tell(command);
     // Without a time-out, hooks may take for ever.
-    let too_late = job.plan.limits().timeout.map_or_else(never, |timeout| after(timeout.max(HOOK_TIMEOUT) + GRACE));
+    let too_late = job.plan.limits().hook_timeout.map_or_else(never, |timeout| after(timeout.saturating_add(GRACE)));
     loop {
         let heard = select! {
             recv(frames) -> heard => heard,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, select, tick};
 
 use super::books::{Books, Effect, Failure};
 use super::events::{self, Happened, Observer, RunEvent};
@@ -22,6 +22,9 @@ use crate::wire::{Command, WorkerPlan};
 
 /// How often the machine and the observers get a tick.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How many frames may wait for the controller. Workers that send more wait in their pipes.
+const FRAMES: usize = 16;
 
 /// What the shell has waited for.
 enum Wakeup {
@@ -51,7 +54,7 @@ pub(super) struct Shell<'a, 'o> {
 
 impl<'a, 'o> Shell<'a, 'o> {
     pub(super) fn new(job: &'a Job, stops: &'a Receiver<()>, observers: &'a mut [Observer<'o>]) -> Self {
-        let (frames_in, frames) = unbounded();
+        let (frames_in, frames) = bounded(FRAMES);
         let machine = Machine::new(Books::open(job, SystemTime::now()), Duration::ZERO);
         let (crew, leaving) = (BTreeMap::new(), BTreeMap::new());
         let (opened, prepared) = (system_monotonic(), String::new());

@@ -44,9 +44,8 @@ pub const DEFAULT_OPERATION: &str = "operation";
 /// The default time-out of an operation. What has not answered by then never will.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The shortest time-out of a hook: a hook may load data, log in, create objects. If operations have no time-out
-/// (`--timeout 0`), hooks have none either.
-pub const HOOK_TIMEOUT: Duration = Duration::from_secs(600);
+/// The default time-out of a hook.
+pub const DEFAULT_HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The default limit on the memory of an instance, in bytes.
 pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;

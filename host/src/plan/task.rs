@@ -17,8 +17,12 @@ use crate::network::Policy;
 pub struct Limits {
     /// Time for one operation; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// Bytes of linear memory for one instance, over all its memories.
+    /// Time for one hook, and for a task's start functions; `None` means no limit.
+    pub hook_timeout: Option<Duration>,
+    /// Bytes of memory for one instance: its memories, its tables, and what the host holds for it.
     pub max_memory: u64,
+    /// Bytes of memory for one worker process; `None` means no limit.
+    pub max_worker_memory: Option<u64>,
     /// An instance is replaced after this many operations; `None` keeps it.
     pub recycle: Option<NonZeroU64>,
 }

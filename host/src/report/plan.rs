@@ -52,8 +52,14 @@ pub struct PlanReport {
     pub seed: u64,
     /// The time-out of an operation; null means no limit.
     pub timeout_ns: Option<u64>,
+    /// The time-out of a hook; null means no limit.
+    #[serde(default)]
+    pub hook_timeout_ns: Option<u64>,
     /// The memory limit of an instance.
     pub max_memory_bytes: u64,
+    /// The memory limit of a worker process; null means no limit.
+    #[serde(default)]
+    pub max_worker_memory_bytes: Option<u64>,
     /// Operations per instance; null means no limit.
     pub recycle: Option<u64>,
     /// The pattern that results had to match.
@@ -133,7 +139,7 @@ impl From<&RunPlan> for PlanReport {
             warmup,
             start_jitter,
             seed,
-            limits: Limits { timeout, max_memory, recycle },
+            limits: Limits { timeout, hook_timeout, max_memory, max_worker_memory, recycle },
             expect,
             grants: Grants { args, env, dirs, network },
             http,
@@ -165,7 +171,9 @@ impl From<&RunPlan> for PlanReport {
             start_jitter_ns: nanos(*start_jitter),
             seed: *seed,
             timeout_ns: timeout.map(nanos),
+            hook_timeout_ns: hook_timeout.map(nanos),
             max_memory_bytes: *max_memory,
+            max_worker_memory_bytes: *max_worker_memory,
             recycle: recycle.map(u64::from),
             expect: expect.as_ref().map(|expect| expect.as_str().to_owned()),
             args: args.clone(),

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, TypedFunc};
+use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTableError, TypedFunc};
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -19,7 +19,9 @@ use crate::halt::Halt;
 use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::metrics::{Cut, Outcome, Sample, TimeSplit};
-use crate::plan::HOOK_TIMEOUT;
+
+/// The longest text that `prepare` may return, in bytes: each worker gets it.
+const MOST_PREPARED: usize = 1 << 20;
 
 /// One instance of a task, in its store.
 pub struct Instance {
@@ -29,6 +31,7 @@ pub struct Instance {
     interface: Arc<Interface>,
     lane: Lane,
     timeout: Option<Duration>,
+    hook_timeout: Option<Duration>,
     calls: u64,
     usable: bool,
     backtrace: Vec<Frame>,
@@ -60,23 +63,27 @@ impl Task {
     /// Makes an instance, without calling its `setup`.
     pub async fn instantiate_bare(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
         let failed = |error: wasmtime::Error| TaskError::Instantiate(describe(&error));
-        let hook_timeout = of_hooks(self.limits.timeout);
+        let hook_timeout = self.limits.hook_timeout;
         let guest = Guest::new(&self.grants, &self.limits, hook_timeout, surroundings).map_err(failed)?;
         let mut store = Store::new(self.pre.engine(), guest);
-        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(store.data().memory.max_passed());
+        store.set_max_component_handles(store.data().memory.max_handles());
+        store.limiter(|guest| guest);
         store.epoch_deadline_callback(tick_by);
         store.set_epoch_deadline(1);
         let exports = match self.lane {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => {
                 let begun = until(hook_timeout, &surroundings.halt, self.pre.instantiate_async(&mut store));
-                begun.await.map_err(|_| TaskError::Instantiate("it waited for too long".into()))?
+                begun.await.map_err(|_| TaskError::Instantiate(too_long(hook_timeout)))?
             }
         };
         let exports = exports.map_err(|error| {
             if store.data().memory.has_refused() {
                 let most = bytesize::ByteSize(self.limits.max_memory);
                 TaskError::Instantiate(format!("it needs more memory at the start than --max-memory {most} allows"))
+            } else if let Some(Trap::Interrupt) = error.downcast_ref() {
+                TaskError::Instantiate(too_long(hook_timeout))
             } else {
                 failed(error)
             }
@@ -95,6 +102,7 @@ impl Task {
             interface: self.interface.clone(),
             lane: self.lane,
             timeout: self.limits.timeout,
+            hook_timeout,
             calls: 0,
             usable: true,
             backtrace: Vec::new(),
@@ -241,7 +249,12 @@ impl Instance {
 
     /// Calls `prepare`; returns an empty string if the task has none.
     pub async fn prepare(&mut self) -> Result<String, TaskError> {
-        self.call_hook(Hook::Prepare, ()).await.map(Option::unwrap_or_default)
+        let prepared: String = self.call_hook(Hook::Prepare, ()).await.map(Option::unwrap_or_default)?;
+        if prepared.len() > MOST_PREPARED {
+            let reason = format!("it returned {} bytes, and may return {MOST_PREPARED}", prepared.len());
+            return Err(TaskError::Hook { hook: Hook::Prepare, reason });
+        }
+        Ok(prepared)
     }
 
     /// Calls `cleanup`, if the task has one.
@@ -259,7 +272,7 @@ impl Instance {
         let failed = |reason: String| TaskError::Hook { hook, reason: line(cut(&reason)) };
         let function = self.exports.get_typed_func::<P, (Result<R, String>,)>(&mut self.store, index);
         let function = function.map_err(|error| failed(error.to_string()))?;
-        let timeout = of_hooks(self.timeout);
+        let timeout = self.hook_timeout;
         let guest = self.store.data_mut();
         (guest.called, guest.allowed, guest.number) = (Some(Instant::now()), timeout, 0);
         let returned = match self.lane {
@@ -314,6 +327,10 @@ impl Instance {
             Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
             Some(Trap::StackOverflow) => ("stack overflow".into(), None),
             Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
+            None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => (
+                "out of memory".into(),
+                Some(format!("the host held {} for it", bytesize::ByteSize(memory.max_bytes()))),
+            ),
             None => match error.downcast_ref::<I32Exit>() {
                 Some(I32Exit(code)) => (format!("exit {code}"), None),
                 None => ("host error".into(), Some(error.root_cause().to_string())),
@@ -407,7 +424,8 @@ fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     Ok(if is_late || guest.halt.is_cut() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
 }
 
-/// The time-out of a hook.
-fn of_hooks(timeout: Option<Duration>) -> Option<Duration> {
-    timeout.map(|timeout| timeout.max(HOOK_TIMEOUT))
+/// Why an instance was not made in time.
+fn too_long(timeout: Option<Duration>) -> String {
+    let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
+    format!("its start function took longer{}", most.unwrap_or_default())
 }

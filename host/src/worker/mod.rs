@@ -25,13 +25,14 @@ use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
 use crate::halt::Halt;
 use crate::lane::{Executor, Reactor};
+use crate::memory_watch;
 use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan, Shape};
 use crate::rows::Rows;
 use crate::task::{self, Purpose, Task};
 use crate::timers::Timetable;
-use crate::wire::{self, Command, Delta, Message, PROTOCOL, WorkerPlan};
+use crate::wire::{self, Command, Delta, Message, PROTOCOL, TOO_MUCH_MEMORY, WorkerPlan};
 use health::{Pulse, Watch, usage};
 use inbox::{Arrival, Inbox};
 use lease::Lease;
@@ -196,6 +197,11 @@ fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
 impl Worker {
     fn load(plan: WorkerPlan) -> Result<Self, String> {
         let begin = Instant::now();
+        if let Some(most) = plan.run().limits().max_worker_memory {
+            let end = |_| std::process::exit(TOO_MUCH_MEMORY);
+            memory_watch::start(most, end)
+                .map_err(|error| format!("cannot start a thread: {error}{}", remedy(&error)))?;
+        }
         let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
         let load = || Task::load(&engine, &plan.machine_code, plan.run());
         let task = meanwhile(load)?.map_err(|error| error.to_string())?;

@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{
 };
 
 use crate::capability::guest::Guest;
+use crate::capability::limits::{BODY_CHUNK, MOST_FIELDS};
 
 pub(super) use client::Recent;
 pub(super) use route::Routes;
@@ -38,7 +39,16 @@ pub struct Http {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { ctx: WasiHttpCtx::new(), hooks: Hooks }
+        let mut ctx = WasiHttpCtx::new();
+        ctx.set_field_size_limit(MOST_FIELDS as usize);
+        Self { ctx, hooks: Hooks::default() }
+    }
+}
+
+impl Http {
+    /// Whether the host holds so much for the instance that it may set no more header fields.
+    pub(super) fn fill(&mut self, is_full: bool) {
+        self.hooks.is_full = is_full;
     }
 }
 
@@ -50,13 +60,18 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.weigh_in_time();
         let Self { http: Http { ctx, hooks }, table, .. } = self;
         WasiHttpCtxView { hooks, table, ctx }
     }
 }
 
 /// What wasi-http asks of its host. Sending is in `handler.rs`.
-struct Hooks;
+#[derive(Default)]
+pub(super) struct Hooks {
+    /// Whether the host holds so much for the instance that it may set no more header fields.
+    is_full: bool,
+}
 
 type Sending = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
@@ -72,7 +87,11 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        is_forbidden(name)
+        self.is_full || is_forbidden(name)
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {

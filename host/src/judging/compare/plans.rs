@@ -9,8 +9,9 @@ use crate::plan::Trust;
 use crate::record::{Environment, FileRole, Origin};
 use crate::report::{Report, RunReport};
 
-/// Fields of a plan that may differ between runs: each run draws another seed.
-const FREE_FIELDS: [&str; 1] = ["seed"];
+/// Fields of a plan that may differ between runs: each run draws another seed, and limits that are not reached change
+/// nothing.
+const FREE_FIELDS: [&str; 3] = ["seed", "hook_timeout_ns", "max_worker_memory_bytes"];
 
 /// The variables that Gorgon gives its embedded tasks. A seed and an address say nothing; the order of calls is in the
 /// plan.
