@@ -116,13 +116,25 @@ pub fn xml(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-/// `text` for a label: invisible characters become escapes, so that different texts stay different.
+/// `text` for a label: invisible characters become escapes. If the text has any, or what looks like one, backslashes are
+/// doubled, so that different texts stay different.
 pub fn visible(text: &str) -> String {
+    if !has_invisible(text) && !text.contains("\\u{") {
+        return text.to_owned();
+    }
     let mut visible = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_unsafe(c) && c != '\n' { visible.extend(c.escape_unicode()) } else { visible.push(c) }
+        match c {
+            '\\' => visible.push_str("\\\\"),
+            _ if is_unsafe(c) && c != '\n' => visible.extend(c.escape_unicode()),
+            _ => visible.push(c),
+        }
     }
     visible
+}
+
+fn has_invisible(text: &str) -> bool {
+    text.chars().any(|c| is_unsafe(c) && c != '\n')
 }
 
 /// `json` with invisible characters as escapes. They occur only within strings, so the JSON means the same.
@@ -143,38 +155,54 @@ pub fn json(json: &str) -> String {
 }
 
 /// `text` for a cell of a table. If a spreadsheet would take the text for a formula, an apostrophe is put before it, as
-/// OWASP advises (CSV Injection). Invisible characters are escaped as in [`visible`], because tables are printed on
-/// terminals too.
+/// OWASP advises (CSV Injection); also behind a semicolon, which separates cells in many countries. Invisible characters
+/// are escaped as in [`visible`], because tables are printed on terminals too.
 pub fn cell(text: &str) -> Cow<'_, str> {
-    const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-    let is_seen = !text.chars().any(|c| is_unsafe(c) && c != '\n');
-    let shown = if is_seen { Cow::Borrowed(text) } else { Cow::Owned(visible(text)) };
-    if text.starts_with(FORMULA) { Cow::Owned(format!("'{shown}")) } else { shown }
+    let is_formula = |text: &str| text.trim_start_matches(['\u{fe0e}', '\u{fe0f}']).starts_with(FORMULA);
+    let behind_semicolon =
+        |text: &str| text.split(';').skip(1).any(|part| is_formula(part.trim_start_matches(['"', ' '])));
+    let is_quiet = !has_invisible(text) && !text.contains("\\u{");
+    if is_quiet && !is_formula(text) && !behind_semicolon(text) {
+        return Cow::Borrowed(text);
+    }
+    let apart = |(i, part): (usize, &str)| {
+        let cell = if i == 0 { part } else { part.trim_start_matches(['"', ' ']) };
+        if is_formula(cell) { format!("'{part}") } else { part.to_owned() }
+    };
+    let parts: Vec<String> = text.split(';').enumerate().map(apart).collect();
+    // An apostrophe that is put before a tab stays before it.
+    Cow::Owned(visible(&parts.join(";")))
 }
+
+/// What a formula may begin with.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
 
 /// What a guest prints, for a terminal: only text, newlines, tabs and colours pass. Any other escape sequence loses its
 /// first character, and so its meaning. What is not UTF-8 becomes U+FFFD.
 pub fn output(bytes: &[u8]) -> String {
     const RESET: &str = "\u{1b}[0m";
-    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+    let mut shown = harmless(&String::from_utf8_lossy(bytes).replace("\r\n", "\n"));
+    if shown.contains('\u{1b}') {
+        // What follows on the terminal does not come from the guest.
+        let at = shown.trim_end_matches('\n').len();
+        shown.insert_str(at, RESET);
+    }
+    shown
+}
+
+/// Only the text, newlines, tabs and colours of `text`.
+pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text.as_str();
-    let mut is_coloured = false;
+    let mut rest = text;
     while let Some(c) = rest.chars().next() {
         if let Some(colour) = colour(rest) {
             shown.push_str(colour);
-            is_coloured = true;
             rest = &rest[colour.len()..];
             continue;
         }
         let passes = matches!(c, '\n' | '\t') || !is_unsafe(c);
         shown.push(if passes { c } else { char::REPLACEMENT_CHARACTER });
         rest = &rest[c.len_utf8()..];
-    }
-    if is_coloured {
-        // What follows on the terminal does not come from the guest.
-        let at = shown.trim_end_matches('\n').len();
-        shown.insert_str(at, RESET);
     }
     shown
 }
@@ -188,13 +216,13 @@ fn colour(text: &str) -> Option<&str> {
 
 /// Whether a character does more than stand for itself: control characters (C0, DEL, C1), line separators, marks of
 /// annotations, non-characters, and what is invisible or reverses text: Unicode's `Default_Ignorable_Code_Point`
-/// (version 16). Of these U+FE0E and U+FE0F pass, since they follow many emoji.
+/// (version 16), and the empty braille pattern. Of these U+FE0E and U+FE0F pass, since they follow many emoji.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{2800}' | '\u{3164}' | '\u{fdd0}'..='\u{fdef}' | '\u{fe00}'..='\u{fe0d}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{fffe}' | '\u{ffff}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}')
 }
@@ -281,6 +309,10 @@ mod tests {
             ("\n=1", "'\n=1"),
             ("a\u{1b}]0;t\u{7}\u{9b}\u{202e}\0", "a\\u{1b}]0;t\\u{7}\\u{9b}\\u{202e}\\u{0}"),
             ("two\nlines", "two\nlines"),
+            ("a;=1;b; \"+1", "a;'=1;b;' \"+1"),
+            ("\u{fe0f}=1", "'\u{fe0f}=1"),
+            ("a\\u{1b}", "a\\\\u{1b}"),
+            ("C:\\x", "C:\\x"),
             ("ok", "ok"),
             ("", ""),
         ] {

@@ -36,6 +36,7 @@ pub mod memory_watch;
 pub mod rows;
 pub mod scratch;
 pub mod task;
+pub mod terminal;
 pub mod timers;
 
 pub mod controller;

@@ -15,6 +15,7 @@ use crate::guest_text::{line, output};
 use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::Extent;
 use crate::report::units::{count, counted, duration, or_dash, rate};
+use crate::terminal;
 
 /// The period that the current rate and percentiles cover: long enough for steady figures, short enough to follow
 /// changes.
@@ -224,7 +225,7 @@ impl Line {
             }
             None if moment.elapsed >= self.plain_due => {
                 self.plain_due += PLAIN;
-                let _ = writeln!(anstream::stderr().lock(), "{}", self.text(moment));
+                let _ = writeln!(terminal::stderr(), "{}", self.text(moment));
             }
             None => {}
         }

@@ -22,7 +22,7 @@ use crate::rows;
 pub const PROTOCOL: u32 = 9;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
-const MAX_FRAME: u32 = 256 << 20;
+const MAX_FRAME: u32 = 64 << 20;
 
 /// The exit code of a worker that took more memory than it may.
 pub const TOO_MUCH_MEMORY: i32 = 12;

@@ -12,6 +12,7 @@ use crate::input;
 use crate::judging::compare::{self, Comparison, ReportSet, Scruples};
 use crate::judging::read;
 use crate::rendering::{self, html, json};
+use crate::terminal;
 use crate::typed;
 
 /// Say whether a task got slower, and whether that is more than noise, from reports on its runs
@@ -75,11 +76,7 @@ impl CompareCommand {
         let scruples = if self.force { Scruples::Note } else { Scruples::Refuse };
         let comparison = compare::compare(&a, &others, scruples, self.seed, self.fail_if_slower)?;
         let compared = Compared { comparison, a, others };
-        outputs.write(
-            &compared,
-            || rendering::compare::write(&compared.comparison, anstream::stdout().lock()),
-            || {},
-        )?;
+        outputs.write(&compared, || rendering::compare::write(&compared.comparison, terminal::stdout()), || {})?;
         Ok(match compared.comparison.fail_if_slower {
             Some(slower) if slower.held => Exit::Failed,
             _ => Exit::Done,

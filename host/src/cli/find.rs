@@ -27,6 +27,7 @@ use crate::rendering::{find, html, json};
 use crate::report::Report;
 use crate::report::find::{Answer, FindReport, Probe, VoidProbe, implied};
 use crate::report::units::duration;
+use crate::terminal;
 
 /// Find the highest rate that keeps a promise
 ///
@@ -184,7 +185,7 @@ impl FindCommand {
                 return Ok(error.say());
             }
         };
-        outputs.write(&report, || find::write(&report, anstream::stdout().lock()), || runner.let_signals_end())?;
+        outputs.write(&report, || find::write(&report, terminal::stdout()), || runner.let_signals_end())?;
         Ok(match end {
             End::Stopped => Exit::Stopped,
             End::Incomplete => Exit::Incomplete,

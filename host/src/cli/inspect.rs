@@ -1,6 +1,6 @@
 //! `gorgon inspect`: shows what a task exports, imports, and needs to be granted.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -12,7 +12,9 @@ use crate::guest_text::line;
 use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
 use crate::progress::Show;
+use crate::rendering::json;
 use crate::task::{self, Compiler, Inspection, Purpose};
+use crate::terminal;
 
 /// Show what a task exports, imports, and needs to be granted, without running it
 #[derive(Debug, Args)]
@@ -42,8 +44,13 @@ impl InspectCommand {
         let compiled =
             TaskSource::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
         let inspection = task::inspect(compiler.engine(), &compiled, &self.operation_name)?;
-        let text = if self.json { serde_json::to_string_pretty(&inspection)? + "\n" } else { text(&inspection) };
-        ignore_closed(io::stdout().lock().write_all(text.as_bytes()))?;
+        let mut out = terminal::stdout();
+        let written = match self.json {
+            true => json::write(&inspection, &mut out),
+            false => out.write_all(text(&inspection).as_bytes()).and_then(|()| out.flush()),
+        };
+        ignore_closed(written)?;
+        drop(out);
         Ok(match inspection.problem {
             None => Exit::Done,
             Some(problem) => {

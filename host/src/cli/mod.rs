@@ -38,6 +38,7 @@ use crate::fault;
 use crate::guest_text::line;
 use crate::signals;
 use crate::task;
+use crate::terminal;
 
 /// Gorgon multiplies a task: it runs a WebAssembly component many times over processes and threads, times every
 /// operation, and reports.
@@ -117,9 +118,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// A message may quote a file from somebody else. A longer one is cut to this many bytes.
+const MOST_OF_MESSAGE: usize = 4_096;
+
 /// Writes one line to stderr. If that fails, there is nobody to tell.
 fn tell(message: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{}", line(&without_credentials(message)));
+    let message = line(&without_credentials(message));
+    let (message, more) = match message.len() {
+        ..=MOST_OF_MESSAGE => (&*message, ""),
+        _ => (&message[..message.floor_char_boundary(MOST_OF_MESSAGE)], " …"),
+    };
+    let _ = writeln!(terminal::stderr(), "{message}{more}");
 }
 
 /// The text without what a URL in it has in front of its host: a name, and a password.

@@ -211,8 +211,8 @@ fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
             folder
         }
     };
-    // The debug format of Rust is also valid TOML for the characters that occur in a path.
-    let path = folder.canonicalize().map(|folder| format!("{version}, path = {:?}", folder.display().to_string()));
+    let toml = |folder: PathBuf| toml::Value::String(folder.display().to_string());
+    let path = folder.canonicalize().map(|folder| format!("{version}, path = {}", toml(folder)));
     Ok(path.unwrap_or(version))
 }
 

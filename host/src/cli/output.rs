@@ -15,6 +15,7 @@ use crate::guest_text::line;
 use crate::rendering::text::{self, SpanRows};
 use crate::rendering::{csv, hlog, html, json, junit};
 use crate::report::{Report, words};
+use crate::terminal;
 
 /// A format for files, as opposed to the text for people.
 pub(super) trait Format: Copy {
@@ -161,7 +162,7 @@ impl Outputs<ReportFormat> {
     /// Writes the files, and the text report to stdout; see [`Self::write`]. Without the text, the verdicts that failed
     /// go to stderr.
     pub(super) fn write_report(&self, report: &Report, spans: SpanRows, may_wait: impl FnOnce()) -> anyhow::Result<()> {
-        let written = self.write(report, || text::write(report, spans, anstream::stdout().lock()), may_wait);
+        let written = self.write(report, || text::write(report, spans, terminal::stdout()), may_wait);
         if self.words == Words::Omitted || self.files.iter().any(|output| output.place == Sink::Stdout) {
             for verdict in report.verdicts.iter().filter(|verdict| verdict.failed) {
                 super::say(&format!("failed: {}", words::verdict(verdict, report.runs.len()).text(line)));

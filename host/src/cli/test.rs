@@ -33,6 +33,7 @@ use crate::report::units::{count, counted, duration};
 use crate::resolve;
 use crate::rows::Rows;
 use crate::task::{self, Compiler, Instance, Purpose, Task, TaskError, Ticket};
+use crate::terminal;
 use crate::timers::Timetable;
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
@@ -309,14 +310,14 @@ fn show_backtrace(instance: &Instance) -> anyhow::Result<()> {
     // The frames between a panic and its trap belong to Rust's runtime and do not help the reader.
     let panic = frames.iter().rposition(|frame| frame.function.starts_with("core::panicking::"));
     for (depth, frame) in frames.iter().skip(panic.map_or(0, |at| at + 1)).enumerate() {
-        print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", line(&frame.function)))?;
+        print(format_args!("{DIM}  {depth:>2}  {}{DIM:#}", line(cut(&frame.function))))?;
         if let Some(place) = &frame.place {
-            print(format_args!("{DIM}      at {}{DIM:#}", line(place)))?;
+            print(format_args!("{DIM}      at {}{DIM:#}", line(cut(place))))?;
         }
     }
     Ok(())
 }
 
 fn print(line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-    Ok(ignore_closed(writeln!(anstream::stdout().lock(), "{line}"))?)
+    Ok(ignore_closed(writeln!(terminal::stdout(), "{line}"))?)
 }

@@ -39,6 +39,9 @@ pub const MAX_RESULTS: usize = 1_000;
 /// How many distinct reasons are kept for one result.
 pub const MAX_REASONS: usize = 20;
 
+/// How many span names are kept over all results. Each has a histogram in the report.
+pub const MAX_SPANS: usize = 5_000;
+
 /// Whatever is beyond a limit is counted under this name.
 pub const OTHER: &str = "(other)";
 
@@ -157,6 +160,8 @@ pub struct Metrics {
     window: Option<Window>,
     /// Operations counted under [`OTHER`].
     folded: u64,
+    /// The span names of all results.
+    kept_spans: usize,
     /// What they did on the network.
     pub network: NetworkCounts,
     /// How well they kept to their schedule; empty in a closed run.
@@ -268,7 +273,7 @@ impl AddAssign<&Metrics> for Metrics {
                 let ours = &mut self.results[id];
                 ours.first_number = ours.first_number.min(theirs.first_number);
                 ours.measured += &theirs.measured;
-                ours.spans += &theirs.spans;
+                self.kept_spans += ours.spans.add(&theirs.spans, MAX_SPANS.saturating_sub(self.kept_spans));
                 ours.split += theirs.split;
                 for (reason, &times) in &theirs.reasons {
                     count_reason(&mut ours.reasons, reason.raw(), times);

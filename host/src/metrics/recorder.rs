@@ -1,6 +1,6 @@
 //! Counts one operation after the other: the hot path of [`Metrics`].
 
-use super::{BASE_INTERVAL_NS, Measure, Measured, Metrics, Sample, Window, count_reason};
+use super::{BASE_INTERVAL_NS, MAX_SPANS, Measure, Measured, Metrics, Sample, Window, count_reason};
 use crate::guest_text::cut;
 
 /// Counts operations, and returns the counts as [`Metrics`].
@@ -88,7 +88,10 @@ impl Recorder {
         if let Some(reason) = sample.reason {
             count_reason(&mut of_result.reasons, cut(reason), 1);
         }
-        of_result.spans += sample.spans;
+        if !sample.spans.is_empty() {
+            let room = MAX_SPANS.saturating_sub(self.metrics.kept_spans);
+            self.metrics.kept_spans += of_result.spans.add(sample.spans, room);
+        }
         if let Some(split) = sample.split {
             of_result.split += *split;
         }

@@ -26,7 +26,7 @@ pub struct Spans(Vec<Span>);
 impl Spans {
     /// Counts one span of `ns` nanoseconds.
     pub fn record(&mut self, name: &str, ns: u64) {
-        self.named(cut(name)).record(ns);
+        self.named(cut(name), MAX_NAMES).record(ns);
     }
 
     /// Whether there are no spans.
@@ -44,9 +44,21 @@ impl Spans {
         self.0.iter()
     }
 
-    fn named(&mut self, name: &str) -> &mut Histogram {
+    /// Adds the spans of `other`. At most `room` more names are kept besides [`OTHER`]; returns how many were added.
+    pub(super) fn add(&mut self, other: &Self, room: usize) -> usize {
+        let before = self.0.len();
+        for span in &other.0 {
+            let kept = self.0.len() - before;
+            *self.named(span.name.raw(), room.saturating_sub(kept)) += &span.latency;
+        }
+        self.0.len() - before
+    }
+
+    /// The spans of one name, or of [`OTHER`] if the name is new and there is no room for it.
+    fn named(&mut self, name: &str, room: usize) -> &mut Histogram {
         let known = |spans: &[Span], name: &str| spans.iter().position(|span| span.name == *name);
-        let name = if known(&self.0, name).is_some() || self.0.len() < MAX_NAMES { name } else { OTHER };
+        let has_room = room > 0 && self.0.len() < MAX_NAMES;
+        let name = if known(&self.0, name).is_some() || has_room { name } else { OTHER };
         let at = known(&self.0, name).unwrap_or_else(|| {
             self.0.push(Span { name: name.into(), latency: Histogram::default() });
             self.0.len() - 1
@@ -57,8 +69,6 @@ impl Spans {
 
 impl AddAssign<&Spans> for Spans {
     fn add_assign(&mut self, other: &Spans) {
-        for span in &other.0 {
-            *self.named(span.name.raw()) += &span.latency;
-        }
+        self.add(other, MAX_NAMES);
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::guest_text;
+
 /// How wide a report is: the width of a terminal that everybody has. Only commands and names without a space are wider,
 /// because they cannot be broken.
 pub(super) const COLUMNS: usize = 80;
@@ -47,7 +49,7 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
 /// longer word stays whole.
 fn broken(text: &str, first: usize, indent: usize) -> String {
     let mut words: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in guest_text::line(text).split(' ') {
         match words.last_mut() {
             Some(number) if UNITS.contains(&word.trim_end_matches([',', ';', ':', ')'])) => {
                 number.extend([" ", word]);

@@ -1,7 +1,7 @@
 //! Computes the figures of a report: counts, rates and percentiles. Only this module computes them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +12,8 @@ use super::{
     BucketReport, Counts, GroupReport, Lack, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport,
     StartupReport, Summary, TimelineReport, Total, health, percentile,
 };
-use crate::metrics::{Cut, Histogram, Measure, Metrics, Outcome, Span, Spans, TimeSplit};
+use crate::guest_text::GuestText;
+use crate::metrics::{Cut, Histogram, Measure, Metrics, OTHER, Outcome, ResultMetrics, Span, Spans, TimeSplit};
 use crate::network::suggestion;
 use crate::pace::Slots;
 use crate::record::RunRecord;
@@ -235,10 +236,13 @@ fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
         latency_ns: summary(&Histogram::default()),
         results: BTreeMap::new(),
     };
+    let kept = most_frequent(metrics, MOST_ENTRIES / timeline.buckets().len().max(1));
+    let name =
+        |result: &ResultMetrics| if kept.contains(&result.result) { result.result.clone() } else { OTHER.into() };
     let filled = timeline.buckets().map(|(start_ns, bucket)| {
         let by_result = || metrics.results().iter().zip(&bucket.results).filter(|&(_, &operations)| operations > 0);
         let mut results = BTreeMap::new();
-        by_result().for_each(|(result, operations)| *results.entry(result.result.clone()).or_default() += operations);
+        by_result().for_each(|(result, operations)| *results.entry(name(result)).or_default() += operations);
         BucketReport {
             started: bucket.started,
             dropped: bucket.dropped,
@@ -257,6 +261,17 @@ fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
         bucket.due = due.as_mut().map(|due| due.before(bucket.start_ns + interval_ns));
     }
     TimelineReport { interval_ns, buckets }
+}
+
+/// How many entries the results of all intervals have together. A result has up to 256 bytes, and a timeline hundreds
+/// of intervals.
+const MOST_ENTRIES: usize = 20_000;
+
+/// The `most` results with the most operations; all, if there are not more.
+fn most_frequent(metrics: &Metrics, most: usize) -> BTreeSet<GuestText> {
+    let mut results: Vec<_> = metrics.results().iter().collect();
+    results.sort_by_key(|result| Reverse(result.measured.operations()));
+    results.iter().take(most).map(|result| result.result.clone()).collect()
 }
 
 /// Counts the slots of an open run that were due.

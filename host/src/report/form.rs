@@ -370,7 +370,7 @@ pub struct BucketReport {
     pub failed: u64,
     /// The durations of those that ended in it.
     pub latency_ns: Summary,
-    /// Operations that ended in it, by result.
+    /// Operations that ended in it, by result. Of very many results these are the most frequent, and `(other)`.
     pub results: BTreeMap<GuestText, u64>,
 }
 

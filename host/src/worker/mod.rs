@@ -31,6 +31,7 @@ use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan, Shape};
 use crate::rows::Rows;
 use crate::task::{self, Purpose, Task};
+use crate::terminal;
 use crate::timers::Timetable;
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, TOO_MUCH_MEMORY, WorkerPlan};
 use health::{Pulse, Watch, usage};
@@ -145,7 +146,7 @@ fn refuse(reason: String) -> ! {
 fn say(message: &Message) {
     if let Err(error) = wire::write(io::stdout(), message) {
         if error.kind() != io::ErrorKind::BrokenPipe {
-            let _ = writeln!(anstream::stderr().lock(), "gorgon: a worker process cannot go on: {error}");
+            let _ = writeln!(terminal::stderr(), "gorgon: a worker process cannot go on: {error}");
         }
         std::process::exit(1);
     }

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::guest_text::{line, tabbed_line};
+use crate::terminal;
 
 const DIM: Style = Style::new().dimmed();
 
@@ -50,12 +51,15 @@ fn headers(mark: char, headers: &HeaderMap) {
 }
 
 fn head(mark: char, text: &str) {
-    print(&format!("{DIM}{mark} {}{DIM:#}", line(text)));
+    /// The most bytes of a line that are shown.
+    const MOST: usize = 4_096;
+    let (text, more) = if text.len() <= MOST { (text, "") } else { (&text[..text.floor_char_boundary(MOST)], " …") };
+    print(&format!("{DIM}{mark} {}{more}{DIM:#}", line(text)));
 }
 
 fn print(text: &str) {
     // If stdout is closed, there is nothing to show.
-    let _ = writeln!(anstream::stdout().lock(), "{text}");
+    let _ = writeln!(terminal::stdout(), "{text}");
 }
 
 /// A body that is shown at its end.

@@ -22,6 +22,7 @@ use crate::network::{Allow, Destination};
 use crate::plan::{CallOrder, Calls};
 use crate::rows::Rows;
 use crate::scratch::Scratch;
+use crate::terminal;
 
 /// The task that plays the calls: a built copy of `examples/calls`.
 pub(super) const CALLS: TaskSource =
@@ -174,7 +175,7 @@ impl GivenCalls {
 
     /// Prints the calls and sends nothing.
     pub(super) fn show(&self) -> std::io::Result<()> {
-        dry_run::print(&self.calls, &self.secrets, std::io::stdout().lock())
+        dry_run::print(&self.calls, &self.secrets, terminal::stdout())
     }
 
     /// What the calls came from, for a report. A query may have secrets.

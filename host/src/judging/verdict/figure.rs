@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 use super::{Count, CountedAs, Operator, Quantity, Scope, Subject, Time};
-use crate::metrics::{Histogram, Outcome};
+use crate::metrics::{Histogram, OTHER, Outcome};
 use crate::report::{Basis, BucketReport, Moment, NetworkReport, ResultReport, RunReport, Summary, Unit, percentile};
 
 /// While a run goes on, figures of fewer operations than this say nothing yet.
@@ -86,7 +86,8 @@ impl Subject {
             None => self.of_run(report)?,
             Some(window_ns) => {
                 let worst = if comparison.is_upward() { f64::gt } else { f64::lt };
-                let measured = windows(report, window_ns, moment).into_iter().filter_map(|of| self.of_window(&of));
+                let measured =
+                    windows(report, window_ns, moment).into_iter().filter_map(|of| self.of_window(report, &of));
                 let worst = measured.reduce(|a, b| if worst(&b.value, &a.value) { b } else { a });
                 let nothing = || self.counted(0, 0).map_err(|_| Problem::NoOperation);
                 worst.map_or_else(nothing, Ok)?
@@ -218,7 +219,7 @@ impl Subject {
     }
 
     /// The figure of one window; `None` if nothing occurred in it.
-    fn of_window(&self, window: &TimelineWindow<'_>) -> Option<Measured> {
+    fn of_window(&self, report: &RunReport, window: &TimelineWindow<'_>) -> Option<Measured> {
         let sum = |of: fn(&BucketReport) -> u64| window.buckets.iter().map(of).sum::<u64>();
         let completed = sum(|bucket| bucket.completed);
         let ok = || completed - sum(|bucket| bucket.failed);
@@ -227,6 +228,13 @@ impl Subject {
                 Durations::sum(window.buckets.iter().map(|bucket| &bucket.latency_ns)).ok()?.get(time)
             }
             (Quantity::Counted(..), Scope::Result(name)) => {
+                // Of many results, the intervals of a report have only the most frequent.
+                let are_folded = window.buckets.iter().any(|bucket| bucket.results.contains_key(OTHER));
+                if are_folded
+                    && !report.timeline.buckets.iter().any(|bucket| bucket.results.contains_key(name.as_str()))
+                {
+                    return None;
+                }
                 let of_result = window.buckets.iter().filter_map(|bucket| bucket.results.get(name.as_str())).sum();
                 self.counted(of_result, completed).ok()
             }
