@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,9 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::sync::Semaphore;
 
 /// How many connections may wait to be accepted. The standard library asks for 128. If more wait, the kernel drops new
 /// ones, and their clients try again a second later; a measurement would blame this server for that.
@@ -26,8 +29,27 @@ pub fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// What a server allows its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// How many connections it has at most. Further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a connection may take for the head of a request, or be idle.
+    pub head: Duration,
+}
+
+impl Allowance {
+    /// At most `most` connections, and at most this percentage of the files that the process may open: reports and
+    /// workers need some too.
+    pub fn of(most: usize, percentage: u64, head: Duration) -> Self {
+        let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((256, 256));
+        let share = usize::try_from(files.saturating_mul(percentage) / 100).unwrap_or(usize::MAX);
+        Self { connections: most.min(share).max(1), head }
+    }
+}
+
 /// Answers requests on this thread for as long as the process lives.
-pub fn serve<A, F, B>(listener: TcpListener, answer: A) -> io::Result<()>
+pub fn serve<A, F, B>(listener: TcpListener, allowance: Allowance, answer: A) -> io::Result<()>
 where
     A: Fn(Request<Incoming>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
@@ -37,7 +59,10 @@ where
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let free = Arc::new(Semaphore::new(allowance.connections));
         loop {
+            // It is never closed.
+            let place = free.clone().acquire_owned().await.map_err(io::Error::other)?;
             // The process may be out of file descriptors: connections that end will free some.
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -51,8 +76,11 @@ where
             });
             // It is not an error here if a client disconnects.
             tokio::task::spawn_local(async move {
-                let connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(allowance.head);
+                let connection = pin!(http.serve_connection(TokioIo::new(stream), service));
                 drop(connection.await);
+                drop(place);
             });
         }
     })

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 
-use crate::serve::{listen, serve};
+use crate::serve::{Allowance, listen, serve};
 
 /// The most bytes that `/bytes` sends, and that the body of an object may have.
 const MOST_BYTES: usize = 16 << 20;
@@ -39,6 +39,9 @@ pub struct Server {
     objects: Objects,
 }
 
+/// How long a connection may be idle. Load is often sent in bursts.
+const PATIENCE: Duration = Duration::from_secs(75);
+
 #[derive(Default)]
 struct Objects {
     next: AtomicU64,
@@ -60,7 +63,7 @@ impl Server {
     pub fn serve(self) -> io::Result<()> {
         // Connections borrow the objects until the process ends.
         let objects: &'static Objects = Box::leak(Box::new(self.objects));
-        serve(self.listener, move |request| answer(request, objects))
+        serve(self.listener, Allowance::of(usize::MAX, 75, PATIENCE), move |request| answer(request, objects))
     }
 }
 

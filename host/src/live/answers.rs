@@ -1,6 +1,7 @@
 //! Answers the requests of viewers and of Prometheus.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +56,39 @@ pub(super) fn page(site: &Site, request: &Request<Incoming>) -> Reply {
     }
 }
 
+/// The names by which a client may address the server of figures.
+pub(super) struct Names(Vec<String>);
+
+impl Names {
+    /// Those of a server that listens at `address`, as it was given: `localhost`, the name of the machine, and the name
+    /// in the address.
+    pub(super) fn of(address: &str) -> Self {
+        let machine = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        let given = address.rsplit_once(':').map_or(address, |(name, _)| name);
+        Self([Some("localhost".into()), machine.ok(), Some(given.to_owned())].into_iter().flatten().collect())
+    }
+
+    /// Whether a `Host` is one of them, or an address. Another name may be that of a web site which points at this
+    /// server, to read its figures through a person's browser (DNS rebinding).
+    fn has(&self, host: &str) -> bool {
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.split(':').next().unwrap_or_default(),
+        };
+        let is_named = |known: &String| known.eq_ignore_ascii_case(name.trim_end_matches('.'));
+        name.parse::<IpAddr>().is_ok() || self.0.iter().any(is_named)
+    }
+}
+
 /// Answers a scrape.
-pub(super) async fn figures(board: Board, request: Request<Incoming>) -> Reply {
+pub(super) async fn figures(board: Board, names: Arc<Names>, request: Request<Incoming>) -> Reply {
+    // Only clients older than HTTP/1.1 leave it out, and no browser is one.
+    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
+    if host.is_some_and(|host| !names.has(host)) {
+        let remedy =
+            "this server does not have the name in `Host`: use its address, or its name in --metrics NAME:PORT\n";
+        return text(StatusCode::FORBIDDEN, remedy);
+    }
     if request.uri().path() != "/metrics" {
         return text(StatusCode::NOT_FOUND, "figures are at /metrics\n");
     }
@@ -121,4 +153,24 @@ fn head(status: StatusCode, kind: &'static str, body: UnsyncBoxBody<Bytes, Infal
     ];
     answer.headers_mut().extend(headers.map(|(name, value)| (name, HeaderValue::from_static(value))));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_own_names_are_served() {
+        let names = Names::of("gorgon.example:9464");
+        for host in ["127.0.0.1:9464", "[::1]:9464", "10.1.2.3", "localhost", "LocalHost:1", "gorgon.example.:9464"] {
+            assert!(names.has(host), "{host}");
+        }
+        for host in
+            ["evil.example", "evil.example:9464", "localhost.evil.example", "", "127.0.0.1.evil.example", "[evil"]
+        {
+            assert!(!names.has(host), "{host}");
+        }
+        let machine = nix::unistd::gethostname().unwrap().into_string().unwrap();
+        assert!(Names::of("0.0.0.0:1").has(&format!("{machine}:1")));
+    }
 }

@@ -11,13 +11,23 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crossbeam::channel::Sender;
 use tokio::sync::watch;
 
 use crate::rendering::html;
 use crate::report::{Moment, Report};
-use crate::serve::{listen, serve};
+use crate::serve::{Allowance, listen, serve};
+
+/// How many viewers or scrapers may be connected at once.
+const MOST_CONNECTIONS: usize = 32;
+
+/// The percentage of the files that this process may open which each server may take for connections.
+const SHARE: u64 = 20;
+
+/// How long a connection may be idle: longer than between two scrapes, which most take every 15 s.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Holds the latest report.
 #[derive(Clone)]
@@ -94,9 +104,10 @@ pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let address = format!("http://127.0.0.1:{port}/{token}/");
     let site = Arc::new(answers::Site { board, port, token, stop });
-    std::thread::Builder::new()
-        .name("web".into())
-        .spawn(move || serve(listener, move |request| ready(answers::page(&site, &request))))?;
+    std::thread::Builder::new().name("web".into()).spawn(move || {
+        let allowance = Allowance::of(MOST_CONNECTIONS, SHARE, PATIENCE);
+        serve(listener, allowance, move |request| ready(answers::page(&site, &request)))
+    })?;
     Ok(address)
 }
 
@@ -104,8 +115,10 @@ pub fn web(board: Board, port: u16, stop: Sender<()>) -> io::Result<String> {
 pub fn metrics(board: Board, address: &str) -> io::Result<SocketAddr> {
     let listener = listen(address)?;
     let local = listener.local_addr()?;
-    std::thread::Builder::new()
-        .name("metrics".into())
-        .spawn(move || serve(listener, move |request| answers::figures(board.clone(), request)))?;
+    let names = Arc::new(answers::Names::of(address));
+    std::thread::Builder::new().name("metrics".into()).spawn(move || {
+        let allowance = Allowance::of(MOST_CONNECTIONS, SHARE, PATIENCE);
+        serve(listener, allowance, move |request| answers::figures(board.clone(), names.clone(), request))
+    })?;
     Ok(local)
 }
