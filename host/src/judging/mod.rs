@@ -6,6 +6,7 @@ pub mod backlog;
 pub mod compare;
 pub mod evidence;
 pub mod instances;
+mod possible;
 pub mod probe;
 #[cfg(test)]
 mod queue;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::possible::{self, Impossible};
 use super::verdict;
 use crate::report::{Report, SCHEMA};
 
@@ -26,25 +27,45 @@ pub enum ReadError {
     /// They are a broken report.
     #[error("the report cannot be read: {0}; was it truncated or edited?")]
     Broken(serde_json::Error),
+    /// They are a report with a field that is not as reports have it.
+    #[error("the report cannot be read: `{0}`: {1}; was it edited?")]
+    Field(String, serde_json::Error),
+    /// They are a report of what cannot be.
+    #[error("the report cannot be true: {0}; was it edited?")]
+    Impossible(#[from] Impossible),
 }
 
-/// Parses the output of `--json`.
+/// Parses the output of `--json`, and checks that it can be true.
 pub fn report(bytes: &[u8]) -> Result<Report, ReadError> {
     #[derive(Deserialize)]
     struct Head {
         schema: String,
     }
+    // Some editors write a mark at the beginning.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     match serde_json::from_slice(bytes) {
         Ok(Head { schema }) if schema == SCHEMA => {
-            let mut report: Report = serde_json::from_slice(bytes).map_err(ReadError::Broken)?;
+            let mut json = serde_json::Deserializer::from_slice(bytes);
+            let read: Result<Report, _> = serde_path_to_error::deserialize(&mut json);
+            let mut report = read.map_err(|error| match error.path().to_string() {
+                path if path == "." => ReadError::Broken(error.into_inner()),
+                path => ReadError::Field(path, error.into_inner()),
+            })?;
+            possible::check(&report)?;
             verdict::complete(&mut report.verdicts);
             Ok(report)
         }
         Ok(Head { schema }) if schema.starts_with("gorgon.report/") => Err(ReadError::Schema(schema)),
         Ok(Head { schema }) if schema.starts_with("gorgon.find/") => Err(ReadError::Find),
         Ok(Head { schema }) if schema.starts_with("gorgon.compare/") => Err(ReadError::Comparison),
-        // It begins like a report and ends too early.
-        Err(error) if error.is_eof() && bytes.starts_with(b"{") => Err(ReadError::Broken(error)),
+        Err(error) if is_like_a_report(bytes) => Err(ReadError::Broken(error)),
         _ => Err(ReadError::Other),
     }
+}
+
+/// Whether bytes that are not JSON begin like a report: it ends too early, or something follows.
+fn is_like_a_report(bytes: &[u8]) -> bool {
+    let begin = bytes.trim_ascii_start();
+    let begin = &begin[..begin.len().min(1_000)];
+    begin.starts_with(b"{") && (begin.len() < 100 || String::from_utf8_lossy(begin).contains(SCHEMA))
 }

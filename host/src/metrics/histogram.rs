@@ -9,7 +9,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Three significant decimal digits: 2,048 sub-buckets, as HdrHistogram chooses for that precision.
-const SIGNIFICANT_DIGITS: u8 = 3;
+pub const SIGNIFICANT_DIGITS: u8 = 3;
 const SUB_BUCKET_BITS: u32 = 11;
 const SUB_BUCKET_MASK: u64 = (1 << SUB_BUCKET_BITS) - 1;
 

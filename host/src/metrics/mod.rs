@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::guest_text::GuestText;
 
 pub use health::{Health, HealthLog, ThreadWork, Withheld};
-pub use histogram::{HIGHEST_NS, Histogram};
+pub use histogram::{HIGHEST_NS, Histogram, SIGNIFICANT_DIGITS};
 pub use measure::{Measure, Measured};
 pub use network::{NetworkCounts, Resource};
 pub use recorder::Recorder;

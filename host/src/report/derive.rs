@@ -2,10 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
@@ -13,7 +15,10 @@ use super::{
     StartupReport, Summary, TimelineReport, Total, health, percentile,
 };
 use crate::guest_text::GuestText;
-use crate::metrics::{Cut, Histogram, Measure, Metrics, OTHER, Outcome, ResultMetrics, Span, Spans, TimeSplit};
+use crate::metrics::{
+    Cut, HIGHEST_NS, Histogram, Measure, Metrics, OTHER, Outcome, ResultMetrics, SIGNIFICANT_DIGITS, Span, Spans,
+    TimeSplit,
+};
 use crate::network::suggestion;
 use crate::pace::Slots;
 use crate::record::RunRecord;
@@ -331,13 +336,67 @@ fn encode(hdr: &hdrhistogram::Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The inverse of [`encode`]; without text the histogram is empty.
+/// The inverse of [`encode`]; without text the histogram is empty. `None` for anything else: a blob may claim to be of
+/// any size, and the library would believe it.
 pub(super) fn decode(hdr: Option<&str>) -> Option<hdrhistogram::Histogram<u64>> {
-    match hdr {
-        None => Some(Histogram::default().to_hdr()),
-        Some(text) => Deserializer::new().deserialize(&mut STANDARD.decode(text).ok()?.as_slice()).ok(),
+    let Some(text) = hdr else { return Some(Histogram::default().to_hdr()) };
+    if text.len() > 2 * MOST_ENCODED {
+        return None;
     }
+    let bytes = STANDARD.decode(text).ok()?;
+    // The cookie of V2 with deflate, and the length of what follows.
+    let (cookie, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, deflated) = rest.split_first_chunk::<4>()?;
+    if u32::from_be_bytes(*cookie) != 0x1c84_9314 || u32::from_be_bytes(*length) as usize != deflated.len() {
+        return None;
+    }
+    let mut inflated = Vec::new();
+    ZlibDecoder::new(deflated).take(MOST_ENCODED as u64 + 1).read_to_end(&mut inflated).ok()?;
+    // The head of V2: cookie, length of the counts, normalizing offset, digits, lowest, highest, ratio.
+    let (head, counts) = inflated.split_first_chunk::<40>()?;
+    let mut expected = Vec::with_capacity(40);
+    expected.extend(0x1c84_9313_u32.to_be_bytes());
+    expected.extend(u32::try_from(counts.len()).ok()?.to_be_bytes());
+    expected.extend(0_u32.to_be_bytes());
+    expected.extend(u32::from(SIGNIFICANT_DIGITS).to_be_bytes());
+    expected.extend(1_u64.to_be_bytes());
+    expected.extend(HIGHEST_NS.to_be_bytes());
+    expected.extend(1_f64.to_be_bytes());
+    if inflated.len() > MOST_ENCODED || *head != *expected || !can_be_counted(counts) {
+        return None;
+    }
+    Deserializer::new().deserialize(&mut inflated.as_slice()).ok()
 }
+
+/// Whether encoded counts fit into a histogram. Each is a number in LEB128 with ZigZag, of up to nine bytes; a negative
+/// one stands for as many zeros.
+fn can_be_counted(counts: &[u8]) -> bool {
+    /// More than a histogram of these bounds has.
+    const MOST_INDICES: i64 = 1 << 16;
+    const MOST: i64 = 1 << 60;
+    let (mut indices, mut sum) = (0_i64, 0_i64);
+    let mut bytes = counts.iter();
+    while let Some(&first) = bytes.next() {
+        let (mut number, mut byte, mut shift) = (u64::from(first & 0x7f), first, 7);
+        while byte & 0x80 != 0 && shift <= 56 {
+            let Some(&next) = bytes.next() else { return false };
+            byte = next;
+            // The ninth byte has eight bits.
+            number |= u64::from(if shift == 56 { byte } else { byte & 0x7f }) << shift;
+            shift += 7;
+        }
+        let value = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
+        let (places, counted) = if value < 0 { (-(value.max(-MOST_INDICES)), 0) } else { (1, value.min(MOST)) };
+        (indices, sum) = (indices + places, sum + counted);
+        if value < -MOST_INDICES || indices > MOST_INDICES || sum >= MOST {
+            return false;
+        }
+    }
+    true
+}
+
+/// The most bytes of a histogram without compression: nine for each of its counts, which are fewer than 2^16.
+const MOST_ENCODED: usize = 9 << 16;
 
 fn elapsed_ns(metrics: &Metrics) -> u64 {
     metrics.window().map_or(0, |window| window.last_end_ns)

@@ -1,0 +1,459 @@
+//! Whether the figures of a report can be true: a report may come from somebody else, and everything that is drawn,
+//! compared or judged relies on it. Names the first field that cannot be.
+
+use crate::metrics::{HIGHEST_NS, TimeSplit};
+
+use crate::report::{
+    BucketReport, Counts, Generator, ModelName, NetworkReport, PlanReport, Report, ResultReport, RunReport, SpanReport,
+    Summary, Verdict, WorkerReport,
+};
+
+/// What cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("`{field}` {problem}")]
+pub struct Impossible {
+    field: String,
+    problem: String,
+}
+
+type Checked = Result<(), Impossible>;
+
+/// Ten years, in nanoseconds: no run is longer.
+const MOST_NS: u64 = 10 * 366 * 24 * 3_600 * 1_000_000_000;
+
+/// The most operations, requests and the like per second.
+const MOST_PER_SECOND: f64 = 1e12;
+
+/// The most operations, requests, bytes.
+const MOST_COUNTED: u64 = 1 << 60;
+
+/// The most entries of a list. Gorgon writes fewer, and some are compared with each other.
+const MOST_ENTRIES: usize = 10_000;
+
+/// The most runs. Each is compared with each.
+const MOST_RUNS: usize = 2_000;
+
+/// A histogram keeps three digits. Figures that are further apart than this are not the same.
+const TOLERANCE: f64 = 0.01;
+
+/// Checks a report that was read.
+pub(super) fn check(report: &Report) -> Checked {
+    let environment = &report.environment;
+    if environment.cpus == 0 {
+        return flaw("environment.cpus", "is 0");
+    }
+    share_of(environment.clock_ns, 1e9, "clock_ns").map_err(|flaw| flaw.of("environment"))?;
+    if let Some(limit) = environment.cpu_limit {
+        share_of(limit, 1e6, "cpu_limit").map_err(|flaw| flaw.of("environment"))?;
+    }
+    at_most(report.runs.len(), MOST_RUNS, "runs")?;
+    at_most(report.verdicts.len(), MOST_ENTRIES, "verdicts")?;
+    let total = &report.total;
+    let check_total = || {
+        counts(&total.operations)?;
+        per_second(total.throughput, "throughput")?;
+        summary(&total.latency_ns, Some(total.operations.completed)).map_err(|flaw| flaw.of("latency_ns"))?;
+        all(&total.results, "results", result)
+    };
+    check_total().map_err(|flaw| flaw.of("total"))?;
+    all(&report.runs, "runs", run)?;
+    all(&report.verdicts, "verdicts", |of| verdict(of, report.runs.len()))
+}
+
+fn run(run: &RunReport) -> Checked {
+    plan(&run.plan).map_err(|flaw| flaw.of("plan"))?;
+    if humantime::parse_rfc3339(&run.started_at).is_err() {
+        return flaw("started_at", "is no time as RFC 3339 has it");
+    }
+    time(run.elapsed_ns, "elapsed_ns")?;
+    let startup = run.startup_ns;
+    let parts = [startup.compile, startup.spawn, startup.load, startup.instantiate, startup.setup.unwrap_or_default()];
+    parts.into_iter().try_for_each(|ns| time(ns, "startup_ns"))?;
+    counts(&run.operations)?;
+    let completed = Some(run.operations.completed);
+    for (measured, name) in [
+        (Some(&run.latency_ns), "latency_ns"),
+        (Some(&run.service_ns), "service_ns"),
+        (run.schedule_lag_ns.as_ref(), "schedule_lag_ns"),
+    ] {
+        measured.map_or(Ok(()), |of| summary(of, completed)).map_err(|flaw| flaw.of(name))?;
+    }
+    if let Some(longest) = run.service_ns.max.filter(|&longest| longest > run.elapsed_ns) {
+        return flaw("elapsed_ns", format!("is {}, less than an operation, {longest}", run.elapsed_ns));
+    }
+    throughput(run)?;
+    if let Some(ok) = &run.ok {
+        summary(&ok.latency_ns, Some(ok.operations)).map_err(|flaw| flaw.of("latency_ns").of("ok"))?;
+        per_second(ok.throughput, "throughput").map_err(|flaw| flaw.of("ok"))?;
+    }
+    run.time.map_or(Ok(()), |split| parts_of_time(&split))?;
+    all(&run.results, "results", result)?;
+    let of_results = run.results.iter().try_fold(0_u64, |sum, result| sum.checked_add(result.operations));
+    if of_results != completed {
+        return flaw("results", "do not add up to the completed operations");
+    }
+    all(&run.spans, "spans", span)?;
+    run.network.as_ref().map_or(Ok(()), network).map_err(|flaw| flaw.of("network"))?;
+    timeline(run).map_err(|flaw| flaw.of("timeline"))?;
+    all(&run.workers, "workers", worker)?;
+    generator(&run.generator).map_err(|flaw| flaw.of("generator"))?;
+    all(&run.cut, "cut", |cut| time(cut.age_ns, "age_ns"))?;
+    all(&run.faults, "faults", |fault| match fault.numbers.iter().find(|(from, to)| from > to) {
+        Some((from, to)) => flaw("numbers", format!("has a range from {from} to {to}")),
+        None => Ok(()),
+    })
+}
+
+fn plan(plan: &PlanReport) -> Checked {
+    let instances = [("processes", plan.processes), ("threads", plan.threads), ("concurrency", plan.concurrency)];
+    if let Some((name, _)) = instances.iter().find(|(_, number)| *number == 0) {
+        return flaw(name, "is 0");
+    }
+    if self::instances(plan) > u128::from(u32::MAX) {
+        return flaw("concurrency", "makes more instances than can be");
+    }
+    if (plan.load_model == ModelName::Open) != plan.rate.is_some() {
+        return flaw("load_model", "and rate do not fit: a run with a rate is open");
+    }
+    per_second(plan.rate, "rate")?;
+    at_most(plan.stages.len(), MOST_ENTRIES, "stages")?;
+    all(&plan.stages, "stages", |stage| {
+        time(stage.duration_ns, "duration_ns")?;
+        per_second(Some(stage.rate), "rate")
+    })?;
+    match plan.pause_ns {
+        Some((least, most)) if least > most => flaw("pause_ns", format!("is from {least} to {most}")),
+        _ => Ok(()),
+    }
+}
+
+/// How many operations can be in flight.
+fn instances(plan: &PlanReport) -> u128 {
+    u128::from(plan.processes) * u128::from(plan.threads) * u128::from(plan.concurrency)
+}
+
+fn counts(counts: &Counts) -> Checked {
+    let sum = |parts: &[u64]| parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(*part));
+    let Counts { offered, completed, ok, failed, trapped, timed_out, dropped, lost, in_flight, .. } = *counts;
+    if sum(&[ok, failed, trapped, timed_out]) != Some(completed) {
+        return flaw("operations.completed", format!("is {completed}, and not ok + failed + trapped + timed_out"));
+    }
+    if sum(&[completed, dropped, lost, in_flight]) != Some(offered) {
+        return flaw("operations.offered", format!("is {offered}, and not completed + dropped + lost + in_flight"));
+    }
+    if offered > MOST_COUNTED {
+        return flaw("operations.offered", format!("is {offered}, more than can be"));
+    }
+    if counts.dropped_at_end.is_some_and(|at_end| at_end > dropped) {
+        return flaw("operations.dropped_at_end", format!("is more than dropped, {dropped}"));
+    }
+    Ok(())
+}
+
+/// The throughput of a run is that of its operations and its time.
+fn throughput(run: &RunReport) -> Checked {
+    per_second(run.throughput, "throughput")?;
+    let completed = run.operations.completed as f64;
+    match (run.throughput, run.throughput_window_ns) {
+        (Some(given), Some(window_ns)) => {
+            let is = completed * 1e9 / window_ns as f64;
+            if window_ns == 0 || (given - is).abs() > TOLERANCE * is {
+                return flaw("throughput", format!("is {given}, and not {completed} operations in {window_ns} ns"));
+            }
+        }
+        (None, Some(window_ns)) if window_ns > 0 && completed > 0.0 => {
+            return flaw("throughput", format!("is null, and there are {completed} operations in {window_ns} ns"));
+        }
+        // Older reports have no window. An instance has one operation at a time.
+        (Some(given), None) => {
+            let (mean, instances) = (run.service_ns.mean.unwrap_or_default() as f64, instances(&run.plan) as f64);
+            if given * mean > instances * 1e9 * (1.0 + TOLERANCE) {
+                return flaw("throughput", format!("is {given}, more than operations of {mean} ns can be"));
+            }
+        }
+        (None, _) => {}
+    }
+    run.throughput_window_ns.map_or(Ok(()), |ns| time(ns, "throughput_window_ns"))
+}
+
+fn result(result: &ResultReport) -> Checked {
+    per_second(result.throughput, "throughput")?;
+    result.time.map_or(Ok(()), |split| parts_of_time(&split))?;
+    all(&result.spans, "spans", span)?;
+    summary(&result.latency_ns, Some(result.operations)).map_err(|flaw| flaw.of("latency_ns"))
+}
+
+fn span(span: &SpanReport) -> Checked {
+    summary(&span.latency_ns, Some(span.count)).map_err(|flaw| flaw.of("latency_ns"))
+}
+
+fn network(network: &NetworkReport) -> Checked {
+    per_second(network.throughput, "throughput")?;
+    if let Some(per) = network.requests_per_operation {
+        share_of(per, MOST_PER_SECOND, "requests_per_operation")?;
+    }
+    let counted = [network.requests, network.opened, network.reused, network.bytes_in, network.bytes_out];
+    let refused =
+        network.refused.iter().map(|refused| refused.count).chain(network.lacked.iter().map(|lack| lack.count));
+    let more = [network.sent, network.repeated].into_iter().flatten();
+    if let Some(most) = counted.into_iter().chain(more).chain(refused).find(|&number| number > MOST_COUNTED) {
+        return flaw("requests", format!("or another number is {most}, more than can be"));
+    }
+    if network.failed.is_some_and(|failed| failed > network.requests) {
+        return flaw("failed", format!("is more than requests, {}", network.requests));
+    }
+    let summaries = [
+        (network.duration_ns.as_ref(), "duration_ns"),
+        (Some(&network.connect_ns), "connect_ns"),
+        (Some(&network.first_byte_ns), "first_byte_ns"),
+        (network.stream_wait_ns.as_ref(), "stream_wait_ns"),
+    ];
+    for (of, name) in summaries {
+        of.map_or(Ok(()), |of| summary(of, None)).map_err(|flaw| flaw.of(name))?;
+    }
+    Ok(())
+}
+
+fn timeline(run: &RunReport) -> Checked {
+    let timeline = &run.timeline;
+    let interval_ns = timeline.interval_ns;
+    if interval_ns == 0 {
+        return flaw("interval_ns", "is 0");
+    }
+    time(interval_ns, "interval_ns")?;
+    at_most(timeline.buckets.len(), MOST_ENTRIES, "buckets")?;
+    for (i, bucket) in timeline.buckets.iter().enumerate() {
+        let here = |flaw: Impossible| flaw.of(&format!("buckets[{i}]"));
+        if Some(bucket.start_ns) != interval_ns.checked_mul(i as u64) {
+            return Err(here(Impossible::new("start_ns", format!("is {}, and not {i} intervals", bucket.start_ns))));
+        }
+        check_bucket(bucket, interval_ns).map_err(here)?;
+    }
+    let sum = |of: fn(&BucketReport) -> u64| timeline.buckets.iter().map(of).try_fold(0_u64, u64::checked_add);
+    let (completed, failed) = (sum(|bucket| bucket.completed), sum(|bucket| bucket.failed));
+    if completed != Some(run.operations.completed) || failed != Some(run.operations.not_ok()) {
+        return flaw("buckets", "do not add up to the operations of the run");
+    }
+    Ok(())
+}
+
+fn check_bucket(bucket: &BucketReport, interval_ns: u64) -> Checked {
+    if bucket.length_ns.is_some_and(|length| length > interval_ns) {
+        return flaw("length_ns", format!("is longer than the interval, {interval_ns}"));
+    }
+    if bucket.failed > bucket.completed {
+        return flaw("failed", format!("is more than completed, {}", bucket.completed));
+    }
+    let of_results = bucket.results.values().try_fold(0_u64, |sum, operations| sum.checked_add(*operations));
+    if of_results != Some(bucket.completed) {
+        return flaw("results", format!("do not add up to completed, {}", bucket.completed));
+    }
+    bucket.lag_ns.map_or(Ok(()), |ns| time(ns, "lag_ns"))?;
+    summary(&bucket.latency_ns, Some(bucket.completed)).map_err(|flaw| flaw.of("latency_ns"))
+}
+
+fn worker(worker: &WorkerReport) -> Checked {
+    all(&worker.timeline, "timeline", |health| {
+        time(health.at_ns, "at_ns")?;
+        time(health.lag_ns, "lag_ns")?;
+        health.cpu.map_or(Ok(()), |cpu| share_of(cpu, 1e6, "cpu"))?;
+        health.busiest_thread.map_or(Ok(()), |share| share_of(share, 1.0, "busiest_thread"))
+    })
+}
+
+fn generator(generator: &Generator) -> Checked {
+    let Generator { saturated, delayed, queued, throttled, stolen, .. } = generator;
+    let shares = [(saturated, "saturated"), (delayed, "delayed"), (queued, "queued"), (stolen, "stolen")];
+    shares.into_iter().try_for_each(|(share, name)| share.map_or(Ok(()), |share| share_of(share, 1.0, name)))?;
+    // Several workers of one control group are throttled at once.
+    throttled.map_or(Ok(()), |share| share_of(share, 1e6, "throttled"))?;
+    at_most(generator.stalls.len(), MOST_ENTRIES, "stalls")?;
+    all(&generator.stalls, "stalls", |stall| {
+        time(stall.at_ns, "at_ns")?;
+        time(stall.length_ns, "length_ns")
+    })
+}
+
+fn verdict(verdict: &Verdict, runs: usize) -> Checked {
+    if verdict.run >= runs {
+        return flaw("run", format!("is {}, and there are {runs} runs, from 0", verdict.run));
+    }
+    Ok(())
+}
+
+/// The parts of a time, whose sum can be computed.
+fn parts_of_time(split: &TimeSplit) -> Checked {
+    let TimeSplit { running_ns, waiting_ns, queued_ns, uncertain_ns } = *split;
+    if running_ns.checked_add(waiting_ns).and_then(|sum| sum.checked_add(queued_ns)).is_none() {
+        return flaw("time", "has parts whose sum is no time");
+    }
+    if uncertain_ns > waiting_ns {
+        return flaw("time.uncertain_ns", format!("is more than waiting_ns, {waiting_ns}"));
+    }
+    Ok(())
+}
+
+/// Durations, of which there are `wanted`, if that is known.
+fn summary(summary: &Summary, wanted: Option<u64>) -> Checked {
+    let Summary { count, min, mean, p50, p90, p95, p99, p99_9, max, .. } = *summary;
+    if let Some(wanted) = wanted.filter(|&wanted| wanted != count) {
+        return flaw("count", format!("is {count}, and there are {wanted}"));
+    }
+    // Each is at least as long as the one before it, as far as they exist.
+    let ascending =
+        [("min", min), ("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("p99_9", p99_9), ("max", max)];
+    let known: Vec<_> = ascending.into_iter().filter_map(|(name, ns)| Some((name, ns?))).collect();
+    if count == 0 {
+        return known.first().map_or(Ok(()), |(name, _)| flaw(name, "is the duration of nothing: count is 0"));
+    }
+    let (Some(min), Some(max)) = (min, max) else { return flaw("max", "or min is null, though there are durations") };
+    if let Some(pair) = known.windows(2).find(|pair| pair[0].1 > pair[1].1) {
+        let [(name, ns), (next, longer)] = [pair[0], pair[1]];
+        return flaw(name, format!("is {ns}, more than {next}, {longer}"));
+    }
+    if let Some(mean) = mean.filter(|mean| !(min..=max).contains(mean)) {
+        return flaw("mean", format!("is {mean}, and not between min, {min}, and max, {max}"));
+    }
+    time(max, "max")?;
+    let (least, most) = (u128::from(min) * u128::from(count), u128::from(max) * u128::from(count));
+    if let Some(sum) = summary.sum.filter(|sum| !(least..=most).contains(sum)) {
+        return flaw("sum", format!("is {sum}, and not between {count} times min and {count} times max"));
+    }
+    // It is that of the histogram, which keeps three digits.
+    if summary.stdev.is_some_and(|stdev| stdev > max - min + max / 100 + 1) {
+        return flaw("stdev", format!("is more than the range from min, {min}, to max, {max}"));
+    }
+    if summary.overflow > count || (summary.overflow > 0 && max <= HIGHEST_NS) {
+        return flaw("overflow", "counts durations that are not there");
+    }
+    of_histogram(summary, min, max, &known)
+}
+
+/// Whether figures are those of the histogram. Durations of more than an hour are an hour there.
+fn of_histogram(summary: &Summary, min: u64, max: u64, figures: &[(&str, u64)]) -> Checked {
+    let Some(hdr) = summary.histogram() else { return flaw("hdr", "is no histogram that gorgon writes") };
+    if hdr.len() != summary.count {
+        return flaw("hdr", format!("has {} durations, and count is {}", hdr.len(), summary.count));
+    }
+    let is_near = |a: u64, b: u64| a.abs_diff(b) as f64 <= TOLERANCE * a.max(b) as f64 + 1.0;
+    for &(name, ns) in figures {
+        let in_hdr = match name {
+            "min" => hdr.min(),
+            "max" => hdr.max(),
+            "p50" => hdr.value_at_quantile(0.5),
+            "p90" => hdr.value_at_quantile(0.9),
+            "p95" => hdr.value_at_quantile(0.95),
+            "p99" => hdr.value_at_quantile(0.99),
+            _ => hdr.value_at_quantile(0.999),
+        };
+        if !is_near(ns.min(HIGHEST_NS), in_hdr.max(min.min(HIGHEST_NS)).min(max)) {
+            return flaw(name, format!("is {ns}, and {in_hdr} in hdr"));
+        }
+    }
+    Ok(())
+}
+
+/// A time that a run can take.
+fn time(ns: u64, field: &str) -> Checked {
+    if ns <= MOST_NS { Ok(()) } else { flaw(field, format!("is {ns}, more than ten years")) }
+}
+
+fn per_second(rate: Option<f64>, field: &str) -> Checked {
+    rate.map_or(Ok(()), |rate| share_of(rate, MOST_PER_SECOND, field))
+}
+
+/// A number from 0 to `most`, give or take an error of rounding.
+fn share_of(number: f64, most: f64, field: &str) -> Checked {
+    if (0.0..=most * (1.0 + 1e-9)).contains(&number) {
+        Ok(())
+    } else {
+        flaw(field, format!("is {number}, and not between 0 and {most}"))
+    }
+}
+
+fn at_most(entries: usize, most: usize, field: &str) -> Checked {
+    if entries <= most { Ok(()) } else { flaw(field, format!("has {entries} entries, and may have {most}")) }
+}
+
+/// Checks each entry of a list.
+fn all<T>(entries: &[T], field: &str, check: impl Fn(&T) -> Checked) -> Checked {
+    entries.iter().enumerate().try_for_each(|(i, entry)| check(entry).map_err(|flaw| flaw.of(&format!("{field}[{i}]"))))
+}
+
+fn flaw(field: &str, problem: impl Into<String>) -> Checked {
+    Err(Impossible::new(field, problem))
+}
+
+impl Impossible {
+    fn new(field: &str, problem: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into() }
+    }
+
+    /// The same, seen from what has the field.
+    fn of(self, parent: &str) -> Self {
+        Self { field: format!("{parent}.{}", self.field), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::judging::read;
+    use crate::report::tests::{environment, open_record, record};
+
+    /// A report with these edits, each a path and a value.
+    fn edited(edits: &[(&str, Value)]) -> Result<Report, String> {
+        let mut report = serde_json::to_value(Report::new(environment(), &[record(4), open_record()])).unwrap();
+        for (path, value) in edits {
+            *report.pointer_mut(path).unwrap_or_else(|| panic!("there is no {path}")) = value.clone();
+        }
+        read::report(report.to_string().as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn true_reports_pass() {
+        edited(&[]).unwrap();
+        let empty = Report::new(environment(), &[]);
+        check(&empty).unwrap();
+    }
+
+    #[test]
+    fn the_first_field_that_cannot_be_is_named() {
+        let claim = json!("HISTFAAAACF4nJNpmSz8HwgYIIAZSjMCmW4GOxYw2H+ACDABAN/4CEk=");
+        for (edit, problem) in [
+            (
+                ("/runs/0/latency_ns/min", json!(1_u64 << 63)),
+                "`runs[0].latency_ns.min` is 9223372036854775808, more than",
+            ),
+            (("/runs/0/latency_ns/p99", json!(1)), "`runs[0].latency_ns.p95` is "),
+            (("/runs/0/latency_ns/hdr", claim.clone()), "`runs[0].latency_ns.hdr` is no histogram that gorgon writes"),
+            (("/runs/0/results/0/latency_ns/hdr", claim), "`runs[0].results[0].latency_ns.hdr` is no histogram"),
+            (("/runs/0/latency_ns/max", Value::Null), "`runs[0].latency_ns.max` or min is null"),
+            (("/runs/0/latency_ns/mean", json!(0)), "`runs[0].latency_ns.mean` is 0, and not between"),
+            (("/runs/0/latency_ns/stdev", json!(u64::MAX)), "`runs[0].latency_ns.stdev` is more than the range"),
+            (("/runs/0/plan/processes", json!(0)), "`runs[0].plan.processes` is 0"),
+            (("/runs/1/plan/rate", json!(-5.0)), "`runs[1].plan.rate` is -5, and not between 0"),
+            (("/runs/0/operations/dropped", json!(7)), "`runs[0].operations.offered` is"),
+            (("/runs/0/throughput", Value::Null), "`runs[0].throughput` is null"),
+            (("/runs/0/timeline/buckets/1/start_ns", json!(1)), "`runs[0].timeline.buckets[1].start_ns` is 1"),
+            (("/runs/0/timeline/buckets/0/results", json!({})), "`runs[0].timeline.buckets[0].results` do not add up"),
+            (("/runs/0/started_at", json!("yesterday")), "`runs[0].started_at` is no time"),
+            (("/environment/clock_ns", json!(1e300)), "`environment.clock_ns` is"),
+            (
+                ("/runs/0/elapsed_ns", json!(u64::MAX)),
+                "`runs[0].elapsed_ns` is 18446744073709551615, more than ten years",
+            ),
+        ] {
+            let error = edited(&[edit.clone()]).unwrap_err();
+            assert!(error.contains(problem) && error.ends_with("was it edited?"), "{}: {error}", edit.0);
+        }
+    }
+
+    #[test]
+    fn a_field_of_another_type_is_named() {
+        let error = edited(&[("/runs/0/plan/threads", json!("two"))]).unwrap_err();
+        assert!(error.starts_with("the report cannot be read: `runs[0].plan.threads`: invalid type"), "{error}");
+    }
+}
