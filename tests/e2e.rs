@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers belong to the tests, and a failure in one fails its test")]
 
 mod architecture;
+mod attacks;
 mod browser;
 mod calls;
 mod cli;

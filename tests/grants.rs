@@ -93,10 +93,17 @@ fn sockets_reach_granted_destinations_only() {
     let (tcp_grant, udp_grant) = (format!("tcp://{tcp}"), format!("udp://{udp}"));
     let http_grant = format!("http://{tcp}");
 
-    for grants in [&[][..], &["--allow", &http_grant], &["--allow", &udp_grant], &["--allow", "tcp://10.0.0.1:80"]] {
+    // Without any grant for TCP there is no socket, so nobody knows where to.
+    let anywhere = "tcp://HOST:PORT".to_owned();
+    for (grants, named) in [
+        (&[][..], &anywhere),
+        (&["--allow", &http_grant], &anywhere),
+        (&["--allow", &udp_grant], &anywhere),
+        (&["--allow", "tcp://10.0.0.1:80"], &tcp_grant),
+    ] {
         let (result, refused) = sockets(&["tcp", &tcp], grants);
         assert_ne!(result, "done", "{grants:?}");
-        assert_eq!(refused, [format!("--allow {tcp_grant}")], "{grants:?}");
+        assert_eq!(refused, [format!("--allow {named}")], "{grants:?}");
     }
     let mapped = format!("[::ffff:127.0.0.1]:{}", address.port());
     assert_ne!(sockets(&["tcp", &mapped], &[]).0, "done");
@@ -107,7 +114,8 @@ fn sockets_reach_granted_destinations_only() {
 
     let (result, refused) = sockets(&["udp", &udp], &["--allow", &tcp_grant]);
     assert_ne!(result, "done");
-    assert_eq!(refused, [format!("--allow {udp_grant}")]);
+    assert_eq!(refused, ["--allow udp://HOST:PORT"]);
+    assert_eq!(sockets(&["udp", &udp], &["--allow", "udp://127.0.0.1:1"]).1, [format!("--allow {udp_grant}")]);
     assert!(datagrams.recv(&mut [0; 16]).is_err(), "nothing has arrived");
     assert_eq!(sockets(&["udp", &udp], &["--allow", &udp_grant]), ("done".into(), vec![]));
     assert_eq!(datagrams.recv(&mut [0; 16]).unwrap(), 5);

@@ -103,7 +103,11 @@ fn the_end_of_the_terminal_is_a_stop_unless_it_is_ignored() {
 #[test]
 fn a_file_beyond_the_limit_is_an_error_like_any_other() {
     let directory = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    // Machine code in memory would be such a file too.
+    assert!(noop().env("XDG_CACHE_HOME", cache.path()).status().unwrap().success());
     let mut shell = Command::new("sh");
+    shell.env("XDG_CACHE_HOME", cache.path());
     shell.arg("-c").arg("ulimit -f 1; exec \"$0\" \"$@\"").arg(env!("CARGO_BIN_EXE_gorgon"));
     shell
         .arg("run")

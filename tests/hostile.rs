@@ -10,7 +10,7 @@ const TEXT: &str = "=evil\u{1b}]0;title\u{7}\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}[2J\u
 
 /// The escape sequences and control characters in `written`, except colours, those of gorgon's progress line, newlines
 /// and tabs.
-fn unsafe_parts(written: &str) -> Vec<String> {
+pub(crate) fn unsafe_parts(written: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = written;
     while let Some(at) = rest.find(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || c == '\u{202e}') {
@@ -47,6 +47,96 @@ fn nothing_but_colours_reaches_a_terminal() {
             assert_eq!(unsafe_parts(&written), Vec::<String>::new(), "{name} {act}: {written:?}");
             assert!(written.contains("evil") || act == "panic" || act == "lookup", "{name} {act}: {written:?}");
         }
+    }
+}
+
+/// The same text with what a shell, a file name and a JSON string can hold.
+fn hostile_name(end: &str) -> String {
+    TEXT.replace(['$', '(', ')', ';', '='], "") + end
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list of commands and their inputs")]
+fn no_command_shows_more_than_text_and_colours() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let escaped = TEXT.replace('\u{1b}', "\\u001b").replace('\u{7}', "\\u0007").replace('\u{9b}', "\\u009b");
+    let noop = std::fs::read(guest("noop")).unwrap();
+    let task = file(&hostile_name(".wasm"), &noop);
+    let named = wat::parse_str(
+        r#"(component (core module $m) (import "url=<https://x\1b]0;title\07\c2\9b31m\e2\80\ae>" (core module)))"#,
+    );
+    let named = file("named.wasm", &named.unwrap());
+    let core = wat::parse_str(r#"(module (import "m\1b]0;t\07" "f\c2\9b" (func)) (func (export "x\e2\80\ae\1b[2J")))"#);
+    let core = file("core.wasm", &core.unwrap());
+    let suite = file(
+        "suite.toml",
+        format!("name = \"{escaped}\"\n[[run]]\nname = \"{escaped}\"\ntask = {task:?}\n").as_bytes(),
+    );
+    let key = file("key.toml", format!("\"{escaped}\" = 1\n").as_bytes());
+    let raw = file("raw.toml", TEXT.as_bytes());
+    let calls = file("calls.http", format!("GET http://127.0.0.1:1/{TEXT}\n{TEXT}: {TEXT}\n").as_bytes());
+    let list = file("list.txt", format!("{TEXT}\nhttp://127.0.0.1:1/\n").as_bytes());
+    let har =
+        file("x.har", format!(r#"{{"log": {{"entries": [{{"request": {{"method": "{escaped}"}}}}]}}}}"#).as_bytes());
+    let data = file("data.csv", format!("{TEXT},b\n1,2,3\n").as_bytes());
+    let broken = file("broken.json", format!(r#"{{"schema": "gorgon.report/{escaped}"}}"#).as_bytes());
+    let mut run = gorgon();
+    let report = file("r.json", b"");
+    run.args(["run", guest("hostile").to_str().unwrap(), "-n", "2", "--quiet", "--env", &format!("TEXT={TEXT}")]);
+    run.args(["--json", &report, "--", "span"]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let text = std::fs::read_to_string(&report).unwrap();
+    // Every string of the report that is not checked, in turn.
+    let edited = file("edited.json", text.replace("\"linux x86_64\"", &format!("\"{escaped}\"")).as_bytes());
+    let slo = "span(none).p95<1s";
+    let hostile = guest("hostile");
+    let env = format!("TEXT={TEXT}");
+    let probes = ["find", hostile.to_str().unwrap(), "--slo", slo, "--probe", "1s", "--budget", "4s", "--to", "10/s"];
+    let find = [&probes[..], &["--env", &env, "--", "span"]].concat();
+    let find_name = ["find", &task, "--slo", "p99<1s", "--probe", "1s", "--budget", "3s", "--to", "10/s", "-q"];
+    for args in [
+        &["run", &task, "-n", "2"][..],
+        &["test", &task],
+        &["inspect", &task],
+        &["inspect", &task, "--json"],
+        &["inspect", &named],
+        &["inspect", &named, "--json"],
+        &["run", &named],
+        &["component", &core, "-o", "/dev/null"],
+        &["inspect", &core],
+        &["suite", &suite],
+        &["suite", &key],
+        &["suite", &raw],
+        &["http", &calls],
+        &["http", &calls, "--dry-run"],
+        &["test", &calls, "--allow", "calls"],
+        &["http", &list, "--dry-run"],
+        &["http", &har, "--dry-run"],
+        &["run", &task, "--data", &data],
+        &["report", &broken],
+        &["report", &edited],
+        &["report", &edited, "--csv", "-"],
+        &["report", &edited, "--by-result"],
+        &["compare", &report, &edited, "--force"],
+        &["compare", &report, TEXT],
+        &["run", TEXT],
+        &["run", &task, TEXT],
+        &["new", TEXT],
+        &["run", &task, "--dir", TEXT],
+        &["run", &task, "--fail-if", TEXT],
+        &["http", TEXT],
+        &find,
+        &find_name,
+    ] {
+        let mut command = gorgon();
+        command.args(args);
+        let written = on_a_terminal(command, 80);
+        assert_eq!(unsafe_parts(&written), Vec::<String>::new(), "{args:?}: {written:?}");
+        assert!(!written.is_empty() && written.len() < 200_000, "{args:?}: {} bytes", written.len());
     }
 }
 

@@ -183,15 +183,11 @@ fn an_edited_report_is_not_judged() {
     };
     assert_eq!(judged(&|_| {}, &[]), (Some(0), String::new()));
     for (place, value, problem) in [
-        (
-            "/runs/0/throughput",
-            1e6.into(),
-            "`r.json`, run 1: its throughput is not that of its operations and its time",
-        ),
-        ("/runs/0/operations/ok", 5.into(), "its counts of operations do not add up"),
-        ("/runs/0/operations/offered", 4_000.into(), "its counts of operations do not add up"),
-        ("/runs/0/results/0/operations", 1.into(), "its counts of operations do not add up"),
-        ("/runs/0/latency_ns/max", 1.into(), "its durations are not those of its histogram"),
+        ("/runs/0/throughput", 1e6.into(), "`runs[0].throughput` is 1000000, and not 400 operations in"),
+        ("/runs/0/operations/ok", 5.into(), "`runs[0].operations.completed` is 400, and not ok + failed"),
+        ("/runs/0/operations/offered", 4_000.into(), "`runs[0].operations.offered` is 4000, and not completed"),
+        ("/runs/0/results/0/operations", 1.into(), "`runs[0].results"),
+        ("/runs/0/latency_ns/max", 1.into(), "`runs[0].latency_ns.p99` is"),
         ("/runs", serde_json::json!([]), "`r.json` has no run: nothing can be judged"),
     ] {
         let (code, said) = judged(&|report| *report.pointer_mut(place).unwrap() = value.clone(), &[]);

@@ -32,8 +32,8 @@ pub struct Rows {
     /// Where each row begins, and where the last one ends.
     places: Held,
     content: Held,
-    /// Keeps the places for other processes.
-    _scratch: Option<Scratch>,
+    /// Keeps both for other processes: the paths in the facts are those of open files.
+    _kept: Option<(Scratch, File)>,
 }
 
 /// What is known of the rows of a file, and where another process finds them.
@@ -128,18 +128,14 @@ impl Rows {
         let scratch = scratch.map_err(|problem| error(format!("there is no place for its index: {problem}")))?;
         facts.places = scratch.path().to_owned();
         let places = Held::open(&facts.places).map_err(of_io)?;
-        let content = match Held::open(&facts.content).map_err(of_io)? {
-            // The path of the content is that of this open file.
-            Held::InFile(_) => Held::InFile(file),
-            small @ Held::InMemory(_) => small,
-        };
-        Ok(Self { facts, places, content, _scratch: Some(scratch) })
+        let content = Held::open(&facts.content).map_err(of_io)?;
+        Ok(Self { facts, places, content, _kept: Some((scratch, file)) })
     }
 
     /// Finds rows that another process has read, and still holds.
     pub fn found(facts: Facts) -> io::Result<Self> {
         let (places, content) = (Held::open(&facts.places)?, Held::open(&facts.content)?);
-        Ok(Self { facts, places, content, _scratch: None })
+        Ok(Self { facts, places, content, _kept: None })
     }
 
     /// What is known of them, for [`found`](Self::found) in another process.
@@ -294,9 +290,11 @@ mod tests {
     }
 
     #[test]
-    fn another_process_finds_rows_of_a_large_file_that_has_lost_its_name() {
+    fn another_process_finds_rows_of_a_file_that_has_lost_its_name() {
         let rows = 200_000;
         let text: String = (0..rows).map(|i| format!("{i},\"value of\n{i}\"\n")).collect();
+        let small = read("n\n7\n").unwrap();
+        assert_eq!(Rows::found(small.facts().clone()).unwrap().row(0).unwrap().unwrap(), ["7"]);
         let rows_of = read(&format!("n,text\n{text}")).unwrap();
         assert!(rows_of.facts().bytes > SMALL);
         let found = Rows::found(rows_of.facts().clone()).unwrap();

@@ -29,7 +29,7 @@ pub(super) struct NetworkFlags {
     #[arg(long, value_name = "DESTINATION")]
     allow: Vec<Grant>,
 
-    /// Also trust the certificate authorities in this PEM file
+    /// Also trust the certificates in this PEM file: authorities, or a server's own
     #[arg(long, value_name = "FILE.pem")]
     ca_cert: Option<PathBuf>,
 

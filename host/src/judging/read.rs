@@ -32,7 +32,7 @@ pub enum ReadError {
     Field(String, serde_json::Error),
     /// They are a report of what cannot be.
     #[error("the report cannot be true: {0}; was it edited?")]
-    Impossible(#[from] Impossible),
+    Impossible(Impossible),
 }
 
 /// Parses the output of `--json`, and checks that it can be true.
@@ -51,21 +51,22 @@ pub fn report(bytes: &[u8]) -> Result<Report, ReadError> {
                 path if path == "." => ReadError::Broken(error.into_inner()),
                 path => ReadError::Field(path, error.into_inner()),
             })?;
-            possible::check(&report)?;
+            possible::check(&report).map_err(ReadError::Impossible)?;
             verdict::complete(&mut report.verdicts);
             Ok(report)
         }
         Ok(Head { schema }) if schema.starts_with("gorgon.report/") => Err(ReadError::Schema(schema)),
         Ok(Head { schema }) if schema.starts_with("gorgon.find/") => Err(ReadError::Find),
         Ok(Head { schema }) if schema.starts_with("gorgon.compare/") => Err(ReadError::Comparison),
-        Err(error) if is_like_a_report(bytes) => Err(ReadError::Broken(error)),
+        // It ends too early, or something follows.
+        Err(error) if error.is_eof() && bytes.trim_ascii_start().starts_with(b"{") || names_its_schema(bytes) => {
+            Err(ReadError::Broken(error))
+        }
         _ => Err(ReadError::Other),
     }
 }
 
-/// Whether bytes that are not JSON begin like a report: it ends too early, or something follows.
-fn is_like_a_report(bytes: &[u8]) -> bool {
-    let begin = bytes.trim_ascii_start();
-    let begin = &begin[..begin.len().min(1_000)];
-    begin.starts_with(b"{") && (begin.len() < 100 || String::from_utf8_lossy(begin).contains(SCHEMA))
+/// Whether bytes begin with the name of their format, as reports do.
+fn names_its_schema(bytes: &[u8]) -> bool {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(1_000)]).contains(SCHEMA)
 }

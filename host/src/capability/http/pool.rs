@@ -171,8 +171,9 @@ impl Kept {
         let is_same = |streams: &Arc<Streams>| {
             self.connections.iter().any(|known| known.streams().is_some_and(|known| Arc::ptr_eq(known, streams)))
         };
-        // A shared connection is kept from the beginning.
-        if !connection.streams().is_some_and(is_same) {
+        // A shared connection is kept from the beginning, unless the server has asked for HTTP/1.1 meanwhile.
+        let is_unwanted = self.needs == Needs::Http1 && connection.streams().is_some();
+        if !is_unwanted && !connection.streams().is_some_and(is_same) {
             self.connections.push(connection);
         }
     }
