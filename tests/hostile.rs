@@ -56,7 +56,6 @@ fn hostile_name(end: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a list of commands and their inputs")]
 fn no_command_shows_more_than_text_and_colours() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {

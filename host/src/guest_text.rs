@@ -116,8 +116,8 @@ pub fn xml(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
-/// `text` for a label: invisible characters become escapes. If the text has any, or what looks like one, backslashes are
-/// doubled, so that different texts stay different.
+/// `text` for a label: invisible characters become escapes. If the text has any, or what looks like one, backslashes
+/// are doubled, so that different texts stay different.
 pub fn visible(text: &str) -> String {
     if !has_invisible(text) && !text.contains("\\u{") {
         return text.to_owned();
@@ -155,8 +155,8 @@ pub fn json(json: &str) -> String {
 }
 
 /// `text` for a cell of a table. If a spreadsheet would take the text for a formula, an apostrophe is put before it, as
-/// OWASP advises (CSV Injection); also behind a semicolon, which separates cells in many countries. Invisible characters
-/// are escaped as in [`visible`], because tables are printed on terminals too.
+/// OWASP advises (CSV Injection); also behind a semicolon, which separates cells in many countries. Invisible
+/// characters are escaped as in [`visible`], because tables are printed on terminals too.
 pub fn cell(text: &str) -> Cow<'_, str> {
     let is_formula = |text: &str| text.trim_start_matches(['\u{fe0e}', '\u{fe0f}']).starts_with(FORMULA);
     let behind_semicolon =

@@ -1,5 +1,5 @@
-//! Ends this process if it takes more memory than it may. The system's own limits cannot do that: they count memory that
-//! is reserved and never used, of which each instance has gigabytes.
+//! Ends this process if it takes more memory than it may. The system's own limits cannot do that: they count memory
+//! that is reserved and never used, of which each instance has gigabytes.
 
 use std::fs::read_to_string;
 use std::io;

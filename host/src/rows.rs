@@ -320,7 +320,9 @@ mod tests {
             prop::collection::vec("[a\",\n\r é]{0,6}", 3), 0..20)) {
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(["x", "y", "z"]).unwrap();
-            cells.iter().for_each(|row| writer.write_record(row).unwrap());
+            for row in &cells {
+                writer.write_record(row).unwrap();
+            }
             let text = String::from_utf8(writer.into_inner().unwrap()).unwrap();
             prop_assert_eq!(all(&read(&text).unwrap()), cells);
         }

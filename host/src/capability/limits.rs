@@ -3,7 +3,8 @@
 //! What counts is linear memory, 16 bytes for each element of a table, and what the host holds for the instance: 1 KiB
 //! for each handle, the content of header fields, and the buffers of request bodies. Linear memory and tables are
 //! counted as they grow. What the host holds is weighed whenever one of them grows, and after so many calls that they
-//! cannot have added more than a quarter of the limit. What a single call passes to the host is a copy, limited as well.
+//! cannot have added more than a quarter of the limit. What a single call passes to the host is a copy, and has a limit
+//! too.
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -133,8 +134,8 @@ fn weigh(table: &mut ResourceTable) -> (usize, u64) {
 }
 
 impl Guest {
-    /// Weighs what the host holds for the instance, if it is time. If that is too much, the instance gets no more handles
-    /// and may set no more header fields.
+    /// Weighs what the host holds for the instance, if it is time. If that is too much, the instance gets no more
+    /// handles and may set no more header fields.
     #[inline]
     pub(super) fn weigh_in_time(&mut self) {
         if self.memory.is_due() {

@@ -206,9 +206,10 @@ mod tests {
         let output = GuestOutput::new(sender);
         let stream = output.stream();
         stream.0.take(b"one\ntw");
-        // Another handle of the same stream.
-        stream.clone().0.take(b"o\nthr");
+        let another_handle = stream.clone();
         drop(stream);
+        another_handle.0.take(b"o\nthr");
+        drop(another_handle);
         assert_eq!(lines.try_iter().collect::<Vec<_>>(), [&b"one\n"[..], b"two\n", b"thr\n"]);
 
         let flood = output.stream();

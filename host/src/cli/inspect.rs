@@ -45,9 +45,10 @@ impl InspectCommand {
             TaskSource::File(self.task).compile(&compiler, if self.json { Show::Nothing } else { Show::Messages })?;
         let inspection = task::inspect(compiler.engine(), &compiled, &self.operation_name)?;
         let mut out = terminal::stdout();
-        let written = match self.json {
-            true => json::write(&inspection, &mut out),
-            false => out.write_all(text(&inspection).as_bytes()).and_then(|()| out.flush()),
+        let written = if self.json {
+            json::write(&inspection, &mut out)
+        } else {
+            out.write_all(text(&inspection).as_bytes()).and_then(|()| out.flush())
         };
         ignore_closed(written)?;
         drop(out);

@@ -446,7 +446,7 @@ mod tests {
                 "`runs[0].elapsed_ns` is 18446744073709551615, more than ten years",
             ),
         ] {
-            let error = edited(&[edit.clone()]).unwrap_err();
+            let error = edited(std::slice::from_ref(&edit)).unwrap_err();
             assert!(error.contains(problem) && error.ends_with("was it edited?"), "{}: {error}", edit.0);
         }
     }
