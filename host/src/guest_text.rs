@@ -192,6 +192,10 @@ pub fn output(bytes: &[u8]) -> String {
 
 /// Only the text, newlines, tabs and colours of `text`.
 pub fn harmless(text: &str) -> String {
+    // Nearly all lines are plain.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {

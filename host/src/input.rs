@@ -2,12 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use bytesize::ByteSize;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
+
+/// How long nothing may come through a pipe: a stranger's folder can have one into which nobody writes.
+const PATIENCE_MS: u16 = 20_000;
 
 /// The content of `path`, a file, a pipe or a device. It is an error if that has more than `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if path.metadata()?.file_type().is_fifo() {
+        // Opening it for reading alone would wait until somebody writes.
+        let pipe = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+        return read_from(Pipe(pipe), most);
+    }
     let file = File::open(path)?;
     // A file is too large before it was read.
     if file.metadata()?.len() > most {
@@ -33,6 +45,28 @@ pub fn read_from(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_large(most)) } else { Ok(bytes) }
 }
 
+/// A pipe whose end is not waited for longer than it says nothing.
+struct Pipe(File);
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let mut readable = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut readable, PATIENCE_MS)? == 0 {
+                let seconds = PATIENCE_MS / 1_000;
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("it is a pipe, and nothing came through it for {seconds} s"),
+                ));
+            }
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+}
+
 fn too_large(most: u64) -> io::Error {
     io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {}", ByteSize(most).display().iec()))
 }
@@ -49,6 +83,17 @@ mod tests {
         assert_eq!(read(Path::new("/dev/null"), 0).unwrap(), b"");
         assert_eq!(read_from(&b"12345"[..], 5).unwrap(), b"12345");
         assert!(read_from(&b"123456"[..], 5).is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_read_to_its_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let to = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, vec![b'x'; 1 << 20]).unwrap());
+        assert_eq!(read(&path, 1 << 20).unwrap().len(), 1 << 20);
+        writer.join().unwrap();
     }
 
     #[test]

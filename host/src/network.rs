@@ -182,9 +182,13 @@ impl FromStr for Allow {
 /// What is refused to a task that may not listen at an address, which follows.
 const LISTENING: &str = "listening at ";
 
-/// What is refused to a task that wants to listen at `address`.
+/// What is refused to a task that wants to listen at `address`; port 0 is any port.
 pub fn listening(protocol: Protocol, address: SocketAddr) -> String {
-    format!("{LISTENING}{}://{address}", protocol.name())
+    let (protocol, host) = (protocol.name(), Host::Address(address.ip()));
+    match address.port() {
+        0 => format!("{LISTENING}{protocol}://{host}"),
+        port => format!("{LISTENING}{protocol}://{host}:{port}"),
+    }
 }
 
 /// What is refused to a task that wants a socket, and is granted none of this protocol.

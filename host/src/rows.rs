@@ -118,7 +118,12 @@ impl Rows {
         let mut problem = None;
         let scratch = Scratch::new(|places| {
             facts.scan(&file, BufWriter::new(places)).map_err(|error| {
-                problem = Some(error.to_string());
+                problem = Some(match error.kind() {
+                    csv::ErrorKind::Utf8 { pos: Some(at), .. } => {
+                        format!("line {} is not UTF-8: save it as UTF-8", at.line())
+                    }
+                    _ => error.to_string(),
+                });
                 io::ErrorKind::InvalidData.into()
             })
         });
@@ -181,12 +186,14 @@ impl Facts {
         self.rows = 0;
         let mut record = csv::StringRecord::new();
         let mut end = reader.position().byte();
+        let (mut last, mut line) = (0, 1);
         loop {
             taken.set(0);
-            let begin = end;
+            let (begin, at) = (end, reader.position().line());
             if !reader.read_record(&mut record)? {
                 break;
             }
+            (last, line) = (begin, at);
             places.write_all(&begin.to_le_bytes())?;
             end = reader.position().byte();
             self.rows += 1;
@@ -194,6 +201,12 @@ impl Facts {
         places.write_all(&end.to_le_bytes())?;
         places.flush()?;
         self.bytes = from.at;
+        // The last row is bounded, as all are.
+        let mut row = vec![0; usize::try_from(end - last).unwrap_or_default()];
+        file.read_exact_at(&mut row, last)?;
+        if ends_within_a_quote(row) {
+            return Err(io::Error::other(format!("line {line}: a quote is not closed")).into());
+        }
         self.sha256 = from.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(())
     }
@@ -219,6 +232,23 @@ impl Read for Watched<'_> {
         self.taken.set(self.taken.get() + length as u64);
         Ok(length)
     }
+}
+
+/// Whether a row ends within a quote: then another line would still belong to it.
+fn ends_within_a_quote(mut row: Vec<u8>) -> bool {
+    row.push(b'\n');
+    let mut reader = csv_core::Reader::new();
+    let (mut output, mut ends, mut read) = (vec![0; row.len()], vec![0; row.len() + 1], 0);
+    let (mut written, mut ended) = (0, 0);
+    while read < row.len() {
+        let (result, input, out, end) = reader.read_record(&row[read..], &mut output[written..], &mut ends[ended..]);
+        (read, written, ended) = (read + input, written + out, ended + end);
+        if let ReadRecordResult::Record = result {
+            return false;
+        }
+    }
+    // Blank lines are no record.
+    written > 0 || ended > 0
 }
 
 /// The fields of one row, if there are as many as `columns`.
@@ -251,8 +281,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Rows, RowsError> {
+        read_bytes(text.as_bytes())
+    }
+
+    fn read_bytes(bytes: &[u8]) -> Result<Rows, RowsError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        file.write_all(bytes).unwrap();
         Rows::read(file.path())
     }
 
@@ -279,6 +313,19 @@ mod tests {
     fn a_quote_that_is_not_closed_does_not_fill_the_memory() {
         let error = read(&format!("a,b\n\"{}", "x,y\n".repeat(1 << 20))).unwrap_err().to_string();
         assert!(error.contains("a quote may not be closed"), "{error}");
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_found_at_the_end() {
+        for text in ["a,b\n1,\"2\n3,4\n", "a,\"b\n", "a,b\n1,2\n3,\"4"] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.ends_with(": a quote is not closed"), "{text:?}: {error}");
+        }
+        for text in ["a,b\n1,\"2\n3\"", "a,b\n1,\"2\"\"\"\n", "a\n\n\n", "", "a,b\r\n1,2\r\n", "a,b\n1,x\"y\n"] {
+            assert!(read(text).is_ok(), "{text:?}: {}", read(text).unwrap_err());
+        }
+        let error = read_bytes(b"a,b\n1,2\n3,\xe9\n").unwrap_err().to_string();
+        assert!(error.ends_with("line 3 is not UTF-8: save it as UTF-8"), "{error}");
     }
 
     #[test]

@@ -93,7 +93,11 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ("a worker that is stopped", "`-d` ends the run", "stopped::a_duration_ends_a_run_with_a_stopped_worker"),
     ("the same, and Ctrl-C twice", "ends the run", "stopped::two_stops_end_a_run_with_a_stopped_worker"),
     ("rates of 10^9 and 10^300 per second", "refused", "attacks::rates_that_no_machine_reaches_are_refused"),
-    ("`/dev/zero`, pipes, directories as inputs", "refused", "attacks::a_device_without_an_end_is_no_input"),
+    (
+        "`/dev/zero` and directories as inputs, a pipe as data",
+        "refused",
+        "attacks::a_device_without_an_end_is_no_input",
+    ),
     ("a data file of a gigabyte", "is held once, on the disk", "attacks::the_rows_of_a_large_file_are_held_once"),
     (
         "suites with escapes, 100,000 brackets, keys of 3 MB",

@@ -168,6 +168,8 @@ impl Network {
             // Incoming connections are allowed only if everything is granted.
             _ if self.policy.is_all() => return true,
             SocketAddrUse::UdpBind => return self.refuse_listening(Protocol::Udp, address),
+            // The system may have chosen the port, and then it is another one each time.
+            SocketAddrUse::TcpListen => return self.refuse_listening(Protocol::Tcp, SocketAddr::new(address.ip(), 0)),
             _ => return self.refuse_listening(Protocol::Tcp, address),
         };
         let (ip, port) = (address.ip(), address.port());

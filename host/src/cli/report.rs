@@ -64,7 +64,9 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
         flag("--hook-timeout", values::time(hook_timeout.unwrap_or_default()));
     }
     if *max_memory != DEFAULT_MAX_MEMORY {
-        flag("--max-memory", max_memory.to_string());
+        let mib = max_memory >> 20;
+        let size = if mib << 20 == *max_memory { format!("{mib}MiB") } else { max_memory.to_string() };
+        flag("--max-memory", size);
     }
     if let Some(expect) = expect {
         flag("--expect", expect.as_str().to_owned());

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::num::{NonZeroU32, NonZeroU64};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +54,8 @@ Examples:
   gorgon test flow.http --flow --allow calls
   gorgon test http://127.0.0.1:8080/x -H 'Accept: text/html'
 
-Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok")]
+Exit codes: 0 every operation was ok, 1 could not run, 2 wrong usage, 10 an operation was not ok, 11 the task took more
+memory than --max-worker-memory")]
 pub(super) struct TestCommand {
     /// The task, a WebAssembly component; or a URL, or a file of calls; - is calls from stdin
     #[arg(value_name = "TASK.wasm|URL|CALLS")]
@@ -154,6 +156,10 @@ fn is_task(path: &Path) -> bool {
         return true;
     }
     let mut begin = Vec::new();
+    // What comes through a pipe cannot be looked at before it is read.
+    if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        return false;
+    }
     match File::open(path).and_then(|file| file.take(64).read_to_end(&mut begin)) {
         Ok(_) if path.is_dir() => true,
         Ok(_) => begin.starts_with(b"\0asm") || begin.trim_ascii_start().starts_with(b"("),

@@ -90,7 +90,8 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     match typed::bytes(text) {
         Err(Mistyped::Comma(comma)) => Err(comma.to_string()),
         Ok(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err("write a size with its unit, such as `64MiB`".into()),
+        Ok(_) => Err("nothing runs without memory: write a size, such as `64MiB`, or leave the flag out".into()),
+        Err(_) => Err("write a size with its unit, such as `64MiB`".into()),
     }
 }
 

@@ -57,7 +57,47 @@ pub(super) fn check(report: &Report) -> Checked {
     };
     check_total().map_err(|flaw| flaw.of("total"))?;
     all(&report.runs, "runs", run)?;
+    sums(report).map_err(|flaw| flaw.of("total"))?;
     all(&report.verdicts, "verdicts", |of| verdict(of, report.runs.len()))
+}
+
+/// The total is the sum of the runs.
+fn sums(report: &Report) -> Checked {
+    type Figure = (&'static str, fn(&Counts) -> u64);
+    const FIGURES: [Figure; 8] = [
+        ("offered", |counts| counts.offered),
+        ("completed", |counts| counts.completed),
+        ("ok", |counts| counts.ok),
+        ("failed", |counts| counts.failed),
+        ("trapped", |counts| counts.trapped),
+        ("timed_out", |counts| counts.timed_out),
+        ("dropped", |counts| counts.dropped),
+        ("lost", |counts| counts.lost),
+    ];
+    let (total, runs) = (&report.total, &report.runs);
+    for (name, figure) in FIGURES {
+        let sum = runs.iter().map(|run| figure(&run.operations)).try_fold(0_u64, u64::checked_add);
+        if sum != Some(figure(&total.operations)) {
+            let is = figure(&total.operations);
+            return flaw(&format!("operations.{name}"), format!("is {is}, and not that of the {} runs", runs.len()));
+        }
+    }
+    let elapsed = runs.iter().map(|run| run.elapsed_ns).try_fold(0_u64, u64::checked_add);
+    if elapsed != Some(total.elapsed_ns) {
+        return flaw("elapsed_ns", format!("is {}, and not that of the {} runs", total.elapsed_ns, runs.len()));
+    }
+    let of_results = total.results.iter().try_fold(0_u64, |sum, result| sum.checked_add(result.operations));
+    if of_results != Some(total.operations.completed) {
+        return flaw("results", "do not add up to the completed operations");
+    }
+    let windows = runs.iter().map(|run| run.throughput_window_ns).try_fold(0_u64, |sum, ns| sum.checked_add(ns?));
+    if let Some((given, window_ns)) = total.throughput.zip(windows.filter(|&window_ns| window_ns > 0)) {
+        let is = total.operations.completed as f64 * 1e9 / window_ns as f64;
+        if (given - is).abs() > TOLERANCE * is {
+            return flaw("throughput", format!("is {given}, and not that of the {} runs", runs.len()));
+        }
+    }
+    Ok(())
 }
 
 fn run(run: &RunReport) -> Checked {
@@ -441,6 +481,8 @@ mod tests {
             (("/runs/0/timeline/buckets/0/results", json!({})), "`runs[0].timeline.buckets[0].results` do not add up"),
             (("/runs/0/started_at", json!("yesterday")), "`runs[0].started_at` is no time"),
             (("/environment/clock_ns", json!(1e300)), "`environment.clock_ns` is"),
+            (("/total/elapsed_ns", json!(1)), "`total.elapsed_ns` is 1, and not that of the 2 runs"),
+            (("/total/results", json!([])), "`total.results` do not add up"),
             (
                 ("/runs/0/elapsed_ns", json!(u64::MAX)),
                 "`runs[0].elapsed_ns` is 18446744073709551615, more than ten years",

@@ -80,7 +80,7 @@ impl Task {
         };
         let exports = exports.map_err(|error| {
             if store.data().memory.has_refused() {
-                let most = bytesize::ByteSize(self.limits.max_memory);
+                let most = iec(self.limits.max_memory);
                 TaskError::Instantiate(format!("it needs more memory at the start than --max-memory {most} allows"))
             } else if let Some(Trap::Interrupt) = error.downcast_ref() {
                 TaskError::Instantiate(too_long(hook_timeout))
@@ -208,6 +208,11 @@ impl Instance {
         let said;
         let (outcome, result, reason) = match (returned, current.failure()) {
             (Ok(Ok(result)), None) => (Outcome::Ok, result, None),
+            // A guest seldom says why it got no more.
+            (Ok(Err(result)), None) if self.store.data().memory.has_refused() => {
+                said = self.refused_memory(result);
+                (said.0, said.1.as_str(), said.2.as_deref())
+            }
             (Ok(Ok(result) | Err(result)), reason) => (Outcome::Failed, result, reason),
             (Err(Stopped::Cut), _) => return Err(Cut { number, age_ns: end_ns - start_ns }),
             (Err(stopped), _) => {
@@ -219,6 +224,14 @@ impl Instance {
         // Count in one place only, so that the compiler inlines it into the loop.
         count(Sample { number, due_ns, start_ns, end_ns, outcome, result, reason, spans, split });
         Ok(end_ns)
+    }
+
+    /// How a call is reported that failed with `result` and was refused memory.
+    #[cold]
+    fn refused_memory(&self, result: &str) -> (Outcome, String, Option<String>) {
+        let most = iec(self.store.data().memory.max_bytes());
+        let reason = format!("it was refused more memory than --max-memory {most} allows");
+        (Outcome::Failed, cut(result).to_owned(), Some(reason))
     }
 
     /// Whether the instance can be called again: not after a trap, a time-out or a cut.
@@ -290,6 +303,10 @@ impl Instance {
         };
         self.usable = false;
         self.backtrace = frames_of(stopped);
+        if let Stopped::Late = stopped {
+            let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
+            return Err(failed(format!("it took longer{}", most.unwrap_or_default())));
+        }
         let (_, result, reason) = self.outcome_of(stopped);
         Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
     }
@@ -322,15 +339,16 @@ impl Instance {
             // A guest that gets no more memory gives up by `unreachable`. The cause is the better name.
             Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
                 "out of memory".into(),
-                Some(format!("it asked for more than {}", bytesize::ByteSize(memory.max_bytes()))),
+                Some(format!("it asked for more than --max-memory {} allows", iec(memory.max_bytes()))),
             ),
             Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
             Some(Trap::StackOverflow) => ("stack overflow".into(), None),
             Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
-            None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => (
-                "out of memory".into(),
-                Some(format!("the host held {} for it", bytesize::ByteSize(memory.max_bytes()))),
-            ),
+            None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
+                let most = iec(memory.max_bytes());
+                let reason = format!("the host holds more for it than --max-memory {most} allows");
+                ("out of memory".into(), Some(reason))
+            }
             None => match error.downcast_ref::<I32Exit>() {
                 Some(I32Exit(code)) => (format!("exit {code}"), None),
                 None => ("host error".into(), Some(error.root_cause().to_string())),
@@ -428,4 +446,9 @@ fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
 fn too_long(timeout: Option<Duration>) -> String {
     let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
     format!("its start function took longer{}", most.unwrap_or_default())
+}
+
+/// A size as people write it for `--max-memory`.
+fn iec(bytes: u64) -> impl std::fmt::Display {
+    bytesize::ByteSize(bytes).display().iec()
 }
