@@ -199,6 +199,26 @@ fn a_bomb_of_instances_is_refused_before_it_is_compiled() {
 }
 
 #[test]
+fn segments_and_globals_of_many_instances_are_refused() {
+    let (made, boxes) = ("(core instance (instantiate $m))".repeat(900), "(instance (instantiate $c))".repeat(11));
+    for item in ["(data \"\")", "(global v128 (v128.const i64x2 0 0))"] {
+        let items = item.repeat(20_000);
+        let task = wat(&format!("(component (component $c (core module $m {items}) {made}) {boxes})"));
+        for command in ["inspect", "test", "run"] {
+            let words = ["MiB of functions, globals, segments and the like in all its instances", "of up to 16"];
+            assert_refused(&mut with(&[command, task.path().to_str().unwrap()]), 1, &words);
+        }
+    }
+}
+
+#[test]
+fn long_texts_of_requests_are_refused() {
+    let ran = hoard("methods", &[]);
+    assert_eq!(ran.results()[0].0, "refused");
+    assert!(worker_peak(&ran) < 200 * MIB, "{} MiB", worker_peak(&ran) / MIB);
+}
+
+#[test]
 fn large_components_are_compiled_in_a_process_of_their_own() {
     let functions: String = (0..20_000).map(|i| format!("(func (result i32) (i32.const {i}))")).collect();
     let task = wat(&format!(

@@ -2,7 +2,7 @@
 //! by its place, so that a machine holds the rows once, however many processes use them.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
@@ -16,8 +16,14 @@ use sha2::{Digest, Sha256};
 
 use crate::scratch::Scratch;
 
-/// The longest row, in bytes. A quote that is never closed would make a row of the rest of the file.
-const MOST_OF_ROW: u64 = 1 << 20;
+/// The longest row, in bytes. A quote that is never closed would make a row of the rest of the file. A call with the
+/// largest body has some 90 MB.
+const MOST_OF_ROW: u64 = if cfg!(test) { 1 << 20 } else { 128 << 20 };
+
+thread_local! {
+    /// Making a reader is far more expensive than reading a row with it, and a clone of one reads nothing.
+    static READER: RefCell<csv_core::Reader> = RefCell::new(csv_core::Reader::new());
+}
 
 /// A file of up to this many bytes is held in the memory of each process. Reading a row is then no system call.
 const SMALL: u64 = 1 << 20;
@@ -165,14 +171,42 @@ impl Rows {
         }
         let place = self.places.bytes(i * ENTRY, 2 * ENTRY)?;
         let at = |entry: usize| place[entry * 8..][..8].try_into().map_or(0, u64::from_le_bytes);
-        let text = self.content.bytes(at(0), at(1).saturating_sub(at(0)))?;
-        let row = fields(&text, self.facts.columns.len());
-        row.map(Some).ok_or_else(|| io::Error::other("the data file was changed during the run"))
+        let text = self.content.bytes(at(0), at(1).saturating_sub(at(0))).map_err(changed)?;
+        fields(&text, self.facts.columns.len()).map(Some).ok_or_else(|| changed(()))
     }
 
-    /// All rows, in order.
+    /// All rows, in order, read one after the other.
     pub fn iter(&self) -> impl Iterator<Item = io::Result<Vec<String>>> {
-        (0..self.facts.rows).filter_map(|i| self.row(i).transpose())
+        let content: Box<dyn Read + '_> = match &self.content {
+            Held::InMemory(bytes) => Box::new(bytes.as_slice()),
+            Held::InFile(file) => Box::new(FromBeginning { file, at: 0 }),
+        };
+        let strings = |record: csv::StringRecord| record.iter().map(str::to_owned).collect();
+        // More may have been added to the file since it was read.
+        let rows = usize::try_from(self.facts.rows).unwrap_or(usize::MAX);
+        csv::Reader::from_reader(content)
+            .into_records()
+            .take(rows)
+            .map(move |record| record.map(strings).map_err(changed))
+    }
+}
+
+/// The error of a row that is not as it was.
+fn changed<E>(_: E) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the data file was changed meanwhile")
+}
+
+/// Reads a file from its beginning, wherever others read it.
+struct FromBeginning<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromBeginning<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(buffer, self.at)?;
+        self.at += length as u64;
+        Ok(length)
     }
 }
 
@@ -224,7 +258,8 @@ struct Watched<'a> {
 impl Read for Watched<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.taken.get() > MOST_OF_ROW {
-            return Err(io::Error::other("a row has more than 1 MiB: a quote may not be closed"));
+            let most = MOST_OF_ROW >> 20;
+            return Err(io::Error::other(format!("a row has more than {most} MiB: a quote may not be closed")));
         }
         let length = self.file.read_at(buffer, self.at)?;
         self.digest.update(&buffer[..length]);
@@ -237,7 +272,13 @@ impl Read for Watched<'_> {
 /// Whether a row ends within a quote: then another line would still belong to it.
 fn ends_within_a_quote(mut row: Vec<u8>) -> bool {
     row.push(b'\n');
-    let mut reader = csv_core::Reader::new();
+    READER.with_borrow_mut(|reader| {
+        reader.reset();
+        is_unfinished(reader, &row)
+    })
+}
+
+fn is_unfinished(reader: &mut csv_core::Reader, row: &[u8]) -> bool {
     let (mut output, mut ends, mut read) = (vec![0; row.len()], vec![0; row.len() + 1], 0);
     let (mut written, mut ended) = (0, 0);
     while read < row.len() {
@@ -253,7 +294,13 @@ fn ends_within_a_quote(mut row: Vec<u8>) -> bool {
 
 /// The fields of one row, if there are as many as `columns`.
 fn fields(text: &[u8], columns: usize) -> Option<Vec<String>> {
-    let mut reader = csv_core::Reader::new();
+    READER.with_borrow_mut(|reader| {
+        reader.reset();
+        fields_by(reader, text, columns)
+    })
+}
+
+fn fields_by(reader: &mut csv_core::Reader, text: &[u8], columns: usize) -> Option<Vec<String>> {
     // Nothing becomes longer by unquoting.
     let (mut output, mut ends) = (vec![0; text.len()], vec![0; columns + 1]);
     let (mut read, mut written, mut ended) = (0, 0, 0);

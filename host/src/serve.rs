@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 /// How many connections may wait to be accepted. The standard library asks for 128. If more wait, the kernel drops new
 /// ones, and their clients try again a second later; a measurement would blame this server for that.
@@ -34,7 +35,7 @@ pub fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 pub struct Allowance {
     /// How many connections it has at most. Further ones wait to be accepted.
     pub connections: usize,
-    /// How long a connection may take for the head of a request, or be idle.
+    /// How long a connection may take for the head of a request, be idle, or not read.
     pub head: Duration,
 }
 
@@ -78,7 +79,10 @@ where
             tokio::task::spawn_local(async move {
                 let mut http = http1::Builder::new();
                 http.timer(TokioTimer::new()).header_read_timeout(allowance.head);
-                let connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+                // A client that does not read gives its place back too.
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(allowance.head));
+                let connection = pin!(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
                 drop(connection.await);
                 drop(place);
             });

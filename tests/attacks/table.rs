@@ -45,7 +45,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ),
     (
         "millions of header fields, request bodies, streams, timers",
-        "counted under `--max-memory`; a trap",
+        "counted under `--max-memory`: a trap, or an error with the limit as its reason",
         "attacks::what_the_host_holds_for_a_task_counts_as_its_memory",
     ),
     ("tables of gigabytes", "counted under `--max-memory`", "attacks::tables_count_as_memory"),
@@ -69,6 +69,16 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "1,748 bytes that ask for 200 million instances",
         "refused before they are compiled",
         "attacks::a_bomb_of_instances_is_refused_before_it_is_compiled",
+    ),
+    (
+        "43 kB whose instances have 200 million segments",
+        "refused before they are compiled",
+        "attacks::segments_and_globals_of_many_instances_are_refused",
+    ),
+    (
+        "methods of 20 MB in hundreds of requests",
+        "refused by WASI's error",
+        "attacks::long_texts_of_requests_are_refused",
     ),
     (
         "components that take gigabytes to compile",

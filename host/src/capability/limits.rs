@@ -9,6 +9,7 @@
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::p2::bindings::http::types::{Method, Scheme};
 use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
 
@@ -117,11 +118,17 @@ fn weigh(table: &mut ResourceTable) -> (usize, u64) {
     let of_fields = |fields: &FieldMap| {
         fields.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64 + FIELD).sum::<u64>()
     };
+    let of_request = |request: &HostOutgoingRequest| {
+        let method = if let Method::Other(name) = &request.method { name.len() } else { 0 };
+        let scheme = if let Some(Scheme::Other(name)) = &request.scheme { name.len() } else { 0 };
+        let texts = [&request.authority, &request.path_with_query].map(|text| text.as_ref().map_or(0, String::len));
+        (method + scheme + texts[0] + texts[1]) as u64
+    };
     table.iter_mut().fold((0, 0), |(handles, bytes), held| {
         let behind = if let Some(fields) = held.downcast_ref::<FieldMap>() {
             of_fields(fields)
         } else if let Some(request) = held.downcast_ref::<HostOutgoingRequest>() {
-            of_fields(&request.headers)
+            of_fields(&request.headers) + of_request(request)
         } else if let Some(response) = held.downcast_ref::<HostIncomingResponse>() {
             of_fields(&response.headers)
         } else if held.is::<HostOutgoingBody>() {

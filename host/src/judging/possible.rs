@@ -53,6 +53,13 @@ pub(super) fn check(report: &Report) -> Checked {
         counts(&total.operations)?;
         per_second(total.throughput, "throughput")?;
         summary(&total.latency_ns, Some(total.operations.completed)).map_err(|flaw| flaw.of("latency_ns"))?;
+        if let Some(ok) = &total.ok {
+            summary(&ok.latency_ns, Some(ok.operations)).map_err(|flaw| flaw.of("latency_ns").of("ok"))?;
+            per_second(ok.throughput, "throughput").map_err(|flaw| flaw.of("ok"))?;
+            if ok.operations != total.operations.ok {
+                return flaw("ok.operations", format!("is {}, and not {}", ok.operations, total.operations.ok));
+            }
+        }
         all(&total.results, "results", result)
     };
     check_total().map_err(|flaw| flaw.of("total"))?;
@@ -213,7 +220,28 @@ fn throughput(run: &RunReport) -> Checked {
         }
         (None, _) => {}
     }
-    run.throughput_window_ns.map_or(Ok(()), |ns| time(ns, "throughput_window_ns"))
+    run.throughput_window_ns.map_or(Ok(()), |window_ns| window(run, window_ns))
+}
+
+/// The time over which rates are taken has room for the operations.
+fn window(run: &RunReport, window_ns: u64) -> Checked {
+    time(window_ns, "throughput_window_ns")?;
+    let timeline = &run.timeline;
+    let began = |bucket: &&BucketReport| bucket.started > 0;
+    let (first, last) = (timeline.buckets.iter().find(began), timeline.buckets.iter().rfind(began));
+    // From the end of the interval with the first start to the beginning of the one with the last.
+    let (first, last) = (first.map_or(0, |first| first.start_ns), last.map_or(0, |last| last.start_ns));
+    let least = last.saturating_sub(first.saturating_add(timeline.interval_ns));
+    if window_ns < least {
+        return flaw("throughput_window_ns", format!("is {window_ns}, and operations began over {least} ns"));
+    }
+    // In a closed run it reaches from the first start to the last end.
+    let busy = run.service_ns.sum();
+    let room = (u128::from(window_ns) + u128::from(window_ns) / 100) * instances(&run.plan);
+    if run.plan.load_model == ModelName::Closed && busy > room {
+        return flaw("throughput_window_ns", format!("is {window_ns}, and the operations took {busy} ns"));
+    }
+    Ok(())
 }
 
 fn result(result: &ResultReport) -> Checked {
@@ -481,6 +509,8 @@ mod tests {
             (("/runs/0/timeline/buckets/0/results", json!({})), "`runs[0].timeline.buckets[0].results` do not add up"),
             (("/runs/0/started_at", json!("yesterday")), "`runs[0].started_at` is no time"),
             (("/environment/clock_ns", json!(1e300)), "`environment.clock_ns` is"),
+            (("/total/ok/throughput", json!(1e300)), "`total.ok.throughput` is"),
+            (("/runs/0/timeline/interval_ns", json!(7)), "`runs[0].timeline.buckets[0].length_ns` is longer"),
             (("/total/elapsed_ns", json!(1)), "`total.elapsed_ns` is 1, and not that of the 2 runs"),
             (("/total/results", json!([])), "`total.results` do not add up"),
             (

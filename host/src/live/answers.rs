@@ -71,10 +71,16 @@ impl Names {
     /// Whether a `Host` is one of them, or an address. Another name may be that of a web site which points at this
     /// server, to read its figures through a person's browser (DNS rebinding).
     fn has(&self, host: &str) -> bool {
-        let name = match host.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or_default(),
-            None => host.split(':').next().unwrap_or_default(),
-        };
+        let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        // The library does not look at what follows an address in brackets.
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        if !port.is_empty() && authority.port_u16().is_none() {
+            return false;
+        }
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
         let is_named = |known: &String| known.eq_ignore_ascii_case(name.trim_end_matches('.'));
         name.parse::<IpAddr>().is_ok() || self.0.iter().any(is_named)
     }
@@ -165,9 +171,17 @@ mod tests {
         for host in ["127.0.0.1:9464", "[::1]:9464", "10.1.2.3", "localhost", "LocalHost:1", "gorgon.example.:9464"] {
             assert!(names.has(host), "{host}");
         }
-        for host in
-            ["evil.example", "evil.example:9464", "localhost.evil.example", "", "127.0.0.1.evil.example", "[evil"]
-        {
+        for host in [
+            "evil.example",
+            "evil.example:9464",
+            "localhost.evil.example",
+            "",
+            "127.0.0.1.evil.example",
+            "[evil",
+            "[::1].evil",
+            "a@localhost",
+            "localhost:80:evil",
+        ] {
             assert!(!names.has(host), "{host}");
         }
         let machine = nix::unistd::gethostname().unwrap().into_string().unwrap();

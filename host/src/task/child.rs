@@ -27,7 +27,7 @@ const MOST_MEMORY: u64 = 4 << 30;
 const MOST_TIME: Duration = Duration::from_secs(180);
 
 /// How much machine code it may make.
-const MOST_CODE: u64 = 1 << 30;
+pub(super) const MOST_CODE: u64 = 1 << 30;
 
 /// How long the child may take to end by itself after its time is up.
 const GRACE: Duration = Duration::from_secs(2);

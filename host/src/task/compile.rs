@@ -167,8 +167,7 @@ impl Compiler {
 
     /// Whether `machine_code` exists, is whole, and loads. Marks the file as just used, if it can be written.
     fn is_usable(&self, machine_code: &Path) -> bool {
-        // Something else, such as a pipe, could not even be opened without waiting.
-        if !fs::metadata(machine_code).is_ok_and(|metadata| metadata.is_file()) || !is_whole(machine_code) {
+        if !is_own_file(machine_code).unwrap_or(false) || !is_whole(machine_code) {
             return false;
         }
         let _ = File::options().append(true).open(machine_code).and_then(|file| file.set_modified(SystemTime::now()));
@@ -217,12 +216,23 @@ fn digest(key: &str, mut code: impl Read) -> io::Result<CodeDigest> {
     }
 }
 
+/// Whether a file of the cache is one that only this user can have written: the directory may have been open to others
+/// once. Something else, such as a pipe, could not even be opened without waiting.
+fn is_own_file(machine_code: &Path) -> io::Result<bool> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let metadata = fs::symlink_metadata(machine_code)?;
+    let is_ours = metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & WRITABLE_BY_OTHERS == 0;
+    Ok(metadata.is_file() && is_ours && metadata.nlink() == 1 && metadata.len() <= child::MOST_CODE + CODE_DIGEST)
+}
+
+/// The length of the digest, in bytes.
+const CODE_DIGEST: u64 = size_of::<CodeDigest>() as u64;
+
 /// Whether a file of the cache is as it was written.
 fn is_whole(machine_code: &Path) -> bool {
-    const LENGTH: u64 = size_of::<CodeDigest>() as u64;
     let check = || -> io::Result<bool> {
         let file = File::open(machine_code)?;
-        let code = file.metadata()?.len().checked_sub(LENGTH).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let code = file.metadata()?.len().checked_sub(CODE_DIGEST).ok_or(io::ErrorKind::UnexpectedEof)?;
         let key = machine_code.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let expected = digest(&key, (&file).take(code))?;
         let mut written = CodeDigest::default();

@@ -346,7 +346,7 @@ impl Instance {
             Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
             None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
                 let most = iec(memory.max_bytes());
-                let reason = format!("the host holds more for it than --max-memory {most} allows");
+                let reason = format!("it and what the host holds for it take more than --max-memory {most} allows");
                 ("out of memory".into(), Some(reason))
             }
             None => match error.downcast_ref::<I32Exit>() {

@@ -212,8 +212,10 @@ impl GivenCalls {
                 self.source.name()
             ))));
         }
-        let file = Scratch::new(|file| self.write(file))
-            .map_err(|error| anyhow!("there is no place for the calls: {} (set TMPDIR)", fault::plain(&error)))?;
+        let file = Scratch::new(|file| self.write(file)).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => anyhow!("cannot use the rows of --data: {error}"),
+            _ => anyhow!("there is no place for the calls: {} (set TMPDIR)", fault::plain(&error)),
+        })?;
         let mode = match order {
             CallOrder::Flow => "flow",
             CallOrder::Random => "random",

@@ -2,7 +2,7 @@
 
 use wasip2::cli::stdout::get_stdout;
 use wasip2::clocks::monotonic_clock::subscribe_duration;
-use wasip2::http::types::{Fields, OutgoingRequest};
+use wasip2::http::types::{Fields, Method, OutgoingRequest};
 use wasip2::random::random::get_random_bytes;
 use wasip2::sockets::network::IpAddressFamily;
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
@@ -26,6 +26,14 @@ fn hoard(n: u64) -> Result<String, String> {
             }
             Ok((stream, body, request))
         }),
+        Some("methods") => {
+            let name = "M".repeat(20_000_000);
+            keep(|_| {
+                let request = OutgoingRequest::new(Fields::new());
+                request.set_method(&Method::Other(name.clone())).map_err(|()| "refused".to_owned())?;
+                Ok(request)
+            })
+        }
         Some("streams") => keep(|_| {
             let stream = get_stdout();
             stream.write(b"no end of line").map_err(|error| error.to_string())?;
