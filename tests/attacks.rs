@@ -315,6 +315,23 @@ fn the_rows_of_a_large_file_are_held_once() {
 }
 
 #[test]
+fn bodies_of_megabytes_and_many_rows_are_no_attack() {
+    let server = crate::support::servers::demo();
+    let mut body = tempfile::NamedTempFile::new().unwrap();
+    body.write_all(&vec![b'x'; 5_000_000]).unwrap();
+    let mut rows = tempfile::NamedTempFile::new().unwrap();
+    writeln!(rows, "id").unwrap();
+    (0..300_000).for_each(|i| writeln!(rows, "{i}").unwrap());
+    let sent = |url: &str, args: &[&str]| {
+        let spent = spend(with(&["http", &format!("http://{server}/{url}"), "-n", "3", "--no-progress"]).args(args));
+        assert_eq!(spent.code, Some(0), "{}", spent.said);
+        assert!(spent.peak < MOST, "{} MiB", spent.peak / MIB);
+    };
+    sent("objects", &["--body", &format!("@{}", body.path().display())]);
+    sent("bytes?n=1&{{id}}", &["--data", rows.path().to_str().unwrap()]);
+}
+
+#[test]
 fn rates_that_no_machine_reaches_are_refused() {
     for rate in ["1000000000/s", "1e300/s"] {
         let task = guest("noop");
