@@ -303,6 +303,15 @@ fn a_device_without_an_end_is_no_input() {
 }
 
 #[test]
+fn millions_of_calls_are_refused() {
+    let mut file = tempfile::Builder::new().suffix(".txt").tempfile().unwrap();
+    let lines: String = (0..4_000_000).map(|i| format!("http://127.0.0.1:1/{i}\n")).collect();
+    file.write_all(lines.as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap();
+    assert_refused(&mut with(&["http", path, "--allow", "calls"]), 1, &[":200001:", "more than 200,000 calls"]);
+}
+
+#[test]
 fn the_rows_of_a_large_file_are_held_once() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "number,text").unwrap();

@@ -108,6 +108,7 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "refused",
         "attacks::a_device_without_an_end_is_no_input",
     ),
+    ("millions of calls", "refused by line", "attacks::millions_of_calls_are_refused"),
     ("a data file of a gigabyte", "is held once, on the disk", "attacks::the_rows_of_a_large_file_are_held_once"),
     (
         "suites with escapes, 100,000 brackets, keys of 3 MB",

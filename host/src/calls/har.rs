@@ -147,7 +147,10 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
     for (_, entry) in entries {
         match Recorded::of(entry, &recorder, &source)? {
             Ok(recorded) if !context.is_wanted(&recorded.url) => passed.add("of other hosts (--only, --skip)"),
-            Ok(recorded) => parsed.calls.push(recorded.call(&mut parsed.notes)?),
+            Ok(recorded) => {
+                let call = recorded.call(&mut parsed.notes)?;
+                parsed.add(call)?;
+            }
             Err(reason) => passed.add(reason),
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
         } else {
             names.capturable.extend(call.capture.keys().cloned());
         }
-        parsed.calls.push(call);
+        parsed.add(call)?;
     }
     Ok(parsed)
 }

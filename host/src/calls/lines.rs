@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
             open = false;
         } else if text.starts_with('#') {
         } else if is_object(text) {
-            parsed.calls.push(reader.call(text)?);
+            parsed.add(reader.call(text)?)?;
             open = false;
         } else if let Some((name, value)) = definition(text) {
             defined.push((name, value));
@@ -40,7 +40,7 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
         {
             more.add(call, at, &reader, &mut parsed.notes)?;
         } else {
-            parsed.calls.push(one(line, &defined, context, &reader.names)?);
+            parsed.add(one(line, &defined, context, &reader.names)?)?;
             open = true;
         }
     }

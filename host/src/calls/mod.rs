@@ -143,6 +143,20 @@ pub struct Parsed {
     pub notes: Vec<String>,
 }
 
+impl Parsed {
+    /// Adds a call, unless there are too many: each takes some hundred bytes of memory.
+    fn add(&mut self, call: Call) -> Result<(), SyntaxError> {
+        /// How many calls a file may have.
+        const MOST: usize = 200_000;
+        if self.calls.len() == MOST {
+            let remedy = "write one call, with {{NAME}} where they differ, and the values into a file for --data";
+            return Err(call.at.wrong(format!("it has more than 200,000 calls: {remedy}")));
+        }
+        self.calls.push(call);
+        Ok(())
+    }
+}
+
 /// What is known besides the file.
 pub struct Context<'a> {
     /// Values from the command line.

@@ -86,7 +86,7 @@ pub(super) fn parse(text: &str, context: &Context<'_>) -> Result<Parsed, SyntaxE
     let mut reader = Reader::new(source, context, objects.iter().copied());
     let mut parsed = Parsed::default();
     for object in objects {
-        parsed.calls.push(reader.call(object)?);
+        parsed.add(reader.call(object)?)?;
     }
     parsed.notes = reader.notes;
     Ok(parsed)

@@ -131,7 +131,7 @@ impl<'a> Reader<'a, '_> {
         } else {
             self.names.capturable.extend(call.capture.keys().cloned());
         }
-        self.parsed.calls.push(call);
+        self.parsed.add(call)?;
         Ok(())
     }
 
