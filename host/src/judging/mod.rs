@@ -12,6 +12,5 @@ pub mod probe;
 mod queue;
 pub mod read;
 pub mod search;
-pub mod sound;
 mod student;
 pub mod verdict;

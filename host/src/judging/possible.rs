@@ -1,28 +1,21 @@
 //! Whether the figures of a report can be true: a report may come from somebody else, and everything that is drawn,
 //! compared or judged relies on it. Names the first field that cannot be.
 
-use crate::metrics::{HIGHEST_NS, TimeSplit};
+mod durations;
+mod flaw;
 
+use durations::summary;
+pub(super) use flaw::Impossible;
+use flaw::{Checked, TOLERANCE, all, at_most, flaw, number, per_second, time};
+
+use crate::metrics::TimeSplit;
 use crate::report::{
     BucketReport, Counts, Generator, ModelName, NetworkReport, PlanReport, Report, ResultReport, RunReport, SpanReport,
-    Summary, Verdict, WorkerReport,
+    Verdict, WorkerReport,
 };
 
-/// What cannot be.
-#[derive(Debug, thiserror::Error)]
-#[error("`{field}` {problem}")]
-pub struct Impossible {
-    field: String,
-    problem: String,
-}
-
-type Checked = Result<(), Impossible>;
-
-/// Ten years, in nanoseconds: no run is longer.
-const MOST_NS: u64 = 10 * 366 * 24 * 3_600 * 1_000_000_000;
-
-/// The most operations, requests and the like per second.
-const MOST_PER_SECOND: f64 = 1e12;
+/// More operations than this do not fit into a histogram.
+const MOST_OPERATIONS: u64 = 1 << 48;
 
 /// The most operations, requests, bytes.
 const MOST_COUNTED: u64 = 1 << 60;
@@ -33,18 +26,15 @@ const MOST_ENTRIES: usize = 10_000;
 /// The most runs. Each is compared with each.
 const MOST_RUNS: usize = 2_000;
 
-/// A histogram keeps three digits. Figures that are further apart than this are not the same.
-const TOLERANCE: f64 = 0.01;
-
 /// Checks a report that was read.
 pub(super) fn check(report: &Report) -> Checked {
     let environment = &report.environment;
     if environment.cpus == 0 {
         return flaw("environment.cpus", "is 0");
     }
-    share_of(environment.clock_ns, 1e9, "clock_ns").map_err(|flaw| flaw.of("environment"))?;
+    number(environment.clock_ns, 1e9, "clock_ns").map_err(|flaw| flaw.of("environment"))?;
     if let Some(limit) = environment.cpu_limit {
-        share_of(limit, 1e6, "cpu_limit").map_err(|flaw| flaw.of("environment"))?;
+        number(limit, 1e6, "cpu_limit").map_err(|flaw| flaw.of("environment"))?;
     }
     at_most(report.runs.len(), MOST_RUNS, "runs")?;
     at_most(report.verdicts.len(), MOST_ENTRIES, "verdicts")?;
@@ -124,6 +114,9 @@ fn run(run: &RunReport) -> Checked {
         (run.schedule_lag_ns.as_ref(), "schedule_lag_ns"),
     ] {
         measured.map_or(Ok(()), |of| summary(of, completed)).map_err(|flaw| flaw.of(name))?;
+    }
+    if run.operations.completed > MOST_OPERATIONS {
+        return flaw("operations.completed", "is more than a histogram counts");
     }
     if let Some(longest) = run.service_ns.max.filter(|&longest| longest > run.elapsed_ns) {
         return flaw("elapsed_ns", format!("is {}, less than an operation, {longest}", run.elapsed_ns));
@@ -258,7 +251,7 @@ fn span(span: &SpanReport) -> Checked {
 fn network(network: &NetworkReport) -> Checked {
     per_second(network.throughput, "throughput")?;
     if let Some(per) = network.requests_per_operation {
-        share_of(per, MOST_PER_SECOND, "requests_per_operation")?;
+        number(per, MOST_COUNTED as f64, "requests_per_operation")?;
     }
     let counted = [network.requests, network.opened, network.reused, network.bytes_in, network.bytes_out];
     let refused =
@@ -297,6 +290,11 @@ fn timeline(run: &RunReport) -> Checked {
         }
         check_bucket(bucket, interval_ns).map_err(here)?;
     }
+    // The run ends with its last operation, which is in the last interval that has any. Slots may be dropped later.
+    let last_ns = timeline.buckets.iter().rfind(|bucket| bucket.completed > 0).map_or(0, |last| last.start_ns);
+    if last_ns > run.elapsed_ns || run.elapsed_ns - last_ns > interval_ns {
+        return flaw("buckets", format!("end with an operation at {last_ns} ns, and the run at {}", run.elapsed_ns));
+    }
     let sum = |of: fn(&BucketReport) -> u64| timeline.buckets.iter().map(of).try_fold(0_u64, u64::checked_add);
     let (completed, failed) = (sum(|bucket| bucket.completed), sum(|bucket| bucket.failed));
     if completed != Some(run.operations.completed) || failed != Some(run.operations.not_ok()) {
@@ -324,17 +322,17 @@ fn worker(worker: &WorkerReport) -> Checked {
     all(&worker.timeline, "timeline", |health| {
         time(health.at_ns, "at_ns")?;
         time(health.lag_ns, "lag_ns")?;
-        health.cpu.map_or(Ok(()), |cpu| share_of(cpu, 1e6, "cpu"))?;
-        health.busiest_thread.map_or(Ok(()), |share| share_of(share, 1.0, "busiest_thread"))
+        health.cpu.map_or(Ok(()), |cpu| number(cpu, 1e6, "cpu"))?;
+        health.busiest_thread.map_or(Ok(()), |share| number(share, 1.0, "busiest_thread"))
     })
 }
 
 fn generator(generator: &Generator) -> Checked {
     let Generator { saturated, delayed, queued, throttled, stolen, .. } = generator;
     let shares = [(saturated, "saturated"), (delayed, "delayed"), (queued, "queued"), (stolen, "stolen")];
-    shares.into_iter().try_for_each(|(share, name)| share.map_or(Ok(()), |share| share_of(share, 1.0, name)))?;
+    shares.into_iter().try_for_each(|(share, name)| share.map_or(Ok(()), |share| number(share, 1.0, name)))?;
     // Several workers of one control group are throttled at once.
-    throttled.map_or(Ok(()), |share| share_of(share, 1e6, "throttled"))?;
+    throttled.map_or(Ok(()), |share| number(share, 1e6, "throttled"))?;
     at_most(generator.stalls.len(), MOST_ENTRIES, "stalls")?;
     all(&generator.stalls, "stalls", |stall| {
         time(stall.at_ns, "at_ns")?;
@@ -359,108 +357,6 @@ fn parts_of_time(split: &TimeSplit) -> Checked {
         return flaw("time.uncertain_ns", format!("is more than waiting_ns, {waiting_ns}"));
     }
     Ok(())
-}
-
-/// Durations, of which there are `wanted`, if that is known.
-fn summary(summary: &Summary, wanted: Option<u64>) -> Checked {
-    let Summary { count, min, mean, p50, p90, p95, p99, p99_9, max, .. } = *summary;
-    if let Some(wanted) = wanted.filter(|&wanted| wanted != count) {
-        return flaw("count", format!("is {count}, and there are {wanted}"));
-    }
-    // Each is at least as long as the one before it, as far as they exist.
-    let ascending =
-        [("min", min), ("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("p99_9", p99_9), ("max", max)];
-    let known: Vec<_> = ascending.into_iter().filter_map(|(name, ns)| Some((name, ns?))).collect();
-    if count == 0 {
-        return known.first().map_or(Ok(()), |(name, _)| flaw(name, "is the duration of nothing: count is 0"));
-    }
-    let (Some(min), Some(max)) = (min, max) else { return flaw("max", "or min is null, though there are durations") };
-    if let Some(pair) = known.windows(2).find(|pair| pair[0].1 > pair[1].1) {
-        let [(name, ns), (next, longer)] = [pair[0], pair[1]];
-        return flaw(name, format!("is {ns}, more than {next}, {longer}"));
-    }
-    if let Some(mean) = mean.filter(|mean| !(min..=max).contains(mean)) {
-        return flaw("mean", format!("is {mean}, and not between min, {min}, and max, {max}"));
-    }
-    time(max, "max")?;
-    let (least, most) = (u128::from(min) * u128::from(count), u128::from(max) * u128::from(count));
-    if let Some(sum) = summary.sum.filter(|sum| !(least..=most).contains(sum)) {
-        return flaw("sum", format!("is {sum}, and not between {count} times min and {count} times max"));
-    }
-    // It is that of the histogram, which keeps three digits.
-    if summary.stdev.is_some_and(|stdev| stdev > max - min + max / 100 + 1) {
-        return flaw("stdev", format!("is more than the range from min, {min}, to max, {max}"));
-    }
-    if summary.overflow > count || (summary.overflow > 0 && max <= HIGHEST_NS) {
-        return flaw("overflow", "counts durations that are not there");
-    }
-    of_histogram(summary, min, max, &known)
-}
-
-/// Whether figures are those of the histogram. Durations of more than an hour are an hour there.
-fn of_histogram(summary: &Summary, min: u64, max: u64, figures: &[(&str, u64)]) -> Checked {
-    let Some(hdr) = summary.histogram() else { return flaw("hdr", "is no histogram that gorgon writes") };
-    if hdr.len() != summary.count {
-        return flaw("hdr", format!("has {} durations, and count is {}", hdr.len(), summary.count));
-    }
-    let is_near = |a: u64, b: u64| a.abs_diff(b) as f64 <= TOLERANCE * a.max(b) as f64 + 1.0;
-    for &(name, ns) in figures {
-        let in_hdr = match name {
-            "min" => hdr.min(),
-            "max" => hdr.max(),
-            "p50" => hdr.value_at_quantile(0.5),
-            "p90" => hdr.value_at_quantile(0.9),
-            "p95" => hdr.value_at_quantile(0.95),
-            "p99" => hdr.value_at_quantile(0.99),
-            _ => hdr.value_at_quantile(0.999),
-        };
-        if !is_near(ns.min(HIGHEST_NS), in_hdr.max(min.min(HIGHEST_NS)).min(max)) {
-            return flaw(name, format!("is {ns}, and {in_hdr} in hdr"));
-        }
-    }
-    Ok(())
-}
-
-/// A time that a run can take.
-fn time(ns: u64, field: &str) -> Checked {
-    if ns <= MOST_NS { Ok(()) } else { flaw(field, format!("is {ns}, more than ten years")) }
-}
-
-fn per_second(rate: Option<f64>, field: &str) -> Checked {
-    rate.map_or(Ok(()), |rate| share_of(rate, MOST_PER_SECOND, field))
-}
-
-/// A number from 0 to `most`, give or take an error of rounding.
-fn share_of(number: f64, most: f64, field: &str) -> Checked {
-    if (0.0..=most * (1.0 + 1e-9)).contains(&number) {
-        Ok(())
-    } else {
-        flaw(field, format!("is {number}, and not between 0 and {most}"))
-    }
-}
-
-fn at_most(entries: usize, most: usize, field: &str) -> Checked {
-    if entries <= most { Ok(()) } else { flaw(field, format!("has {entries} entries, and may have {most}")) }
-}
-
-/// Checks each entry of a list.
-fn all<T>(entries: &[T], field: &str, check: impl Fn(&T) -> Checked) -> Checked {
-    entries.iter().enumerate().try_for_each(|(i, entry)| check(entry).map_err(|flaw| flaw.of(&format!("{field}[{i}]"))))
-}
-
-fn flaw(field: &str, problem: impl Into<String>) -> Checked {
-    Err(Impossible::new(field, problem))
-}
-
-impl Impossible {
-    fn new(field: &str, problem: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), problem: problem.into() }
-    }
-
-    /// The same, seen from what has the field.
-    fn of(self, parent: &str) -> Self {
-        Self { field: format!("{parent}.{}", self.field), ..self }
-    }
 }
 
 #[cfg(test)]

@@ -12,22 +12,15 @@ use http::{HeaderMap, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty};
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{Pollable, subscribe};
-use wasmtime_wasi_http::WasiHttpView as _;
-use wasmtime_wasi_http::p2::bindings::http::types::{
-    self, DnsErrorPayload, ErrorCode, HostOutgoingRequest as _, TlsAlertReceivedPayload,
-};
+use wasmtime_wasi_http::p2::bindings::http::types::{self, DnsErrorPayload, ErrorCode, TlsAlertReceivedPayload};
 use wasmtime_wasi_http::p2::body::HostIncomingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingResponse, HostOutgoingRequest};
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody};
 
 use super::{client, failure};
 use crate::capability::guest::Guest;
-use crate::capability::limits::MOST_FIELDS;
 
 type Sent = Result<Response<WasiBody>, Error>;
-
-/// The longest method, authority or path of a request, in bytes: as much as header fields may have.
-const MOST_TEXT: usize = MOST_FIELDS as usize;
 
 /// A future response.
 enum Promised {
@@ -60,34 +53,6 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     types.func_wrap("[method]future-incoming-response.get", |mut store, (promised,): (Resource<Promised>,)| {
         Ok((get(store.data_mut(), &promised)?,))
     })?;
-    types.func_wrap(
-        "[method]outgoing-request.set-method",
-        |mut store, (request, method): (Resource<HostOutgoingRequest>, types::Method)| {
-            let length = if let types::Method::Other(name) = &method { name.len() } else { 0 };
-            Ok((if length > MOST_TEXT { Err(()) } else { store.data_mut().http().set_method(request, method)? },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-scheme",
-        |mut store, (request, scheme): (Resource<HostOutgoingRequest>, Option<types::Scheme>)| {
-            let length = if let Some(types::Scheme::Other(name)) = &scheme { name.len() } else { 0 };
-            Ok((if length > MOST_TEXT { Err(()) } else { store.data_mut().http().set_scheme(request, scheme)? },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-authority",
-        |mut store, (request, authority): (Resource<HostOutgoingRequest>, Option<String>)| {
-            let is_long = authority.as_ref().is_some_and(|authority| authority.len() > MOST_TEXT);
-            Ok((if is_long { Err(()) } else { store.data_mut().http().set_authority(request, authority)? },))
-        },
-    )?;
-    types.func_wrap(
-        "[method]outgoing-request.set-path-with-query",
-        |mut store, (request, path): (Resource<HostOutgoingRequest>, Option<String>)| {
-            let is_long = path.as_ref().is_some_and(|path| path.len() > MOST_TEXT);
-            Ok((if is_long { Err(()) } else { store.data_mut().http().set_path_with_query(request, path)? },))
-        },
-    )?;
     let mut handler = linker.instance("wasi:http/outgoing-handler@0.2.12")?;
     handler.func_wrap("handle", |mut store, (request, options): (Resource<HostOutgoingRequest>, _)| {
         Ok((handle(store.data_mut(), request, options)?,))

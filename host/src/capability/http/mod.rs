@@ -10,6 +10,7 @@ mod route;
 mod shown;
 mod stream;
 mod streams;
+mod texts;
 mod tls;
 
 use std::pin::Pin;
@@ -55,6 +56,7 @@ impl Http {
 /// Links `wasi:http`, for the I/O lane.
 pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    texts::link(linker)?;
     handler::link(linker)
 }
 

@@ -1,7 +1,5 @@
 //! Why reports are not compared, and what to do about it.
 
-use crate::judging::sound::Unsound;
-
 /// Why reports cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
@@ -72,7 +70,12 @@ pub enum CompareError {
         /// The same run.
         other: String,
     },
-    /// The figures of a run contradict each other.
-    #[error(transparent)]
-    Broken(#[from] Unsound),
+    /// The histogram of an interval cannot be read. A report that was read has none such.
+    #[error("`{file}`, run {run}: the histogram of an interval cannot be read; was the report edited?")]
+    Unreadable {
+        /// The report's file.
+        file: String,
+        /// The number of the run in it, from 1.
+        run: usize,
+    },
 }

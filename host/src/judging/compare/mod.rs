@@ -1,8 +1,7 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
 //! [`Comparison`] is the result, field by field; `rendering/compare.rs` and `rendering/html/compare.rs` render it.
-//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `judging/sound.rs` refuses reports that
-//! contradict themselves, `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and
+//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and
 //! `notes.rs` put it into words. Pure: reports go in, a comparison comes out, the same for the same seed.
 
 mod error;
@@ -14,7 +13,6 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-use super::sound::Unsound;
 use crate::record::TaskFacts;
 use crate::report::Report;
 use crate::report::units::{counted, duration};
@@ -314,9 +312,9 @@ fn side(group: &Group<'_>) -> Result<Side, CompareError> {
     let runs: Vec<_> = group.runs.iter().map(|run| run.report).collect();
     let at = |place: usize| (group.runs[place].file.to_owned(), group.runs[place].place + 1);
     let side = Side::new(&runs).map_err(|unusable| match unusable {
-        Unusable::Broken(place, problem) => {
+        Unusable::Unreadable(place) => {
             let (file, run) = at(place);
-            Unsound { file, run, problem }.into()
+            CompareError::Unreadable { file, run }
         }
         Unusable::TooShort(place) => {
             let ((file, run), timeline) = (at(place), &runs[place].timeline);

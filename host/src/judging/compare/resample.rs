@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use fastrand::Rng;
 
-use super::super::{sound, student};
+use super::super::student;
 use super::Figure;
 use crate::metrics::Histogram;
 use crate::report::{BucketReport, ModelName, RunReport};
@@ -57,8 +57,8 @@ struct DrawingUnit {
 pub(super) enum Unusable {
     /// The run with this index has too few intervals, or no operations in most of its blocks.
     TooShort(usize),
-    /// The run with this index contradicts itself, in this way.
-    Broken(usize, &'static str),
+    /// The run with this index has an interval whose histogram cannot be read.
+    Unreadable(usize),
 }
 
 impl Side {
@@ -66,7 +66,6 @@ impl Side {
     pub(super) fn new(runs: &[&RunReport]) -> Result<Self, Unusable> {
         let mut blocks = Vec::new();
         for (place, run) in runs.iter().enumerate() {
-            sound::check(run).map_err(|problem| Unusable::Broken(place, problem))?;
             let buckets = &run.timeline.buckets;
             // An interval that the run's end cut short is merged with the last whole one.
             let whole = buckets.iter().filter(|bucket| !bucket.partial).count();
@@ -77,7 +76,7 @@ impl Side {
             for block in 0..count {
                 let end = if block + 1 == count { buckets.len() } else { (block + 1) * whole / count };
                 let block = Block::new(&buckets[block * whole / count..end], run);
-                blocks.push(block.ok_or(Unusable::Broken(place, sound::UNREADABLE))?);
+                blocks.push(block.ok_or(Unusable::Unreadable(place))?);
             }
             // The machine or the target may stall for as long as a block. But if most blocks are empty, operations take
             // longer than blocks.
