@@ -217,7 +217,8 @@ impl Context<'_> {
         let hosts: Vec<String> =
             seen.iter().map(|(host, _)| host.clone()).collect::<BTreeSet<_>>().into_iter().collect();
         Some(format!(
-            "no call is to the host `{wrong}`: there are {}; write HOST, HOST:PORT, or *.DOMAIN for all hosts under a domain",
+            "no call is to the host `{wrong}`: there are {}; write HOST, HOST:PORT, or *.DOMAIN for all hosts under a \
+             domain",
             hosts.join(", ")
         ))
     }

@@ -132,7 +132,8 @@ impl<'a, 'c> Reader<'a, 'c> {
         let mut call = written.call(at, self.is_vegeta, &self.source, &self.names)?;
         if !self.is_vegeta && call.body.is_text() && looks_like_base64(&call.body.shown()) {
             self.notes.push(format!(
-                "line {}: this body looks like base64, and is sent as it is: vegeta's targets have a `header`, if only {{}}",
+                "line {}: this body looks like base64, and is sent as it is: vegeta's targets have a `header`, if only \
+                 {{}}",
                 at.line
             ));
         }

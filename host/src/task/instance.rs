@@ -230,7 +230,7 @@ impl Instance {
     #[cold]
     fn refused_memory(&self, result: &str) -> (Outcome, String, Option<String>) {
         let most = iec(self.store.data().memory.max_bytes());
-        let reason = format!("it was refused more memory than --max-memory {most} allows");
+        let reason = format!("it wanted more than --max-memory {most}");
         (Outcome::Failed, cut(result).to_owned(), Some(reason))
     }
 

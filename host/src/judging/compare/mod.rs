@@ -1,8 +1,9 @@
 //! `gorgon compare`: whether one task is slower than another, and whether the difference is more than noise.
 //!
 //! [`Comparison`] is the result, field by field; `rendering/compare.rs` and `rendering/html/compare.rs` render it.
-//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `resample.rs` has the statistics, `machine.rs` estimates the machine's share, `words.rs` and
-//! `notes.rs` put it into words. Pure: reports go in, a comparison comes out, the same for the same seed.
+//! `plans.rs` decides what may be compared with what (`error.rs` says why not), `resample.rs` has the statistics,
+//! `machine.rs` estimates the machine's share, `words.rs` and `notes.rs` put it into words. Pure: reports go in, a
+//! comparison comes out, the same for the same seed.
 
 mod error;
 mod machine;
