@@ -4,14 +4,25 @@ pub(crate) mod servers;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT};
 use tempfile::NamedTempFile;
 
-/// The gorgon binary, with a cache of compiled tasks that only the tests use.
+/// The gorgon binary, with a cache of compiled tasks that only the tests use. Its signals do what they do by default,
+/// even if the tests were started in the background by a shell that ignores them: a signal with a handler gets its
+/// default back in a new program, and an ignored one stays ignored.
 pub(crate) fn gorgon() -> Command {
+    static SIGNALS: OnceLock<()> = OnceLock::new();
+    SIGNALS.get_or_init(|| {
+        for signal in [SIGINT, SIGHUP] {
+            let is_default = Arc::new(AtomicBool::new(true));
+            signal_hook::flag::register_conditional_default(signal, is_default).expect("a signal has a handler");
+        }
+    });
     let mut command = Command::new(env!("CARGO_BIN_EXE_gorgon"));
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     command.env_remove("NO_COLOR");
