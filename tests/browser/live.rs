@@ -28,7 +28,8 @@ fn it_follows_a_run_stops_it_and_stays() {
     let (gorgon, address) = follow(&["-d", "120s"]);
     browser.resize(1280, 900, 1.0);
     browser.open(&address);
-    browser.wait_for(&format!("{OPERATIONS} > 0 && document.querySelector('figure canvas')"));
+    // A chart is drawn anew if a result appears that was not there before, so all of them have to be there.
+    browser.wait_for(&format!("{OPERATIONS} > 1000 && document.querySelector('figure canvas')"));
     let before = browser.eval(OPERATIONS);
     assert_eq!(browser.eval("document.querySelector('.state').textContent"), "running");
     assert_eq!(browser.eval("document.body.textContent.includes('stopped')"), false);
