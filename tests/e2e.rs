@@ -4,6 +4,7 @@
 
 mod architecture;
 mod attacks;
+mod boxes;
 mod browser;
 mod calls;
 mod cli;

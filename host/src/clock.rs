@@ -71,6 +71,14 @@ pub fn system_monotonic() -> Duration {
     }
 }
 
+/// The time since the machine was booted, including the time that it was suspended.
+pub fn since_boot() -> Duration {
+    match clock_gettime(ClockId::CLOCK_BOOTTIME) {
+        Ok(time) => time.into(),
+        Err(_) => system_monotonic(),
+    }
+}
+
 /// A wait that ends this much later than it should is a stall: the process was stopped, or got no processor. A thread
 /// that is woken usually runs within a millisecond, and within some tens of them on a crowded machine.
 pub const STALL: Duration = Duration::from_millis(400);

@@ -29,6 +29,12 @@ pub struct Fault {
 pub enum FaultKind {
     /// A worker process ended too early.
     WorkerDied,
+    /// A box said nothing for too long, and its workers were given up.
+    BoxLost,
+    /// A box left the run in order.
+    BoxLeft,
+    /// The journal of the run did not go on.
+    Journal,
     /// A worker process was silent for too long.
     Silent,
     /// An instance could not be made, or its `setup` failed. Its thread has ended.
@@ -121,8 +127,25 @@ pub enum Parting {
     RunEnding,
     /// It stays empty: the run has replaced as many workers as it may.
     TooMany,
+    /// It stays empty: its box leaves, and no other has room.
+    NoRoom,
     /// It stays empty: there was nothing left to do.
     NothingLeft,
+}
+
+/// A box that was lost.
+#[derive(Clone, Copy, Debug)]
+pub struct BoxLoss<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How many workers it had.
+    pub workers: u64,
+    /// How many operations these held, which are lost.
+    pub operations: u64,
+    /// How many of its workers another box replaces.
+    pub moved: u64,
+    /// Whether what they held is executed again.
+    pub again: bool,
 }
 
 impl Parting {
@@ -131,6 +154,7 @@ impl Parting {
             Self::Replaced => "another takes its place",
             Self::RunEnding => "the run was ending",
             Self::TooMany => "no more are replaced in this run",
+            Self::NoRoom => "no other box has room for another",
             Self::NothingLeft => "nothing was left for another to do",
         }
     }
@@ -148,6 +172,31 @@ impl Fault {
         let message =
             format!("worker process {process} died{when} ({how}); {lost} operations that it held are lost; {then}");
         Self { numbers, ..Self::new(FaultKind::WorkerDied, message) }
+    }
+
+    /// A box is lost; `numbers` of its operations are lost.
+    pub fn box_lost(loss: BoxLoss<'_>, numbers: Vec<(u64, u64)>) -> Self {
+        let BoxLoss { name, workers, operations, moved, again } = loss;
+        let held = if again {
+            "the operations that they held are executed again".to_owned()
+        } else {
+            format!("{operations} operations that they held are lost")
+        };
+        let message = format!(
+            "the box {name} was lost, as nothing came from it; its {workers} workers were given up; {held}; other boxes \
+             replace {moved} of them"
+        );
+        Self { numbers, ..Self::new(FaultKind::BoxLost, message) }
+    }
+
+    /// A box left the run in order.
+    pub fn box_left(name: &str) -> Self {
+        Self::new(FaultKind::BoxLeft, format!("the box {name} left the run: its agent was told to end"))
+    }
+
+    /// The journal of the run did not go on.
+    pub fn journal(why: &str) -> Self {
+        Self::new(FaultKind::Journal, format!("the run could not go on: {why}"))
     }
 
     /// A worker that was to replace one that died could not begin.
@@ -229,8 +278,13 @@ impl Fault {
     /// Whether operations or workers of the plan are missing because of this fault.
     pub fn is_incomplete(&self) -> bool {
         match self.kind {
-            FaultKind::WorkerDied | FaultKind::NotStarted | FaultKind::Miscounted => true,
+            FaultKind::WorkerDied
+            | FaultKind::BoxLost
+            | FaultKind::Journal
+            | FaultKind::NotStarted
+            | FaultKind::Miscounted => true,
             FaultKind::Silent
+            | FaultKind::BoxLeft
             | FaultKind::Setup
             | FaultKind::Teardown
             | FaultKind::Cleanup

@@ -16,13 +16,15 @@ use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, or what the books make of it.
 /// Entries contain frames, so it also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
-pub const JOURNAL: u32 = 6;
+pub const JOURNAL: u32 = 7;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// The time since the run was opened.
     pub at: Duration,
+    /// Who wrote it.
+    pub by: Writer,
     /// What happened.
     pub what: What,
 }
@@ -37,6 +39,18 @@ impl Entry {
     pub fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
         wire::of_version(JOURNAL, bytes)
     }
+}
+
+/// Who writes an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Writer {
+    /// A controller. Each controller of a run has a greater epoch than the one before.
+    Controller {
+        /// Its epoch, from 0.
+        epoch: u32,
+    },
+    /// The agent of a box, by the index of the box in the run.
+    Box(u32),
 }
 
 /// What happened.
@@ -75,8 +89,28 @@ pub enum What {
         /// For how long; of a clock, by how much it jumped.
         length: Duration,
     },
+    /// A box leaves: its workers start no more operations.
+    Leaving,
+    /// The clock of a box was compared with the controller's.
+    Clock {
+        /// The index of the box.
+        index: u32,
+        /// What was measured.
+        reading: ClockReading,
+    },
     /// The controller decided this.
     Decided(Decision),
+}
+
+/// How the clock of a box compares with the controller's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReading {
+    /// The shortest round trip to the box and back, in nanoseconds.
+    pub rtt_ns: u64,
+    /// By how much the wall clock of the box is ahead of the controller's, in nanoseconds.
+    pub offset_ns: i64,
+    /// By how much the monotonic clock of the box is ahead of the controller's, in nanoseconds. Its changes are drift.
+    pub monotonic_ns: i64,
 }
 
 /// What a controller can decide. A decision does not say what follows from it: the effect is computed where the
@@ -121,6 +155,20 @@ pub enum Decision {
         /// Why.
         why: Deafness,
     },
+    /// A box is lost: its workers are given up.
+    LoseBox {
+        /// The index of the box.
+        index: u32,
+    },
+    /// Give the workers of a box the slots of the schedule that are due by this time.
+    Extend {
+        /// The index of the box.
+        index: u32,
+        /// The time, since the run was opened.
+        until: Duration,
+    },
+    /// A controller takes over. What earlier controllers decide from now on is void.
+    Fence,
     /// Start no more operations. Those in flight may end.
     Stop,
     /// End the operations in flight.
@@ -153,6 +201,9 @@ mod tests {
             Decision::Miss { worker: 1 },
             Decision::GiveUp { worker: 1, why: Deafness::Silent },
             Decision::GiveUp { worker: 1, why: Deafness::Deaf },
+            Decision::LoseBox { index: 1 },
+            Decision::Extend { index: 1, until: Duration::from_secs(2) },
+            Decision::Fence,
             Decision::Stop,
             Decision::Cut,
             Decision::End,
@@ -161,12 +212,15 @@ mod tests {
             What::Heard { worker: 1, frame: 2, message: Message::Need(5) },
             What::Gone { worker: 1, how: "h".into() },
             What::Stalled { what: Standstill::Controller, length: Duration::from_secs(2) },
+            What::Leaving,
+            What::Clock { index: 1, reading: ClockReading { rtt_ns: 2, offset_ns: -3, monotonic_ns: 4 } },
             What::Hooked { hook: Hook::Cleanup, refused: Box::default(), failed: Some("f".into()) },
         ];
         let mut lines = Vec::new();
         for what in others.into_iter().chain(decisions.map(What::Decided)) {
             let name = format!("{what:?}");
-            let bytes = Entry { at: Duration::from_millis(1_500), what }.to_bytes().unwrap();
+            let by = Writer::Controller { epoch: 1 };
+            let bytes = Entry { at: Duration::from_millis(1_500), by, what }.to_bytes().unwrap();
             assert_eq!(format!("{:?}", Entry::from_bytes(&bytes).unwrap().what), name);
             let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             lines.push(format!("{} {hex}", name.split(", refused").next().unwrap_or(&name)));
@@ -176,7 +230,10 @@ mod tests {
 
     #[test]
     fn an_entry_of_another_version_is_refused() {
-        let bytes = wire::versioned(JOURNAL + 1, &Entry { at: Duration::ZERO, what: What::Decided(Decision::End) });
+        let bytes = wire::versioned(
+            JOURNAL + 1,
+            &Entry { at: Duration::ZERO, by: Writer::Box(1), what: What::Decided(Decision::End) },
+        );
         let error = Entry::from_bytes(&bytes.unwrap()).unwrap_err().to_string();
         assert!(error.contains(&format!("version {}", JOURNAL + 1)), "{error}");
         assert!(Entry::from_bytes(&[]).is_err() && Entry::from_bytes(&[1]).is_err());

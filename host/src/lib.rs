@@ -39,6 +39,8 @@ pub mod task;
 pub mod terminal;
 pub mod timers;
 
+pub mod agent;
+pub mod cluster;
 pub mod controller;
 pub mod transport;
 pub mod wire;

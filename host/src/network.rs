@@ -273,6 +273,31 @@ impl Policy {
         })
     }
 
+    /// What both policies allow.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let narrow = |these: &Self, those: &Self| {
+            these.0.iter().filter(|allow| those.covers(allow)).cloned().collect::<Vec<_>>()
+        };
+        let mut both = narrow(self, other);
+        both.extend(narrow(other, self).into_iter().filter(|allow| !self.0.contains(allow)));
+        Self(both)
+    }
+
+    /// Whether one rule allows all that `narrow` does. Of two rules, either one covers the other, or they have nothing
+    /// in common.
+    fn covers(&self, narrow: &Allow) -> bool {
+        self.0.iter().any(|wide| match (wide, narrow) {
+            (Allow::All, _) => true,
+            (_, Allow::Only(destination)) => Self(vec![wide.clone()]).permits(destination),
+            (
+                Allow::Under { protocol, suffix, port },
+                Allow::Under { protocol: narrow_protocol, suffix: narrow_suffix, port: narrow_port },
+            ) => (protocol, port) == (narrow_protocol, narrow_port) && narrow_suffix.ends_with(suffix.as_str()),
+            (Allow::Only(_), _) | (Allow::Under { .. }, Allow::All) => false,
+        })
+    }
+
     /// Whether `name` may be looked up: only granted names may leave the machine.
     pub fn permits_lookup(&self, name: &str) -> bool {
         let wanted = Host::new(name);
@@ -338,6 +363,40 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_policies_allow_what_both_allow() {
+        let and = |one: &[&str], other: &[&str]| {
+            let both = policy(one).and(&policy(other));
+            assert_eq!(
+                both,
+                policy(
+                    &both
+                        .0
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .iter()
+                        .map(String::as_str)
+                        .collect::<Vec<_>>()
+                )
+            );
+            let mut shown: Vec<_> = both.0.iter().map(ToString::to_string).collect();
+            shown.sort();
+            shown
+        };
+        assert_eq!(and(&["all"], &["all"]), ["all"]);
+        assert_eq!(and(&["all"], &[]), [""; 0]);
+        assert_eq!(and(&["all"], &["http://a", "tcp://b:1"]), ["http://a", "tcp://b:1"]);
+        assert_eq!(and(&["http://a", "http://b"], &["http://b", "http://c"]), ["http://b"]);
+        assert_eq!(
+            and(&["https://*.example.com"], &["https://a.example.com", "https://example.com"]),
+            ["https://a.example.com"]
+        );
+        assert_eq!(and(&["https://*.b.example.com"], &["https://*.example.com"]), ["https://*.b.example.com"]);
+        assert_eq!(and(&["https://*.example.com:8443"], &["https://*.example.com"]), [""; 0]);
+        assert_eq!(and(&["http://a"], &["https://a"]), [""; 0]);
+    }
 
     fn policy(allows: &[&str]) -> Policy {
         Policy(allows.iter().map(|allow| allow.parse().unwrap()).collect())

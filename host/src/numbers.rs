@@ -65,7 +65,8 @@ impl NumberSet {
         self.0.iter().map(|(&start, &end)| start..end)
     }
 
-    fn extend(&mut self, other: &Self) {
+    /// Adds the numbers of another set.
+    pub fn extend(&mut self, other: &Self) {
         other.iter().for_each(|range| self.insert(range));
     }
 
@@ -195,6 +196,14 @@ impl Ledger {
         self.leased.entry(worker).or_default().extend(&all);
     }
 
+    /// Gives `worker` the unleased numbers below `end`, which follow each other; `None` if there are none.
+    pub fn lease_below(&mut self, worker: u32, end: u64) -> Option<Range<u64>> {
+        let next = self.next_unleased()?;
+        let range = self.unleased.pop_front(end.checked_sub(next).filter(|&most| most > 0)?)?;
+        self.leased.entry(worker).or_default().insert(range.clone());
+        Some(range)
+    }
+
     /// Books numbers that `worker` has run; true if the worker held all of them.
     pub fn confirm(&mut self, worker: u32, ranges: impl IntoIterator<Item = Range<u64>>) -> bool {
         let (told, held) = self.take(worker, ranges);
@@ -238,10 +247,11 @@ impl Ledger {
         held
     }
 
-    /// `worker` ended properly: it never started the numbers that it still holds, so they can be leased again.
-    pub fn give_back(&mut self, worker: u32) {
+    /// The numbers that `worker` still holds can be leased again; returns them.
+    pub fn give_back(&mut self, worker: u32) -> NumberSet {
         let held = self.leased.remove(&worker).unwrap_or_default();
         self.unleased.extend(&held);
+        held
     }
 
     /// Numbers that were due: they ran, were cut, were dropped, or were lost with their workers.

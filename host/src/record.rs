@@ -43,6 +43,11 @@ pub struct RunRecord {
     pub overtime: Vec<Cut>,
     /// The worker processes, in the order in which they were launched.
     pub workers: Vec<WorkerRecord>,
+    /// The boxes; none if the run took place on this machine.
+    pub boxes: Vec<BoxRecord>,
+    /// Operations that may have been executed twice, as inclusive ranges of numbers: a lost box held them, and they
+    /// were leased again.
+    pub possibly_twice: Vec<(u64, u64)>,
     /// Times in which a part of Gorgon, or the machine, did not go on.
     pub stalls: Vec<Stall>,
     /// What went wrong besides operations.
@@ -152,6 +157,8 @@ pub struct Warmup {
 pub struct WorkerRecord {
     /// Its process identifier.
     pub process: u32,
+    /// The index of its box; 0 if the run took place on this machine.
+    pub on: u32,
     /// Its threads.
     pub threads: u32,
     /// The operations it completed.
@@ -162,6 +169,40 @@ pub struct WorkerRecord {
     pub peak_rss_bytes: Option<u64>,
     /// Its health over time.
     pub health: HealthLog,
+}
+
+/// A box that a run may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxFacts {
+    /// Its name, unique among the boxes.
+    pub name: String,
+    /// Which machine it is, and since when that has been running.
+    pub boot: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory, in bytes.
+    pub memory_bytes: u64,
+    /// How many worker processes it may have.
+    pub max_processes: u32,
+}
+
+/// What one box did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoxRecord {
+    /// The box.
+    pub facts: BoxFacts,
+    /// The shortest round trip from the controller and back, in nanoseconds.
+    pub rtt_ns: u64,
+    /// By how much its wall clock was ahead of the controller's at the beginning, in nanoseconds.
+    pub clock_offset_ns: i64,
+    /// By how much its monotonic clock moved against the controller's during the run, in nanoseconds.
+    pub clock_drift_ns: i64,
+    /// How much later than planned its last worker began, in nanoseconds; unknown if none began.
+    pub start_late_ns: Option<u64>,
+    /// Whether it was lost.
+    pub lost: bool,
+    /// Frames that came from it after it had been given up, and do not count.
+    pub refused_frames: u64,
 }
 
 /// The machine on which the runs took place.

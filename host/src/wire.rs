@@ -19,7 +19,7 @@ use crate::resolve::Addresses;
 use crate::rows;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 9;
+pub const PROTOCOL: u32 = 10;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 64 << 20;
@@ -42,6 +42,33 @@ pub struct WorkerPlan {
     pub addresses: Addresses,
     /// Where the rows of the data file are.
     pub rows: Option<rows::Facts>,
+    /// How the worker and its controller keep in touch.
+    pub contact: Contact,
+}
+
+/// How workers and their controller keep in touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Operations begin this long after the workers are told of it, so that all of them have heard by then.
+    pub lead: Duration,
+    /// A lease of numbers should last about this long.
+    pub lease: Duration,
+    /// How often a worker sends what its threads have counted.
+    pub interval: Duration,
+    /// How far ahead the slots of a schedule are leased; `None` if all are leased at once.
+    pub ahead: Option<Duration>,
+}
+
+impl Contact {
+    /// Within a machine.
+    pub const LOCAL: Self = Self {
+        lead: Duration::from_millis(20),
+        // Some hundred times as long as it takes to get the next one.
+        lease: Duration::from_millis(50),
+        // Often enough for a person who watches, and to lose little with a worker that dies.
+        interval: Duration::from_millis(100),
+        ahead: None,
+    };
 }
 
 impl WorkerPlan {
@@ -115,6 +142,11 @@ pub enum Message {
     HookReturned(String),
     /// What the hook wanted to reach and was not granted.
     HookRefused(Box<NetworkCounts>),
+    /// It has begun a phase, this much later than it was told to.
+    Began {
+        /// How much later.
+        late: Duration,
+    },
     /// All its threads wait for the start.
     Ready {
         /// The longest instantiation.
@@ -279,6 +311,26 @@ mod tests {
         pipe.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    fn name(message: &Message) -> &'static str {
+        match message {
+            Message::Hello { .. } => "Hello",
+            Message::Loaded { .. } => "Loaded",
+            Message::Refused(_) => "Refused",
+            Message::HookReturned(_) => "HookReturned",
+            Message::HookRefused(_) => "HookRefused",
+            Message::Ready { .. } => "Ready",
+            Message::Began { .. } => "Began",
+            Message::Need(_) => "Need",
+            Message::Delta(_) => "Delta",
+            Message::Output(_) => "Output",
+            Message::Fault(_) => "Fault",
+            Message::Health(_) => "Health",
+            Message::Stalled(_) => "Stalled",
+            Message::Rested => "Rested",
+            Message::Done(_) => "Done",
+        }
+    }
+
     /// Both ends must agree on the bytes of a frame: if the snapshot changes, [`PROTOCOL`] must change.
     #[test]
     fn every_frame_in_bytes() {
@@ -290,6 +342,7 @@ mod tests {
             machine_code: "x.cwasm".into(),
             addresses: Addresses::from([("db".into(), vec![[127, 0, 0, 1].into()])]),
             rows: Some(rows::Facts::default()),
+            contact: Contact { ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL },
         };
         let cut = Cut { number: 7, age_ns: 8 };
         let delta = Delta {
@@ -318,6 +371,7 @@ mod tests {
             Message::HookReturned("p".into()),
             Message::HookRefused(Box::default()),
             Message::Ready { instantiate: second, setup: Some(second) },
+            Message::Began { late: second },
             Message::Need(5),
             Message::Delta(Box::new(delta)),
             Message::Output(b"o".to_vec()),
@@ -342,25 +396,7 @@ mod tests {
             };
             format!("{name} {}", hex(command))
         });
-        let messages = messages.iter().map(|message| {
-            let name = match message {
-                Message::Hello { .. } => "Hello",
-                Message::Loaded { .. } => "Loaded",
-                Message::Refused(_) => "Refused",
-                Message::HookReturned(_) => "HookReturned",
-                Message::HookRefused(_) => "HookRefused",
-                Message::Ready { .. } => "Ready",
-                Message::Need(_) => "Need",
-                Message::Delta(_) => "Delta",
-                Message::Output(_) => "Output",
-                Message::Fault(_) => "Fault",
-                Message::Health(_) => "Health",
-                Message::Stalled(_) => "Stalled",
-                Message::Rested => "Rested",
-                Message::Done(_) => "Done",
-            };
-            format!("{name} {}", hex(message))
-        });
+        let messages = messages.iter().map(|message| format!("{} {}", name(message), hex(message)));
         let all: Vec<_> = commands.chain(messages).collect();
         insta::assert_snapshot!(format!("protocol_{PROTOCOL}"), all.join("\n"));
     }

@@ -79,6 +79,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
     }
     let worker = |process, share: f64| WorkerRecord {
         process,
+        on: 0,
         threads,
         operations: (operations as f64 * share) as u64,
         cpu_ns: Some((seconds * 0.61e9 * share * 2.0) as u64),
@@ -95,6 +96,8 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             origin: Origin::File,
         },
         files: Vec::new(),
+        boxes: Vec::new(),
+        possibly_twice: Vec::new(),
         plan: plan(operations, threads),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         stopped: false,
@@ -139,7 +142,7 @@ fn health(seconds: f64, share: f64) -> HealthLog {
 fn plan(operations: u64, threads: u32) -> RunPlan {
     let spec = RunSpec {
         operation: "operation".into(),
-        shape: Shape { processes: 2, threads },
+        shape: Shape { boxes: 1, processes: 2, threads },
         concurrency: NonZeroU32::MIN,
         extent: Extent::new(Some(operations), None).unwrap(),
         first: 0,

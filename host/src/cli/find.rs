@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::boxes::BoxFlags;
 use super::flags::{ExpectFlag, LoadSpec, TaskFlags, TaskSource};
 use super::output::{self, Outputs, Words};
 use super::runner::{CannotRun, Runner};
@@ -61,6 +62,9 @@ pub(super) struct FindCommand {
 
     #[command(flatten)]
     expect: ExpectFlag,
+
+    #[command(flatten)]
+    boxes: BoxFlags,
 
     /// Write all probes and the answer as JSON; - is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -161,14 +165,19 @@ impl FindCommand {
         if let Err(error) = self.load.check(&self.slo) {
             return Ok(Exit::wrong_usage(error));
         }
+        let over = match self.boxes.over() {
+            Ok(over) => over,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
         let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
         let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
         self.flags.check(self.quiet)?;
-        let mut runner = Runner::new(match (self.quiet, self.no_progress) {
+        let show = match (self.quiet, self.no_progress) {
             (true, _) => Show::Nothing,
             (_, true) => Show::Messages,
             _ => Show::Progress,
-        })?;
+        };
+        let mut runner = Runner::new(show, over)?;
         let slos = Slo::with_failures(&self.slo);
         let mut report = FindReport::new(&self.task, slos.iter().map(Slo::promise).collect());
         let source = TaskSource::File(self.task.clone());
@@ -249,7 +258,7 @@ impl<'a> Finder<'a> {
         lane: Lane,
     ) -> Self {
         let load = &command.load;
-        let threads = u64::from(load.processes) * u64::from(load.threads);
+        let threads = u64::from(load.processes) * u64::from(load.threads) * u64::from(runner.boxes());
         let most = load.concurrency.map(|most| u64::from(most.get()) * threads);
         let instances = Instances::new(lane, threads, most, Environment::here().cpus);
         let scope = load.scope(slos);
@@ -321,7 +330,8 @@ impl<'a> Finder<'a> {
 
     /// Runs a probe, with more instances if there were too few.
     fn probe(&mut self, source: &TaskSource, rate: f64, lasting: Duration) -> Result<Tried, CannotRun> {
-        let threads = u64::from(self.command.load.processes) * u64::from(self.command.load.threads);
+        let load = &self.command.load;
+        let threads = u64::from(load.processes) * u64::from(load.threads) * u64::from(self.runner.boxes());
         let concurrency = NonZeroU32::new(self.instances.per_thread(rate)).unwrap_or(NonZeroU32::MIN);
         let instances = u64::from(concurrency.get()) * threads;
         let begun = Instant::now();

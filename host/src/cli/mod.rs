@@ -1,5 +1,7 @@
 //! The command line: flags go in, plans come out. No other module knows flags. Each command has a file.
 
+mod agent;
+mod boxes;
 mod calls;
 mod compare;
 mod component;
@@ -62,6 +64,8 @@ enum Subcommands {
     Compare(compare::CompareCommand),
     Suite(suite::SuiteCommand),
     Report(render::RenderCommand),
+    Agent(agent::AgentCommand),
+    Boxes(boxes::BoxesCommand),
     Completions(shell::CompletionsCommand),
     Man(shell::ManCommand),
     /// A worker process; started by gorgon itself.
@@ -202,6 +206,8 @@ impl Cli {
             Subcommands::Compare(compare) => compare.run(),
             Subcommands::Suite(suite) => suite.run(),
             Subcommands::Report(render) => render.run(),
+            Subcommands::Agent(agent) => agent.run(),
+            Subcommands::Boxes(boxes) => boxes.run(),
             Subcommands::Completions(completions) => completions.run(),
             Subcommands::Man(man) => man.run(),
             Subcommands::Compile { purpose } => Ok(match task::compile(purpose) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::boxes::BoxFlags;
 use super::flags::{ExpectFlag, TaskFlags, TaskSource};
 use super::judge::FailFlags;
 use super::load::Load;
@@ -45,6 +46,9 @@ pub(super) struct RunCommand {
 pub(super) struct RunFlags {
     #[command(flatten)]
     pub(super) plan: PlanFlags,
+
+    #[command(flatten)]
+    boxes: BoxFlags,
 
     #[command(flatten)]
     outputs: OutputFlags,
@@ -125,7 +129,11 @@ impl RunFlags {
             Ok(planned_runs) => planned_runs,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        Session { planned_runs, files, pause: Duration::ZERO, suite: None }
+        let over = match self.boxes.over() {
+            Ok(over) => over,
+            Err(error) => return Ok(Exit::wrong_usage(error)),
+        };
+        Session { planned_runs, files, pause: Duration::ZERO, suite: None, over }
             .run(&self.outputs, || self.plan.task.check(self.outputs.is_quiet()))
     }
 }

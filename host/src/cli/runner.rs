@@ -2,15 +2,17 @@
 //! The command decides what to do with the record of a run.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use crossbeam::channel::{Sender, bounded, select};
 
 use super::Exit;
+use super::boxes::Over;
 use super::flags::TaskSource;
-use crate::controller::{self, Books, Job, Observer, RunEvent};
+use crate::cluster::files;
+use crate::controller::{self, Books, FilesThere, Fleet, Job, Observer, OnLoss, RunEvent, Spread, Wanted};
 use crate::input;
 use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Trust};
@@ -29,6 +31,9 @@ pub(super) struct Runner {
     stops: Stops,
     progress: Progress,
     show: Show,
+    over: Option<Over>,
+    /// The boxes, once they have been gathered.
+    fleet: Option<Fleet>,
 }
 
 /// Why a run could not start or finish.
@@ -73,10 +78,10 @@ impl From<PlanError> for CannotRun {
 
 impl Runner {
     /// From now on a signal stops the runs and no longer ends the process.
-    pub(super) fn new(show: Show) -> anyhow::Result<Self> {
+    pub(super) fn new(show: Show, over: Option<Over>) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
         let compiler = Compiler::new(Purpose::Multiply)?;
-        Ok(Self { compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show })
+        Ok(Self { compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show, over, fleet: None })
     }
 
     /// Asks for a stop.
@@ -122,10 +127,12 @@ impl Runner {
         observer: Option<Observer<'_>>,
     ) -> Result<Option<RunRecord>, CannotRun> {
         let Some((task, compiled)) = self.load(source, plan)? else { return Ok(None) };
+        let Some(plan) = self.spread(plan)? else { return Ok(None) };
+        let plan = &plan;
         let network = plan.grants().network.clone();
-        let Some(addresses) = self.unless_stopped("resolve", move || resolve::ask(network.names()))? else {
-            return Ok(None);
-        };
+        let is_here = self.over.is_none();
+        let resolve = move || if is_here { resolve::ask(network.names()) } else { Addresses::new() };
+        let Some(addresses) = self.unless_stopped("resolve", resolve)? else { return Ok(None) };
         let of_files = plan.clone();
         let Some(read) = self.unless_stopped("files", move || read_files(&of_files))? else { return Ok(None) };
         // The workers find the rows for as long as this holds them.
@@ -135,8 +142,56 @@ impl Runner {
         let progress = &self.progress;
         let show: Observer<'_> = Box::new(|event: &RunEvent, books: &Books| progress.on(event, books));
         let mut observers: Vec<Observer<'_>> = observer.into_iter().chain([show]).collect();
-        let record = controller::run(&job, self.stops.receiver(), &mut observers);
+        let stops = self.stops.receiver();
+        let record = match (&self.fleet, &self.over) {
+            (Some(fleet), Some(over)) => {
+                let job = Job { spread: fleet.spread(over.on_loss), ..job };
+                let files = put(fleet, source, plan)?;
+                controller::run_over(fleet, &job, &files, stops, &mut observers)
+            }
+            _ => controller::run(&job, stops, &mut observers),
+        };
         Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?))
+    }
+
+    /// How many boxes the runs take place on; one, if that is this machine, or before the first run.
+    pub(super) fn boxes(&self) -> u32 {
+        self.fleet.as_ref().map_or(1, Fleet::size)
+    }
+
+    /// The plan for the boxes that are there, which are gathered before the first run. Returns `None` if a stop came
+    /// first.
+    fn spread(&mut self, plan: &RunPlan) -> Result<Option<RunPlan>, CannotRun> {
+        let shape = plan.shape();
+        let Some(over) = self.over.clone() else {
+            return match shape.boxes {
+                1 => Ok(Some(plan.clone())),
+                _ => Err(CannotRun::Usage(format!(
+                    "the shape {shape} has {} boxes: name their server (--on nats://HOST:4222)",
+                    shape.boxes
+                ))),
+            };
+        };
+        if plan.load_model().open().is_some() && over.on_loss == OnLoss::Rerun {
+            return Err(CannotRun::Usage(
+                "--on-loss rerun is not possible with a rate: the operations of a schedule have their times".into(),
+            ));
+        }
+        if self.fleet.is_none() {
+            let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
+            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max: over.journal_max };
+            let gather = move || Fleet::gather(&over.server, wanted);
+            let Some(fleet) = self.unless_stopped("boxes", gather)? else { return Ok(None) };
+            let fleet = fleet.map_err(anyhow::Error::from)?;
+            fleet.notes().iter().for_each(|note| self.say(note));
+            self.fleet = Some(fleet);
+        }
+        let boxes = self.boxes();
+        if shape.boxes > 1 && shape.boxes != boxes {
+            let wanted = shape.boxes;
+            return Err(CannotRun::Usage(format!("the shape {shape} has {wanted} boxes, and the command has {boxes}")));
+        }
+        Ok(Some(plan.on_boxes(boxes)?))
     }
 
     /// The lane in which the task from `source` would run `plan`. Returns `None` if a stop came first.
@@ -192,10 +247,29 @@ impl Runner {
     }
 }
 
+/// Puts what the boxes need for `plan` on the server.
+fn put(fleet: &Fleet, source: &TaskSource, plan: &RunPlan) -> anyhow::Result<FilesThere> {
+    let read = |path: &Path, most| {
+        let content = input::read(path, most).with_context(|| format!("cannot read `{}`", path.display()))?;
+        Ok::<_, anyhow::Error>(fleet.put(&content)?)
+    };
+    match source {
+        TaskSource::File(path) => read(path, task::MOST_OF_COMPONENT)?,
+        TaskSource::Embedded { wasm, .. } => fleet.put(wasm)?,
+    };
+    let data = plan.data().map(|path| read(path, files::MOST_BYTES)).transpose()?;
+    let authorities = match &plan.http().trust {
+        Trust::RootsAnd(path) => Some(read(path, MOST_OF_AUTHORITIES)?),
+        Trust::Roots | Trust::Anyone => None,
+    };
+    Ok(FilesThere { data, authorities })
+}
+
+/// The largest file of certificates.
+const MOST_OF_AUTHORITIES: u64 = 16 << 20;
+
 /// The files that `plan` uses besides the task, and the rows of its data.
 fn read_files(plan: &RunPlan) -> anyhow::Result<(Vec<FileFacts>, Option<Rows>)> {
-    /// The largest file of certificates.
-    const MOST: u64 = 16 << 20;
     let spec = plan.spec();
     let mut files = Vec::new();
     let rows = spec.data.as_deref().map(Rows::read).transpose()?;
@@ -205,7 +279,8 @@ fn read_files(plan: &RunPlan) -> anyhow::Result<(Vec<FileFacts>, Option<Rows>)> 
         files.push(FileFacts { role: FileRole::Data, path, sha256, bytes });
     }
     if let Trust::RootsAnd(path) = &spec.http.trust {
-        let content = input::read(path, MOST).with_context(|| format!("cannot read `{}`", path.display()))?;
+        let content =
+            input::read(path, MOST_OF_AUTHORITIES).with_context(|| format!("cannot read `{}`", path.display()))?;
         let (sha256, bytes) = (task::sha256(&content), content.len() as u64);
         files.push(FileFacts { role: FileRole::CaCert, path: path.display().to_string(), sha256, bytes });
     }
@@ -230,5 +305,6 @@ fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, address
         addresses,
         startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
         plan: plan.clone(),
+        spread: Spread::default(),
     }
 }

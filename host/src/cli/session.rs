@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use crossbeam::channel::{Sender, bounded};
 
+use super::boxes::Over;
 use super::flags::TaskSource;
 use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
@@ -71,6 +72,8 @@ pub(super) struct Session {
     pub(super) pause: Duration,
     /// What the suite file says about itself, if there is one.
     pub(super) suite: Option<SuiteReport>,
+    /// The boxes, if the runs do not take place on this machine.
+    pub(super) over: Option<Over>,
 }
 
 impl OutputFlags {
@@ -119,11 +122,12 @@ impl Session {
         let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
         judge::warn(self.planned_runs.iter().flat_map(|run| run.fail.fail_if.iter().chain(&run.abort_if)));
-        let mut runner = Runner::new(match (flags.quiet, flags.no_progress) {
+        let show = match (flags.quiet, flags.no_progress) {
             (true, _) => Show::Nothing,
             (_, true) => Show::Messages,
             _ => Show::Progress,
-        })?;
+        };
+        let mut runner = Runner::new(show, self.over.clone())?;
         let board = flags.board(&runner)?;
         let caption = self.caption();
         let watch = Watch {

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, CommandFactory, Parser};
 use toml::{Table, Value};
 
+use super::boxes::BoxFlags;
 use super::flags::TaskSource;
 use super::run::PlanFlags;
 use super::session::{OutputFlags, PlannedRun, Session};
@@ -21,7 +22,7 @@ use crate::report::SuiteReport;
 const EXAMPLE: &str = include_str!("suite.example.toml");
 
 /// The keys of a suite file.
-const KEYS: [&str; 6] = ["name", "description", "repetitions", "pause", "defaults", "run"];
+const KEYS: [&str; 7] = ["name", "description", "repetitions", "pause", "boxes", "defaults", "run"];
 
 /// More repetitions than this are taken for a typing error.
 const MOST_REPETITIONS: i64 = 1_000;
@@ -45,7 +46,18 @@ pub(super) struct SuiteCommand {
     example: bool,
 
     #[command(flatten)]
+    boxes: BoxFlags,
+
+    #[command(flatten)]
     outputs: OutputFlags,
+}
+
+/// The boxes of a suite, as a command line.
+#[derive(Debug, Parser)]
+#[command(name = "boxes", no_binary_name = true, disable_help_flag = true)]
+struct SuiteBoxes {
+    #[command(flatten)]
+    boxes: BoxFlags,
 }
 
 /// A run of a suite, as a command line.
@@ -66,7 +78,11 @@ impl SuiteCommand {
         };
         let text =
             input::read_text(&file, MOST).with_context(|| format!("cannot read the suite `{}`", file.display()))?;
-        let (session, runs) = match parse(&file, &text) {
+        let parsed = parse(&file, &text).and_then(|(session, runs, boxes)| {
+            let over = self.boxes.or(boxes).over().map_err(|problem| anyhow!(problem))?;
+            Ok((Session { over, ..session }, runs))
+        });
+        let (session, runs) = match parsed {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Exit::wrong_usage(format!("{error:#}"))),
         };
@@ -77,8 +93,8 @@ impl SuiteCommand {
 /// The largest suite file, in bytes.
 const MOST: u64 = 16 << 20;
 
-/// The session and the runs that a suite file describes.
-fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
+/// The session, the runs and the boxes that a suite file describes.
+fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>, BoxFlags)> {
     let shown = file.display();
     let suite: Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
@@ -98,6 +114,7 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let pause = text_at("pause")?.map_or(Ok(Duration::ZERO), |pause| values::duration(&pause));
     let pause = pause.map_err(|error| anyhow!("`{shown}`: in `pause`: {error}"))?;
     let none = Table::new();
+    let table_of_boxes = suite.get("boxes");
     let defaults = suite.get("defaults").map_or(Some(&none), Value::as_table);
     let defaults = defaults.with_context(|| format!("`{shown}`: write `defaults` as a table, [defaults]"))?;
     let tables = suite.get("run").and_then(Value::as_array);
@@ -117,7 +134,20 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>)> {
     let (name, description) = (text_at("name")?, text_at("description")?);
     let pause_ns = pause.as_nanos() as u64;
     let suite = Some(SuiteReport { name, description, repetitions, pause_ns });
-    Ok((Session { planned_runs, files: vec![file.to_owned()], pause, suite }, runs))
+    let boxes = table_of_boxes.map_or(Some(&none), Value::as_table);
+    let boxes = boxes.with_context(|| format!("`{shown}`: write `boxes` as a table, [boxes]"))?;
+    let boxes = self::boxes(boxes).with_context(|| format!("`{shown}`: in `boxes`"))?;
+    Ok((Session { planned_runs, files: vec![file.to_owned()], pause, suite, over: None }, runs, boxes))
+}
+
+/// Parses the table of the boxes as a command line.
+fn boxes(table: &Table) -> anyhow::Result<BoxFlags> {
+    let command = SuiteBoxes::command();
+    let flags: Vec<&str> = command.get_arguments().filter_map(|flag| flag.get_long()).collect();
+    known(table, flags.iter().copied())?;
+    let mut words = Vec::new();
+    table.iter().try_for_each(|(key, value)| flag(key, value, &mut words))?;
+    Ok(SuiteBoxes::try_parse_from(words).map_err(|error| anyhow!(problem(&error)))?.boxes)
 }
 
 /// Parses a run's table, completed by the defaults, as a command line.
@@ -200,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_example_is_a_suite() {
-        let (session, runs) = parse(Path::new("example"), EXAMPLE).unwrap();
+        let (session, runs, _) = parse(Path::new("example"), EXAMPLE).unwrap();
         assert_eq!((session.planned_runs.len(), runs.len(), session.pause), (8, 2, Duration::from_secs(1)));
         assert_eq!(session.planned_runs[0].fail.fail_if.len(), 2);
         assert_eq!(

@@ -6,8 +6,10 @@
 //! was heard or why it was decided.
 
 mod asked;
+mod boxes;
 mod crew;
 
+pub(super) use boxes::BoxBooks;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -15,17 +17,17 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Faults;
-use super::job::Job;
+use super::job::{Job, OnLoss};
 use super::mistakes::{Mistake, is_made, wrong_time};
 use crate::fault::{Fault, Stall};
 use crate::hook::Hook;
 use crate::journal::{Decision, Entry, What};
 use crate::metrics::{Cut, Metrics};
-use crate::numbers::{Ledger, Shares};
+use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, Open, RunPlan};
 use crate::record::{FileFacts, Startup, TaskFacts, WorkerRecord};
-use crate::wire::Phase;
+use crate::wire::{Contact, Phase};
 
 /// How many workers are replaced in one run. A task that kills more than this would go on killing them.
 pub(super) const MAX_REPLACEMENTS: u32 = 3;
@@ -46,6 +48,14 @@ pub struct Books {
     pub(super) stage: RunStage,
     pub(super) workers: BTreeMap<u32, WorkerBooks>,
     pub(super) places: Vec<Place>,
+    /// The index of the box of each place; 0 if the run takes place on this machine.
+    homes: Vec<u32>,
+    pub(super) boxes: Vec<BoxBooks>,
+    pub(super) contact: Contact,
+    on_loss: OnLoss,
+    /// The epoch of the controller whose decisions count.
+    pub(super) epoch: u32,
+    possibly_twice: NumberSet,
     /// How many numbers each worker has asked for and not been answered.
     pub(super) wanting: BTreeMap<u32, u64>,
     replaced: u32,
@@ -110,6 +120,8 @@ pub(super) enum Place {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct WorkerBooks {
     pub(super) place: u32,
+    /// The index of its box; 0 if the run takes place on this machine.
+    pub(super) on: u32,
     pub(super) state: WorkerState,
     /// How many of its frames were booked.
     frames: u64,
@@ -157,10 +169,15 @@ pub enum Failure {
 }
 
 /// What has to be done because of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Effect {
     /// Start a worker process.
-    Launch(u32),
+    Launch {
+        /// Which worker.
+        worker: u32,
+        /// The index of its box; 0 if the run takes place on this machine.
+        on: u32,
+    },
     /// Tell a worker to load the task.
     Load {
         /// Which worker.
@@ -181,7 +198,7 @@ pub enum Effect {
         /// When it begins, since the run was opened.
         beginning: Duration,
     },
-    /// Give a worker numbers; `None` if there are no more.
+    /// Give a worker numbers, or in an open run the indices of slots; `None` if there are no more.
     Lease(u32, Option<Range<u64>>),
     /// Tell a worker to start no more operations.
     Stop(u32),
@@ -193,6 +210,24 @@ pub enum Effect {
     Kill(u32),
     /// Something went wrong, for the first time.
     Noted(Fault),
+}
+
+impl Effect {
+    /// The worker that it concerns.
+    pub fn worker(&self) -> Option<u32> {
+        match self {
+            Self::Launch { worker, .. }
+            | Self::Load { worker, .. }
+            | Self::SetUp(worker)
+            | Self::Go { worker, .. }
+            | Self::Lease(worker, _)
+            | Self::Stop(worker)
+            | Self::Cut(worker)
+            | Self::Dismiss(worker)
+            | Self::Kill(worker) => Some(*worker),
+            Self::Noted(_) => None,
+        }
+    }
 }
 
 impl WorkerState {
@@ -214,8 +249,8 @@ fn nanos(duration: Duration) -> u64 {
 /// beforehand, with the slots of the schedule.
 fn shares(plan: &RunPlan) -> Shares {
     match plan.load_model() {
-        LoadModel::Closed(_) => Shares::common(plan.numbers(), plan.shape().processes),
-        LoadModel::Open(_) => Shares::dealt(plan.numbers(), plan.shape().processes),
+        LoadModel::Closed(_) => Shares::common(plan.numbers(), plan.shape().workers()),
+        LoadModel::Open(_) => Shares::dealt(plan.numbers(), plan.shape().workers()),
     }
 }
 
@@ -226,6 +261,7 @@ impl Books {
             let shares = shares(&plan);
             PhaseBooks { phase, plan, shares, began: None, ended: None }
         });
+        let shape = job.plan.shape();
         Self {
             task: job.task.clone(),
             files: job.files.clone(),
@@ -234,7 +270,13 @@ impl Books {
             phase: 0,
             stage: RunStage::Running,
             workers: BTreeMap::new(),
-            places: vec![Place::Vacant; job.plan.shape().processes as usize],
+            places: vec![Place::Vacant; shape.workers() as usize],
+            homes: (0..shape.workers()).map(|place| place / shape.processes).collect(),
+            boxes: job.spread.boxes.iter().cloned().map(BoxBooks::new).collect(),
+            contact: job.spread.contact,
+            on_loss: job.spread.on_loss,
+            epoch: 0,
+            possibly_twice: NumberSet::default(),
             wanting: BTreeMap::new(),
             replaced: 0,
             startup: job.startup,
@@ -250,6 +292,9 @@ impl Books {
     /// Books an entry, and returns what has to be done because of it. An entry whose condition does not hold is void:
     /// it changes nothing and has no effect.
     pub fn apply(&mut self, entry: &Entry) -> Vec<Effect> {
+        if !self.admit(entry) {
+            return Vec::new();
+        }
         match &entry.what {
             What::Heard { worker, frame, message } => self.hear(*worker, *frame, message, entry.at),
             What::Gone { worker, how } => self.bury(*worker, how, entry.at),
@@ -263,6 +308,13 @@ impl Books {
                 if self.is_under_way() && !matches!(self.stage, RunStage::Ended { .. }) {
                     let at_ns = nanos(self.elapsed(entry.at.saturating_sub(*length)));
                     self.stall(Stall { what: *what, process: None, at_ns, length_ns: nanos(*length) });
+                }
+                Vec::new()
+            }
+            What::Leaving => self.let_leave(entry.by),
+            What::Clock { index, reading } => {
+                if let Some(of) = self.boxes.get_mut(*index as usize) {
+                    of.compare(*reading);
                 }
                 Vec::new()
             }
@@ -283,13 +335,17 @@ impl Books {
         match decision {
             Decision::Launch { worker, place } => self.launch(worker, place, at),
             Decision::Begin { phase, beginning } => self.begin(phase, beginning, at),
-            Decision::Join { worker } => self.join(worker),
+            Decision::Join { worker } => self.join(worker, at),
             Decision::Lease { worker, wanted } => self.lease(worker, wanted).into_iter().collect(),
             Decision::Miss { worker } => self.miss(worker, at),
             Decision::GiveUp { worker, why } => {
                 let how = self.why_given_up(worker, why, at);
                 self.give_up(worker, &how, at)
             }
+            Decision::LoseBox { index } => self.lose_box(index, at),
+            Decision::Extend { index, until } => self.extend(index, until),
+            // `admit` has noted the epoch.
+            Decision::Fence => Vec::new(),
             Decision::Stop => self.stop(at),
             Decision::Cut => self.cut(at),
             Decision::End => self.end(at),
@@ -304,13 +360,14 @@ impl Books {
         }
         self.places[place as usize] = Place::Taken(worker);
         let threads = self.plan().shape().threads;
-        let record = WorkerRecord { threads, ..WorkerRecord::default() };
+        let on = self.homes[place as usize];
+        let record = WorkerRecord { threads, on, ..WorkerRecord::default() };
         let state = WorkerState::Launched;
         self.workers.insert(
             worker,
-            WorkerBooks { place, state, frames: 0, launched: at, heard: at, missed: false, given_up: None, record },
+            WorkerBooks { place, on, state, frames: 0, launched: at, heard: at, missed: false, given_up: None, record },
         );
-        vec![Effect::Launch(worker)]
+        vec![Effect::Launch { worker, on }]
     }
 
     /// Begins a phase with all living workers, on condition that all of them are ready.
@@ -327,23 +384,31 @@ impl Books {
             self.opened = wrong_time();
         }
         let all: Vec<u32> = self.living().collect();
-        all.into_iter().flat_map(|worker| self.go(worker)).collect()
+        all.into_iter().flat_map(|worker| self.go(worker, at)).collect()
     }
 
-    fn join(&mut self, worker: u32) -> Vec<Effect> {
+    fn join(&mut self, worker: u32, at: Duration) -> Vec<Effect> {
         let is_ready = self.workers.get(&worker).is_some_and(|of| of.state == WorkerState::Ready);
-        if is_ready && self.is_under_way() && self.stage == RunStage::Running { self.go(worker) } else { Vec::new() }
+        if is_ready && self.is_under_way() && self.stage == RunStage::Running {
+            self.go(worker, at)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Lets a worker that is ready into the current phase.
-    fn go(&mut self, worker: u32) -> Vec<Effect> {
+    fn go(&mut self, worker: u32, at: Duration) -> Vec<Effect> {
         let phase = &mut self.phases[self.phase];
         let (Some(of), Some(beginning)) = (self.workers.get_mut(&worker), phase.began) else { return Vec::new() };
         of.state = WorkerState::Running;
         let go = Effect::Go { worker, phase: self.phase as u32, beginning };
         if phase.plan.load_model().open().is_some() {
-            phase.shares.of(of.place).lease_all(worker);
-            return vec![go];
+            let Some(ahead) = self.contact.ahead else {
+                phase.shares.of(of.place).lease_all(worker);
+                return vec![go];
+            };
+            let slots = self.lease_slots(worker, at.saturating_add(ahead));
+            return [go].into_iter().chain(slots).collect();
         }
         let wanted = u64::from(phase.plan.shape().threads);
         self.wanting.insert(worker, wanted);

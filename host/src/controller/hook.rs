@@ -7,20 +7,21 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, after, bounded, never, select};
 
 use super::RunError;
-use super::job::Job;
+use super::crew::Equipment;
 use crate::metrics::NetworkCounts;
 use crate::pace::SlotIndex;
 use crate::transport::{FromWorker, WorkerProcess};
-use crate::wire::{Command, Message, WorkerPlan};
+use crate::wire::{Command, Message};
 
 /// The worker enforces the hook's time-out. If the worker has not answered this long after the time-out, it hangs, and
 /// is killed.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// Calls the hook that `command` names, and returns what the hook returned. Destinations that the hook was refused are
-/// added to `refused`; `print` gets what the hook prints.
-pub(super) fn call(
-    job: &Job,
+/// Calls the hook that `command` names, with this time-out, and returns what the hook returned. Destinations that the
+/// hook was refused are added to `refused`; `print` gets what the hook prints.
+pub fn call(
+    equipment: &Equipment,
+    timeout: Option<Duration>,
     command: Command,
     refused: &mut NetworkCounts,
     stops: &Receiver<()>,
@@ -28,17 +29,10 @@ pub(super) fn call(
 ) -> Result<String, RunError> {
     let (frames_in, frames) = bounded(1);
     let mut worker = WorkerProcess::launch(0, frames_in).map_err(RunError::Launch)?;
-    worker.tell(Command::Load(Box::new(WorkerPlan {
-        phases: job.phases(),
-        place: 0,
-        first_slot: SlotIndex(0),
-        machine_code: job.machine_code.clone(),
-        addresses: job.addresses.clone(),
-        rows: job.rows.clone(),
-    })));
+    worker.tell(Command::Load(Box::new(equipment.plan(0, SlotIndex(0)))));
     worker.tell(command);
     // Without a time-out, hooks may take for ever.
-    let too_late = job.plan.limits().hook_timeout.map_or_else(never, |timeout| after(timeout.saturating_add(GRACE)));
+    let too_late = timeout.map_or_else(never, |timeout| after(timeout.saturating_add(GRACE)));
     loop {
         let heard = select! {
             recv(frames) -> heard => heard,

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hook::Hook;
 use crate::plan::RunPlan;
-use crate::record::{FileFacts, Startup, TaskFacts};
+use crate::record::{BoxFacts, FileFacts, Startup, TaskFacts};
 use crate::resolve::Addresses;
 use crate::rows;
-use crate::wire::Phase;
+use crate::wire::{Contact, Phase};
 
 /// A run to execute.
 #[derive(Clone, Debug)]
@@ -28,6 +30,37 @@ pub struct Job {
     pub startup: Startup,
     /// The plan.
     pub plan: RunPlan,
+    /// Where it takes place.
+    pub spread: Spread,
+}
+
+/// How a run is spread over boxes; by default it takes place on this machine.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// The boxes that the run uses; none if it takes place on this machine.
+    pub boxes: Vec<BoxFacts>,
+    /// How workers and the controller keep in touch.
+    pub contact: Contact,
+    /// What becomes of the operations of a box that is lost.
+    pub on_loss: OnLoss,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip }
+    }
+}
+
+/// What becomes of the operations that a box held when it was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnLoss {
+    /// They are lost, so that no number is ever started twice.
+    #[default]
+    Skip,
+    /// They are leased again, and the report says that they may have been executed twice.
+    Rerun,
+    /// They are lost, and the run is stopped.
+    Abort,
 }
 
 impl Job {
@@ -56,6 +89,7 @@ impl Job {
             rows: None,
             startup: Startup::default(),
             plan,
+            spread: Spread::default(),
         }
     }
 }

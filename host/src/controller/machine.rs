@@ -7,13 +7,14 @@
 //! Decisions follow from the books and the time alone, never from the input at hand. So a machine that is rebuilt from
 //! entries decides whatever its predecessor had left to decide.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::books::{Books, Effect, Failure, Place, RunStage, WorkerState};
 use super::events::{Happened, RunEvent};
 use super::mistakes::{Mistake, is_made};
 use crate::fault::Standstill;
-use crate::journal::{Deafness, Decision, Entry, What};
+use crate::journal::{ClockReading, Deafness, Decision, Entry, What, Writer};
 use crate::plan::{DEFAULT_TIMEOUT, RunPlan};
 use crate::wire::Message;
 
@@ -32,8 +33,11 @@ pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// process hangs in a driver.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
-/// A schedule begins this long after the workers are told of it, so that all of them have heard by then.
-pub(super) const LEAD: Duration = Duration::from_millis(20);
+/// Leases of slots are extended by at least this.
+const EXTENSION: Duration = Duration::from_millis(500);
+
+/// How long a box may be absent before it is given up. A link that is back by then costs nothing.
+pub(super) const ABSENCE: Duration = Duration::from_secs(5);
 
 /// What a controller hears. The time is a separate argument.
 #[derive(Debug)]
@@ -53,6 +57,20 @@ pub enum Input {
         worker: u32,
         /// How it ended, for people.
         how: String,
+    },
+    /// A box says that it is there.
+    Present {
+        /// The index of the box.
+        index: u32,
+    },
+    /// Nothing can reach the controller at present.
+    Unlinked,
+    /// The clock of a box was compared with the controller's.
+    Compared {
+        /// The index of the box.
+        index: u32,
+        /// What was measured.
+        reading: ClockReading,
     },
     /// A stop is requested.
     Stop,
@@ -87,6 +105,9 @@ pub struct Machine {
     /// When this controller took over, or last went on after a stall, since the run was opened. Silence before that
     /// time does not count against a worker.
     since: Duration,
+    /// When each box was last known to be there.
+    present: BTreeMap<u32, Duration>,
+    epoch: u32,
     /// Decisions that were put out and have not come back yet. Until they have, the machine decides nothing more.
     pending: usize,
 }
@@ -94,12 +115,22 @@ pub struct Machine {
 impl Machine {
     /// A controller that takes over the run of `books`, at the time `since` after the run was opened.
     pub fn new(books: Books, since: Duration) -> Self {
-        Self { books, since, pending: 0 }
+        Self { epoch: books.epoch, books, since, present: BTreeMap::new(), pending: 0 }
+    }
+
+    /// A controller that takes over from another, whose decisions do not count any more.
+    pub fn after_another(books: Books, since: Duration) -> Self {
+        Self { epoch: books.epoch + 1, ..Self::new(books, since) }
     }
 
     /// The books of the run.
     pub fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// The epoch of this controller.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Handles `input` and returns what has to be done. `now` is the time since the run was opened.
@@ -110,15 +141,20 @@ impl Machine {
                 outputs.push(event(now, Happened::Output(bytes)));
             }
             Input::Heard { worker, frame, message } => {
-                outputs.push(record(now, What::Heard { worker, frame, message }));
+                outputs.push(self.record(now, What::Heard { worker, frame, message }));
             }
-            Input::Gone { worker, how } => outputs.push(record(now, What::Gone { worker, how })),
+            Input::Gone { worker, how } => outputs.push(self.record(now, What::Gone { worker, how })),
+            Input::Present { index } => {
+                self.present.insert(index, now);
+            }
+            Input::Unlinked => self.since = now,
+            Input::Compared { index, reading } => outputs.push(self.record(now, What::Clock { index, reading })),
             Input::Stalled { what, length } => {
                 if what != Standstill::WallClock {
                     // This controller could not hear anybody meanwhile.
                     self.since = now;
                 }
-                outputs.push(record(now, What::Stalled { what, length }));
+                outputs.push(self.record(now, What::Stalled { what, length }));
             }
             Input::Stop => {
                 if let Some(decision) = self.on_stop() {
@@ -135,6 +171,11 @@ impl Machine {
         outputs
     }
 
+    /// Whether another controller has taken over. Whatever this one decides is void.
+    pub fn is_replaced(&self) -> bool {
+        self.books.epoch > self.epoch
+    }
+
     /// How the run ended, once there is nothing left to do.
     pub fn ended(&self) -> Option<Result<(), Failure>> {
         match (&self.books.failure, self.books.stage) {
@@ -145,7 +186,8 @@ impl Machine {
     }
 
     fn apply(&mut self, entry: Entry, now: Duration, outputs: &mut Vec<Output>) {
-        if matches!(entry.what, What::Decided(_)) {
+        let is_own = entry.by == Writer::Controller { epoch: self.epoch };
+        if matches!(entry.what, What::Decided(_)) && is_own {
             self.pending = self.pending.saturating_sub(1);
         }
         let (stage, phase) = (self.books.stage, self.begun());
@@ -177,7 +219,7 @@ impl Machine {
 
     /// Puts out what `decisions` returns, unless an earlier decision has not come back yet.
     fn decide(&mut self, now: Duration, decisions: fn(&Self, Duration) -> Vec<Decision>, outputs: &mut Vec<Output>) {
-        if self.pending == 0 && self.ended().is_none() {
+        if self.pending == 0 && self.ended().is_none() && !self.is_replaced() {
             for decision in decisions(self, now) {
                 outputs.push(self.propose(now, decision));
             }
@@ -186,12 +228,19 @@ impl Machine {
 
     fn propose(&mut self, now: Duration, decision: Decision) -> Output {
         self.pending += 1;
-        record(now, What::Decided(decision))
+        self.record(now, What::Decided(decision))
+    }
+
+    fn record(&self, at: Duration, what: What) -> Output {
+        Output::Record(Entry { at, by: Writer::Controller { epoch: self.epoch }, what })
     }
 
     /// The decisions that follow from the books.
     fn next(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
+        if self.epoch > books.epoch {
+            return vec![Decision::Fence];
+        }
         let vacant = books.places.iter().zip(0_u32..).filter(|(place, _)| **place == Place::Vacant);
         let next = books.workers.keys().next_back().map_or(0, |last| last + 1);
         let launches = vacant.zip(next..).map(|((_, place), worker)| Decision::Launch { worker, place });
@@ -208,14 +257,40 @@ impl Machine {
             && books.are_all_ready()
         {
             let is_open = books.phases[phase].plan.load_model().open().is_some();
-            let beginning = if is_open { now + LEAD } else { now };
+            let beginning = if is_open || !books.boxes.is_empty() { now + books.contact.lead } else { now };
             return vec![Decision::Begin { phase: phase as u32, beginning }];
         }
         if books.is_under_way() && books.stage == RunStage::Running {
             let ready = books.workers.iter().filter(|(_, of)| of.state == WorkerState::Ready);
-            return ready.map(|(&worker, _)| Decision::Join { worker }).collect();
+            let joins: Vec<_> = ready.map(|(&worker, _)| Decision::Join { worker }).collect();
+            if !joins.is_empty() {
+                return joins;
+            }
         }
-        Vec::new()
+        self.extensions()
+    }
+
+    /// The leases of slots that reach further now, because their boxes have been heard of.
+    fn extensions(&self) -> Vec<Decision> {
+        let books = &self.books;
+        let Some(ahead) = books.contact.ahead.filter(|_| books.stage == RunStage::Running) else { return Vec::new() };
+        if books.phases[books.phase].plan.load_model().open().is_none() || self.begun().is_none() {
+            return Vec::new();
+        }
+        let extend = |(&index, &present): (&u32, &Duration)| {
+            let (of, until) = (books.boxes.get(index as usize)?, present.saturating_add(ahead));
+            let is_further = until >= of.leased_until.saturating_add(EXTENSION);
+            (of.is_there() && is_further).then_some(Decision::Extend { index, until })
+        };
+        self.present.iter().filter_map(extend).collect()
+    }
+
+    /// The boxes that have been absent for too long.
+    fn absent(&self, now: Duration) -> Vec<Decision> {
+        let there = (0..).zip(&self.books.boxes).filter(|(_, of)| of.is_there());
+        let seen = |index: u32| self.present.get(&index).copied().unwrap_or_default().max(self.since);
+        let absent = there.filter(|(index, _)| now.saturating_sub(seen(*index)) >= ABSENCE);
+        absent.map(|(index, _)| Decision::LoseBox { index }).collect()
     }
 
     /// The decisions that are due because time has passed.
@@ -226,6 +301,10 @@ impl Machine {
         let undead: Vec<_> = undead.map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
         if !undead.is_empty() {
             return undead;
+        }
+        let absent = self.absent(now);
+        if !absent.is_empty() {
+            return absent;
         }
         match books.stage {
             RunStage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
@@ -306,10 +385,6 @@ fn patience_with_silence(plan: &RunPlan) -> Duration {
     SILENCE.saturating_mul(2).saturating_add(timeout)
 }
 
-fn record(at: Duration, what: What) -> Output {
-    Output::Record(Entry { at, what })
-}
-
 fn event(at: Duration, what: Happened) -> Output {
     Output::Event(RunEvent { at, what })
 }
@@ -369,7 +444,10 @@ mod tests {
         /// A run whose two workers have begun, after three frames each.
         fn begun(extent: Extent) -> Self {
             let mut run = Self::of(extent);
-            assert_eq!(run.feed(Input::Tick), [Effect::Launch(0), Effect::Launch(1)]);
+            assert_eq!(
+                run.feed(Input::Tick),
+                [Effect::Launch { worker: 0, on: 0 }, Effect::Launch { worker: 1, on: 0 }]
+            );
             for worker in [0, 1] {
                 run.hear(worker, 1, Message::Hello { protocol: PROTOCOL, process: 7 + worker });
                 run.hear(worker, 2, Message::Loaded { took: Duration::ZERO });
@@ -449,7 +527,7 @@ mod tests {
         assert_eq!(run.machine.books().completed(), before);
         // Another takes its place when nothing can be started twice.
         assert_eq!(run.faults(), [FaultKind::Silent]);
-        assert_eq!(run.gone(1), [Effect::Launch(2)]);
+        assert_eq!(run.gone(1), [Effect::Launch { worker: 2, on: 0 }]);
         assert_eq!(run.faults(), [FaultKind::Silent, FaultKind::WorkerDied]);
     }
 
@@ -461,7 +539,7 @@ mod tests {
         run.hear(0, 5, Message::Done(Usage::default()));
         assert_eq!(run.tick_at(4), []);
         assert_eq!(run.machine.ended(), None);
-        assert_eq!(run.tick_at(5), [Effect::Launch(2)]);
+        assert_eq!(run.tick_at(5), [Effect::Launch { worker: 2, on: 0 }]);
         assert_eq!(run.faults(), [FaultKind::WorkerDied]);
         // Its end is no news any more.
         assert_eq!(run.gone(1), []);

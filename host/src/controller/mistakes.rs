@@ -34,6 +34,10 @@ pub(super) enum Mistake {
     KeepTheIdle,
     /// A phase begins before all workers are ready.
     BeginEarly,
+    /// Frames of a box count after it was lost.
+    HearTheLost,
+    /// Decisions of a controller count after another has taken over.
+    HearTheFenced,
     /// The fold reads something that is not in its entries.
     FoldWithAClock,
 }
@@ -41,7 +45,7 @@ pub(super) enum Mistake {
 #[cfg(test)]
 impl Mistake {
     /// Every mistake.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::LeaseTwice,
         Self::HearTheDead,
         Self::HearTwice,
@@ -56,6 +60,8 @@ impl Mistake {
         Self::IgnoreSilence,
         Self::KeepTheIdle,
         Self::BeginEarly,
+        Self::HearTheLost,
+        Self::HearTheFenced,
         Self::FoldWithAClock,
     ];
 }

@@ -6,12 +6,17 @@
 //! [`RunEvent`]s; nothing here prints. The result is a [`RunRecord`], from which `report/` derives every figure.
 
 mod books;
+mod boxes;
+mod crew;
 mod events;
 mod faults;
+mod fleet;
 mod hook;
 mod job;
+mod local;
 mod machine;
 mod mistakes;
+pub mod remote;
 mod shell;
 #[cfg(test)]
 mod simulation;
@@ -20,15 +25,23 @@ use std::io;
 
 use crossbeam::channel::Receiver;
 
-use crate::fault::remedy;
+use crate::cluster::ClusterError;
+use crate::fault::{Fault, remedy};
 use crate::hook::Hook;
+pub use crate::journal::ClockReading;
 use crate::record::RunRecord;
 use crate::wire::Command;
 pub use books::{Books, Effect, Failure};
+use boxes::Boxes;
+pub use boxes::{compare, faces};
+pub use crew::{Crew, Equipment, not_started};
 pub use events::{Happened, Observer, RunEvent};
-pub use job::Job;
+pub use fleet::{FilesThere, Fleet, FleetError, Wanted};
+pub use hook::call as call_hook;
+pub use job::{Job, OnLoss, Spread};
+use local::Local;
 pub use machine::{Input, Machine, Output, PATIENCE};
-use shell::Shell;
+use shell::{Reach, Shell};
 
 /// Why a run did not take place.
 #[derive(Debug, thiserror::Error)]
@@ -46,21 +59,48 @@ pub enum RunError {
     /// A stop was requested before the run began.
     #[error("it was stopped")]
     Stopped,
+    /// The server between the boxes cannot be used.
+    #[error(transparent)]
+    Cluster(ClusterError),
+    /// The journal of the run does not go on.
+    #[error("the run cannot go on: {0}")]
+    Journal(String),
 }
 
-/// Runs `job`. Each message on `stops` is a request to stop: the first lets the operations in flight end, the second
-/// cuts them.
+/// Runs `job` on this machine. Each message on `stops` is a request to stop: the first lets the operations in flight
+/// end, the second cuts them.
 pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> Result<RunRecord, RunError> {
-    let mut shell = Shell::new(job, stops, observers);
+    work(Shell::new(job, |opened| Ok(Local::new(job, opened)), stops, observers)?)
+}
+
+/// Runs `job` on the boxes of `fleet`, as [`run`] does on this machine. The task is on the server, and so are `files`.
+pub fn run_over(
+    fleet: &Fleet,
+    job: &Job,
+    files: &FilesThere,
+    stops: &Receiver<()>,
+    observers: &mut [Observer<'_>],
+) -> Result<RunRecord, RunError> {
+    let name = Boxes::invite(fleet, job, files, stops)?;
+    work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?)
+}
+
+fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     let prepared = match shell.call(Hook::Prepare, Command::Prepare) {
-        Err(RunError::Stopped) => return Ok(shell.record()),
+        Err(RunError::Stopped) => return Ok(shell.close()),
         prepared => prepared?.unwrap_or_default(),
     };
     let ran = shell.work_through(&prepared);
     // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
+    let record = shell.close();
     match ran {
-        Ok(()) | Err(RunError::Stopped) => Ok(shell.record()),
+        Ok(()) | Err(RunError::Stopped) => Ok(record),
+        // What the journal has is known, and is reported.
+        Err(RunError::Journal(why)) if record.metrics.completed() > 0 => {
+            let faults = record.faults.into_iter().chain([Fault::journal(&why)]).collect();
+            Ok(RunRecord { faults, stopped: true, ..record })
+        }
         Err(error) => Err(error),
     }
 }

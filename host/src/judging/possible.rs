@@ -1,6 +1,7 @@
 //! Whether the figures of a report can be true: a report may come from somebody else, and everything that is drawn,
 //! compared or judged relies on it. Names the first field that cannot be.
 
+mod boxes;
 mod durations;
 mod flaw;
 
@@ -136,6 +137,7 @@ fn run(run: &RunReport) -> Checked {
     run.network.as_ref().map_or(Ok(()), network).map_err(|flaw| flaw.of("network"))?;
     timeline(run).map_err(|flaw| flaw.of("timeline"))?;
     all(&run.workers, "workers", worker)?;
+    boxes::check(run)?;
     generator(&run.generator).map_err(|flaw| flaw.of("generator"))?;
     all(&run.cut, "cut", |cut| time(cut.age_ns, "age_ns"))?;
     all(&run.faults, "faults", |fault| match fault.numbers.iter().find(|(from, to)| from > to) {
@@ -145,7 +147,12 @@ fn run(run: &RunReport) -> Checked {
 }
 
 fn plan(plan: &PlanReport) -> Checked {
-    let instances = [("processes", plan.processes), ("threads", plan.threads), ("concurrency", plan.concurrency)];
+    let instances = [
+        ("boxes", plan.boxes.unwrap_or(1)),
+        ("processes", plan.processes),
+        ("threads", plan.threads),
+        ("concurrency", plan.concurrency),
+    ];
     if let Some((name, _)) = instances.iter().find(|(_, number)| *number == 0) {
         return flaw(name, "is 0");
     }
@@ -169,7 +176,8 @@ fn plan(plan: &PlanReport) -> Checked {
 
 /// How many operations can be in flight.
 fn instances(plan: &PlanReport) -> u128 {
-    u128::from(plan.processes) * u128::from(plan.threads) * u128::from(plan.concurrency)
+    let boxes = u128::from(plan.boxes.unwrap_or(1));
+    boxes * u128::from(plan.processes) * u128::from(plan.threads) * u128::from(plan.concurrency)
 }
 
 fn counts(counts: &Counts) -> Checked {

@@ -32,7 +32,7 @@ pub struct Pacer {
 impl Pacer {
     /// The pace of instance `place`, counted over all processes of the run.
     pub fn new(plan: &RunPlan, closed: &Closed, place: u64) -> Self {
-        let instances = u64::from(plan.shape().processes) * plan.instances_per_process();
+        let instances = u64::from(plan.shape().workers()) * plan.instances_per_process();
         // Each instance has a separate generator, so that its draws do not depend on when another instance draws.
         let mut chance = fastrand::Rng::with_seed(plan.seed().wrapping_add(place));
         let jitter_ns = chance.u64(0..=nanos(plan.start_jitter()));
@@ -117,7 +117,7 @@ enum Reaches {
 impl Slots {
     /// The slots of the process with the index `process`, from 0.
     pub fn new(plan: &RunPlan, open: &Open, process: u32) -> Self {
-        Self::dealt(plan, open, u64::from(process), u64::from(plan.shape().processes))
+        Self::dealt(plan, open, u64::from(process), u64::from(plan.shape().workers()))
     }
 
     /// The slots of all processes.

@@ -10,7 +10,7 @@ use crate::plan::{
 pub(crate) fn plan(extent: Extent, processes: u32, load_model: LoadModel) -> RunPlan {
     let spec = RunSpec {
         operation: DEFAULT_OPERATION.into(),
-        shape: Shape { processes, threads: 2 },
+        shape: Shape { boxes: 1, processes, threads: 2 },
         concurrency: NonZeroU32::MIN,
         extent,
         first: 0,

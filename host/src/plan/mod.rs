@@ -32,6 +32,9 @@ const UNBOUNDED: u64 = 1 << 62;
 /// A process takes tens of milliseconds to start, and some MiB. More than this on one machine is a typing error.
 pub const MAX_PROCESSES: u32 = 1_000;
 
+/// Boxes of a run. One controller and one server suffice for a thousand.
+pub const MAX_BOXES: u32 = 1_000;
+
 /// An instance takes six memory mappings, and a process may have 65,530.
 pub const MAX_THREADS: u32 = 10_000;
 
@@ -50,40 +53,55 @@ pub const DEFAULT_HOOK_TIMEOUT: Duration = Duration::from_secs(60);
 /// The default limit on the memory of an instance, in bytes.
 pub const DEFAULT_MAX_MEMORY: u64 = 512 << 20;
 
-/// How many processes, and threads in each.
+/// On how many boxes, how many processes on each, and how many threads in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(u32, u32)", into = "(u32, u32)")]
+#[serde(try_from = "(u32, u32, u32)", into = "(u32, u32, u32)")]
 pub struct Shape {
-    /// Worker processes.
+    /// Machines; one, if the run takes place on this one.
+    pub boxes: u32,
+    /// Worker processes on each box.
     pub processes: u32,
-    /// Threads per worker process.
+    /// Threads in each worker process.
     pub threads: u32,
 }
 
 impl Shape {
-    /// A shape within what one machine can run.
+    /// A shape within what one machine can run, on one box.
     pub fn new(processes: u32, threads: u32) -> Result<Self, PlanError> {
+        Self::over(1, processes, threads)
+    }
+
+    /// A shape whose part on each box is within what one machine can run.
+    pub fn over(boxes: u32, processes: u32, threads: u32) -> Result<Self, PlanError> {
+        if !(1..=MAX_BOXES).contains(&boxes) {
+            return Err(PlanError::Boxes(boxes));
+        }
         if !(1..=MAX_PROCESSES).contains(&processes) {
             return Err(PlanError::Processes(processes));
         }
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(PlanError::Threads(threads));
         }
-        Ok(Self { processes, threads })
+        Ok(Self { boxes, processes, threads })
+    }
+
+    /// Worker processes on all boxes together.
+    pub fn workers(self) -> u32 {
+        self.boxes * self.processes
     }
 }
 
-impl TryFrom<(u32, u32)> for Shape {
+impl TryFrom<(u32, u32, u32)> for Shape {
     type Error = PlanError;
 
-    fn try_from((processes, threads): (u32, u32)) -> Result<Self, PlanError> {
-        Self::new(processes, threads)
+    fn try_from((boxes, processes, threads): (u32, u32, u32)) -> Result<Self, PlanError> {
+        Self::over(boxes, processes, threads)
     }
 }
 
-impl From<Shape> for (u32, u32) {
+impl From<Shape> for (u32, u32, u32) {
     fn from(shape: Shape) -> Self {
-        (shape.processes, shape.threads)
+        (shape.boxes, shape.processes, shape.threads)
     }
 }
 
@@ -94,14 +112,20 @@ impl FromStr for Shape {
         let error = || PlanError::Shape(text.to_owned());
         // What the error of `ungrouped` suggests is a fraction.
         let given = typed::ungrouped(text).map_err(|_| error())?;
-        let (processes, threads) = given.split_once(['x', 'X']).ok_or_else(error)?;
         let number = |part: &str| part.trim().parse().map_err(|_| error());
-        Self::new(number(processes)?, number(threads)?)
+        match given.split(['x', 'X']).map(number).collect::<Result<Vec<u32>, _>>()?[..] {
+            [processes, threads] => Self::new(processes, threads),
+            [boxes, processes, threads] => Self::over(boxes, processes, threads),
+            _ => Err(error()),
+        }
     }
 }
 
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.boxes > 1 {
+            write!(f, "{}x", self.boxes)?;
+        }
         write!(f, "{}x{}", self.processes, self.threads)
     }
 }
@@ -168,7 +192,7 @@ impl TryFrom<RunSpec> for RunPlan {
             data: _,
             calls: _,
         } = &spec;
-        Shape::new(shape.processes, shape.threads)?;
+        Shape::over(shape.boxes, shape.processes, shape.threads)?;
         if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
             return Err(PlanError::NotUtf8(path.to_owned()));
         }
@@ -194,7 +218,7 @@ impl TryFrom<RunSpec> for RunPlan {
         if instances > MAX_INSTANCES {
             return Err(PlanError::Instances(instances));
         }
-        let processes = plan.shape().processes;
+        let processes = plan.shape().workers();
         let is_shared = |open| plan.most_in_flight(open, processes - 1) > 0;
         if plan.load_model().open().is_some_and(|open| !is_shared(open)) {
             return Err(PlanError::MaxInFlight { processes });
@@ -307,6 +331,11 @@ impl RunPlan {
         }
     }
 
+    /// The same plan on this many boxes; `-n`, rates and limits stay those of the whole run.
+    pub fn on_boxes(&self, boxes: u32) -> Result<Self, PlanError> {
+        Self::try_from(RunSpec { shape: Shape { boxes, ..self.0.shape }, ..self.0.clone() })
+    }
+
     /// The plan of the warm-up: the same load at a constant level, with numbers that are not counted.
     pub fn warming(&self) -> Option<Self> {
         let extent = self.0.warmup?;
@@ -320,7 +349,7 @@ impl RunPlan {
     /// How many operations of the process with the index `process` may be due and not ended: its share of the run's
     /// limit. If the limit does not divide evenly, the first processes get one more.
     pub fn most_in_flight(&self, open: &Open, process: u32) -> u64 {
-        let processes = u64::from(self.0.shape.processes);
+        let processes = u64::from(self.0.shape.workers());
         open.max_in_flight
             .map_or(u64::MAX, |most| most.get() / processes + u64::from(u64::from(process) < most.get() % processes))
     }
@@ -329,6 +358,9 @@ impl RunPlan {
 /// What is wrong with a plan.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PlanError {
+    /// Too few or too many boxes.
+    #[error("cannot run on `{0}` boxes: give 1 to {MAX_BOXES}")]
+    Boxes(u32),
     /// Too few or too many processes.
     #[error("cannot run `{0}` processes: give 1 to {MAX_PROCESSES}")]
     Processes(u32),
@@ -439,6 +471,11 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Shape>().map(|s| (s.processes, s.threads)), shape, "{text}");
         }
+        let three = Shape { boxes: 3, processes: 4, threads: 10 };
+        assert_eq!("3x4x10".parse(), Ok(three));
+        assert_eq!((three.to_string(), three.workers()), ("3x4x10".into(), 12));
+        assert_eq!("0x4x10".parse::<Shape>(), Err(PlanError::Boxes(0)));
+        assert_eq!("1x2x3x4".parse::<Shape>(), Err(PlanError::Shape("1x2x3x4".into())));
     }
 
     #[test]
@@ -446,7 +483,7 @@ mod tests {
         let of = |processes, threads, concurrency| {
             let plan = crate::pace::tests::plan(Extent::new(None, None).unwrap(), processes, LoadModel::default());
             let concurrency = NonZeroU32::new(concurrency).unwrap();
-            let spec = RunSpec { shape: Shape { processes, threads }, concurrency, ..plan.into() };
+            let spec = RunSpec { shape: Shape { boxes: 1, processes, threads }, concurrency, ..plan.into() };
             RunPlan::try_from(spec).err()
         };
         assert_eq!(of(1_000, 10, 100), None);
@@ -475,7 +512,7 @@ mod tests {
         let second = Extent::new(None, Some(Duration::from_secs(1))).unwrap();
         let endless = Extent::new(Some(1 << 63), None).unwrap();
         for (wrong, error) in [
-            (RunSpec { shape: Shape { processes: 0, threads: 1 }, ..good.clone() }, PlanError::Processes(0)),
+            (RunSpec { shape: Shape { boxes: 1, processes: 0, threads: 1 }, ..good.clone() }, PlanError::Processes(0)),
             (RunSpec { first: FIRST_UNCOUNTED, ..good.clone() }, PlanError::Numbers { first: FIRST_UNCOUNTED }),
             (RunSpec { first: u64::MAX, ..good.clone() }, PlanError::Numbers { first: u64::MAX }),
             // Enough for the operations of a second, but nobody knows how many these are.

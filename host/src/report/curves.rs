@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BucketReport, ModelName, Report, RunReport, Summary, WorkerReport};
+use super::{BucketReport, ModelName, PlanReport, Report, RunReport, Summary, WorkerReport};
 
 /// Operations per second in each interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -177,7 +177,7 @@ pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
     let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
     for run in closed.filter(|run| run.throughput.is_some()) {
         let plan = &run.plan;
-        let in_flight = u64::from(plan.processes) * u64::from(plan.threads) * u64::from(plan.concurrency);
+        let in_flight = plan.workers() * u64::from(plan.threads) * u64::from(plan.concurrency);
         tasks.entry(&run.task.path).or_default().entry((in_flight, shape(run))).or_default().push(run);
     }
     let curves = tasks.into_iter().filter(|(_, shapes)| shapes.len() > 1);
@@ -225,12 +225,13 @@ fn median(mut figures: Vec<f64>) -> Option<f64> {
     Some((figures[middle] + figures[figures.len() / 2]) / 2.0)
 }
 
-/// Processes x threads as text: `2 x 4`, or `2 x 4 x 10` with ten operations in flight per thread.
+/// Processes x threads as text: `2 x 4`; `2 x 4 x 10` with ten operations in flight per thread; before them the boxes,
+/// if there are several.
 pub fn shape(run: &RunReport) -> String {
-    match run.plan.concurrency {
-        1 => format!("{} x {}", run.plan.processes, run.plan.threads),
-        c => format!("{} x {} x {c}", run.plan.processes, run.plan.threads),
-    }
+    let PlanReport { boxes, processes, threads, concurrency, .. } = &run.plan;
+    let concurrency = Some(concurrency).filter(|&&concurrency| concurrency > 1);
+    let parts = boxes.iter().chain([processes, threads]).chain(concurrency);
+    parts.map(u32::to_string).collect::<Vec<_>>().join(" x ")
 }
 
 #[cfg(test)]

@@ -61,7 +61,9 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         spans: spans(metrics),
         network: network(metrics, window_ns),
         timeline: timeline(record, elapsed_ns.max(scheduled_ns(record).unwrap_or_default())),
-        workers: record.workers.iter().map(health::worker).collect(),
+        workers: record.workers.iter().map(|worker| health::worker(worker, &record.boxes)).collect(),
+        boxes: health::boxes(record),
+        possibly_executed_twice: record.possibly_twice.clone(),
         generator: health::generator(record, cpus),
         faults: record.faults.clone(),
     }

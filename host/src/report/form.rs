@@ -75,6 +75,13 @@ pub struct RunReport {
     pub timeline: TimelineReport,
     /// By worker process.
     pub workers: Vec<WorkerReport>,
+    /// By box; empty if the run took place on one machine, and in older reports.
+    #[serde(default)]
+    pub boxes: Vec<BoxReport>,
+    /// Operations that may have been executed twice, as inclusive ranges of numbers: a box that was lost held them, and
+    /// another one executed them again.
+    #[serde(default)]
+    pub possibly_executed_twice: Vec<(u64, u64)>,
     /// Whether the limit was the machine that the run used, not the target of the task.
     #[serde(default)]
     pub generator: Generator,
@@ -380,6 +387,9 @@ pub struct BucketReport {
 pub struct WorkerReport {
     /// Its process identifier.
     pub process: u32,
+    /// The name of its box; null if the run took place on one machine, and in older reports.
+    #[serde(default, rename = "box")]
+    pub of_box: Option<String>,
     /// Its threads.
     pub threads: u32,
     /// The operations it completed.
@@ -391,6 +401,41 @@ pub struct WorkerReport {
     /// Its state over time.
     #[serde(default)]
     pub timeline: Vec<HealthReport>,
+}
+
+/// What one box of a run did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BoxReport {
+    /// Its name.
+    pub name: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// The worker processes that it had, one after the other or at the same time.
+    pub workers: u64,
+    /// The operations that they completed.
+    pub operations: u64,
+    /// Their processor time; null if one of them died.
+    pub cpu_ns: Option<u64>,
+    /// The share of their threads' time in which they had no time left; null if nothing was observed.
+    pub saturated: Option<f64>,
+    /// The shortest round trip from the controller to the box and back.
+    pub rtt_ns: u64,
+    /// By how much its wall clock was ahead of the controller's when the run began.
+    pub clock_offset_ns: i64,
+    /// How wrong that may be: half a round trip.
+    pub clock_uncertainty_ns: u64,
+    /// By how much its monotonic clock moved against the controller's during the run. Clocks that are not adjusted
+    /// drift by some microseconds each second.
+    pub clock_drift_ns: i64,
+    /// How much later than planned its last worker began; null if none began.
+    pub start_skew_ns: Option<u64>,
+    /// Whether it was lost.
+    pub lost: bool,
+    /// Frames that came from it after it had been given up. They do not count.
+    pub refused_frames: u64,
 }
 
 /// The state of a worker between the previous entry and this one.

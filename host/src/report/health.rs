@@ -5,10 +5,10 @@
 //! not. Each limit is a sentence with its figures (`words.rs`).
 
 use super::words::{Cause, Instances, Reason};
-use super::{Generator, HealthReport, Limit, WorkerReport};
+use super::{BoxReport, Generator, HealthReport, Limit, WorkerReport};
 use crate::lane::Lane;
 use crate::metrics::{Delayed, Health, Histogram, Measure, Outcome, ThreadWork, TimeSplit};
-use crate::record::{RunRecord, WorkerRecord};
+use crate::record::{BoxRecord, RunRecord, WorkerRecord};
 
 /// A smaller share of a run's operations, or of its time, does not characterise the run.
 const NOTABLE_SHARE: f64 = 0.01;
@@ -45,7 +45,7 @@ const STOLEN_FOR_NS: f64 = 10e6;
 
 /// The report on one worker, with what it did between health samples. The first sample is from the beginning of the
 /// run.
-pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
+pub(super) fn worker(record: &WorkerRecord, boxes: &[BoxRecord]) -> WorkerReport {
     let timeline = record.health.looks().windows(2).filter_map(|pair| {
         let [before, now] = pair else { return None };
         let span_ns = now.at_ns.checked_sub(before.at_ns).filter(|&ns| ns > 0)?;
@@ -60,12 +60,40 @@ pub(super) fn worker(record: &WorkerRecord) -> WorkerReport {
     });
     WorkerReport {
         process: record.process,
+        of_box: boxes.get(record.on as usize).map(|of| of.facts.name.clone()),
         threads: record.threads,
         operations: record.operations,
         cpu_ns: record.cpu_ns,
         peak_rss_bytes: record.peak_rss_bytes,
         timeline: timeline.collect(),
     }
+}
+
+/// The report on each box.
+pub(super) fn boxes(record: &RunRecord) -> Vec<BoxReport> {
+    let report = |(index, of): (u32, &BoxRecord)| {
+        let its = || record.workers.iter().filter(move |worker| worker.on == index);
+        let mut work = ThreadWork::default();
+        its().filter_map(|worker| worker.health.last()).for_each(|health| work += health.work);
+        let saturated = (work.watched_ns > 0).then(|| work.saturated_ns as f64 / work.watched_ns as f64);
+        BoxReport {
+            name: of.facts.name.clone(),
+            cpus: of.facts.cpus,
+            memory_bytes: of.facts.memory_bytes,
+            workers: its().count() as u64,
+            operations: its().map(|worker| worker.operations).sum(),
+            cpu_ns: its().map(|worker| worker.cpu_ns).sum(),
+            saturated: saturated.map(|share| (share * 1e4).round() / 1e4),
+            rtt_ns: of.rtt_ns,
+            clock_offset_ns: of.clock_offset_ns,
+            clock_uncertainty_ns: of.rtt_ns.div_ceil(2),
+            clock_drift_ns: of.clock_drift_ns,
+            start_skew_ns: of.start_late_ns,
+            lost: of.lost,
+            refused_frames: of.refused_frames,
+        }
+    };
+    (0..).zip(&record.boxes).map(report).collect()
 }
 
 /// What limited the run on the generator's side, on a machine with `cpus` processors.
@@ -115,8 +143,14 @@ impl Evidence {
         last().for_each(|health| work += health.work);
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         // All workers of a machine are told the same about it.
-        let of_machine = |withheld: fn(&Health) -> u64, processors: usize| -> Option<f64> {
-            let shares = last().filter_map(|health| share(withheld(health), health.at_ns * processors as u64));
+        let cpus_of = |worker: &WorkerRecord| {
+            record.boxes.get(worker.on as usize).map_or(cpus as u64, |of| u64::from(of.facts.cpus))
+        };
+        let of_machine = |withheld: fn(&Health) -> u64, processors: &dyn Fn(&WorkerRecord) -> u64| -> Option<f64> {
+            let shares = record.workers.iter().filter_map(|worker| {
+                let health = worker.health.last()?;
+                share(withheld(health), health.at_ns * processors(worker))
+            });
             shares.reduce(f64::max).map(|share| share.min(1.0))
         };
         let split = split(record);
@@ -126,8 +160,8 @@ impl Evidence {
             saturated: share(work.saturated_ns, work.watched_ns),
             delayed: share(work.delayed_ns, work.delay_watched_ns),
             queued: share(split.queued_ns, all_ns),
-            throttled: of_machine(|health| health.withheld.throttled_ns, 1),
-            stolen: of_machine(|health| health.withheld.stolen_ns, cpus),
+            throttled: of_machine(|health| health.withheld.throttled_ns, &|_| 1),
+            stolen: of_machine(|health| health.withheld.stolen_ns, &cpus_of),
             busy: share(work.computing_ns + work.delayed_ns, work.watched_ns),
             delay_ns: delay_ns(&work, service.count(), service.sum() as f64),
             usual_ns: service.to_hdr().value_at_quantile(0.5) as f64,
@@ -137,7 +171,7 @@ impl Evidence {
     /// The reasons for which operations were slower than the target made them, or started late.
     fn reasons(&self, record: &RunRecord) -> Vec<Reason> {
         let threads = record.workers.iter().map(|worker| u64::from(worker.threads)).max().unwrap_or(1);
-        let threads = threads * u64::from(record.plan.shape().processes);
+        let threads = threads * u64::from(record.plan.shape().workers());
         let saturated = self.saturated.filter(|&share| share >= SATURATED_SHARE);
         let is_busy = self.busy.is_none_or(|share| share >= BUSY);
         let queued = self.queued.filter(|&share| share >= NOTABLE_QUEUE && is_busy);
@@ -195,7 +229,7 @@ impl Evidence {
     /// have been too slow.
     fn waited(&self, record: &RunRecord, is_hindered: bool) -> Option<Reason> {
         let delayed = self.notable(record.metrics.scheduled.waited, record)?;
-        let all = u64::from(record.plan.shape().processes) * record.plan.instances_per_process();
+        let all = u64::from(record.plan.shape().workers()) * record.plan.instances_per_process();
         let instances = Instances { all, lane: record.task.lane };
         Some(Reason::Waited { delayed, instances, cause: if is_hindered { Cause::ThreadBusy } else { Cause::Unknown } })
     }

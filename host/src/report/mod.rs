@@ -17,7 +17,7 @@ pub(crate) mod words;
 use serde::{Deserialize, Serialize};
 
 pub use form::{
-    Basis, BucketReport, Counts, Generator, GroupReport, HealthReport, Lack, Limit, NetworkReport, Refusal,
+    Basis, BoxReport, BucketReport, Counts, Generator, GroupReport, HealthReport, Lack, Limit, NetworkReport, Refusal,
     ResultReport, RunReport, SpanReport, StartupReport, Summary, TimelineReport, Unit, Verdict, VerdictOrigin,
     WorkerReport,
 };

@@ -15,7 +15,10 @@ pub struct PlanReport {
     pub operations: Option<u64>,
     /// Planned duration; null if only a number of operations was planned.
     pub duration_ns: Option<u64>,
-    /// Worker processes.
+    /// Boxes; null on one machine, and in older reports.
+    #[serde(default)]
+    pub boxes: Option<u32>,
+    /// Worker processes on each box.
     pub processes: u32,
     /// Threads in each.
     pub threads: u32,
@@ -120,6 +123,13 @@ impl From<&Stage> for StageReport {
     }
 }
 
+impl PlanReport {
+    /// Worker processes on all boxes together.
+    pub fn workers(&self) -> u64 {
+        u64::from(self.boxes.unwrap_or(1)) * u64::from(self.processes)
+    }
+}
+
 impl From<Extent> for WarmupPlan {
     fn from(extent: Extent) -> Self {
         Self { operations: extent.operations(), duration_ns: extent.duration().map(nanos) }
@@ -131,7 +141,7 @@ impl From<&RunPlan> for PlanReport {
         // Naming every field makes the compiler reject a new one that is forgotten here.
         let RunSpec {
             operation: _, // The report has it in the facts of the task.
-            shape: Shape { processes, threads },
+            shape: Shape { boxes, processes, threads },
             concurrency,
             extent,
             first,
@@ -156,6 +166,7 @@ impl From<&RunPlan> for PlanReport {
         Self {
             operations: extent.operations(),
             duration_ns: extent.duration().map(nanos),
+            boxes: (*boxes > 1).then_some(*boxes),
             processes: *processes,
             threads: *threads,
             concurrency: concurrency.get(),

@@ -30,7 +30,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
         files: Vec::new(),
         plan: RunPlan::try_from(RunSpec {
             operation: "operation".into(),
-            shape: Shape { processes: 2, threads },
+            shape: Shape { boxes: 1, processes: 2, threads },
             concurrency: NonZeroU32::MIN,
             http: HttpPlan::default(),
             extent: Extent::new(Some(2_003), Some(Duration::from_millis(400))).unwrap(),
@@ -70,9 +70,12 @@ pub(crate) fn record(threads: u32) -> RunRecord {
         in_flight: Vec::new(),
         warmup: None,
         dropped: 0,
+        boxes: Vec::new(),
+        possibly_twice: Vec::new(),
         overtime: vec![Cut { number: 1_902, age_ns: 119_020 }],
         workers: vec![WorkerRecord {
             process: 4711,
+            on: 0,
             threads,
             operations: 2_000,
             cpu_ns: Some(400_000_000),

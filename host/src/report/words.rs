@@ -4,8 +4,10 @@
 
 mod generator;
 
-use super::units::{count, counted, duration, figure, percent, rate};
-use super::{Counts, Limit, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves};
+use super::units::{count, counted, duration, figure, or_dash, percent, rate};
+use super::{
+    BoxReport, Counts, Limit, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves,
+};
 use crate::fault::Fault;
 use crate::metrics::{Measure, OTHER, Outcome};
 use crate::plan::Arrivals;
@@ -164,8 +166,27 @@ pub(crate) fn model(plan: &PlanReport) -> String {
 
 /// The shape of a run, with the meaning of its numbers.
 pub(crate) fn shape(run: &RunReport) -> String {
-    let figures = if run.plan.concurrency == 1 { "processes x threads" } else { "processes x threads x in flight" };
-    format!("{} ({figures})", curves::shape(run))
+    let boxes = run.plan.boxes.map_or("", |_| "boxes x ");
+    let in_flight = if run.plan.concurrency == 1 { "" } else { " x in flight" };
+    format!("{} ({boxes}processes x threads{in_flight})", curves::shape(run))
+}
+
+/// What the table of boxes has.
+pub(crate) const BOX_HEAD: [&str; 7] = ["box", "workers", "operations", "cpu time", "rtt", "clock", "began late"];
+
+/// The row of a box under [`BOX_HEAD`].
+pub(crate) fn box_cells(of: &BoxReport) -> [String; 7] {
+    let sign = if of.clock_offset_ns < 0 { "-" } else { "+" };
+    let lost = if of.lost { " (lost)" } else { "" };
+    [
+        format!("{}{lost}", of.name),
+        count(of.workers),
+        count(of.operations),
+        or_dash(of.cpu_ns, duration),
+        duration(of.rtt_ns),
+        format!("{sign}{}", duration(of.clock_offset_ns.unsigned_abs())),
+        or_dash(of.start_skew_ns, duration),
+    ]
 }
 
 /// What is said about a report as a whole: [`alarms`], then [`verdicts`].

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::alarm::Alarm;
 use super::lease::Lease;
-use super::schedule::Schedule;
+use super::schedule::{Offer, Schedule};
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
@@ -23,6 +23,10 @@ const BATCH_NS: u64 = 1_000_000;
 
 /// How long an instance takes numbers from its batch before it checks again whether the run goes on.
 const LOOK_NS: u64 = 1_000_000;
+
+/// How often an instance looks whether the next slot has been leased. Slots are leased seconds ahead, so this is long
+/// before they are due, unless the controller does not answer as it should.
+const LEASE_LOOK_NS: Range<u64> = 2_000_000..250_000_000;
 
 /// The largest batch.
 const MAX_BATCH: u64 = 4_096;
@@ -182,6 +186,7 @@ pub(super) struct OpenFeed<'a> {
     pub(super) turn: &'a Mutex<Alarm>,
     pub(super) halt: &'a Halt,
     pub(super) clock: &'a Clock,
+    pub(super) lane: Lane,
     /// Since when the instance has been idle.
     pub(super) idle_ns: u64,
 }
@@ -195,7 +200,20 @@ impl OpenFeed<'_> {
         if self.halt.is_stopped() {
             return Ok(None);
         }
-        let Some(taken) = self.schedule.take(*now_ns, self.idle_ns) else { return Ok(None) };
+        let taken = loop {
+            match self.schedule.take(*now_ns, self.idle_ns) {
+                Offer::Slot(taken) => break taken,
+                Offer::Over => return Ok(None),
+                Offer::Unleased { due_ns } => {
+                    let ns = (due_ns.saturating_sub(*now_ns) / 2).clamp(LEASE_LOOK_NS.start, LEASE_LOOK_NS.end);
+                    self.halt.sleep(self.lane, Duration::from_nanos(ns)).await;
+                    *now_ns = self.clock.elapsed_ns();
+                    if self.halt.is_stopped() {
+                        return Ok(None);
+                    }
+                }
+            }
+        };
         *now_ns = alarm.until(taken.due_ns, self.clock, self.halt).await?;
         if self.halt.is_stopped() {
             self.schedule.put_back(&taken);
@@ -214,6 +232,7 @@ mod tests {
     use crate::lane::Executor;
     use crate::pace::tests::{of, plan};
     use crate::plan::{Closed, Extent, LoadModel};
+    use crate::wire::Contact;
 
     /// The numbers that an instance of the compute lane gets, at most `most`. Its operations take no time.
     fn given(lease: &Lease, halt: &Halt, extent: Extent, most: usize) -> Vec<u64> {
@@ -245,7 +264,7 @@ mod tests {
 
     fn leased(numbers: Range<u64>) -> Lease {
         let (events, _) = unbounded();
-        let lease = Lease::new(1, events);
+        let lease = Lease::new(1, Contact::LOCAL.lease, events);
         lease.add(numbers);
         lease.close();
         lease

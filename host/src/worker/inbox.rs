@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvError, select, tick};
 
 use super::health::{Watch, usage};
-use super::{DELTA_INTERVAL, Event, INTERVALS_PER_LOOK, refuse, say};
+use super::lease::DROUGHT;
+use super::{Event, LOOK, LOOKS_PER_HEALTH, refuse, say};
 use crate::clock::{Clock, STALL};
 use crate::fault::{Stall, Standstill};
 use crate::wire::{Command, Message};
@@ -48,7 +49,7 @@ impl<'a> Inbox<'a> {
         watch: Watch,
     ) -> Self {
         let cpu_ns = usage().cpu_ns;
-        let ticks = tick(DELTA_INTERVAL);
+        let ticks = tick(LOOK);
         Self { commands, events, printed, ticks, intervals: 0, cpu_ns, watch, clock: None, worst_lag_ns: 0 }
     }
 
@@ -82,7 +83,7 @@ impl<'a> Inbox<'a> {
                 Heard::Arrival(Arrival::Interval) => {
                     self.cpu_ns = usage().cpu_ns;
                     self.intervals += 1;
-                    if self.intervals.is_multiple_of(INTERVALS_PER_LOOK) {
+                    if self.intervals.is_multiple_of(LOOKS_PER_HEALTH) {
                         self.tell_health();
                     }
                     return Arrival::Interval;
@@ -96,11 +97,18 @@ impl<'a> Inbox<'a> {
     /// Tells the controller if the main thread `waited` for longer than a tick takes, and the process did nothing
     /// meanwhile. If it did something, only this thread had to wait for a processor, which delays no operation.
     fn notice_stall(&self, waited: Duration) {
-        if waited >= DELTA_INTERVAL + STALL {
+        if waited >= LOOK + STALL {
             let used_ns = usage().cpu_ns.saturating_sub(self.cpu_ns);
             if u128::from(used_ns) < waited.as_nanos() / 5 {
                 self.tell_stall(Standstill::Worker, waited);
             }
+        }
+    }
+
+    /// Tells the controller if instances had no numbers for this long.
+    pub(super) fn tell_dry(&self, length: Duration) {
+        if length >= DROUGHT {
+            self.tell_stall(Standstill::Numbers, length);
         }
     }
 

@@ -15,12 +15,8 @@ use tokio::sync::Notify;
 use super::Event;
 use crate::lane::Lane;
 
-/// A lease should last about this long: some hundred times as long as it takes to get the next one.
-const LASTING: Duration = Duration::from_millis(50);
-
-/// If an instance waits this long for numbers, the controller does not answer as it should: an answer takes less than a
-/// hundredth of this.
-const DROUGHT: Duration = Duration::from_millis(100);
+/// If an instance waits this long for numbers, the controller does not answer as it should.
+pub(super) const DROUGHT: Duration = Duration::from_millis(100);
 
 /// The most numbers that a worker asks for at once. At five million operations a second they last three seconds.
 const MOST: u64 = 1 << 24;
@@ -34,6 +30,8 @@ pub(super) struct Lease {
     added: Notify,
     /// The number of instances that draw.
     threads: u64,
+    /// A lease should last about this long.
+    lasting: Duration,
     events: Sender<Event>,
 }
 
@@ -53,7 +51,7 @@ struct LeaseState {
 }
 
 impl Lease {
-    pub(super) fn new(threads: u64, events: Sender<Event>) -> Self {
+    pub(super) fn new(threads: u64, lasting: Duration, events: Sender<Event>) -> Self {
         let state = LeaseState {
             ranges: VecDeque::new(),
             left: 0,
@@ -65,7 +63,7 @@ impl Lease {
             low: 0,
             closed: false,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), added: Notify::new(), threads, events }
+        Self { state: Mutex::new(state), changed: Condvar::new(), added: Notify::new(), threads, lasting, events }
     }
 
     /// Draws up to `most` consecutive numbers. If there are none, waits as the lane does: blocks the thread, or yields
@@ -169,9 +167,9 @@ impl Lease {
             return;
         }
         let lasted = state.granted.elapsed();
-        if lasted < LASTING / 2 {
+        if lasted < self.lasting / 2 {
             state.wanted = (state.wanted * 4).min(MOST);
-        } else if lasted > LASTING * 2 {
+        } else if lasted > self.lasting * 2 {
             state.wanted = (state.wanted / 2).max(1);
         }
         state.asked = Some(Instant::now());
@@ -204,6 +202,7 @@ impl LeaseState {
 mod tests {
     use super::*;
     use crate::lane::Executor;
+    use crate::wire::Contact;
     use crossbeam::channel::unbounded;
 
     fn draw(lease: &Lease, most: u64) -> Option<Range<u64>> {
@@ -213,7 +212,7 @@ mod tests {
     #[test]
     fn every_number_is_drawn_exactly_once() {
         let (events, asked) = unbounded();
-        let lease = Lease::new(4, events);
+        let lease = Lease::new(4, Contact::LOCAL.lease, events);
         let drawn = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for most in [1, 7, 64, 4_096] {
@@ -242,7 +241,7 @@ mod tests {
     #[test]
     fn a_lease_asks_once_and_for_more_if_numbers_go_fast() {
         let (events, asked) = unbounded();
-        let lease = Lease::new(1, events);
+        let lease = Lease::new(1, Contact::LOCAL.lease, events);
         lease.add(0..1);
         assert_eq!(draw(&lease, 10), Some(0..1));
         let Ok(Event::Need(first)) = asked.try_recv() else { panic!("it must ask when nothing is left") };

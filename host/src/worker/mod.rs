@@ -28,7 +28,7 @@ use crate::lane::{Executor, Reactor};
 use crate::memory_watch;
 use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
-use crate::plan::{LoadModel, RunPlan, Shape};
+use crate::plan::{LoadModel, RunPlan};
 use crate::rows::Rows;
 use crate::task::{self, Purpose, Task};
 use crate::terminal;
@@ -40,12 +40,14 @@ use lease::Lease;
 use schedule::Schedule;
 use thread::{Start, Thread};
 
-/// How often the worker sends what its threads have counted: often enough for a person who watches, and to lose little
-/// with a worker that dies.
-const DELTA_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the main thread looks around at the least.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// How many of those intervals pass between two messages about the worker's health: one second's.
-const INTERVALS_PER_LOOK: u32 = 10;
+/// How many looks there are between two messages about the worker's health: one second's.
+const LOOKS_PER_HEALTH: u32 = 10;
+
+/// A phase begins this long after the worker is told of it at the most: the round trip to a box is far shorter.
+const MOST_LEAD: Duration = Duration::from_secs(10);
 
 /// A guest call needs at most half a MiB of stack (wasmtime's bound); the host has the rest.
 const STACK_SIZE: usize = 2 << 20;
@@ -100,9 +102,13 @@ impl Stint {
         // A worker that takes the place of another takes part in the last phase only.
         let first_slot = if order == Order::Last { worker.first_slot } else { SlotIndex(0) };
         let source = match plan.load_model() {
-            LoadModel::Closed(_) => NumberSource::Lease(Lease::new(plan.instances_per_process(), events.clone())),
+            LoadModel::Closed(_) => {
+                let lasting = worker.contact.lease;
+                NumberSource::Lease(Lease::new(plan.instances_per_process(), lasting, events.clone()))
+            }
             LoadModel::Open(open) => {
-                NumberSource::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot)))
+                let leased = worker.contact.ahead.map_or(SlotIndex(u64::MAX), |_| first_slot);
+                NumberSource::Schedule(Box::new(Schedule::new(&plan, open, worker.place, first_slot, leased)))
             }
         };
         Self { plan, source, order }
@@ -180,7 +186,7 @@ struct Worker {
 /// Does `work` on another thread, while this one keeps sending the controller this worker's health.
 fn meanwhile<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     let (done, result) = bounded(1);
-    let looks = tick(DELTA_INTERVAL * INTERVALS_PER_LOOK);
+    let looks = tick(LOOK * LOOKS_PER_HEALTH);
     std::thread::scope(|scope| {
         let worker = std::thread::Builder::new().name("preparing".into()).stack_size(STACK_SIZE);
         let spawned = worker.spawn_scoped(scope, move || done.send(work()));
@@ -274,8 +280,9 @@ impl Worker {
             Stint::new(plan.clone(), order, &self.plan, &events_in)
         });
         let stints: Vec<_> = phases.collect();
-        let Shape { processes, threads } = self.plan.run().shape();
-        let all_threads = u64::from(processes) * u64::from(threads);
+        let shape = self.plan.run().shape();
+        let threads = shape.threads;
+        let all_threads = u64::from(shape.workers()) * u64::from(threads);
         // The channel has no buffer: a thread takes the start only while the main thread sends it.
         let (start, starts) = bounded(0);
         let pulses: Vec<_> = (0..threads).map(|_| Arc::new(Pulse::default())).collect();
@@ -309,10 +316,16 @@ impl Worker {
                 let clock = self.clock.since(beginning);
                 // For people who look at the list of processes.
                 let _ = nix::sys::prctl::set_name(c"gorgon running");
+                if let NumberSource::Lease(_) = stint.source {
+                    // In an open run each thread waits for its first slot. No command comes before the beginning,
+                    // except for numbers and a stop, which can wait until then.
+                    std::thread::sleep(Duration::from_nanos(clock.left_ns(0)).min(MOST_LEAD));
+                }
                 for _ in 0..threads {
                     // If a thread is gone, the send fails, and the thread has said why.
                     let _ = start.send(Start { stint, clock: clock.clone() });
                 }
+                say(&Message::Began { late: Duration::from_nanos(clock.elapsed_ns()) });
                 inbox.begin(clock.clone());
                 let left = self.supervise(stint, &clock, &mut inbox, &surroundings.halt);
                 say(&Message::Rested);
@@ -351,6 +364,7 @@ impl Worker {
         let threads = stint.plan.shape().threads;
         let (mut running, mut left) = (threads, threads);
         let mut delta = Delta::default();
+        let mut told = Instant::now();
         while running > 0 {
             match inbox.next() {
                 Arrival::Event(Event::Delta(part)) => {
@@ -367,7 +381,13 @@ impl Worker {
                 Arrival::Command(command) => stint.obey(command, clock, halt),
                 Arrival::Interval => {
                     stint.tell(&mut delta);
-                    send_delta(&mut delta);
+                    if told.elapsed() + LOOK / 2 >= self.plan.contact.interval {
+                        told = Instant::now();
+                        send_delta(&mut delta);
+                    }
+                    if let NumberSource::Schedule(schedule) = &stint.source {
+                        inbox.tell_dry(Duration::from_nanos(schedule.take_dry_ns()));
+                    }
                 }
             }
         }
@@ -424,6 +444,8 @@ impl Stint {
         match (command, &self.source) {
             (Command::Lease(numbers), NumberSource::Lease(lease)) => lease.add(numbers),
             (Command::NoMore, NumberSource::Lease(lease)) => lease.close(),
+            (Command::Lease(slots), NumberSource::Schedule(schedule)) => schedule.lease(SlotIndex(slots.end)),
+            (Command::NoMore, NumberSource::Schedule(schedule)) => schedule.lease(SlotIndex(u64::MAX)),
             (Command::Stop, source) => {
                 halt.stop();
                 match source {

@@ -40,12 +40,27 @@ struct ScheduleState {
     busy: u64,
     /// How many operations may be due and not ended.
     most: u64,
+    /// Slots from this index on belong to nobody yet.
+    leased: SlotIndex,
+    /// For how long a slot that was due was not leased, at most, since this was asked last.
+    dry_ns: u64,
     /// Slots that are due after this do not exist.
     end_ns: u64,
     /// From when on not even waiting slots are taken.
     patience_ns: u64,
     /// What became of slots that no instance took, and how late the others started.
     told: Delta,
+}
+
+/// What an instance gets when it wants a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// A slot.
+    Slot(Taken),
+    /// The next slot is due then, and not leased yet.
+    Unleased { due_ns: u64 },
+    /// There are no more.
+    Over,
 }
 
 /// A slot that an instance has taken.
@@ -61,8 +76,8 @@ pub(super) struct Taken {
 
 impl Schedule {
     /// The slots of the process at `place`, from index `first` on. Earlier ones belong to the worker that had the place
-    /// before.
-    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: SlotIndex) -> Self {
+    /// before. The slots from `leased` on have to be leased.
+    pub(super) fn new(plan: &RunPlan, open: &Open, place: u32, first: SlotIndex, leased: SlotIndex) -> Self {
         let mut slots = Slots::new(plan, open, place);
         slots.skip_to(first);
         let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -74,12 +89,14 @@ impl Schedule {
             waiting: VecDeque::new(),
             waiting_slots: 0,
             busy: 0,
+            leased,
+            dry_ns: 0,
             most: plan.most_in_flight(open, place),
             end_ns,
             patience_ns,
             told: Delta::default(),
         };
-        let step = u64::from(plan.shape().processes);
+        let step = u64::from(plan.shape().workers());
         Self { state: Mutex::new(state), first: plan.first() + u64::from(place), step }
     }
 
@@ -94,18 +111,34 @@ impl Schedule {
         state.waiting.is_empty() && state.peek().is_none()
     }
 
-    /// The next slot, for an instance that has been idle since `idle_ns`; `None` if there are no more.
-    pub(super) fn take(&self, now_ns: u64, idle_ns: u64) -> Option<Taken> {
+    /// The slots before the index `end` are leased.
+    pub(super) fn lease(&self, end: SlotIndex) {
+        let state = &mut *self.lock();
+        state.leased = state.leased.max(end);
+    }
+
+    /// For how long a slot that was due was not leased, at most, since this was called last.
+    pub(super) fn take_dry_ns(&self) -> u64 {
+        std::mem::take(&mut self.lock().dry_ns)
+    }
+
+    /// The next slot, for an instance that has been idle since `idle_ns`.
+    pub(super) fn take(&self, now_ns: u64, idle_ns: u64) -> Offer {
         let state = &mut *self.lock();
         state.admit(now_ns);
         if now_ns > state.patience_ns {
-            return None;
+            return Offer::Over;
         }
-        let slot = match state.pop_waiting() {
-            Some(slot) => slot,
-            None => {
-                state.peek()?;
-                state.slots.next()?
+        let slot = match (state.pop_waiting(), state.peek()) {
+            (Some(slot), _) => slot,
+            (None, None) => return Offer::Over,
+            (None, Some(slot)) if slot.index >= state.leased => {
+                state.dry_ns = state.dry_ns.max(now_ns.saturating_sub(slot.due_ns));
+                return Offer::Unleased { due_ns: slot.due_ns };
+            }
+            (None, Some(slot)) => {
+                state.slots.skip_to(slot.index.plus(1));
+                slot
             }
         };
         state.busy += 1;
@@ -113,7 +146,16 @@ impl Schedule {
         if waited {
             state.told.metrics.scheduled.waited(now_ns - slot.due_ns, now_ns);
         }
-        Some(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
+        Offer::Slot(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
+    }
+
+    /// The next slot, if there is one that is leased.
+    #[cfg(test)]
+    fn taken(&self, now_ns: u64, idle_ns: u64) -> Option<Taken> {
+        match self.take(now_ns, idle_ns) {
+            Offer::Slot(taken) => Some(taken),
+            Offer::Unleased { .. } | Offer::Over => None,
+        }
     }
 
     /// The operation of the slot `taken` is about to start.
@@ -195,10 +237,11 @@ impl ScheduleState {
         if self.most == u64::MAX {
             return;
         }
-        let Some(next) = self.peek().filter(|slot| slot.due_ns <= now_ns) else { return };
+        let is_due = |slot: &Slot| slot.due_ns <= now_ns && slot.index < self.leased;
+        let Some(next) = self.peek().filter(is_due) else { return };
         let room = self.most.saturating_sub(self.busy + self.waiting_slots);
         if room > 0 {
-            let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
+            let due = self.slots.due_by(now_ns.min(self.end_ns - 1)).min(self.leased);
             let end = due.min(next.index.plus(room));
             self.slots.skip_to(end);
             self.waiting_slots += next.index.until(end);
@@ -210,7 +253,7 @@ impl ScheduleState {
     /// Drops the slots that are due by `now_ns` and do not wait.
     fn drop_due(&mut self, now_ns: u64) {
         if self.end_ns > 0 {
-            let due = self.slots.due_by(now_ns.min(self.end_ns - 1));
+            let due = self.slots.due_by(now_ns.min(self.end_ns - 1)).min(self.leased);
             drop_until(&mut self.slots, due, &mut self.told);
         }
     }
@@ -241,15 +284,16 @@ mod tests {
         let open = Open { max_in_flight: most.and_then(NonZeroU64::new), ..open(Arrivals::Constant, 1_000.0, &[]) };
         let plan = plan(extent, 1, LoadModel::Open(open.clone()));
         let plan = RunPlan::try_from(RunSpec { first: 100, ..plan.into() }).unwrap();
-        Schedule::new(&plan, &open, 0, SlotIndex(0))
+        Schedule::new(&plan, &open, 0, SlotIndex(0), ALL)
     }
 
+    const ALL: SlotIndex = SlotIndex(u64::MAX);
     const MS: u64 = 1_000_000;
 
     #[test]
     fn slots_are_taken_in_order_even_if_late() {
         let schedule = schedule(of(3), None);
-        let taken = |now_ns, idle_ns| schedule.take(now_ns, idle_ns).map(|t| (t.number, t.due_ns, t.waited));
+        let taken = |now_ns, idle_ns| schedule.taken(now_ns, idle_ns).map(|t| (t.number, t.due_ns, t.waited));
         assert_eq!(taken(0, 0), Some((100, 0, false)));
         // The only instance is idle again after both of the other slots were due.
         schedule.ended(5 * MS);
@@ -267,24 +311,24 @@ mod tests {
         let schedule = schedule(of(10), Some(3));
         // Two instances are busy with the first two slots until 5.5 ms. By then slot 2 waits, and slots 3, 4 and 5 were
         // beyond the limit.
-        assert!(schedule.take(0, 0).is_some() && schedule.take(0, 0).is_some());
+        assert!(schedule.taken(0, 0).is_some() && schedule.taken(0, 0).is_some());
         schedule.ended(5 * MS + MS / 2);
-        let next = schedule.take(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
+        let next = schedule.taken(5 * MS + MS / 2, 5 * MS + MS / 2).unwrap();
         assert_eq!(next.number, 102);
         let told = schedule.tell();
         assert_eq!((told.dropped, told.metrics.scheduled.left), (vec![SlotIndex(3)..SlotIndex(6); 1], 0));
         schedule.ended(6 * MS + MS / 2);
-        assert_eq!(schedule.take(6 * MS + MS / 2, 6 * MS + MS / 2).unwrap().number, 106);
+        assert_eq!(schedule.taken(6 * MS + MS / 2, 6 * MS + MS / 2).unwrap().number, 106);
     }
 
     #[test]
     fn a_stop_drops_what_was_due_and_nothing_else() {
         let schedule = schedule(lasting(1_000), None);
-        let running = schedule.take(0, 0).unwrap();
+        let running = schedule.taken(0, 0).unwrap();
         schedule.started(&running, 0);
-        let waiting_for = schedule.take(0, 0).unwrap();
+        let waiting_for = schedule.taken(0, 0).unwrap();
         schedule.stop(4 * MS + MS / 2);
-        assert!(schedule.take(5 * MS, 5 * MS).is_none() && schedule.is_over() != schedule.peek_any());
+        assert!(schedule.taken(5 * MS, 5 * MS).is_none() && schedule.is_over() != schedule.peek_any());
         // It was due at 1 ms, before the stop, and was never started.
         schedule.put_back(&waiting_for);
         schedule.close(u64::MAX);
@@ -299,10 +343,10 @@ mod tests {
         for (most, arrivals) in [(None, Arrivals::Constant), (NonZeroU64::new(500_000_000), Arrivals::Poisson)] {
             let open = Open { max_in_flight: most, ..open(arrivals, 1e8, &[]) };
             let plan = plan(lasting(20_000), 1, LoadModel::Open(open.clone()));
-            let schedule = Schedule::new(&plan, &open, 0, SlotIndex(0));
-            assert!(schedule.take(0, 0).is_some());
+            let schedule = Schedule::new(&plan, &open, 0, SlotIndex(0), ALL);
+            assert!(schedule.taken(0, 0).is_some());
             schedule.ended(10 * second);
-            assert!(schedule.take(10 * second, 10 * second).is_some_and(|taken| taken.number == 1));
+            assert!(schedule.taken(10 * second, 10 * second).is_some_and(|taken| taken.number == 1));
             schedule.close(20 * second);
             let told = schedule.tell();
             let dropped: u64 = told.dropped.iter().map(|range| range.start.until(range.end)).sum();
@@ -323,8 +367,8 @@ mod tests {
     fn a_replacement_leaves_out_the_slots_of_its_predecessor() {
         let open = open(Arrivals::Constant, 1_000.0, &[]);
         let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
-        let schedule = Schedule::new(&plan, &open, 0, SlotIndex(4));
-        assert_eq!(schedule.take(0, 0).unwrap().number, 4);
+        let schedule = Schedule::new(&plan, &open, 0, SlotIndex(4), ALL);
+        assert_eq!(schedule.taken(0, 0).unwrap().number, 4);
     }
 
     #[test]

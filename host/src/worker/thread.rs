@@ -172,7 +172,8 @@ impl Thread<'_> {
             (NumberSource::Schedule(schedule), LoadModel::Open(open))
                 if place < plan.most_in_flight(open, self.process) =>
             {
-                Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, idle_ns: 0 }))
+                let lane = self.task.lane();
+                Some(Feed::Open(OpenFeed { schedule, turn: turn?, halt, clock, lane, idle_ns: 0 }))
             }
             _ => None,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, Failure, PhaseBooks, Place, RunStage, WorkerState};
+use super::{Books, BoxBooks, Failure, PhaseBooks, Place, RunStage, WorkerState};
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::numbers::Ledger;
 use crate::plan::RunPlan;
@@ -98,6 +98,8 @@ impl Books {
             in_flight: self.in_flight.clone(),
             overtime: self.overtime.clone(),
             workers: self.workers.values().map(|of| of.record.clone()).collect(),
+            boxes: self.boxes.iter().map(BoxBooks::record).collect(),
+            possibly_twice: self.possibly_twice.iter().map(|range| (range.start, range.end - 1)).collect(),
             stalls: self.stalls.clone(),
             faults: self.faults.all(),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, RunStage, WorkerState};
 use crate::controller::faults::MAX_RANGES;
+use crate::controller::job::OnLoss;
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::fault::{Death, Fault, Parting};
 use crate::journal::Deafness;
@@ -51,6 +52,12 @@ impl Books {
                 Vec::new()
             }
             (WorkerState::SettingUp, Message::Refused(reason)) => self.refuse(worker, reason.clone()),
+            (WorkerState::Running, Message::Began { late }) => {
+                if let Some(of) = self.boxes.get_mut(of.on as usize) {
+                    of.begin(*late);
+                }
+                Vec::new()
+            }
             (WorkerState::Running, Message::Need(wanted)) => {
                 self.wanting.insert(worker, *wanted);
                 Vec::new()
@@ -69,7 +76,9 @@ impl Books {
             }
             (WorkerState::Leaving, Message::Done(usage)) => {
                 self.account(worker, *usage);
-                self.dismiss(worker)
+                let dismissed = self.dismiss(worker);
+                self.hand_on(worker);
+                dismissed
             }
             (_, Message::Health(health)) => {
                 if of.state == WorkerState::Running && self.phases[self.phase].phase == Phase::Run {
@@ -148,7 +157,7 @@ impl Books {
     }
 
     /// Takes a worker out of the run, and returns its place.
-    fn part_with(&mut self, worker: u32) -> Option<u32> {
+    pub(super) fn part_with(&mut self, worker: u32) -> Option<u32> {
         let of = self.workers.get_mut(&worker)?;
         of.state = WorkerState::Gone;
         self.wanting.remove(&worker);
@@ -180,7 +189,7 @@ impl Books {
         }
         let of = &self.workers[&worker];
         let (process, how) = (of.record.process, of.given_up.clone().unwrap_or_else(|| how.to_owned()));
-        let lost = self.lose(worker, at);
+        let lost = self.lose(worker, Some(at));
         let Some(place) = self.part_with(worker) else { return Vec::new() };
         if self.phases[0].began.is_none() {
             self.failure.get_or_insert(Failure::Died(how));
@@ -191,10 +200,12 @@ impl Books {
         let left = self.last_mut().shares.of(place).unleased();
         let then = if is_over {
             Parting::RunEnding
-        } else if self.replaced >= MAX_REPLACEMENTS {
+        } else if self.replaced >= MAX_REPLACEMENTS * self.plan().shape().boxes {
             Parting::TooMany
         } else if left == 0 {
             Parting::NothingLeft
+        } else if self.is_left(place) {
+            if self.move_place(place) { Parting::Replaced } else { Parting::NoRoom }
         } else {
             self.replaced += 1;
             self.places[place as usize] = Place::Vacant;
@@ -206,14 +217,16 @@ impl Books {
         self.note(Fault::worker_died(death, numbers))
     }
 
-    /// The numbers that are lost with a worker: all that it held, or in an open run those that were due by then.
-    fn lose(&mut self, worker: u32, at: Duration) -> NumberSet {
+    /// The numbers that are lost with a worker: all that it held, or in an open run those that were due by `at`, when
+    /// its process had ended. If nobody knows when it ends, `at` is `None`.
+    pub(super) fn lose(&mut self, worker: u32, at: Option<Duration>) -> NumberSet {
         let stopped = self.stopped();
+        let again = at.is_none() && self.on_loss == OnLoss::Rerun;
         let phase = &mut self.phases[self.phase];
         let (Some(of), Some(began)) = (self.workers.get(&worker), phase.began) else { return NumberSet::default() };
-        let until = match phase.plan.load_model().open() {
-            None => u64::MAX,
-            Some(open) => {
+        let until = match (phase.plan.load_model().open(), at) {
+            (None, _) | (_, None) => u64::MAX,
+            (Some(open), Some(at)) => {
                 let until_ns = at.min(stopped.unwrap_or(at)).saturating_sub(began).as_nanos();
                 Slots::new(&phase.plan, open, of.place).due_by(u64::try_from(until_ns).unwrap_or(u64::MAX)).0
             }
@@ -223,11 +236,16 @@ impl Books {
         }
         let until = if is_made(Mistake::LoseTheFuture) { u64::MAX } else { until };
         let until = if is_made(Mistake::LeaseTheLost) { 0 } else { until };
-        phase.shares.of(of.place).lose(worker, until)
+        let ledger = phase.shares.of(of.place);
+        if !again {
+            return ledger.lose(worker, until);
+        }
+        self.possibly_twice.extend(&ledger.give_back(worker));
+        NumberSet::default()
     }
 
     /// The numbers of the slots that the process at `place` knows by `indices`, as inclusive ranges.
-    fn numbers(&self, place: u32, indices: &NumberSet) -> Vec<(u64, u64)> {
+    pub(super) fn numbers(&self, place: u32, indices: &NumberSet) -> Vec<(u64, u64)> {
         let shares = &self.phases[self.phase].shares;
         let mut ranges = Vec::new();
         for range in indices.iter() {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::worker::shares;
-use crate::controller::{Books, Effect};
-use crate::journal::{Decision, Entry, What};
+use crate::controller::{Books, Effect, Job, OnLoss};
+use crate::journal::{Decision, Entry, What, Writer};
 use crate::pace::Slots;
 use crate::plan::RunPlan;
 use crate::wire::{Delta, Message, Phase};
@@ -49,10 +49,22 @@ pub(super) struct Account {
     frames: BTreeMap<u32, u64>,
     /// The worker that started an operation, by phase and number.
     started: BTreeMap<(usize, u64), u32>,
+    /// Whether slots are leased bit by bit, and not all at once.
+    is_leased_bit_by_bit: bool,
+    on_loss: OnLoss,
+    /// The box of each worker.
+    on: BTreeMap<u32, u32>,
+    lost_boxes: BTreeSet<u32>,
+    left_boxes: BTreeSet<u32>,
+    boxes: u32,
+    epoch: u32,
+    /// Numbers that a lost box held and that may be started again.
+    again: BTreeSet<(usize, u64)>,
 }
 
 impl Account {
-    pub(super) fn new(phases: Vec<(Phase, RunPlan)>) -> Self {
+    pub(super) fn new(job: &Job) -> Self {
+        let phases = job.phases();
         let began = vec![None; phases.len()];
         Self {
             phases,
@@ -67,6 +79,14 @@ impl Account {
             first_slots: BTreeMap::new(),
             frames: BTreeMap::new(),
             started: BTreeMap::new(),
+            is_leased_bit_by_bit: job.spread.contact.ahead.is_some(),
+            on_loss: job.spread.on_loss,
+            on: BTreeMap::new(),
+            lost_boxes: BTreeSet::new(),
+            left_boxes: BTreeSet::new(),
+            boxes: job.spread.boxes.len() as u32,
+            epoch: 0,
+            again: BTreeSet::new(),
         }
     }
 
@@ -83,6 +103,7 @@ impl Account {
     pub(super) fn start(&mut self, worker: u32, phase: usize, number: u64) -> Result<(), String> {
         match self.started.insert((phase, number), worker) {
             None => Ok(()),
+            Some(_) if self.again.contains(&(phase, number)) => Ok(()),
             Some(other) => Err(format!("number {number} was started by worker {other} and by worker {worker}")),
         }
     }
@@ -90,6 +111,9 @@ impl Account {
     /// Accounts for an effect before it is executed.
     pub(super) fn see(&mut self, effect: &Effect) -> Result<(), String> {
         match effect {
+            Effect::Launch { worker, on } => {
+                self.on.insert(*worker, *on);
+            }
             Effect::Load { worker, place, first_slot } => {
                 self.places.insert(*worker, *place);
                 self.first_slots.insert(*worker, first_slot.0);
@@ -112,13 +136,16 @@ impl Account {
         Ok(())
     }
 
-    /// Accounts for an entry that has been given its place.
-    pub(super) fn book(&mut self, entry: &Entry) -> Result<(), String> {
+    /// Accounts for an entry that has been given its place. Returns whether it counts.
+    pub(super) fn book(&mut self, entry: &Entry) -> Result<bool, String> {
+        if !self.counts(entry) {
+            return Ok(false);
+        }
         match &entry.what {
             What::Heard { worker, frame, message } => {
                 let before = self.frames.entry(*worker).or_default();
                 if self.gone.contains(worker) || self.given_up.contains(worker) || *frame <= *before {
-                    return Ok(());
+                    return Ok(true);
                 }
                 *before = *frame;
                 match message {
@@ -133,15 +160,50 @@ impl Account {
                     _ => {}
                 }
             }
-            What::Gone { worker, .. } => self.lose(*worker, entry.at),
+            What::Gone { worker, .. } => self.lose(*worker, Some(entry.at)),
+            What::Decided(Decision::LoseBox { index }) if self.lost_boxes.insert(*index) => {
+                let its = self.on.iter().filter(|(_, on)| *on == index).map(|(&worker, _)| worker);
+                for worker in its.collect::<Vec<_>>() {
+                    self.lose(worker, None);
+                }
+                if self.on_loss == OnLoss::Abort {
+                    self.stopped = self.stopped.or(Some(entry.at));
+                }
+            }
             // Its frames are void. If it was given up before, the run does not wait for its end any longer.
             What::Decided(Decision::GiveUp { worker, .. }) if !self.given_up.insert(*worker) => {
-                self.lose(*worker, entry.at);
+                self.lose(*worker, Some(entry.at));
+            }
+            What::Leaving => {
+                if let Writer::Box(index) = entry.by {
+                    self.left_boxes.insert(index);
+                }
             }
             What::Decided(Decision::Stop) => self.stopped = self.stopped.or(Some(entry.at)),
             _ => {}
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether an entry counts.
+    fn counts(&mut self, entry: &Entry) -> bool {
+        match (entry.by, &entry.what) {
+            (Writer::Controller { epoch }, What::Decided(Decision::Fence)) => {
+                self.epoch = self.epoch.max(epoch);
+                true
+            }
+            (Writer::Controller { epoch }, _) => epoch == self.epoch,
+            (Writer::Box(index), What::Heard { worker, .. } | What::Gone { worker, .. }) => {
+                self.on.get(worker) == Some(&index) && !self.lost_boxes.contains(&index)
+            }
+            (Writer::Box(index), What::Leaving) => !self.lost_boxes.contains(&index),
+            (Writer::Box(_), _) => false,
+        }
+    }
+
+    /// Whether each number that a worker holds was leased to it.
+    fn is_explicit(&self) -> bool {
+        !self.is_open() || self.is_leased_bit_by_bit
     }
 
     fn count(&mut self, worker: u32, delta: &Delta) -> Result<(), String> {
@@ -156,7 +218,7 @@ impl Account {
             for index in range {
                 let key = self.key(worker, index);
                 let before = self.fates.insert(key, fate);
-                let held = if self.is_open() { before.is_none() } else { before == Some(Fate::Leased(worker)) };
+                let held = if self.is_explicit() { before == Some(Fate::Leased(worker)) } else { before.is_none() };
                 if !held {
                     return Err(format!("worker {worker} speaks of {index} as {fate:?}, but it was {before:?}"));
                 }
@@ -165,16 +227,24 @@ impl Account {
         Ok(())
     }
 
-    fn lose(&mut self, worker: u32, at: Duration) {
+    /// A worker is gone. If nobody knows since when, `at` is `None`, and its box is lost.
+    fn lose(&mut self, worker: u32, at: Option<Duration>) {
         if !self.gone.insert(worker) || !self.places.contains_key(&worker) {
             return;
         }
-        if !self.is_open() {
+        if at.is_none() && self.on_loss == OnLoss::Rerun {
+            let held = self.fates.extract_if(.., |_, fate| *fate == Fate::Leased(worker));
+            self.again.extend(held.map(|((phase, _, number), _)| (phase, number)));
+            return;
+        }
+        let is_all = !self.is_open() || at.is_none();
+        if is_all {
             for fate in self.fates.values_mut().filter(|fate| **fate == Fate::Leased(worker)) {
                 *fate = Fate::Lost;
             }
             return;
         }
+        let at = at.unwrap_or_default();
         let (Some(began), true) = (self.began[self.phase], self.operating.contains(&worker)) else { return };
         let plan = self.phases[self.phase].1.clone();
         let Some(open) = plan.load_model().open() else { return };
@@ -182,10 +252,19 @@ impl Account {
         let first = if self.phase + 1 == self.phases.len() { self.first_slots[&worker] } else { 0 };
         let place = self.places[&worker];
         for slot in Slots::new(&plan, open, place).take_while(|slot| u128::from(slot.due_ns) <= until) {
-            if slot.index.0 >= first {
-                self.fates.entry((self.phase, place, slot.index.0)).or_insert(Fate::Lost);
+            let key = (self.phase, place, slot.index.0);
+            if self.is_leased_bit_by_bit {
+                self.fates.entry(key).and_modify(|fate| {
+                    if *fate == Fate::Leased(worker) {
+                        *fate = Fate::Lost;
+                    }
+                });
+            } else if slot.index.0 >= first {
+                self.fates.entry(key).or_insert(Fate::Lost);
             }
         }
+        // The rest was never due, and can be leased again.
+        self.fates.retain(|_, fate| *fate != Fate::Leased(worker));
     }
 
     /// Compares the books with this account.
@@ -228,8 +307,10 @@ impl Account {
         if let Some(fault) = record.faults.iter().find(|fault| fault.kind == crate::fault::FaultKind::Miscounted) {
             return Err(fault.message.clone());
         }
-        let deaths = record.workers.len() as u32 - record.plan.shape().processes.min(record.workers.len() as u32);
-        if deaths > super::super::books::MAX_REPLACEMENTS {
+        let deaths = record.workers.len() as u32 - record.plan.shape().workers().min(record.workers.len() as u32);
+        let shape = record.plan.shape();
+        let moved = (self.lost_boxes.len() + self.left_boxes.len()) as u32 * shape.workers();
+        if deaths > super::super::books::MAX_REPLACEMENTS * self.boxes.max(1) + moved {
             return Err(format!("{deaths} workers were replaced"));
         }
         let killed = record.faults.iter().find(|fault| fault.message.contains("did not end when it was told to"));

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::controller::Job;
+use crate::controller::{Job, OnLoss, Spread};
 use crate::plan::{
     Arrivals, Closed, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape, Stage,
 };
+use crate::record::BoxFacts;
+use crate::wire::Contact;
 
-/// A random run: closed or open, with or without a warm-up, by number of operations (sometimes fewer than threads) or
-/// by duration.
+/// A random run: on one machine or over boxes, closed or open, with or without a warm-up, by number of operations
+/// (sometimes fewer than threads) or by duration.
 pub(super) fn job(chance: &mut Rng) -> Job {
-    let shape = Shape { processes: chance.u32(1..=4), threads: chance.u32(1..=3) };
+    let boxes = if chance.bool() { 0 } else { chance.u32(1..=3) };
+    let shape = Shape { boxes: boxes.max(1), processes: chance.u32(1..=4), threads: chance.u32(1..=3) };
     let load_model = if chance.bool() {
         LoadModel::Closed(Closed::default())
     } else {
@@ -61,5 +64,22 @@ pub(super) fn job(chance: &mut Rng) -> Job {
         data: None,
         calls: None,
     };
-    Job::example(RunPlan::try_from(spec).expect("it is a plan"))
+    let job = Job::example(RunPlan::try_from(spec).expect("it is a plan"));
+    if boxes == 0 {
+        return job;
+    }
+    let is_open = job.plan.load_model().open().is_some();
+    let facts = |index| BoxFacts {
+        name: format!("b{index}"),
+        max_processes: shape.processes + chance.u32(0..3),
+        ..BoxFacts::default()
+    };
+    let boxes = (0..boxes).map(facts).collect();
+    let on_loss = match chance.u8(0..4) {
+        0 if !is_open => OnLoss::Rerun,
+        1 => OnLoss::Abort,
+        _ => OnLoss::Skip,
+    };
+    let contact = Contact { lead: Duration::from_millis(200), ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL };
+    Job { spread: Spread { boxes, contact, on_loss }, ..job }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::controller::Job;
 use crate::fault::{Stall, Standstill};
 use crate::metrics::{Cut, Health, Outcome, Recorder, Sample, Spans};
 use crate::numbers::Shares;
@@ -44,6 +45,10 @@ pub(super) struct SimulatedWorker {
     /// Numbers that are leased and not started. In an open run `slots` has the slots to come instead.
     lease: VecDeque<Range<u64>>,
     slots: Option<std::iter::Peekable<Slots>>,
+    /// Slots from this index on are not leased.
+    leased: SlotIndex,
+    /// Whether slots are leased bit by bit, and not all at once.
+    is_leased_bit_by_bit: bool,
     waiting: VecDeque<Slot>,
     is_closed: bool,
     has_asked: bool,
@@ -65,7 +70,7 @@ struct Running {
 }
 
 impl SimulatedWorker {
-    pub(super) fn new(phases: Vec<(Phase, RunPlan)>, place: u32, now: Duration, chance: &mut Rng) -> Self {
+    pub(super) fn new(job: &Job, place: u32, now: Duration, chance: &mut Rng) -> Self {
         Self {
             state: SimulatedState::Booting,
             place,
@@ -73,12 +78,14 @@ impl SimulatedWorker {
             hangs_until: Duration::ZERO,
             is_deaf: false,
             started: Vec::new(),
-            phases,
+            phases: job.phases(),
             first_slot: SlotIndex(0),
             phase: 0,
             began: Duration::ZERO,
             lease: VecDeque::new(),
             slots: None,
+            leased: SlotIndex(0),
+            is_leased_bit_by_bit: job.spread.contact.ahead.is_some(),
             waiting: VecDeque::new(),
             is_closed: false,
             has_asked: false,
@@ -115,16 +122,22 @@ impl SimulatedWorker {
                     let first = if self.phase + 1 == self.phases.len() { self.first_slot } else { SlotIndex(0) };
                     let mut slots = Slots::new(self.plan(), open, self.place).peekable();
                     while slots.next_if(|slot| slot.index < first).is_some() {}
+                    self.leased = if self.is_leased_bit_by_bit { first } else { SlotIndex(u64::MAX) };
                     self.slots = Some(slots);
                 }
             }
             Command::Lease(range) => {
-                if self.state == SimulatedState::Running {
+                if self.slots.is_some() {
+                    self.leased = self.leased.max(SlotIndex(range.end));
+                } else if self.state == SimulatedState::Running {
                     self.lease.push_back(range.clone());
                 }
                 self.has_asked = false;
             }
-            Command::NoMore => self.is_closed = true,
+            Command::NoMore => {
+                self.is_closed = true;
+                self.leased = SlotIndex(u64::MAX);
+            }
             Command::Stop => self.is_stopped = self.is_stopped.or(Some(now)),
             Command::Cut => self.is_cut = true,
             other => return Err(format!("a worker that is {:?} is told {other:?}", self.state)),
@@ -221,9 +234,10 @@ impl SimulatedWorker {
     fn start(&mut self, now: Duration, chance: &mut Rng, said: &mut Vec<Message>) {
         let threads = self.plan().shape().threads as usize;
         let elapsed_ns = now.saturating_sub(self.began).as_nanos() as u64;
-        let (processes, first) = (u64::from(self.plan().shape().processes), self.plan().first());
+        let (processes, first) = (u64::from(self.plan().shape().workers()), self.plan().first());
         if let Some(slots) = &mut self.slots {
-            while let Some(slot) = slots.next_if(|slot| now >= self.began && slot.due_ns <= elapsed_ns) {
+            let is_due = |slot: &Slot| slot.due_ns <= elapsed_ns && slot.index < self.leased;
+            while let Some(slot) = slots.next_if(|slot| now >= self.began && is_due(slot)) {
                 self.waiting.push_back(slot);
             }
             while self.running.len() < threads
@@ -274,7 +288,9 @@ impl SimulatedWorker {
             self.drop(slot);
         }
         if let Some(mut slots) = self.slots.take() {
-            while let Some(slot) = slots.next_if(|slot| u128::from(slot.due_ns) <= end.as_nanos()) {
+            let leased = self.leased;
+            let is_due = |slot: &Slot| u128::from(slot.due_ns) <= end.as_nanos() && slot.index < leased;
+            while let Some(slot) = slots.next_if(is_due) {
                 self.drop(slot);
             }
         }
@@ -310,8 +326,8 @@ impl SimulatedWorker {
 /// How the numbers of `plan` are shared; the account uses it to look up indices.
 pub(super) fn shares(plan: &RunPlan) -> Shares {
     if plan.load_model().open().is_some() {
-        Shares::dealt(plan.numbers(), plan.shape().processes)
+        Shares::dealt(plan.numbers(), plan.shape().workers())
     } else {
-        Shares::common(plan.numbers(), plan.shape().processes)
+        Shares::common(plan.numbers(), plan.shape().workers())
     }
 }

@@ -10,7 +10,7 @@ use super::job::job;
 use super::worker::{SimulatedState, SimulatedWorker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::fault::Standstill;
-use crate::journal::{Entry, What};
+use crate::journal::{Entry, What, Writer};
 use crate::pace::SlotIndex;
 use crate::wire::{Command, Message};
 
@@ -74,6 +74,21 @@ struct World {
     crashes: Vec<Duration>,
     deaths: Vec<Duration>,
     hangs: Vec<(Duration, Duration)>,
+    /// When boxes die: they say nothing more, and their workers are gone.
+    box_deaths: Vec<(Duration, u32)>,
+    dead_boxes: BTreeSet<u32>,
+    /// When boxes leave in order.
+    box_leaves: Vec<(Duration, u32)>,
+    /// The links of which boxes are cut, from when until when.
+    cuts: Vec<(u32, Duration, Duration)>,
+    /// When each box says next that it is there.
+    presence: Vec<Duration>,
+    /// What a box has to do when its link is back.
+    postponed: VecDeque<(u32, Effect)>,
+    /// The box of each worker.
+    on: BTreeMap<u32, u32>,
+    /// A controller that another has replaced, and that does not know it yet.
+    zombie: Option<Machine>,
     deafness: Option<Duration>,
     /// When a kill reaches which worker.
     kills: Vec<(Duration, u32)>,
@@ -110,16 +125,33 @@ impl World {
         // Operations of a deaf worker end only with the phase or by a stop, so the run needs one of the two.
         let has_end = job.phases().iter().all(|(_, plan)| plan.extent().duration().is_some()) || !stops.is_empty();
         let deafness = (has_end && chance.u8(0..6) == 0).then(|| moment(&mut chance));
+        let boxes = job.spread.boxes.len() as u32;
+        let of_boxes = |moments: Vec<Duration>, chance: &mut Rng| -> Vec<(Duration, u32)> {
+            let moments = moments.into_iter().filter(|_| boxes > 0);
+            moments.map(|at| (at, chance.u32(0..boxes.max(1)))).collect()
+        };
+        let moments = some(&mut chance, 2, 4);
+        let box_deaths = of_boxes(moments, &mut chance);
+        let moments = some(&mut chance, 1, 4);
+        let box_leaves = of_boxes(moments, &mut chance);
+        let moments = some(&mut chance, 3, 3);
+        let cuts = of_boxes(moments, &mut chance).into_iter().map(|(from, index)| {
+            let long = *chance.choice(&[200, 3_000, 5_000, 7_000, 20_000]).expect("there are some");
+            (index, from, from + Duration::from_millis(long))
+        });
+        let cuts: Vec<_> = cuts.collect();
         let trouble = Trouble {
             stopped: !stops.is_empty(),
-            died: !deaths.is_empty(),
-            stuck: !hangs.is_empty() || deafness.is_some(),
+            died: !deaths.is_empty() || !box_deaths.is_empty() || !cuts.is_empty() || !box_leaves.is_empty(),
+            stuck: !hangs.is_empty() || deafness.is_some() || !cuts.is_empty() || !box_deaths.is_empty(),
         };
         let opened = SystemTime::UNIX_EPOCH;
-        let delay_ms = *chance.choice(&[0, 0, 3, 40]).expect("there are some");
+        let delays: &[u64] = if boxes > 0 { &[1, 3, 40] } else { &[0, 0, 3, 40] };
+        let delay_ms = *chance.choice(delays).expect("there are some");
+        let presence = (0..boxes).map(|_| Duration::from_millis(chance.u64(0..1_000))).collect();
         Self {
             machine: Machine::new(Books::open(&job, opened), Duration::ZERO),
-            account: Account::new(job.phases()),
+            account: Account::new(&job),
             chance,
             now: Duration::ZERO,
             job,
@@ -136,6 +168,14 @@ impl World {
             crashes,
             deaths,
             hangs,
+            box_deaths,
+            dead_boxes: BTreeSet::new(),
+            box_leaves,
+            cuts,
+            presence,
+            postponed: VecDeque::new(),
+            on: BTreeMap::new(),
+            zombie: None,
             deafness,
             kills: Vec::new(),
             tick: Duration::ZERO,
@@ -181,12 +221,12 @@ impl World {
         self.kills.iter().for_each(|(at, _)| consider(*at));
         for (id, worker) in &self.workers {
             consider(worker.next.max(worker.hangs_until));
-            let told = self.told.get(id).and_then(VecDeque::front);
+            let told = self.told.get(id).filter(|_| !self.is_cut_off(*id)).and_then(VecDeque::front);
             if let Some((at, _)) = told {
                 consider((*at).max(worker.hangs_until));
             }
         }
-        for link in self.links.values() {
+        for (_, link) in self.links.iter().filter(|(id, _)| !self.is_cut_off(**id)) {
             let frame = link.frames.get(link.handed).map(|(at, ..)| *at);
             let end = link.ends.filter(|_| link.frames.is_empty());
             frame.into_iter().chain(end).for_each(&mut consider);
@@ -218,6 +258,7 @@ impl World {
                 self.workers.get_mut(&deaf).into_iter().for_each(|of| of.is_deaf = true);
             }
         }
+        self.move_boxes()?;
         for (_, killed) in self.kills.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.die(killed);
         }
@@ -242,8 +283,96 @@ impl World {
                 self.feed(Input::Stalled { what, length })?;
             }
             self.feed(Input::Tick)?;
+            if let Some(mut zombie) = self.zombie.take() {
+                let outputs = zombie.step(Input::Tick, now);
+                self.zombie = Some(zombie);
+                self.hear_the_zombie(outputs);
+            }
         }
         Ok(())
+    }
+
+    /// What happens to boxes now.
+    fn move_boxes(&mut self) -> Result<(), String> {
+        let now = self.now;
+        for (_, index) in self.box_deaths.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            self.tell(|| format!("box {index} dies"));
+            self.dead_boxes.insert(index);
+            for worker in self.workers_of(index) {
+                self.workers.remove(&worker);
+                self.told.remove(&worker);
+                self.links.remove(&worker);
+            }
+        }
+        for (at, index) in self.box_leaves.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            if self.dead_boxes.contains(&index) || self.cut(index).is_some() {
+                continue;
+            }
+            self.tell(|| format!("box {index} leaves"));
+            self.record(Entry { at, by: Writer::Box(index), what: What::Leaving })?;
+            for worker in self.workers_of(index) {
+                self.told.entry(worker).or_default().push_back((now, Command::Stop));
+            }
+        }
+        for index in 0..self.presence.len() as u32 {
+            if self.dead_boxes.contains(&index) {
+                continue;
+            }
+            if let Some(cut) = self.cut(index) {
+                // The agent has heard nothing for too long.
+                if now >= cut.0 + Duration::from_secs(10) {
+                    for worker in self.workers_of(index) {
+                        self.die(worker);
+                    }
+                }
+                continue;
+            }
+            while let Some(at) = self.postponed.iter().position(|(of, _)| *of == index) {
+                if let Some((_, effect)) = self.postponed.remove(at) {
+                    self.execute_there(effect);
+                }
+            }
+            if now >= self.presence[index as usize] {
+                self.presence[index as usize] = now + Duration::from_secs(1);
+                self.feed(Input::Present { index })?;
+                if let Some(zombie) = &mut self.zombie {
+                    zombie.step(Input::Present { index }, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The cut of a box's link at present.
+    fn cut(&self, index: u32) -> Option<(Duration, Duration)> {
+        let cut = self.cuts.iter().find(|(of, from, until)| *of == index && (*from..*until).contains(&self.now));
+        cut.map(|&(_, from, until)| (from, until))
+    }
+
+    /// The box of a worker, if it cannot be reached at present.
+    fn is_cut_off(&self, worker: u32) -> bool {
+        self.on.get(&worker).is_some_and(|&on| !self.job.spread.boxes.is_empty() && self.cut(on).is_some())
+    }
+
+    fn workers_of(&self, index: u32) -> Vec<u32> {
+        self.workers.keys().copied().filter(|worker| self.on.get(worker) == Some(&index)).collect()
+    }
+
+    /// What a controller that was replaced wants recorded is on its way too. Its orders are those that its successor
+    /// gives.
+    fn hear_the_zombie(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            if let Output::Record(entry) = output {
+                self.tell(|| format!("the controller that was replaced: {}", short(&entry)));
+                self.wait_for_place(entry);
+            }
+        }
+    }
+
+    fn wait_for_place(&mut self, entry: Entry) {
+        let at = self.now + Duration::from_millis(self.chance.u64(0..self.delay_ms));
+        let at = self.waiting.back().map_or(at, |(before, _)| at.max(*before));
+        self.waiting.push_back((at, entry));
     }
 
     /// A worker that is alive, picked at random.
@@ -256,9 +385,10 @@ impl World {
     fn work(&mut self, now: Duration) -> Result<(), String> {
         let ids: Vec<u32> = self.workers.keys().copied().collect();
         for id in ids {
+            let is_cut_off = self.is_cut_off(id);
             let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.hangs_until <= now) else { continue };
             let told = self.told.entry(id).or_default();
-            while let Some((_, command)) = told.pop_front_if(|(at, _)| *at <= now) {
+            while let Some((_, command)) = told.pop_front_if(|(at, _)| *at <= now && !is_cut_off) {
                 if let Command::NoMore | Command::Lease(_) | Command::Stop | Command::Cut = command {
                     worker.hear(&command, now)?;
                 } else {
@@ -295,6 +425,14 @@ impl World {
     /// Hands what has arrived to the controller, some frames twice.
     fn listen(&mut self, now: Duration) -> Result<(), String> {
         let ids: Vec<u32> = self.links.keys().copied().collect();
+        if !self.job.spread.boxes.is_empty() {
+            return ids
+                .into_iter()
+                .filter(|id| !self.is_cut_off(*id))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .try_for_each(|id| self.listen_far(id, now));
+        }
         for id in ids {
             while let Some(link) = self.links.get_mut(&id)
                 && let Some((_, frame, message)) = link.frames.get(link.handed).filter(|(at, ..)| *at <= now)
@@ -317,8 +455,35 @@ impl World {
         Ok(())
     }
 
+    /// What the agent of a worker has heard becomes entries, some of them twice.
+    fn listen_far(&mut self, id: u32, now: Duration) -> Result<(), String> {
+        let by = Writer::Box(self.on[&id]);
+        while let Some(link) = self.links.get_mut(&id)
+            && let Some((at, frame, message)) = link.frames.pop_front_if(|(at, ..)| *at <= now)
+        {
+            let entry = Entry { at, by, what: What::Heard { worker: id, frame, message } };
+            if self.chance.u8(0..40) == 0 {
+                self.record(entry.clone())?;
+            }
+            self.record(entry)?;
+        }
+        if let Some(link) = self.links.get_mut(&id)
+            && link.frames.is_empty()
+            && let Some(at) = link.ends.filter(|at| *at <= now)
+        {
+            link.ends = None;
+            if !self.dismissed.contains(&id) {
+                self.record(Entry { at, by, what: What::Gone { worker: id, how: "it died".into() } })?;
+            }
+        }
+        Ok(())
+    }
+
     /// A worker process ends now; what it has sent still arrives.
     fn die(&mut self, worker: u32) {
+        if self.on.get(&worker).is_some_and(|on| self.dead_boxes.contains(on)) {
+            return;
+        }
         self.workers.remove(&worker);
         self.told.remove(&worker);
         let link = self.links.entry(worker).or_default();
@@ -331,8 +496,19 @@ impl World {
     fn crash(&mut self) {
         self.tell(|| "the controller dies, another is rebuilt".into());
         let mut books = Books::open(&self.job, self.opened);
-        for entry in &self.journal {
+        let checkpoint = self.chance.usize(0..=self.journal.len());
+        for (i, entry) in self.journal.iter().enumerate() {
+            if i == checkpoint {
+                let bytes = postcard::to_stdvec(&books).expect("books can be written");
+                books = postcard::from_bytes(&bytes).expect("books can be read");
+            }
             books.apply(entry);
+        }
+        if !self.job.spread.boxes.is_empty() {
+            // What the first has put out is on its way, and it may not know that it was replaced.
+            let before = std::mem::replace(&mut self.machine, Machine::after_another(books, self.now));
+            self.zombie = self.chance.bool().then_some(before);
+            return;
         }
         self.machine = Machine::new(books, self.now);
         for (_, entry) in std::mem::take(&mut self.waiting) {
@@ -357,11 +533,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Record(entry) if self.delay_ms == 0 => self.record(entry)?,
-                Output::Record(entry) => {
-                    let at = self.now + Duration::from_millis(self.chance.u64(0..self.delay_ms));
-                    let at = self.waiting.back().map_or(at, |(before, _)| at.max(*before));
-                    self.waiting.push_back((at, entry));
-                }
+                Output::Record(entry) => self.wait_for_place(entry),
                 Output::Do(effect) => self.execute(effect)?,
                 Output::Event(_) => {}
             }
@@ -379,18 +551,40 @@ impl World {
             link.frames.pop_front();
             link.handed = link.handed.saturating_sub(1);
         }
-        self.account.book(&entry)?;
+        let counts = self.account.book(&entry)?;
         self.journal.push(entry.clone());
         if self.journal.len() > 100_000 {
             return Err("it never stops deciding".into());
         }
+        if let Some(mut zombie) = self.zombie.take() {
+            let outputs = zombie.step(Input::Recorded(entry.clone()), self.now);
+            self.zombie = Some(zombie);
+            self.hear_the_zombie(outputs);
+        }
         let outputs = self.machine.step(Input::Recorded(entry), self.now);
+        if !counts && outputs.iter().any(|output| matches!(output, Output::Do(_))) {
+            return Err("an entry that does not count has an effect".into());
+        }
         self.carry_out(outputs)
     }
 
     fn execute(&mut self, effect: Effect) -> Result<(), String> {
         self.tell(|| format!("  do: {effect:?}"));
         self.account.see(&effect)?;
+        if let Effect::Launch { worker, on } = effect {
+            self.on.insert(worker, on);
+        }
+        let Some(on) = effect.worker().and_then(|worker| self.on.get(&worker)).copied() else { return Ok(()) };
+        let is_of_process = matches!(effect, Effect::Launch { .. } | Effect::Kill(_) | Effect::Dismiss(_));
+        if !self.job.spread.boxes.is_empty() && is_of_process && self.cut(on).is_some() {
+            self.postponed.push_back((on, effect));
+        } else if !self.dead_boxes.contains(&on) || self.job.spread.boxes.is_empty() {
+            self.execute_there(effect);
+        }
+        Ok(())
+    }
+
+    fn execute_there(&mut self, effect: Effect) {
         let at = self.now + Duration::from_millis(self.chance.u64(0..10));
         let mut say = |worker: u32, command: Command| {
             let told = self.told.entry(worker).or_default();
@@ -398,9 +592,9 @@ impl World {
             told.push_back((at, command));
         };
         match effect {
-            Effect::Launch(worker) => {
+            Effect::Launch { worker, .. } => {
                 let place = self.machine.books().workers[&worker].place;
-                let new = SimulatedWorker::new(self.job.phases(), place, self.now, &mut self.chance);
+                let new = SimulatedWorker::new(&self.job, place, self.now, &mut self.chance);
                 self.workers.insert(worker, new);
             }
             Effect::Load { worker, place, first_slot } => {
@@ -422,7 +616,6 @@ impl World {
             }
             Effect::Noted(_) => {}
         }
-        Ok(())
     }
 
     /// Checks that the fold of the entries equals the live books, byte by byte.

@@ -109,7 +109,9 @@ pub struct Runs {
     pub task: TaskFacts,
     /// The position of each run.
     pub runs: Vec<RunPosition>,
-    /// Worker processes.
+    /// Boxes; null on one machine.
+    pub boxes: Option<u32>,
+    /// Worker processes on each box.
     pub processes: u32,
     /// Threads in each.
     pub threads: u32,

@@ -61,6 +61,7 @@ impl Group<'_> {
         Runs {
             task: first.task.clone(),
             runs: self.runs.iter().map(|run| RunPosition { file: run.file.to_owned(), run: run.place }).collect(),
+            boxes: first.plan.boxes,
             processes: first.plan.processes,
             threads: first.plan.threads,
             operations,

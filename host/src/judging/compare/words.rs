@@ -91,8 +91,9 @@ impl Runs {
 
     /// What was run, and how much.
     pub fn text(&self) -> String {
+        let boxes = self.boxes.map(|boxes| format!("{boxes} x ")).unwrap_or_default();
         format!(
-            "{}, {} x {}, {}, {}",
+            "{}, {boxes}{} x {}, {}, {}",
             self.task.path,
             self.processes,
             self.threads,

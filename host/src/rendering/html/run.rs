@@ -27,6 +27,7 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
         (tables::spans(&run.spans))
         div .columns {
             section { h3 { "Where the time went" } (time(run)) }
+            @if !run.boxes.is_empty() { section { h3 { "Boxes" } (tables::boxes(run)) } }
             section { h3 { "Workers" } (tables::workers(run)) }
             (health::schedule(run))
             @if let Some(of) = &run.network { section { h3 { "Network" } (network(of)) } }

@@ -179,6 +179,20 @@ pub(super) fn workers(run: &RunReport) -> Markup {
     }
 }
 
+/// A table of the boxes.
+pub(super) fn boxes(run: &RunReport) -> Markup {
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Boxes" { table {
+            thead { tr { @for head in words::BOX_HEAD { th scope="col" { (head) } } } }
+            tbody { @for of in &run.boxes { tr {
+                @let [name_of, cells @ ..] = words::box_cells(of);
+                th scope="row" { (name(&name_of)) }
+                @for cell in &cells { td { (cell) } }
+            } } }
+        } }
+    }
+}
+
 /// A list of names and values; empty values are left out.
 pub(super) fn facts(facts: &[(&str, Option<String>)]) -> Markup {
     html! { dl .facts { @for (name_of, value) in facts { @if let Some(value) = value {
@@ -193,7 +207,8 @@ pub(super) fn plan(run: &RunReport) -> Markup {
     let PlanReport {
         operations,
         duration_ns,
-        processes: _, // The shape shows these three.
+        boxes: _, // The shape shows these four.
+        processes: _,
         threads: _,
         concurrency: _,
         load_model: _, // The load model's text shows these four, the pause and the ramp.

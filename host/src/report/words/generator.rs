@@ -166,7 +166,7 @@ fn stall(together: &[Stall], run: &RunReport) -> String {
     let longest = |what: Standstill| of(what).max_by_key(|stall| stall.length_ns);
     let when = |stall: &Stall| format!("{}, {} after the start", duration(stall.length_ns), duration(stall.at_ns));
     let workers = of(Standstill::Worker).count();
-    let all = run.plan.processes as usize;
+    let all = run.plan.workers() as usize;
     let dry = longest(Standstill::Numbers).map(|stall| {
         let length = duration(stall.length_ns);
         format!("; instances waited for numbers for up to {length} of it, and started nothing")

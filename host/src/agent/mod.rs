@@ -1,0 +1,365 @@
+//! The agent of a box: says that it is there, and starts the workers of runs that a controller elsewhere decides on.
+//!
+//! Carries out orders and carries the frames of its workers to the journal; decides nothing about a run, except to end
+//! its own workers when it has heard nothing from the controller for too long.
+
+mod offer;
+mod outbox;
+mod work;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
+
+use crate::clock::since_boot;
+use crate::cluster::journal::Posted;
+use crate::cluster::presence::{INTERVAL, Presence};
+use crate::cluster::subjects::{self, Ask};
+use crate::cluster::{ClusterError, Link, Listening, Mail, Server};
+use crate::controller::{faces, remote};
+use crate::network::Policy;
+use crate::plan::MAX_PROCESSES;
+use crate::task::{Compiler, Purpose, TaskError};
+use crate::transport::FromWorker;
+use work::Work;
+
+/// How often the agent looks around at the least.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// After so long without a word from the controller, the agent ends its workers. The controller has given them up by
+/// then.
+const ORPHANED: Duration = Duration::from_secs(10);
+
+/// How long an agent that leaves waits for its workers.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How many asks and bundles may wait.
+const WAITING: usize = 1_024;
+
+/// How an agent is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server.
+    pub server: Server,
+    /// The agent's name.
+    pub name: String,
+    /// How many worker processes it may have.
+    pub max_processes: u32,
+    /// What its workers may reach at most.
+    pub network: Policy,
+    /// The directories below which tasks may be given directories.
+    pub dir_roots: Vec<PathBuf>,
+}
+
+/// Why there is no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The server cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// Tasks cannot be compiled.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// The name cannot be used.
+    #[error("`{0}` cannot be the name of an agent: use letters, digits, - and _, 64 at most")]
+    Name(String),
+    /// Another agent has the name.
+    #[error("another agent has the name `{0}`: give this one another (--name NAME)")]
+    Taken(String),
+    /// The number of processes makes no sense.
+    #[error("cannot offer `{0}` worker processes: give 1 to {MAX_PROCESSES}")]
+    Processes(u32),
+    /// No thread can be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// What an agent tells the person who started it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is there, and waits for runs.
+    Ready {
+        /// Its name.
+        name: String,
+        /// The server.
+        url: String,
+    },
+    /// It takes part in a run.
+    Opened {
+        /// The task.
+        task: String,
+        /// The command.
+        command: String,
+    },
+    /// Its part of a run is over.
+    Closed,
+    /// It ended its workers, as it had heard nothing from the controller.
+    Orphaned,
+    /// It refused to take part in a run.
+    Refused(String),
+    /// It leaves, and waits for the operations in flight.
+    Leaving,
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready { name, url } => write!(f, "the box {name} waits for runs at {url}"),
+            Self::Opened { task, command } => write!(f, "taking part in a run of {task} (command {command})"),
+            Self::Closed => write!(f, "its part of the run is over"),
+            Self::Orphaned => {
+                write!(f, "ended the workers, as nothing came from the controller for {} s", ORPHANED.as_secs())
+            }
+            Self::Refused(why) => write!(f, "did not take part in a run: {why}"),
+            Self::Leaving => write!(f, "leaving: the operations in flight may end, and no more start"),
+        }
+    }
+}
+
+/// What the agent has waited for.
+enum Arrival {
+    Ask(Ask, Mail),
+    Posted(Posted),
+    Pulse(String),
+    Frame(u32, FromWorker),
+    Stop,
+    Look,
+}
+
+/// What comes through the server.
+enum News {
+    Ask(Ask, Mail),
+    Posted(Posted),
+    Pulse(String),
+}
+
+struct Agent<'s> {
+    settings: Settings,
+    link: Arc<Link>,
+    presence: Arc<Mutex<Presence>>,
+    compiler: Compiler,
+    work: Option<Work>,
+    /// The command that the agent works for, also between two of its runs.
+    held: Option<Held>,
+    news_in: Sender<News>,
+    say: &'s mut dyn FnMut(&Said),
+}
+
+/// A command that the agent works for.
+struct Held {
+    command: String,
+    /// When its controller was heard last.
+    heard: Duration,
+    _pulse: Listening,
+}
+
+impl Held {
+    fn silence(&self) -> Duration {
+        since_boot().saturating_sub(self.heard)
+    }
+}
+
+/// Runs an agent until a stop; after a second one it does not wait for its workers.
+pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said)) -> Result<(), AgentError> {
+    if !subjects::is_name(&settings.name) {
+        return Err(AgentError::Name(settings.name));
+    }
+    if !(1..=MAX_PROCESSES).contains(&settings.max_processes) {
+        return Err(AgentError::Processes(settings.max_processes));
+    }
+    let compiler = Compiler::new(Purpose::Multiply)?;
+    let link = Arc::new(settings.server.connect(&settings.name)?);
+    // Whoever has the name already answers at once.
+    if link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), INTERVAL).is_some() {
+        return Err(AgentError::Taken(settings.name));
+    }
+    let (news_in, news) = bounded(WAITING);
+    let mut listening = Vec::new();
+    for ask in Ask::ALL.into_iter().filter(|ask| *ask != Ask::Clock) {
+        let subject = subjects::ask(&settings.name, ask);
+        listening.push(link.subscribe_to(&subject, news_in.clone(), move |mail| News::Ask(ask, mail))?);
+    }
+    // A clock is read at once, whatever the agent does.
+    let clock = subjects::ask(&settings.name, Ask::Clock);
+    link.answer(&clock, |_| remote::bytes(&faces()).unwrap_or_default())?;
+    let presence = Arc::new(Mutex::new(offer::presence(&settings)));
+    let (alive, ended) = unbounded::<()>();
+    announce(Arc::clone(&link), Arc::clone(&presence), ended).map_err(AgentError::Thread)?;
+    say(&Said::Ready { name: settings.name.clone(), url: link.url().to_owned() });
+    let mut agent = Agent { settings, link, presence, compiler, work: None, held: None, news_in, say };
+    agent.serve(&news, stops);
+    drop(alive);
+    Ok(())
+}
+
+/// Says once a second that the agent is there, whatever it does otherwise, until `ended` is closed.
+fn announce(link: Arc<Link>, presence: Arc<Mutex<Presence>>, ended: Receiver<()>) -> std::io::Result<()> {
+    let say = move || {
+        loop {
+            let now = {
+                let mut presence = lock(&presence);
+                offer::refresh(&mut presence);
+                presence.to_bytes()
+            };
+            if let Ok(now) = now {
+                link.publish(subjects::PRESENCE, now);
+            }
+            if ended.recv_timeout(INTERVAL) != Err(crossbeam::channel::RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("presence".into()).spawn(say).map(drop)
+}
+
+fn lock(presence: &Mutex<Presence>) -> MutexGuard<'_, Presence> {
+    // A panic aborts nothing here, but leaves the value whole.
+    presence.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Agent<'_> {
+    fn serve(&mut self, news: &Receiver<News>, stops: &Receiver<()>) {
+        let looks = tick(LOOK);
+        let nobody = never();
+        let mut looked = since_boot();
+        let mut leaving: Option<Instant> = None;
+        loop {
+            let frames = self.work.as_ref().and_then(Work::frames).unwrap_or(&nobody);
+            let arrival = select! {
+                recv(news) -> news => match news {
+                    Ok(News::Ask(ask, mail)) => Arrival::Ask(ask, mail),
+                    Ok(News::Posted(posted)) => Arrival::Posted(posted),
+                    Ok(News::Pulse(subject)) => Arrival::Pulse(subject),
+                    Err(_) => return,
+                },
+                recv(frames) -> frame => match frame {
+                    Ok((worker, frame)) => Arrival::Frame(worker, frame),
+                    Err(_) => Arrival::Look,
+                },
+                recv(stops) -> _ => Arrival::Stop,
+                recv(looks) -> _ => Arrival::Look,
+            };
+            // Whoever was away for too long has been given up, and must not say anything before its workers have ended.
+            let away = since_boot().saturating_sub(looked);
+            looked = since_boot();
+            if away >= ORPHANED && self.work.as_mut().is_some_and(Work::abandon) {
+                (self.say)(&Said::Orphaned);
+            }
+            match arrival {
+                Arrival::Ask(ask, mail) => self.answer(ask, &mail),
+                Arrival::Posted(posted) => self.work.iter_mut().for_each(|work| work.obey(&posted)),
+                Arrival::Pulse(subject) => {
+                    let held = self.held.as_mut().filter(|held| subjects::pulse(&held.command) == subject);
+                    if let Some(held) = held {
+                        held.heard = since_boot();
+                    }
+                }
+                Arrival::Frame(worker, frame) => {
+                    if let Some(work) = &mut self.work {
+                        work.hear(&self.link, worker, frame);
+                    }
+                }
+                Arrival::Stop if leaving.is_some() => return,
+                Arrival::Stop => {
+                    leaving = Some(Instant::now());
+                    lock(&self.presence).leaving = true;
+                    if let Some(work) = &mut self.work {
+                        work.leave();
+                        (self.say)(&Said::Leaving);
+                    }
+                }
+                Arrival::Look => {
+                    let is_orphaned = self.held.as_ref().is_none_or(|held| held.silence() >= ORPHANED);
+                    if let Some(work) = &mut self.work {
+                        work.look();
+                        if is_orphaned && work.abandon() {
+                            (self.say)(&Said::Orphaned);
+                        }
+                    }
+                }
+            }
+            self.count();
+            let is_free = self.work.as_ref().is_none_or(Work::is_idle);
+            if leaving.is_some_and(|since| is_free || since.elapsed() >= FAREWELL) {
+                return;
+            }
+        }
+    }
+
+    /// Notes in the presence what the agent does.
+    fn count(&self) {
+        let mut presence = lock(&self.presence);
+        presence.workers = self.work.as_ref().map_or(0, Work::workers);
+        let held = self.held.as_ref().filter(|held| held.silence() < ORPHANED);
+        presence.command = held.map(|held| held.command.clone());
+    }
+
+    /// Answers a request of a controller.
+    fn answer(&mut self, ask: Ask, mail: &Mail) {
+        let Some(reply) = mail.reply.clone() else { return };
+        let answer = match ask {
+            Ask::Clock => return,
+            Ask::Open => self.open(&mail.payload),
+            Ask::Begin => remote::read(&mail.payload).map_err(|error| error.to_string()).and_then(|start| {
+                let link = &self.link;
+                self.work.as_mut().ok_or_else(|| "it was not invited".to_owned())?.begin(link, &start)
+            }),
+            Ask::Hook => {
+                let call = remote::read(&mail.payload).map_err(|error| error.to_string());
+                let called = call.and_then(|call| {
+                    let link = &self.link;
+                    self.work.as_mut().ok_or_else(|| "it was not invited".to_owned())?.call(link, call, reply.clone())
+                });
+                match called {
+                    // The hook answers when it has ended.
+                    Ok(()) => return,
+                    Err(why) => {
+                        let refused = remote::HookReply { returned: Err(why), refused: Default::default() };
+                        self.link.publish(&reply, remote::bytes(&refused).unwrap_or_default());
+                        return;
+                    }
+                }
+            }
+            Ask::Close => {
+                if let Ok(name) = remote::read::<remote::RunName>(&mail.payload)
+                    && let Some(work) = &mut self.work
+                    && *work.name() == name
+                    && !work.stop_hook()
+                {
+                    work.end();
+                    self.work = None;
+                    (self.say)(&Said::Closed);
+                }
+                Ok(())
+            }
+        };
+        if let Err(why) = &answer {
+            (self.say)(&Said::Refused(why.clone()));
+        }
+        self.link.publish(&reply, remote::bytes(&answer).unwrap_or_default());
+    }
+
+    fn open(&mut self, question: &[u8]) -> Result<(), String> {
+        let invitation: remote::Invitation = remote::read(question).map_err(|error| error.to_string())?;
+        if lock(&self.presence).leaving {
+            return Err("it is leaving".into());
+        }
+        let (task, command) = (invitation.task.clone(), invitation.run.command.clone());
+        if let Some(held) = self.held.as_ref().filter(|held| held.command != command && held.silence() < ORPHANED) {
+            return Err(format!("it works for the command {}", held.command));
+        }
+        if let Some(mut work) = self.work.take() {
+            work.end();
+        }
+        let (pulse, news) = (subjects::pulse(&command), self.news_in.clone());
+        let pulse = self.link.subscribe_to(&pulse, news, |mail| News::Pulse(mail.subject));
+        let pulse = pulse.map_err(|error| error.to_string())?;
+        let work = Work::open(invitation, &self.settings, &self.link, &self.compiler, &self.news_in)?;
+        self.held = Some(Held { command: command.clone(), heard: since_boot(), _pulse: pulse });
+        self.work = Some(work);
+        (self.say)(&Said::Opened { task, command });
+        Ok(())
+    }
+}

@@ -1,0 +1,281 @@
+//! An agent's part of one run.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+
+use super::outbox::Outbox;
+use super::{News, Settings, offer};
+use crate::clock::{since_boot, system_monotonic};
+use crate::cluster::journal::{Appender, Journal, Posted};
+use crate::cluster::presence::INTERVAL;
+use crate::cluster::{Link, Listening, files, subjects};
+use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
+use crate::controller::{Crew, Effect, Equipment, call_hook, not_started};
+use crate::metrics::NetworkCounts;
+use crate::plan::{RunPlan, RunSpec, Trust};
+use crate::resolve;
+use crate::rows::Rows;
+use crate::scratch::Scratch;
+use crate::task::{Compiled, Compiler, MOST_OF_COMPONENT};
+use crate::transport::FromWorker;
+use crate::wire::{Message, Phase};
+
+/// What workers have said waits in this process up to so many bytes; then it waits in their pipes.
+const MOST_WAITING: usize = 64 << 20;
+
+/// A file of certificate authorities has at most so many bytes.
+const MOST_OF_AUTHORITIES: u64 = 16 << 20;
+
+/// An agent's part of one run.
+pub(super) struct Work {
+    name: RunName,
+    index: u32,
+    equipment: Equipment,
+    /// What the workers read.
+    _files: (Compiled, Option<Rows>, Vec<Scratch>),
+    /// From the beginning on.
+    started: Option<Started>,
+    /// The greatest epoch that was seen.
+    epoch: u32,
+    _orders: Listening,
+    /// Stops the hook that is being called.
+    hook: Option<Sender<()>>,
+}
+
+struct Started {
+    crew: Crew,
+    opened: Duration,
+    journal: Appender,
+    outbox: Outbox,
+    /// The index of the last order that was carried out.
+    orders: u64,
+    sent: Duration,
+    is_leaving: bool,
+}
+
+impl Work {
+    /// Fetches what the run needs, and compiles the task.
+    pub(super) fn open(
+        invitation: Invitation,
+        settings: &Settings,
+        link: &Link,
+        compiler: &Compiler,
+        news: &Sender<News>,
+    ) -> Result<Self, String> {
+        let Invitation { run, index, phases, contact, task, sha256, data, authorities } = invitation;
+        let fetch = |digest: &str, most| link.get(digest, most).map_err(|error| error.to_string());
+        let wasm = fetch(&sha256, MOST_OF_COMPONENT)?;
+        let compiled = compiler.compile_bytes(Path::new(&task), &wasm, |_| ()).map_err(|error| error.to_string())?;
+        let mut scratches = Vec::new();
+        let mut keep = |content: Vec<u8>| {
+            let scratch = Scratch::new(|file: &mut dyn Write| file.write_all(&content));
+            let scratch = scratch.map_err(|error| format!("cannot keep a file: {error}"))?;
+            let path = scratch.path().to_owned();
+            scratches.push(scratch);
+            Ok::<_, String>(path)
+        };
+        let data = data.map(|digest| keep(fetch(&digest, files::MOST_BYTES)?)).transpose()?;
+        let authorities = authorities.map(|digest| keep(fetch(&digest, MOST_OF_AUTHORITIES)?)).transpose()?;
+        let rows = data.as_deref().map(Rows::read).transpose().map_err(|error| error.to_string())?;
+        let here = |(phase, plan): &(Phase, RunPlan)| {
+            let mut spec: RunSpec = offer::granted(plan, settings)?.into();
+            spec.data = data.clone();
+            if let Some(path) = &authorities {
+                spec.http.trust = Trust::RootsAnd(path.clone());
+            }
+            let plan = RunPlan::try_from(spec).map_err(|error| error.to_string())?;
+            Ok::<_, String>((*phase, plan))
+        };
+        let phases = phases.iter().map(here).collect::<Result<Vec<_>, _>>()?;
+        let addresses = phases.last().map(|(_, plan)| resolve::ask(plan.grants().network.names())).unwrap_or_default();
+        let facts = rows.as_ref().map(|rows| rows.facts().clone());
+        let machine_code = compiled.machine_code.clone();
+        let equipment = Equipment { phases, machine_code, addresses, rows: facts, contact };
+        let files = (compiled, rows, scratches);
+        let orders = vec![subjects::to(&run.command, &settings.name), subjects::fence(&run.command)];
+        let orders = Journal::of(&run.command).follow(link, orders, 0, news.clone(), News::Posted);
+        let (started, epoch, hook) = (None, 0, None);
+        Ok(Self { name: run, index, equipment, _files: files, started, epoch, _orders: orders, hook })
+    }
+
+    /// The run.
+    pub(super) fn name(&self) -> &RunName {
+        &self.name
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> u32 {
+        self.started.as_ref().map_or(0, |started| started.crew.size())
+    }
+
+    /// What its workers say; `None` while too much waits already.
+    pub(super) fn frames(&self) -> Option<&Receiver<(u32, FromWorker)>> {
+        let started = self.started.as_ref()?;
+        (started.journal.waiting_bytes() < MOST_WAITING).then(|| started.crew.frames())
+    }
+
+    /// The run begins.
+    pub(super) fn begin(&mut self, link: &Link, start: &Start) -> Result<(), String> {
+        if start.run != self.name || self.started.is_some() {
+            return Err("it was not invited to this run".into());
+        }
+        let mut crew = Crew::new(self.equipment.clone(), start.opened);
+        crew.prepare(&start.prepared);
+        let agent = link.name().to_owned();
+        let subject = subjects::from(&self.name.command, &agent);
+        let writer = format!("{agent}/{}/{:x}", self.name.run, fastrand::u64(..));
+        // If entries find no place any more, the controller hears nothing, and gives the box up.
+        let journal = Journal::of(&self.name.command).appender(link, subject, writer, 0, drop);
+        let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
+        self.started = Some(Started { crew, opened, journal, outbox, orders: 0, sent, is_leaving: false });
+        Ok(())
+    }
+
+    /// Calls a hook on a thread of its own, which answers to `reply`.
+    pub(super) fn call(&mut self, link: &std::sync::Arc<Link>, call: HookCall, reply: String) -> Result<(), String> {
+        if call.run != self.name {
+            return Err("it was not invited to this run".into());
+        }
+        let (stop, stops) = unbounded();
+        self.hook = Some(stop);
+        let (equipment, link) = (self.equipment.clone(), std::sync::Arc::clone(link));
+        let (run, output) = (self.name.run, subjects::output(&self.name.command));
+        let timeout = equipment.phases.last().and_then(|(_, plan)| plan.limits().hook_timeout);
+        let work = move || {
+            let mut refused = NetworkCounts::default();
+            let mut print = |bytes| {
+                if let Ok(printed) = remote::bytes(&Printed { run, bytes }) {
+                    link.publish(&output, printed);
+                }
+            };
+            let returned = call_hook(&equipment, timeout, call.command, &mut refused, &stops, &mut print);
+            let answer = HookReply { returned: returned.map_err(|error| error.to_string()), refused };
+            if let Ok(answer) = remote::bytes(&answer) {
+                link.publish(&reply, answer);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("hook".into()).spawn(work);
+        spawned.map(drop).map_err(|error| format!("cannot start a thread: {error}"))
+    }
+
+    /// Stops the hook that is being called. Returns whether there was one.
+    pub(super) fn stop_hook(&mut self) -> bool {
+        // Fails if the hook has ended.
+        self.hook.take().is_some_and(|stop| stop.send(()).is_ok())
+    }
+
+    /// Carries out orders, each once, and none of a controller that another has replaced.
+    pub(super) fn obey(&mut self, posted: &Posted) {
+        self.epoch = self.epoch.max(posted.bundle.epoch);
+        if posted.bundle.epoch < self.epoch {
+            return;
+        }
+        let Some(started) = &mut self.started else { return };
+        for item in &posted.bundle.items {
+            let Ok(order) = remote::read::<Order>(item) else { continue };
+            if order.run != self.name.run || order.index != started.orders + 1 {
+                continue;
+            }
+            started.orders = order.index;
+            started.carry_out(order.effect);
+        }
+        started.send_if_due(&self.name, self.index);
+    }
+
+    /// A worker said something, or is gone.
+    pub(super) fn hear(&mut self, link: &Link, worker: u32, frame: FromWorker) {
+        let Some(started) = &mut self.started else { return };
+        let at = system_monotonic().saturating_sub(started.opened);
+        match frame {
+            FromWorker::Frame(_, Message::Output(bytes)) => {
+                if let Ok(printed) = remote::bytes(&Printed { run: self.name.run, bytes }) {
+                    link.publish(&subjects::output(&self.name.command), printed);
+                }
+            }
+            FromWorker::Frame(_, message) => started.outbox.say(at, worker, message),
+            FromWorker::Gone => {
+                if let Some(how) = started.crew.on_end(worker) {
+                    started.outbox.gone(at, worker, how);
+                }
+            }
+        }
+        if started.crew.frames().is_empty() {
+            started.send_if_due(&self.name, self.index);
+        }
+    }
+
+    /// Some time has passed.
+    pub(super) fn look(&mut self) {
+        if let Some(started) = &mut self.started {
+            started.crew.end_late_leavers();
+            started.send_if_due(&self.name, self.index);
+        }
+    }
+
+    /// Ends all workers, because the controller has given them up. Returns whether there were any.
+    pub(super) fn abandon(&mut self) -> bool {
+        let Some(started) = &mut self.started else { return false };
+        let at = system_monotonic().saturating_sub(started.opened);
+        let abandoned = started.crew.kill_all();
+        for &worker in &abandoned {
+            started.outbox.gone(at, worker, "its box had heard nothing from the controller".into());
+        }
+        !abandoned.is_empty()
+    }
+
+    /// Lets the operations in flight end, and starts no more.
+    pub(super) fn leave(&mut self) {
+        if let Some(started) = &mut self.started {
+            started.is_leaving = true;
+            started.outbox.leave(system_monotonic().saturating_sub(started.opened));
+            started.crew.stop_all();
+        }
+    }
+
+    /// Whether it has no workers, and everything that they said is in the journal.
+    pub(super) fn is_idle(&self) -> bool {
+        self.started.as_ref().is_none_or(|started| started.crew.size() == 0 && started.journal.waiting_bytes() == 0)
+    }
+
+    /// The run is over here.
+    pub(super) fn end(&mut self) {
+        if let Some(started) = &mut self.started {
+            started.crew.end_all();
+        }
+    }
+}
+
+impl Started {
+    fn carry_out(&mut self, effect: Effect) {
+        let Some(worker) = effect.worker() else { return };
+        if self.is_leaving && matches!(effect, Effect::Launch { .. }) {
+            self.fail(worker, "its box is leaving".into());
+            return;
+        }
+        let begins = matches!(effect, Effect::Go { .. });
+        if let Err(error) = self.crew.execute(effect) {
+            self.fail(worker, not_started(&error));
+        }
+        if self.is_leaving && begins {
+            // Before it began, it could not be stopped.
+            self.crew.stop_all();
+        }
+    }
+
+    fn fail(&mut self, worker: u32, how: String) {
+        self.outbox.gone(system_monotonic().saturating_sub(self.opened), worker, how);
+    }
+
+    /// Sends what waits: once a second, and at once if it is urgent.
+    fn send_if_due(&mut self, name: &RunName, index: u32) {
+        let now = since_boot();
+        if !self.outbox.is_urgent() && now.saturating_sub(self.sent) < INTERVAL {
+            return;
+        }
+        self.sent = now;
+        self.outbox.take(name.run, index).into_iter().for_each(|item| self.journal.append(item));
+    }
+}

@@ -1,0 +1,75 @@
+//! Files on the server, by their SHA-256: tasks and data. An agent keeps what it has fetched.
+
+use std::time::Duration;
+
+use async_nats::jetstream::object_store::{Config, ObjectStore};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
+
+use super::{ClusterError, Link, subjects};
+
+/// The largest file.
+pub const MOST_BYTES: u64 = 1 << 30;
+
+/// How long a file may take from or to the server.
+const TRANSFER: Duration = Duration::from_secs(300);
+
+impl Link {
+    /// Puts a file on the server, unless it is there already. Returns its SHA-256.
+    pub fn put(&self, content: &[u8]) -> Result<String, ClusterError> {
+        let digest = hex(content);
+        let refused = |why: String| ClusterError::refused("keep a file", why);
+        let put = async {
+            let store = self.store().await?;
+            let size = content.len();
+            if store.info(&digest).await.is_ok_and(|info| info.size == size) {
+                return Ok(());
+            }
+            let mut reader = content;
+            store.put(digest.as_str(), &mut reader).await.map_err(|error| error.to_string())?;
+            Ok::<_, String>(())
+        };
+        let done = self.runtime.block_on(async { tokio::time::timeout(TRANSFER, put).await });
+        done.map_err(|_| refused("it took too long".into()))?.map_err(refused)?;
+        Ok(digest)
+    }
+
+    /// Fetches the file with this SHA-256, of at most `most` bytes.
+    pub fn get(&self, digest: &str, most: u64) -> Result<Vec<u8>, ClusterError> {
+        let refused = |why: String| ClusterError::refused("give a file", why);
+        let get = async {
+            let store = self.store().await?;
+            let object = store.get(digest).await.map_err(|error| error.to_string())?;
+            if object.info().size as u64 > most {
+                return Err(format!("it has {} bytes, and {most} are allowed", object.info().size));
+            }
+            let mut content = Vec::new();
+            let mut reader = object.take(most + 1);
+            reader.read_to_end(&mut content).await.map_err(|error| error.to_string())?;
+            Ok(content)
+        };
+        let got = self.runtime.block_on(async { tokio::time::timeout(TRANSFER, get).await });
+        let content = got.map_err(|_| refused("it took too long".into()))?.map_err(refused)?;
+        if content.len() as u64 > most || hex(&content) != digest {
+            return Err(refused("what came is another file".into()));
+        }
+        Ok(content)
+    }
+
+    async fn store(&self) -> Result<ObjectStore, String> {
+        let config = Config {
+            bucket: subjects::FILES.into(),
+            // Nobody needs a file of a run for longer; what is missing is put there again.
+            max_age: Duration::from_secs(7 * 24 * 3_600),
+            ..Config::default()
+        };
+        match self.jetstream.get_object_store(subjects::FILES).await {
+            Ok(store) => Ok(store),
+            Err(_) => self.jetstream.create_object_store(config).await.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn hex(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,468 @@
+//! The journal of a command: one stream, to which its controller and its agents append, and which all of them read in
+//! the same order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, LastRawMessageErrorKind, StorageType};
+use async_nats::jetstream::{self, ErrorCode};
+use crossbeam::channel::{Sender, TrySendError};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+
+use super::{ClusterError, Link, Listening, subjects};
+use crate::wire;
+
+/// The largest message that is sent in one piece. A server takes 1 MiB by default.
+pub const MOST_BYTES: usize = 512 << 10;
+
+/// The longest bundle.
+const MOST_OF_BUNDLE: usize = 96 << 20;
+
+/// How long the server may take to acknowledge an entry before it is sent again.
+const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+
+/// The pause before something is sent again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The window in which the server itself drops repeated messages. It only spares space: readers drop repeats too.
+const REPEATS: Duration = Duration::from_secs(30);
+
+/// How long a read waits at the server.
+const READ: Duration = Duration::from_secs(5);
+
+/// How long a reader waits before it gives the server another chance.
+const READ_AGAIN: Duration = Duration::from_millis(50);
+
+/// The stream of a command.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    command: String,
+}
+
+/// What an append has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Another controller has written in between.
+    Fenced,
+    /// The server has no room.
+    Full(String),
+    /// The stream is gone.
+    Gone(String),
+}
+
+/// What was appended at once: what one writer had to say by then.
+#[derive(Debug)]
+pub struct Posted {
+    /// The place of its last message in the stream, from 1.
+    pub sequence: u64,
+    /// The subject.
+    pub subject: String,
+    /// Its contents.
+    pub bundle: Bundle,
+}
+
+/// Items that are appended together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// The epoch of the controller that wrote it; 0 from agents.
+    pub epoch: u32,
+    /// Its index among the bundles of its writer, from 1.
+    pub serial: u64,
+    /// The items.
+    pub items: Vec<Vec<u8>>,
+}
+
+/// The version of [`Bundle`].
+const BUNDLE: u32 = 1;
+
+/// Appends items in order: as many as wait, in one message; and one message at a time, each until it is acknowledged.
+/// If this is dropped, what waits is still appended.
+#[derive(Clone)]
+pub struct Appender {
+    queue: mpsc::UnboundedSender<Vec<u8>>,
+    /// How many bytes have not been acknowledged.
+    waiting: watch::Sender<usize>,
+}
+
+impl Appender {
+    fn new() -> (Self, Queue) {
+        let (queue, items) = mpsc::unbounded_channel();
+        let (waiting, _) = watch::channel(0);
+        (Self { queue, waiting: waiting.clone() }, Queue { items, waiting })
+    }
+
+    /// Appends an item. Never waits.
+    pub fn append(&self, item: Vec<u8>) {
+        self.waiting.send_modify(|bytes| *bytes += item.len());
+        // Fails after trouble, which has been told.
+        let _ = self.queue.send(item);
+    }
+
+    /// How many bytes have not been acknowledged.
+    pub fn waiting_bytes(&self) -> usize {
+        *self.waiting.borrow()
+    }
+}
+
+/// The other end of an [`Appender`].
+struct Queue {
+    items: mpsc::UnboundedReceiver<Vec<u8>>,
+    waiting: watch::Sender<usize>,
+}
+
+impl Queue {
+    /// Waits for items, and takes as many as fit into a message. `None` if there will be none.
+    async fn take(&mut self) -> Option<Vec<Vec<u8>>> {
+        let first = self.items.recv().await?;
+        let mut bytes = first.len();
+        let mut items = vec![first];
+        while bytes < MOST_BYTES / 2
+            && let Ok(item) = self.items.try_recv()
+        {
+            bytes += item.len();
+            items.push(item);
+        }
+        Some(items)
+    }
+
+    /// These items have been acknowledged.
+    fn acknowledge(&self, items: &[Vec<u8>]) {
+        let done: usize = items.iter().map(Vec::len).sum();
+        self.waiting.send_modify(|bytes| *bytes -= done);
+    }
+}
+
+/// A message is the first part of a bundle.
+const FIRST: u8 = 1;
+
+/// Another part follows.
+const MORE: u8 = 2;
+
+/// A bundle as messages: one, or several parts if it is long.
+fn parts(bundle: &Bundle) -> Result<Vec<bytes::Bytes>, Trouble> {
+    let whole = wire::versioned(BUNDLE, bundle).map_err(|error| Trouble::Full(error.to_string()))?;
+    if whole.len() > MOST_OF_BUNDLE {
+        return Err(Trouble::Full(format!("an entry has {} bytes", whole.len())));
+    }
+    let count = whole.len().div_ceil(MOST_BYTES).max(1);
+    let part = |(i, part): (usize, &[u8])| {
+        let flags = if i == 0 { FIRST } else { 0 } | if i + 1 < count { MORE } else { 0 };
+        [&[flags], part].concat().into()
+    };
+    Ok(whole.chunks(MOST_BYTES).enumerate().map(part).collect())
+}
+
+/// Puts the parts of bundles together again.
+#[derive(Debug, Default)]
+struct Parts(HashMap<String, Vec<u8>>);
+
+impl Parts {
+    /// The bundle that ends with this message. `None` if more follows, or if it makes no sense.
+    fn add(&mut self, subject: &str, message: &[u8]) -> Option<Bundle> {
+        let (flags, part) = message.split_first()?;
+        let whole = self.0.entry(subject.to_owned()).or_default();
+        if flags & FIRST != 0 {
+            whole.clear();
+        }
+        if whole.len() + part.len() <= MOST_OF_BUNDLE {
+            whole.extend_from_slice(part);
+        }
+        if flags & MORE != 0 {
+            return None;
+        }
+        let whole = self.0.remove(subject)?;
+        wire::of_version(BUNDLE, &whole).ok()
+    }
+}
+
+impl Journal {
+    /// The journal of `command`.
+    pub fn of(command: &str) -> Self {
+        Self { command: command.to_owned() }
+    }
+
+    /// Makes the stream, with room for `most` bytes.
+    pub fn create(&self, link: &Link, most: i64) -> Result<(), ClusterError> {
+        let config = Config {
+            name: subjects::stream(&self.command),
+            subjects: subjects::of_stream(&self.command),
+            storage: StorageType::File,
+            // The default, `old`, loses entries in silence.
+            discard: DiscardPolicy::New,
+            max_bytes: most,
+            duplicate_window: REPEATS,
+            ..Config::default()
+        };
+        let created = link.runtime.block_on(link.jetstream.create_stream(config));
+        created.map(drop).map_err(|error| ClusterError::refused("make the journal of the run", error))
+    }
+
+    /// Removes the stream.
+    pub fn delete(&self, link: &Link) -> Result<(), ClusterError> {
+        let deleted = link.runtime.block_on(link.jetstream.delete_stream(subjects::stream(&self.command)));
+        deleted.map(drop).map_err(|error| ClusterError::refused("remove the journal of the run", error))
+    }
+
+    /// The place of the last decision; 0 if there is none.
+    pub fn last_decision(&self, link: &Link) -> Result<u64, ClusterError> {
+        let subject = subjects::decided(&self.command);
+        let last = link.runtime.block_on(async {
+            let stream = link.jetstream.get_stream_no_info(subjects::stream(&self.command)).await;
+            let stream = stream.map_err(|error| error.to_string())?;
+            match stream.get_last_raw_message_by_subject(&subject).await {
+                Ok(message) => Ok(message.sequence),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        last.map_err(|why| ClusterError::refused("read the journal of the run", why))
+    }
+
+    /// Appends to `subject`. The server drops a message that it has had; `name` is unique in the stream. `trouble` is
+    /// called once, if it does not go on.
+    pub fn appender(
+        &self,
+        link: &Link,
+        subject: String,
+        name: String,
+        epoch: u32,
+        trouble: impl FnOnce(Trouble) + Send + 'static,
+    ) -> Appender {
+        let (appender, mut queue) = Appender::new();
+        let jetstream = link.jetstream.clone();
+        link.runtime.spawn(async move {
+            let (mut serial, mut message) = (0_u64, 0_u64);
+            while let Some(items) = queue.take().await {
+                serial += 1;
+                let bundle = Bundle { epoch, serial, items };
+                let appended = async {
+                    for part in parts(&bundle)? {
+                        message += 1;
+                        append(&jetstream, &subject, &format!("{name}/{message}"), part).await?;
+                    }
+                    Ok(())
+                };
+                if let Err(why) = appended.await {
+                    trouble(why);
+                    return;
+                }
+                queue.acknowledge(&bundle.items);
+            }
+        });
+        appender
+    }
+
+    /// Appends decisions, on condition that no other controller has decided anything since the message at `last`, the
+    /// last one of its subject. `read` has the place and the serial of the last bundle of decisions that has been read,
+    /// with the serial 0 if another controller wrote it.
+    pub fn decider(
+        &self,
+        link: &Link,
+        epoch: u32,
+        mut last: u64,
+        mut read: watch::Receiver<(u64, u64)>,
+        trouble: impl FnOnce(Trouble) + Send + 'static,
+    ) -> Appender {
+        let (appender, mut queue) = Appender::new();
+        let (jetstream, subject) = (link.jetstream.clone(), subjects::decided(&self.command));
+        link.runtime.spawn(async move {
+            let mut serial = 0_u64;
+            while let Some(items) = queue.take().await {
+                serial += 1;
+                let bundle = Bundle { epoch, serial, items };
+                let decided = async {
+                    let [message] = &parts(&bundle)?[..] else {
+                        return Err(Trouble::Full("a decision is too long".into()));
+                    };
+                    decide(&jetstream, &subject, serial, last, message.clone(), &mut read).await
+                };
+                last = match decided.await {
+                    Ok(sequence) => sequence,
+                    Err(why) => {
+                        trouble(why);
+                        return;
+                    }
+                };
+                queue.acknowledge(&bundle.items);
+            }
+        });
+        appender
+    }
+
+    /// Reads what is posted to these subjects, from the message after `after` on. Each bundle is handed to `to` once
+    /// and in order, whatever happens to the connection.
+    pub fn follow<T: Send + 'static>(
+        &self,
+        link: &Link,
+        filter: Vec<String>,
+        after: u64,
+        to: Sender<T>,
+        read: impl Fn(Posted) -> T + Send + Sync + 'static,
+    ) -> Listening {
+        let (jetstream, mut turns) = (link.jetstream.clone(), link.turns.clone());
+        let name = subjects::stream(&self.command);
+        Listening::to(link.runtime.spawn(async move {
+            let (mut next, mut parts) = (after + 1, Parts::default());
+            loop {
+                turns.mark_unchanged();
+                let reading = read_on(&jetstream, &name, &filter, &mut next, &mut parts, &to, &read);
+                let is_over = tokio::select! {
+                    is_over = reading => is_over,
+                    // A read that the server forgot with the connection would be noticed only after seconds.
+                    changed = turns.changed() => changed.is_err(),
+                };
+                if is_over {
+                    return;
+                }
+                tokio::time::sleep(READ_AGAIN).await;
+            }
+        }))
+    }
+}
+
+/// Reads until something goes wrong. Returns whether nobody listens any more.
+async fn read_on<T>(
+    jetstream: &jetstream::Context,
+    name: &str,
+    filter: &[String],
+    next: &mut u64,
+    parts: &mut Parts,
+    to: &Sender<T>,
+    read: &impl Fn(Posted) -> T,
+) -> bool {
+    let Ok(stream) = jetstream.get_stream_no_info(name).await else { return false };
+    let config = pull::OrderedConfig {
+        filter_subjects: filter.to_vec(),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *next },
+        max_expires: READ,
+        ..pull::OrderedConfig::default()
+    };
+    let Ok(consumer) = stream.create_consumer(config).await else { return false };
+    let Ok(mut messages) = consumer.messages().await else { return false };
+    while let Some(Ok(message)) = messages.next().await {
+        let Ok(sequence) = message.info().map(|info| info.stream_sequence) else { return false };
+        if sequence < *next {
+            continue;
+        }
+        *next = sequence + 1;
+        let subject = message.subject.to_string();
+        let Some(bundle) = parts.add(&subject, &message.payload) else { continue };
+        let mut mail = read(Posted { sequence, subject, bundle });
+        loop {
+            match to.try_send(mail) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return true,
+                // The reader is slower than the server.
+                Err(TrySendError::Full(back)) => mail = back,
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    false
+}
+
+/// Appends one message, again and again until it is acknowledged.
+async fn append(jetstream: &jetstream::Context, subject: &str, id: &str, payload: bytes::Bytes) -> Result<(), Trouble> {
+    loop {
+        let message = PublishMessage::build().payload(payload.clone()).message_id(id);
+        match publish(jetstream, subject, message).await {
+            Ok(_) => return Ok(()),
+            Err(Refusal::Trouble(trouble)) => return Err(trouble),
+            Err(Refusal::WrongLast | Refusal::Again) => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}
+
+/// Appends one decision after the message at `last`, and returns its own place. A message identifier would not do: it
+/// and the condition break each other if an acknowledgement is lost.
+async fn decide(
+    jetstream: &jetstream::Context,
+    subject: &str,
+    serial: u64,
+    last: u64,
+    payload: bytes::Bytes,
+    read: &mut watch::Receiver<(u64, u64)>,
+) -> Result<u64, Trouble> {
+    loop {
+        let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(last);
+        match publish(jetstream, subject, message).await {
+            Ok(sequence) => return Ok(sequence),
+            Err(Refusal::Trouble(trouble)) => return Err(trouble),
+            Err(Refusal::Again) => tokio::time::sleep(AGAIN).await,
+            // Either it is there and its acknowledgement was lost, or another controller has decided something.
+            Err(Refusal::WrongLast) => {
+                let seen = read.wait_for(|(sequence, _)| *sequence > last).await;
+                let (sequence, written) = *seen.map_err(|_| Trouble::Fenced)?;
+                return if written == serial { Ok(sequence) } else { Err(Trouble::Fenced) };
+            }
+        }
+    }
+}
+
+/// Why a message was not appended.
+enum Refusal {
+    /// It may be appended later.
+    Again,
+    /// The last message of its subject is another one.
+    WrongLast,
+    /// It will never be appended.
+    Trouble(Trouble),
+}
+
+async fn publish(jetstream: &jetstream::Context, subject: &str, message: PublishMessage) -> Result<u64, Refusal> {
+    let sent = jetstream.send_publish(subject.to_owned(), message).await.map_err(|_| Refusal::Again)?;
+    let acknowledged = tokio::time::timeout(ACKNOWLEDGE, sent).await.map_err(|_| Refusal::Again)?;
+    acknowledged.map(|ack| ack.sequence).map_err(|error| match error.kind() {
+        PublishErrorKind::WrongLastSequence => Refusal::WrongLast,
+        PublishErrorKind::MaxPayloadExceeded => Refusal::Trouble(Trouble::Full("an entry is too long".into())),
+        _ => {
+            use std::error::Error as _;
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            let code = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+            match code.map(jetstream::Error::error_code) {
+                Some(ErrorCode::STREAM_NOT_FOUND) => Refusal::Trouble(Trouble::Gone(why)),
+                Some(code) if is_full(code) => Refusal::Trouble(Trouble::Full(why)),
+                _ => Refusal::Again,
+            }
+        }
+    })
+}
+
+/// Whether the server says that there is no room.
+fn is_full(code: ErrorCode) -> bool {
+    [
+        ErrorCode::INSUFFICIENT_RESOURCES,
+        ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+        ErrorCode::STREAM_STORE_FAILED,
+    ]
+    .contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_bundle_goes_in_parts_and_comes_back_whole() {
+        for length in [0, 1, MOST_BYTES - 20, MOST_BYTES, 3 * MOST_BYTES] {
+            let bundle = Bundle { epoch: 1, serial: 2, items: vec![vec![7; length], vec![8]] };
+            let messages = super::parts(&bundle).unwrap();
+            assert_eq!(messages.len(), (length + 20).div_ceil(MOST_BYTES), "{length}");
+            let (last, before) = messages.split_last().unwrap();
+            let mut parts = Parts::default();
+            // A writer that ended in the middle of a bundle leaves nothing behind.
+            assert_eq!(parts.add("a", &[FIRST | MORE, 1, 2, 3]), None);
+            for message in before {
+                assert_eq!(parts.add("a", message), None);
+                assert_eq!(parts.add("b", &[FIRST]), None);
+            }
+            assert_eq!(parts.add("a", last), Some(bundle), "{length}");
+        }
+    }
+}

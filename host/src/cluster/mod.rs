@@ -1,0 +1,386 @@
+//! The NATS server between the boxes of a run: a connection to it, and what is kept there.
+//!
+//! Knows subjects, streams and objects, and how long a server may be away. Does not know what a run is: entries,
+//! effects and plans pass through as bytes. Every function waits, with a limit; what arrives comes through channels.
+
+pub mod files;
+pub mod journal;
+pub mod presence;
+pub mod subjects;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use futures_util::StreamExt;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// How long the first connection to the server may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long one attempt to connect may take. A link that is back is used within this.
+const ATTEMPT: Duration = Duration::from_secs(1);
+
+/// How often the link is tried. If no answer comes for [`DEAF`], the connection is made anew: TCP would try again only
+/// after ever longer pauses.
+const TRIAL: Duration = Duration::from_millis(500);
+
+/// See [`TRIAL`].
+const DEAF: Duration = Duration::from_millis(1_500);
+
+/// How long the server may take to answer a request for a stream or an object.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How many messages of a subscription may wait for their reader.
+const WAITING: usize = 4_096;
+
+/// Something that goes on in the background until this is dropped.
+#[derive(Debug)]
+pub struct Listening(tokio::task::AbortHandle);
+
+impl Listening {
+    fn to(task: tokio::task::JoinHandle<()>) -> Self {
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `nats://HOST:PORT` or `tls://HOST:PORT`, possibly with a user and a password, or a token.
+    pub url: String,
+    /// A file with credentials.
+    pub creds: Option<PathBuf>,
+    /// A file with certificate authorities to trust.
+    pub tls_ca: Option<PathBuf>,
+}
+
+/// Why the server cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no connection.
+    #[error("cannot connect to the NATS server at {url}: {why}")]
+    Connect {
+        /// Where it should be, without a password.
+        url: String,
+        /// Why not, for people.
+        why: String,
+    },
+    /// The server is too old.
+    #[error(
+        "the NATS server at {url} has version {version}, which is too old: use 2.11.16, 2.12.7, 2.14.0, or a later one"
+    )]
+    TooOld {
+        /// Where it is.
+        url: String,
+        /// Its version.
+        version: String,
+    },
+    /// The server does not keep streams.
+    #[error("the NATS server at {url} has no JetStream: start it with -js, or with `jetstream` in its configuration")]
+    NoJetStream {
+        /// Where it is.
+        url: String,
+    },
+    /// The server did not do what it was asked to.
+    #[error("the NATS server did not {what}: {why}")]
+    Refused {
+        /// What it was asked to do.
+        what: String,
+        /// Why not, for people.
+        why: String,
+    },
+    /// No thread or runtime can be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl ClusterError {
+    fn refused(what: &str, why: impl std::fmt::Display) -> Self {
+        Self::Refused { what: what.to_owned(), why: why.to_string() }
+    }
+}
+
+/// A message that came by a plain subject.
+#[derive(Debug)]
+pub struct Mail {
+    /// Its subject.
+    pub subject: String,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// Where an answer is expected.
+    pub reply: Option<String>,
+}
+
+/// A connection to the server, which is made again whenever it breaks.
+pub struct Link {
+    runtime: Runtime,
+    client: Client,
+    jetstream: jetstream::Context,
+    /// How many times the connection has been made; odd while there is one.
+    turns: watch::Receiver<u64>,
+    url: String,
+    name: String,
+}
+
+impl Server {
+    /// The URL without a password, for people.
+    pub fn shown(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.url) else { return self.url.clone() };
+        if url.password().is_some() {
+            // Fails for URLs without a host only.
+            let _ = url.set_password(Some("***"));
+        } else if !url.username().is_empty() {
+            let _ = url.set_username("***");
+        }
+        url.to_string()
+    }
+
+    /// Connects as `name`.
+    pub fn connect(&self, name: &str) -> Result<Link, ClusterError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("nats")
+            .enable_all()
+            .build()
+            .map_err(ClusterError::Thread)?;
+        let url = self.shown();
+        let failed = |why: String| ClusterError::Connect { url: url.clone(), why };
+        let (turned, turns) = watch::channel(0_u64);
+        let turned = Arc::new(turned);
+        let options = ConnectOptions::new()
+            .name(format!("gorgon {name}"))
+            .connection_timeout(ATTEMPT)
+            .request_timeout(Some(ANSWER))
+            .ping_interval(TRIAL * 4)
+            .subscription_capacity(1 << 16)
+            .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).min(5)))
+            .event_callback(move |event| {
+                let turned = Arc::clone(&turned);
+                async move {
+                    let is_linked = match event {
+                        Event::Connected => true,
+                        Event::Disconnected | Event::Closed => false,
+                        _ => return,
+                    };
+                    turned.send_modify(|turns| *turns += u64::from((*turns % 2 == 1) != is_linked));
+                }
+            });
+        let connecting = async {
+            let mut options = options;
+            if let Some(creds) = &self.creds {
+                let why = |error| format!("cannot read the credentials in `{}`: {error}", creds.display());
+                options = options.credentials_file(creds).await.map_err(why)?;
+            }
+            if let Some(authorities) = &self.tls_ca {
+                options = options.add_root_certificates(authorities.clone());
+            }
+            let connected = tokio::time::timeout(CONNECT, options.connect(&self.url)).await;
+            connected.map_err(|_| "nothing answers".to_owned())?.map_err(|error| match error.kind() {
+                ConnectErrorKind::ServerParse => "the URL is not one: write nats://HOST:PORT".to_owned(),
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    "it does not accept these credentials; name others (--creds FILE)".to_owned()
+                }
+                _ => error.to_string(),
+            })
+        };
+        let client = runtime.block_on(connecting).map_err(failed)?;
+        let version = client.server_info().version;
+        if !is_new_enough(&version) {
+            return Err(ClusterError::TooOld { url, version });
+        }
+        let jetstream = {
+            // It starts a task.
+            let _entered = runtime.enter();
+            jetstream::context::ContextBuilder::new().timeout(ANSWER).build(client.clone())
+        };
+        let link = Link { runtime, client, jetstream, turns, url, name: name.to_owned() };
+        link.runtime
+            .block_on(link.jetstream.query_account())
+            .map_err(|_| ClusterError::NoJetStream { url: link.url.clone() })?;
+        link.runtime.spawn(keep_trying(link.client.clone()));
+        Ok(link)
+    }
+}
+
+/// Tries the link again and again. If no answer comes, makes the connection anew.
+async fn keep_trying(client: Client) {
+    let inbox = client.new_inbox();
+    let Ok(mut answers) = client.subscribe(inbox.clone()).await else { return };
+    let mut tick = tokio::time::interval(TRIAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut heard = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            answer = answers.next() => match answer {
+                Some(_) => heard = tokio::time::Instant::now(),
+                None => return,
+            },
+            _ = tick.tick() => {
+                if heard.elapsed() >= DEAF {
+                    heard = tokio::time::Instant::now();
+                    // If it fails, the client has been dropped, or is connecting already.
+                    let _ = client.force_reconnect().await;
+                }
+                // What cannot be sent is not answered.
+                let _ = client.publish(inbox.clone(), Vec::new().into()).await;
+            }
+        }
+    }
+}
+
+/// Whether a server of this version has the repairs without which entries were lost.
+fn is_new_enough(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    match (part(), part(), part()) {
+        (2, 11, patch) => patch >= 16,
+        (2, 12, patch) => patch >= 7,
+        (2, minor, _) => minor >= 14,
+        (major, ..) => major > 2,
+    }
+}
+
+impl Link {
+    /// Whether the server can be reached at present.
+    pub fn is_up(&self) -> bool {
+        *self.turns.borrow() % 2 == 1
+    }
+
+    /// As whom it is connected.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the server is, without a password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The server's identifier.
+    pub fn server_id(&self) -> String {
+        self.client.server_info().server_id
+    }
+
+    /// Sends a message to whoever listens. While the server is away, messages wait.
+    pub fn publish(&self, subject: &str, payload: Vec<u8>) {
+        // Fails if the client is closed, which it never is before this is dropped, or for a wrong subject.
+        let _ = self.runtime.block_on(self.client.publish(subject.to_owned(), payload.into()));
+    }
+
+    /// Asks whoever listens, and returns the answer; `None` if there is none within `most`.
+    pub fn request(&self, subject: &str, payload: Vec<u8>, most: Duration) -> Option<Vec<u8>> {
+        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(most));
+        let answer = self.runtime.block_on(self.client.send_request(subject.to_owned(), request));
+        answer.ok().map(|message| message.payload.to_vec())
+    }
+
+    /// Answers each request at a subject with what `answer` makes of it, at once.
+    pub fn answer(
+        &self,
+        subject: &str,
+        answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
+    ) -> Result<(), ClusterError> {
+        let client = self.client.clone();
+        let subscribed = self.runtime.block_on(client.subscribe(subject.to_owned()));
+        let mut subscriber = subscribed.map_err(|why| ClusterError::refused(&format!("listen to {subject}"), why))?;
+        self.runtime.spawn(async move {
+            while let Some(message) = subscriber.next().await {
+                if let Some(reply) = message.reply {
+                    // Who asked asks again.
+                    let _ = client.publish(reply, answer(&message.payload).into()).await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Sends an empty message to a subject again and again.
+    pub fn beat(&self, subject: String, interval: Duration) -> Listening {
+        let client = self.client.clone();
+        Listening::to(self.runtime.spawn(async move {
+            let mut tick = tokio::time::interval(interval);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                let _ = client.publish(subject.clone(), Vec::new().into()).await;
+            }
+        }))
+    }
+
+    /// What is sent to a subject from now on. If nobody reads, the oldest messages stay and new ones are dropped.
+    pub fn subscribe(&self, subject: &str) -> Result<(Receiver<Mail>, Listening), ClusterError> {
+        let (sender, receiver) = bounded(WAITING);
+        let listening = self.subscribe_to(subject, sender, |mail| mail)?;
+        Ok((receiver, listening))
+    }
+
+    /// As [`subscribe`](Self::subscribe), with what `read` makes of each message.
+    pub fn subscribe_to<T: Send + 'static>(
+        &self,
+        subject: &str,
+        to: Sender<T>,
+        read: impl Fn(Mail) -> T + Send + 'static,
+    ) -> Result<Listening, ClusterError> {
+        let client = self.client.clone();
+        let subscribed = self.runtime.block_on(async {
+            let subscriber = client.subscribe(subject.to_owned()).await.map_err(|error| error.to_string())?;
+            client.flush().await.map_err(|error| error.to_string())?;
+            Ok::<_, String>(subscriber)
+        });
+        let mut subscriber = subscribed.map_err(|why| ClusterError::refused(&format!("listen to {subject}"), why))?;
+        Ok(Listening::to(self.runtime.spawn(async move {
+            while let Some(message) = subscriber.next().await {
+                let mail = Mail {
+                    subject: message.subject.to_string(),
+                    payload: message.payload.to_vec(),
+                    reply: message.reply.map(|reply| reply.to_string()),
+                };
+                if let Err(crossbeam::channel::TrySendError::Disconnected(_)) = to.try_send(read(mail)) {
+                    return;
+                }
+            }
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_lose_entries_are_too_old() {
+        for (version, is_new) in [
+            ("2.9.10", false),
+            ("2.11.15", false),
+            ("2.11.16", true),
+            ("2.12.6", false),
+            ("2.12.7", true),
+            ("2.13.0", false),
+            ("2.14.0", true),
+            ("2.15.1", true),
+            ("2.14.0-RC.1", true),
+            ("3.0.0", true),
+            ("", false),
+        ] {
+            assert_eq!(is_new_enough(version), is_new, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let shown = |url: &str| Server { url: url.into(), creds: None, tls_ca: None }.shown();
+        assert_eq!(shown("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
+        assert_eq!(shown("nats://ada:secret@db:4222"), "nats://ada:***@db:4222");
+        assert_eq!(shown("nats://token@db:4222"), "nats://***@db:4222");
+    }
+}

@@ -1,0 +1,96 @@
+//! Who is there: what each agent says about itself once a second.
+
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Receiver;
+use serde::{Deserialize, Serialize};
+
+use super::{ClusterError, Link, Listening, Mail, subjects};
+use crate::wire;
+
+/// The version of [`Presence`] that every version of Gorgon understands: only fields are added, at the end.
+const PRESENCE: u32 = 1;
+
+/// How often an agent says that it is there.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What an agent says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Its name.
+    pub name: String,
+    /// The version of Gorgon.
+    pub version: String,
+    /// The version of the frames that its workers speak.
+    pub protocol: u32,
+    /// Distinguishes this process from one before it with the same name.
+    pub session: u64,
+    /// Which machine it is, and since when that has been running.
+    pub boot: String,
+    /// Its processors.
+    pub cpus: u32,
+    /// Its memory, in bytes.
+    pub memory_bytes: u64,
+    /// The memory that is free, in bytes.
+    pub free_bytes: u64,
+    /// Processes that wanted to run in the last minute, on average, times a thousand.
+    pub load_permille: u32,
+    /// How many worker processes it may have.
+    pub max_processes: u32,
+    /// How many it has.
+    pub workers: u32,
+    /// What its workers may reach, for people.
+    pub policy: Vec<String>,
+    /// The command that it works for.
+    pub command: Option<String>,
+    /// Whether it takes part in no new run.
+    pub leaving: bool,
+}
+
+impl Presence {
+    /// As a message.
+    pub fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
+        wire::versioned(PRESENCE, self)
+    }
+
+    /// From a message; `None` if it is not one.
+    pub fn read(mail: &Mail) -> Option<Self> {
+        let presence: Self = wire::of_version(PRESENCE, &mail.payload).ok()?;
+        subjects::is_name(&presence.name).then_some(presence)
+    }
+
+    /// Whether its workers speak the same frames as those of this binary.
+    pub fn fits(&self) -> bool {
+        self.protocol == wire::PROTOCOL
+    }
+}
+
+/// Listens for agents.
+pub struct Roll {
+    mail: Receiver<Mail>,
+    _listening: Listening,
+}
+
+impl Roll {
+    /// Begins to listen.
+    pub fn call(link: &Link) -> Result<Self, ClusterError> {
+        let (mail, listening) = link.subscribe(subjects::PRESENCE)?;
+        Ok(Self { mail, _listening: listening })
+    }
+
+    /// Who says that it is there, until `until` says that these are enough, or until `most` has passed. In the order of
+    /// names.
+    pub fn wait(&self, most: Duration, until: impl Fn(&[Presence]) -> bool) -> Vec<Presence> {
+        let deadline = Instant::now() + most;
+        let mut there: Vec<Presence> = Vec::new();
+        while !until(&there) {
+            let Ok(mail) = self.mail.recv_deadline(deadline) else { break };
+            let Some(presence) = Presence::read(&mail) else { continue };
+            match there.binary_search_by(|other| other.name.cmp(&presence.name)) {
+                Ok(known) => there[known] = presence,
+                Err(new) => there.insert(new, presence),
+            }
+        }
+        there
+    }
+}

@@ -1,0 +1,88 @@
+//! The names of everything on the server.
+
+/// Where agents say that they are there.
+pub const PRESENCE: &str = "gorgon.agents";
+
+/// The object store with the files of runs; the name of a file is its SHA-256.
+pub const FILES: &str = "gorgon_files";
+
+/// The stream of a command.
+pub fn stream(command: &str) -> String {
+    format!("GORGON_{command}")
+}
+
+/// All subjects of the stream of a command.
+pub fn of_stream(command: &str) -> Vec<String> {
+    vec![decided(command), fence(command), format!("gorgon.{command}.from.*"), format!("gorgon.{command}.to.*")]
+}
+
+/// What the controllers of a command decide.
+pub fn decided(command: &str) -> String {
+    format!("gorgon.{command}.decided")
+}
+
+/// The epochs of the controllers of a command.
+pub fn fence(command: &str) -> String {
+    format!("gorgon.{command}.fence")
+}
+
+/// What the workers of an agent say.
+pub fn from(command: &str, agent: &str) -> String {
+    format!("gorgon.{command}.from.{agent}")
+}
+
+/// What an agent has to do.
+pub fn to(command: &str, agent: &str) -> String {
+    format!("gorgon.{command}.to.{agent}")
+}
+
+/// What guests print; not kept.
+pub fn output(command: &str) -> String {
+    format!("gorgon.{command}.output")
+}
+
+/// That the controller of a command lives; not kept.
+pub fn pulse(command: &str) -> String {
+    format!("gorgon.{command}.pulse")
+}
+
+/// A request to an agent.
+pub fn ask(agent: &str, what: Ask) -> String {
+    format!("gorgon.agent.{agent}.{}", what.name())
+}
+
+/// What an agent can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The readings of its clocks.
+    Clock,
+    /// To take part in a run: to fetch what it needs, and to compile.
+    Open,
+    /// To begin with a run that is open.
+    Begin,
+    /// To call a hook of a run.
+    Hook,
+    /// To end its part of a run.
+    Close,
+}
+
+impl Ask {
+    /// Everything that an agent can be asked for.
+    pub const ALL: [Self; 5] = [Self::Clock, Self::Open, Self::Begin, Self::Hook, Self::Close];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Open => "open",
+            Self::Begin => "begin",
+            Self::Hook => "hook",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// Whether `name` can be the name of an agent: a token of a subject, and no pattern.
+pub fn is_name(name: &str) -> bool {
+    let may = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=64).contains(&name.len()) && name.chars().all(may)
+}

@@ -1,0 +1,431 @@
+//! A run over boxes: its workers are started by agents, and an entry has its place once the journal has it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::{Receiver, Sender, bounded, never, select};
+use tokio::sync::watch;
+
+use super::RunError;
+use super::books::Effect;
+use super::fleet::{FilesThere, Fleet};
+use super::job::Job;
+use super::machine::Input;
+use super::remote::{self, ClockFace, HookCall, HookReply, Invitation, Noted, Order, Printed, RunName, Start};
+use super::shell::Reach;
+use crate::clock::system_monotonic;
+use crate::cluster::journal::{Appender, Posted, Trouble};
+use crate::cluster::presence::Presence;
+use crate::cluster::subjects::{self, Ask};
+use crate::cluster::{Link, Listening, Mail};
+use crate::journal::{ClockReading, Entry, Writer};
+use crate::metrics::NetworkCounts;
+use crate::wire::{Command, Message};
+
+/// How many news may wait.
+const NEWS: usize = 1_024;
+
+/// How long an agent may take to fetch and compile a task: the compiler ends after three minutes.
+const OPENING: Duration = Duration::from_secs(240);
+
+/// How long an agent may take to answer anything else.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a hook may take beyond its time-out.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Without a time-out of its own a hook may take a day.
+const ENDLESS: Duration = Duration::from_secs(24 * 3_600);
+
+/// The clock of a box is read so many times, and the reading with the shortest round trip counts.
+const PROBES: usize = 9;
+
+/// How often the clocks are compared during a run.
+const COMPARED: Duration = Duration::from_secs(10);
+
+/// How long the server may be away before the run ends without it.
+const AWAY: Duration = Duration::from_secs(60);
+
+/// Something that came from the server.
+#[derive(Debug)]
+pub(super) enum News {
+    Posted(Posted),
+    Mail(Mail),
+    Compared { index: u32, reading: ClockReading },
+    Trouble(Trouble),
+}
+
+/// The boxes of one run.
+pub(super) struct Boxes<'f> {
+    fleet: &'f Fleet,
+    name: RunName,
+    epoch: u32,
+    hook_timeout: Option<Duration>,
+    /// The system's monotonic clock when the run was opened.
+    opened: Duration,
+    news_in: Sender<News>,
+    news: Receiver<News>,
+    decider: Appender,
+    /// Tells the decider what has been read.
+    read: watch::Sender<(u64, u64)>,
+    /// The orders for each box.
+    orders: Vec<(Appender, u64)>,
+    /// The box of each worker.
+    on: BTreeMap<u32, u32>,
+    _listening: Vec<Listening>,
+    compared: Instant,
+    /// Since when the server has been away.
+    away: Option<Instant>,
+    trouble: Option<Trouble>,
+}
+
+impl<'f> Boxes<'f> {
+    /// Invites the agents of `fleet` to the run of `job`, which needs `files`, and waits until all have compiled the
+    /// task.
+    pub(super) fn invite(
+        fleet: &'f Fleet,
+        job: &Job,
+        files: &FilesThere,
+        stops: &Receiver<()>,
+    ) -> Result<RunName, RunError> {
+        let name = RunName { command: fleet.command.clone(), run: fleet.next_run() };
+        let invitation = Invitation {
+            run: name.clone(),
+            index: 0,
+            phases: job.phases(),
+            contact: job.spread.contact,
+            task: job.task.path.clone(),
+            sha256: job.task.sha256.clone(),
+            data: files.data.clone(),
+            authorities: files.authorities.clone(),
+        };
+        let invited = fleet.ask_all(Ask::Open, OPENING, stops, |index| Invitation { index, ..invitation.clone() });
+        invited.map(|()| name)
+    }
+
+    /// The run of `job`, to which the agents have been invited as `name`, opened at `opened` by the system's monotonic
+    /// clock.
+    pub(super) fn open(fleet: &'f Fleet, name: RunName, job: &Job, opened: Duration) -> Result<Self, RunError> {
+        let (news_in, news) = bounded(NEWS);
+        let (journal, link, epoch) = (&fleet.journal, &fleet.link, 0);
+        let last = journal.last_decision(link).map_err(RunError::Cluster)?;
+        let (read, has_read) = watch::channel((last, 0));
+        let trouble = || {
+            let news_in = news_in.clone();
+            move |trouble| drop(news_in.try_send(News::Trouble(trouble)))
+        };
+        let command = &name.command;
+        let heard = vec![subjects::decided(command), subjects::from(command, "*")];
+        let followed = journal.follow(link, heard, fleet.read.load(Ordering::Relaxed), news_in.clone(), News::Posted);
+        let subscribed = [subjects::PRESENCE, &subjects::output(command)]
+            .map(|subject| link.subscribe_to(subject, news_in.clone(), News::Mail).map_err(RunError::Cluster));
+        let mut listening = vec![followed];
+        for subscribed in subscribed {
+            listening.push(subscribed?);
+        }
+        let decider = journal.decider(link, epoch, last, has_read, trouble());
+        let order = |agent: &Presence| {
+            let writer = format!("{epoch}/{}/{}", name.run, agent.name);
+            (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, trouble()), 0)
+        };
+        let orders = fleet.agents.iter().map(order).collect();
+        Ok(Self {
+            fleet,
+            name,
+            epoch,
+            hook_timeout: job.plan.limits().hook_timeout,
+            opened,
+            news_in,
+            news,
+            decider,
+            read,
+            orders,
+            on: BTreeMap::new(),
+            _listening: listening,
+            compared: Instant::now(),
+            away: None,
+            trouble: None,
+        })
+    }
+
+    fn index(&self, agent: &str) -> Option<u32> {
+        (0..).zip(&self.fleet.agents).find(|(_, of)| of.name == agent).map(|(index, _)| index)
+    }
+
+    /// What the machine hears because of a bundle of the journal.
+    fn read(&mut self, posted: Posted) -> Vec<Input> {
+        let Posted { sequence, subject, bundle } = posted;
+        self.fleet.read.store(sequence, Ordering::Relaxed);
+        let by = if subject == subjects::decided(&self.name.command) {
+            let is_own = bundle.epoch == self.epoch;
+            self.read.send_replace((sequence, if is_own { bundle.serial } else { 0 }));
+            if bundle.epoch > self.epoch {
+                self.trouble.get_or_insert(Trouble::Fenced);
+            }
+            Writer::Controller { epoch: bundle.epoch }
+        } else {
+            let agent = subject.rsplit('.').next().unwrap_or_default();
+            let Some(index) = self.index(agent) else { return Vec::new() };
+            Writer::Box(index)
+        };
+        let noted = bundle.items.iter().filter_map(|item| remote::read::<Noted>(item).ok());
+        let of_run = noted.filter(|noted| noted.run == self.name.run);
+        of_run.map(|noted| Input::Recorded(Entry { by, ..noted.entry })).collect()
+    }
+
+    fn hear(&self, mail: &Mail) -> Option<Input> {
+        if mail.subject == subjects::PRESENCE {
+            let presence = Presence::read(mail)?;
+            let index = self.index(&presence.name)?;
+            // Another process of this name is not the one that was invited.
+            let is_it = self.fleet.agents[index as usize].session == presence.session;
+            return is_it.then_some(Input::Present { index });
+        }
+        let printed: Printed = remote::read(&mail.payload).ok()?;
+        let message = Message::Output(printed.bytes);
+        (printed.run == self.name.run).then_some(Input::Heard { worker: 0, frame: 0, message })
+    }
+
+    /// Waits until everything has been appended, if that is possible.
+    fn flush(&self) {
+        let until = Instant::now() + ANSWER;
+        let appenders = || self.orders.iter().map(|(orders, _)| orders).chain([&self.decider]);
+        while appenders().any(|appender| appender.waiting_bytes() > 0) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Compares the clocks of all boxes, beside the run.
+    fn compare(&mut self) {
+        self.compared = Instant::now();
+        let link = Arc::clone(&self.fleet.link);
+        let agents: Vec<String> = self.fleet.agents.iter().map(|agent| agent.name.clone()).collect();
+        let news = self.news_in.clone();
+        // If there is no thread for it, the clocks are compared next time.
+        let _ = std::thread::Builder::new().name("clocks".into()).spawn(move || {
+            for (index, agent) in (0..).zip(agents) {
+                if let Some(reading) = compare(&link, &agent)
+                    && news.send(News::Compared { index, reading }).is_err()
+                {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Fleet {
+    /// Asks every agent, and waits for all answers; an error if one does not answer or says no.
+    fn ask_all<T: serde::Serialize>(
+        &self,
+        what: Ask,
+        most: Duration,
+        stops: &Receiver<()>,
+        question: impl Fn(u32) -> T,
+    ) -> Result<(), RunError> {
+        let (answered, answers) = bounded(self.agents.len());
+        for (index, agent) in (0..).zip(&self.agents) {
+            let question = remote::bytes(&question(index)).map_err(|error| RunError::Refused(error.to_string()))?;
+            let (link, agent, answered) = (Arc::clone(&self.link), agent.name.clone(), answered.clone());
+            // If nobody waits for the answer any more, it does not matter.
+            let ask = move || drop(answered.send(ask::<Result<(), String>>(&link, &agent, what, most, question)));
+            std::thread::Builder::new().name("asking".into()).spawn(ask).map_err(RunError::Launch)?;
+        }
+        for _ in &self.agents {
+            select! {
+                recv(answers) -> answer => {
+                    let (agent, answer) = answer.map_err(|_| RunError::Died("a thread has panicked".into()))?;
+                    let refused = |why: String| RunError::Refused(format!("{agent}: {why}"));
+                    answer.and_then(|answer| answer).map_err(refused)?;
+                },
+                recv(stops) -> _ => return Err(RunError::Stopped),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks an agent, and returns its name with its answer, or why there is none.
+fn ask<T: serde::de::DeserializeOwned>(
+    link: &Link,
+    agent: &str,
+    what: Ask,
+    most: Duration,
+    question: Vec<u8>,
+) -> (String, Result<T, String>) {
+    let answer = link.request(&subjects::ask(agent, what), question, most);
+    let answer = answer.ok_or_else(|| "it does not answer".to_owned());
+    let answer = answer.and_then(|answer| remote::read(&answer).map_err(|error| error.to_string()));
+    (agent.to_owned(), answer)
+}
+
+/// How the clock of an agent compares with that of this machine; `None` if it does not answer.
+pub fn compare(link: &Link, agent: &str) -> Option<ClockReading> {
+    let subject = subjects::ask(agent, Ask::Clock);
+    let readings = (0..PROBES).filter_map(|_| {
+        let (before, began) = (faces(), Instant::now());
+        let there: ClockFace = remote::read(&link.request(&subject, Vec::new(), ANSWER)?).ok()?;
+        let rtt = began.elapsed();
+        let half_ns = i64::try_from(rtt.as_nanos() / 2).ok()?;
+        Some(ClockReading {
+            rtt_ns: u64::try_from(rtt.as_nanos()).ok()?,
+            offset_ns: there.wall_ns - before.wall_ns - half_ns,
+            monotonic_ns: there.monotonic_ns - before.monotonic_ns - half_ns,
+        })
+    });
+    readings.min_by_key(|reading| reading.rtt_ns)
+}
+
+/// The clocks of this machine.
+pub fn faces() -> ClockFace {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ClockFace { monotonic_ns: nanos(system_monotonic()), wall_ns: nanos(wall) }
+}
+
+impl Reach for Boxes<'_> {
+    type News = News;
+
+    fn news(&self) -> &Receiver<News> {
+        &self.news
+    }
+
+    fn understand(&mut self, news: News) -> Vec<Input> {
+        match news {
+            News::Posted(posted) => self.read(posted),
+            News::Mail(mail) => self.hear(&mail).into_iter().collect(),
+            News::Compared { index, reading } => vec![Input::Compared { index, reading }],
+            News::Trouble(trouble) => {
+                self.trouble.get_or_insert(trouble);
+                Vec::new()
+            }
+        }
+    }
+
+    fn record(&mut self, entry: Entry) -> Option<Entry> {
+        match remote::bytes(&Noted { run: self.name.run, entry }) {
+            Ok(noted) => self.decider.append(noted),
+            Err(error) => drop(self.trouble.get_or_insert(Trouble::Full(error.to_string()))),
+        }
+        None
+    }
+
+    fn execute(&mut self, effect: Effect) -> Option<Input> {
+        let worker = effect.worker()?;
+        if let Effect::Launch { worker, on } = effect {
+            self.on.insert(worker, on);
+        }
+        let (appender, given) = self.orders.get_mut(*self.on.get(&worker)? as usize)?;
+        *given += 1;
+        match remote::bytes(&Order { run: self.name.run, index: *given, effect }) {
+            Ok(order) => appender.append(order),
+            Err(error) => drop(self.trouble.get_or_insert(Trouble::Full(error.to_string()))),
+        }
+        None
+    }
+
+    fn call(
+        &mut self,
+        command: Command,
+        refused: &mut NetworkCounts,
+        stops: &Receiver<()>,
+        print: &mut dyn FnMut(Vec<u8>),
+    ) -> Result<String, RunError> {
+        let fleet = self.fleet;
+        let Some(agent) = fleet.agents.first() else { return Err(RunError::Refused("there is no box".into())) };
+        let most = self.hook_timeout.map_or(ENDLESS, |timeout| timeout.saturating_add(GRACE));
+        let failed = |error: io::Error| RunError::Refused(error.to_string());
+        let call = remote::bytes(&HookCall { run: self.name.clone(), command }).map_err(failed)?;
+        let close = remote::bytes(&self.name).map_err(failed)?;
+        let (answered, answer) = bounded(1);
+        let (link, name) = (Arc::clone(&fleet.link), agent.name.clone());
+        let ask_for_it = move || drop(answered.send(ask::<HookReply>(&link, &name, Ask::Hook, most, call)));
+        std::thread::Builder::new().name("hook".into()).spawn(ask_for_it).map_err(RunError::Launch)?;
+        let news = self.news.clone();
+        loop {
+            select! {
+                recv(answer) -> reply => {
+                    let (agent, reply) = reply.map_err(|_| RunError::Died("a thread has panicked".into()))?;
+                    let refused_why = |why: String| RunError::Refused(format!("{agent}: {why}"));
+                    let reply = reply.map_err(refused_why)?;
+                    *refused += &reply.refused;
+                    return reply.returned.map_err(RunError::Refused);
+                },
+                recv(stops) -> _ => {
+                    // The agent kills the hook.
+                    let _ = ask::<Result<(), String>>(&fleet.link, &agent.name, Ask::Close, ANSWER, close);
+                    return Err(RunError::Stopped);
+                },
+                recv(news) -> news => for input in news.into_iter().flat_map(|news| self.understand(news)) {
+                    if let Input::Heard { message: Message::Output(bytes), .. } = input {
+                        print(bytes);
+                    }
+                },
+            }
+        }
+    }
+
+    fn prepare(&mut self, prepared: &str) -> Result<(), RunError> {
+        let readings: Vec<Option<ClockReading>> = std::thread::scope(|scope| {
+            let link = &self.fleet.link;
+            let compared: Vec<_> =
+                self.fleet.agents.iter().map(|agent| scope.spawn(|| compare(link, &agent.name))).collect();
+            compared.into_iter().map(|compared| compared.join().ok().flatten()).collect()
+        });
+        for (index, (agent, reading)) in (0..).zip(self.fleet.agents.iter().zip(&readings)) {
+            let Some(reading) = *reading else {
+                return Err(RunError::Refused(format!("{}: it does not answer", agent.name)));
+            };
+            // The channel has room: nothing has been sent to it yet but some seconds of presence.
+            let _ = self.news_in.try_send(News::Compared { index, reading });
+        }
+        let opened = |index: u32| {
+            let ahead = readings[index as usize].map_or(0, |reading| reading.monotonic_ns);
+            let there = i64::try_from(self.opened.as_nanos()).unwrap_or(i64::MAX).saturating_add(ahead);
+            Duration::from_nanos(u64::try_from(there).unwrap_or_default())
+        };
+        let start = |index| Start { run: self.name.clone(), opened: opened(index), prepared: prepared.to_owned() };
+        self.fleet.ask_all(Ask::Begin, ANSWER, &never(), start)
+    }
+
+    fn tick(&mut self) -> Option<Input> {
+        if self.compared.elapsed() >= COMPARED {
+            self.compare();
+        }
+        if self.fleet.link.is_up() {
+            self.away = None;
+            return None;
+        }
+        if self.away.get_or_insert_with(Instant::now).elapsed() >= AWAY {
+            self.trouble.get_or_insert(Trouble::Gone("the server cannot be reached".into()));
+        }
+        Some(Input::Unlinked)
+    }
+
+    fn trouble(&mut self) -> Option<String> {
+        Some(match self.trouble.take()? {
+            Trouble::Fenced => "another controller has taken over".into(),
+            Trouble::Full(why) => format!("the journal has no room: {why}"),
+            Trouble::Gone(why) => format!("the journal is gone: {why}"),
+        })
+    }
+
+    fn take_launch_error(&mut self) -> Option<io::Error> {
+        None
+    }
+
+    fn end(&mut self) {
+        // Orders that dismiss the last workers are on their way.
+        self.flush();
+    }
+
+    fn close(&mut self) {
+        self.flush();
+        let name = &self.name;
+        // An agent that does not answer is lost, or ends its part by itself.
+        let _ = self.fleet.ask_all(Ask::Close, ANSWER, &never(), |_| name.clone());
+    }
+}

@@ -1,0 +1,279 @@
+//! Runs over boxes: real agents, a real NATS server, and a target that notes each number it is asked for.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::nats::{Agent, NatsServer};
+use crate::support::{Ran, gorgon, guest, lives, ran, servers, signal, wait_until, workers};
+
+/// A target, and how often each path was asked for.
+struct Target {
+    address: SocketAddr,
+    asked: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+impl Target {
+    /// Answers after `delay`.
+    fn start(delay: Duration) -> Self {
+        let asked = Arc::new(Mutex::new(BTreeMap::new()));
+        let noted = Arc::clone(&asked);
+        let (address, _) = servers::listen(move |stream| {
+            let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+            let mut stream = stream;
+            loop {
+                let mut line = String::new();
+                if !std::io::BufRead::read_line(&mut reader, &mut line).is_ok_and(|bytes| bytes > 0) {
+                    return;
+                }
+                let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                if !servers::read_head(&mut reader) {
+                    return;
+                }
+                *noted.lock().unwrap().entry(path).or_insert(0) += 1;
+                std::thread::sleep(delay);
+                if std::io::Write::write_all(&mut stream, servers::OK).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// How many numbers it was asked for; none of them twice.
+    fn once(&self) -> u64 {
+        let asked = self.asked.lock().unwrap();
+        let twice: Vec<_> = asked.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+        asked.len() as u64
+    }
+
+    fn args(&self) -> [String; 4] {
+        let url = format!("http://{}", self.address);
+        ["--env".into(), format!("URL={url}"), "--allow".into(), url]
+    }
+}
+
+/// Starts `gorgon run` on the boxes of `server`.
+fn start(server: &NatsServer, task: &Path, args: &[&str]) -> Command {
+    let mut command = gorgon();
+    command.arg("run").arg(task).args(["--json", "-", "--on", &server.url()]).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(server: &NatsServer, task: &Path, args: &[&str]) -> Ran {
+    ran(start(server, task, args).output().unwrap())
+}
+
+fn three(server: &NatsServer) -> [Agent; 3] {
+    ["b1", "b2", "b3"].map(|name| Agent::start(&server.url(), name, &["--allow", "all", "--max-processes", "4"]))
+}
+
+fn boxes(ran: &Ran) -> Vec<Value> {
+    ran.report["runs"][0]["boxes"].as_array().unwrap().clone()
+}
+
+/// Nothing of a run is left: no worker, and no stream.
+fn nothing_is_left(server: &NatsServer, agents: &[Agent]) {
+    wait_until("no worker is left", || agents.iter().all(|agent| workers(&agent.process).is_empty()));
+    let streams = server.store().join("jetstream/$G/streams");
+    wait_until("no journal is left", || {
+        let names = std::fs::read_dir(&streams).into_iter().flatten().flatten();
+        !names.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.starts_with("GORGON_"))
+    });
+}
+
+#[test]
+fn an_undisturbed_run_over_three_boxes_is_exact() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let listed = gorgon().args(["boxes", "--on", &server.url(), "--json"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<_> = listed["boxes"].as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["b1", "b2", "b3"]);
+
+    let args = ["-n", "400000", "-p", "2", "-t", "2", "--boxes", "3", "--warmup", "500"];
+    let ran = run(&server, &guest("noop"), &args);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    ran.adds_up();
+    assert_eq!((ran.figure("/operations/completed"), ran.figure("/warmup/operations")), (400_000, 500));
+    assert_eq!(ran.figure("/plan/boxes"), 3);
+    let boxes = boxes(&ran);
+    let of = |key: &str| boxes.iter().map(|of| of[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((of("operations"), of("workers"), of("refused_frames")), (400_000, 6, 0));
+    for of in &boxes {
+        assert!(of["start_skew_ns"].as_u64().unwrap() < 200_000_000, "{of}");
+        assert!(of["clock_offset_ns"].as_i64().unwrap().abs() < 100_000_000, "{of}");
+    }
+    nothing_is_left(&server, &agents);
+    for agent in agents {
+        let said = agent.leave();
+        assert!(said.contains("taking part in a run") && said.contains("its part of the run is over"), "{said}");
+    }
+}
+
+#[test]
+fn an_open_run_over_three_boxes_keeps_its_rate() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let target = Target::start(Duration::ZERO);
+    let args = target.args();
+    let mut all = vec!["-d", "4s", "--rate", "300/s", "-c", "20", "--boxes", "3"];
+    all.extend(args.iter().map(String::as_str));
+    let ran = run(&server, &guest("getter"), &all);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    ran.adds_up();
+    assert_eq!((ran.figure("/operations/completed"), target.once()), (1_200, 1_200));
+}
+
+#[test]
+fn hooks_run_once_and_data_reaches_every_box() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("rows.csv");
+    std::fs::write(&data, "name\nada\ngrace\n").unwrap();
+    let task = guest("results");
+    let ran = run(&server, &task, &["-n", "300", "--data", data.to_str().unwrap(), "--boxes", "3", "--", "3"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(ran.report["runs"][0]["files"][0]["role"], "data");
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 300);
+}
+
+#[test]
+fn a_box_that_dies_costs_only_what_it_held() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let args = target.args();
+    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3"];
+    all.extend(args.iter().map(String::as_str));
+    let mut command = start(&server, &guest("getter"), &all);
+    let run = command.spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    agents[1].process.kill().unwrap();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    ran.adds_up();
+    let (completed, lost) = (ran.figure("/operations/completed"), ran.figure("/operations/lost"));
+    assert_eq!(completed + lost, 6_000);
+    // The target saw all that were confirmed, and none of them twice.
+    let asked = target.once();
+    assert!((completed..=6_000).contains(&asked), "{asked} were asked for, {completed} confirmed");
+    let gone = boxes(&ran);
+    assert_eq!(gone.iter().map(|of| of["lost"].as_bool().unwrap()).collect::<Vec<_>>(), [false, true, false]);
+    let faults = ran.report["runs"][0]["faults"].to_string();
+    assert!(faults.contains("box_lost") && faults.contains("the box b2 was lost"), "{faults}");
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_box_that_leaves_gives_its_numbers_back() {
+    let server = NatsServer::start();
+    let [stays, also_stays, leaves] = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let args = target.args();
+    let mut all = vec!["-n", "4000", "-t", "2", "-c", "5", "--boxes", "3"];
+    all.extend(args.iter().map(String::as_str));
+    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let said = leaves.leave();
+    assert!(said.contains("leaving: the operations in flight may end"), "{said}");
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (4_000, 4_000));
+    nothing_is_left(&server, &[stays, also_stays]);
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_costs_nothing() {
+    let mut server = NatsServer::start();
+    let agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let args = target.args();
+    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3"];
+    all.extend(args.iter().map(String::as_str));
+    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    server.kill();
+    server.start_again();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (6_000, 6_000));
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn workers_end_soon_after_their_controller() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let mut run = start(&server, &guest("noop"), &["-d", "120s", "--boxes", "3"]).spawn().unwrap();
+    wait_until("it runs", || agents.iter().all(|agent| !workers(&agent.process).is_empty()));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let begin = Instant::now();
+    wait_until("no worker is left", || agents.iter().all(|agent| workers(&agent.process).is_empty()));
+    assert!(begin.elapsed() < Duration::from_secs(30));
+    assert!(agents.iter().all(|agent| lives(agent.process.id())));
+}
+
+#[test]
+fn a_stop_reaches_every_box() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let run = start(&server, &guest("noop"), &["-d", "120s", "--pause", "10ms", "--boxes", "3"]).spawn().unwrap();
+    wait_until("it runs", || agents.iter().all(|agent| !workers(&agent.process).is_empty()));
+    signal("INT", run.id());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn what_cannot_work_is_said_in_one_line() {
+    let server = NatsServer::start();
+    let said = |args: &[&str]| {
+        let output = gorgon().args(args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (url, task) = (server.url(), guest("noop"));
+    let task = task.to_str().unwrap();
+    let nobody = said(&["run", task, "--on", &url]);
+    assert_eq!(nobody.0, Some(1));
+    assert!(nobody.1.contains("no agent is there") && nobody.1.contains("gorgon agent --nats"), "{}", nobody.1);
+    let nowhere = said(&["run", task, "--on", "nats://127.0.0.1:1"]);
+    assert_eq!((nowhere.0, nowhere.1.lines().count()), (Some(1), 1), "{}", nowhere.1);
+    assert!(nowhere.1.contains("cannot connect to the NATS server at nats://127.0.0.1:1"), "{}", nowhere.1);
+    let stray = said(&["run", task, "--boxes", "3"]);
+    assert_eq!(stray.0, Some(2));
+    assert!(stray.1.contains("--boxes needs boxes: name their server"), "{}", stray.1);
+    let shape = said(&["run", task, "--shape", "3x1x1"]);
+    assert_eq!(shape.0, Some(2), "{}", shape.1);
+    assert!(shape.1.contains("has 3 boxes: name their server"), "{}", shape.1);
+
+    let agent = Agent::start(&url, "b1", &[]);
+    let again = said(&["agent", "--nats", &url, "--name", "b1"]);
+    assert_eq!(again.0, Some(1));
+    assert!(again.1.contains("another agent has the name `b1`"), "{}", again.1);
+    let name = said(&["agent", "--nats", &url, "--name", "a.b"]);
+    assert!(name.1.contains("`a.b` cannot be the name of an agent"), "{}", name.1);
+    // What the agent does not allow, its tasks do not reach, and the report says so.
+    let target = Target::start(Duration::ZERO);
+    let args = target.args();
+    let mut all = vec!["-n", "3"];
+    all.extend(args.iter().map(String::as_str));
+    let ran = run(&server, &guest("getter"), &all);
+    assert_eq!((ran.code, target.once()), (Some(10), 0), "{}", ran.stderr);
+    let directory = tempfile::tempdir().unwrap();
+    let grant = format!("{}::data", directory.path().display());
+    let refused = said(&["run", task, "--on", &url, "--dir", &grant]);
+    assert_eq!(refused.0, Some(1));
+    assert!(refused.1.contains("b1: it gives tasks no directory"), "{}", refused.1);
+    drop(agent);
+}
