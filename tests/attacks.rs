@@ -303,6 +303,47 @@ fn a_device_without_an_end_is_no_input() {
 }
 
 #[test]
+fn calls_that_share_a_large_body_or_value_are_counted_together() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("big"), vec![b'x'; 60 << 20]).unwrap();
+    let of_bodies = directory.path().join("bodies.http");
+    std::fs::write(&of_bodies, "POST http://x.test/\n\n< big\n\n###\n".repeat(100)).unwrap();
+    let of_values = directory.path().join("values.http");
+    let value = format!("@v={}\n", "z".repeat(1_000_000));
+    std::fs::write(&of_values, value + &"###\nGET http://x.test/\nX-A: {{v}}\n\n".repeat(5_000)).unwrap();
+    for file in [of_bodies, of_values] {
+        let file = file.to_str().unwrap();
+        for command in [&["http", file, "--dry-run"][..], &["test", file]] {
+            assert_refused(&mut with(command), 1, &["up to here the calls take more than 128 MiB together"]);
+        }
+    }
+}
+
+#[test]
+fn types_and_exports_that_multiply_are_cut_or_refused() {
+    let nested = |levels: u32, of: &str| {
+        let first = format!("(type $t0 {of}) (export $e0 \"e\" (type $t0))");
+        let types: String = (1..=levels)
+            .map(|level| {
+                let below = if level == 1 { "$e0".to_owned() } else { format!("$t{}", level - 1) };
+                format!("(type $t{level} (tuple {}))", format!("{below} ").repeat(8))
+            })
+            .collect();
+        let module = "(core module $m (memory (export \"m\") 1) (func (export \"f\") (param i32))
+            (func (export \"r\") (param i32 i32 i32 i32) (result i32) i32.const 0))
+            (core instance $i (instantiate $m))";
+        let lift = "(canon lift (core func $i \"f\") (memory (core memory $i \"m\"))
+            (realloc (core func $i \"r\")))";
+        format!("(component {first} {types} {module} (func (export \"operation\") (param \"a\" $t{levels}) {lift}))")
+    };
+    let task = wat(&nested(5, "(enum \"a\" \"b\")"));
+    let task = task.path().to_str().unwrap();
+    let spent = spend(&mut with(&["inspect", task]));
+    assert!(spent.said.len() < 5_000 && spent.peak < MOST, "{} bytes, {} MiB", spent.said.len(), spent.peak / MIB);
+    assert_refused(&mut with(&["test", task]), 1, &["tuple<tuple<", "…"]);
+}
+
+#[test]
 fn millions_of_calls_are_refused() {
     let mut file = tempfile::Builder::new().suffix(".txt").tempfile().unwrap();
     let lines: String = (0..4_000_000).map(|i| format!("http://127.0.0.1:1/{i}\n")).collect();
@@ -440,6 +481,9 @@ fn idle_connections_cost_no_report_and_other_names_no_figures() {
     assert!(ask("localhost:9464").starts_with("HTTP/1.1 200 "));
     let answer = ask("evil.example");
     assert!(answer.starts_with("HTTP/1.1 403 ") && !answer.contains("gorgon_"), "{answer}");
+    // Neither a second name counts, nor one in the first line.
+    let answer = ask(&format!("{address}\r\nHost: evil.example"));
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 
     let open = || std::fs::read_dir(format!("/proc/{}/fd", run.id())).unwrap().count();
     let before = open();

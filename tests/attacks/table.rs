@@ -109,6 +109,16 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "attacks::a_device_without_an_end_is_no_input",
     ),
     ("millions of calls", "refused by line", "attacks::millions_of_calls_are_refused"),
+    (
+        "thousands of calls that share a body, a value or a token",
+        "each counts: refused by line from 128 MiB on",
+        "attacks::calls_that_share_a_large_body_or_value_are_counted_together",
+    ),
+    (
+        "types of a million types, exports of exports",
+        "cut where they are shown; refused from 10,000 exports on",
+        "attacks::types_and_exports_that_multiply_are_cut_or_refused",
+    ),
     ("a data file of a gigabyte", "is held once, on the disk", "attacks::the_rows_of_a_large_file_are_held_once"),
     (
         "suites with escapes, 100,000 brackets, keys of 3 MB",

@@ -1,5 +1,6 @@
 //! JSON whose parts keep their places in the file.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -15,12 +16,14 @@ pub(super) struct Source<'a> {
     text: &'a str,
     /// Where each line begins.
     lines: Vec<usize>,
+    /// A byte of the text, and its column. Places are mostly asked for in their order, and a line may be long.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'a> Source<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let newlines = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, lines: [0].into_iter().chain(newlines).collect() }
+        Self { text, lines: [0].into_iter().chain(newlines).collect(), last: Cell::new((0, 1)) }
     }
 
     /// Where `part`, a slice of the text, begins.
@@ -32,7 +35,13 @@ impl<'a> Source<'a> {
         let byte = byte.min(self.text.len());
         let line = self.lines.partition_point(|&begin| begin <= byte);
         let begin = self.lines[line - 1];
-        Place { line, column: String::from_utf8_lossy(&self.text.as_bytes()[begin..byte]).chars().count() + 1 }
+        let (known, column) = self.last.get();
+        let (from, before) = if (begin..=byte).contains(&known) { (known, column) } else { (begin, 1) };
+        // Each character has one byte that does not continue another.
+        let begins = self.text.as_bytes()[from..byte].iter().filter(|&&of| !(0x80..0xc0).contains(&of)).count();
+        let column = before + begins;
+        self.last.set((byte, column));
+        Place { line, column }
     }
 
     /// Reads `part`, a slice of the text.

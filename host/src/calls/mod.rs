@@ -116,6 +116,15 @@ impl Call {
         self.headers.iter().find(|header| header.is(name)).map(|header| &header.value)
     }
 
+    /// How much it takes, in bytes, without what each call takes.
+    fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|header| header.name.len() + header.value.bytes_held());
+        let capture = self.capture.iter().map(|(name, from)| name.len() + from.len());
+        let values = self.values.iter().map(Use::bytes_held);
+        let own = [self.name.len(), self.method.len(), self.url.bytes_held(), self.body.bytes_held()];
+        headers.chain(capture).chain(values).chain(own).sum()
+    }
+
     /// Introduces the client by its name, unless the call does or has left that out.
     pub fn introduce(&mut self) {
         if !self.is_nameless {
@@ -141,6 +150,8 @@ pub struct Parsed {
     pub calls: Vec<Call>,
     /// What was left out, and what is missing, each a sentence.
     pub notes: Vec<String>,
+    /// How much the calls take.
+    bytes: usize,
 }
 
 impl Parsed {
@@ -152,10 +163,19 @@ impl Parsed {
             let remedy = "write one call, with {{NAME}} where they differ, and the values into a file for --data";
             return Err(call.at.wrong(format!("it has more than 200,000 calls: {remedy}")));
         }
+        self.bytes = self.bytes.saturating_add(call.bytes());
+        if self.bytes > MOST_BYTES {
+            let remedy = "send fewer of them (--only, --skip), or put what they share into one call";
+            let most = MOST_BYTES >> 20;
+            return Err(call.at.wrong(format!("up to here the calls take more than {most} MiB together: {remedy}")));
+        }
         self.calls.push(call);
         Ok(())
     }
 }
+
+/// How much all calls may take together, in bytes. A body or a value that several share counts for each.
+const MOST_BYTES: usize = 128 << 20;
 
 /// What is known besides the file.
 pub struct Context<'a> {
@@ -314,8 +334,10 @@ pub fn of_command_line(urls: &[String], parts: &Parts, context: &Context<'_>) ->
         check::call(&mut call)?;
         Ok(call)
     };
-    let calls = urls.iter().map(call).collect::<Result<_, SyntaxError>>();
-    let parsed = calls.map(|calls| Parsed { calls, notes: Vec::new() });
+    let parsed = urls.iter().try_fold(Parsed::default(), |mut parsed, url| {
+        parsed.add(call(url)?)?;
+        Ok(parsed)
+    });
     parsed.and_then(|parsed| finished(parsed, context)).map_err(|mistake| mistake.problem)
 }
 

@@ -20,6 +20,14 @@ pub struct Use {
     pub hint: Option<String>,
 }
 
+impl Use {
+    /// How much it takes, in bytes.
+    pub(super) fn bytes_held(&self) -> usize {
+        let texts = [Some(&self.name), self.value.as_ref(), self.hint.as_ref()];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -31,6 +31,15 @@ pub enum Part {
 }
 
 impl Part {
+    fn bytes_held(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Captured(text) | Self::Column(text) => text.len(),
+            Self::Form(part) => part.bytes_held(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Made(_) => 0,
+        }
+    }
+
     fn shown(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -90,6 +99,11 @@ impl Template {
     /// Bytes.
     pub fn bytes(bytes: Vec<u8>) -> Self {
         Self(if bytes.is_empty() { Vec::new() } else { vec![Part::Bytes(bytes)] })
+    }
+
+    /// How much it takes, in bytes.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.0.iter().map(Part::bytes_held).sum()
     }
 
     /// Whether there is nothing.

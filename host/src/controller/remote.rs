@@ -20,7 +20,7 @@ pub fn bytes(what: &impl Serialize) -> io::Result<Vec<u8>> {
     wire::versioned(REMOTE, what)
 }
 
-/// The inverse of [`bytes`].
+/// The inverse of [`bytes()`].
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     wire::of_version(REMOTE, bytes)
 }

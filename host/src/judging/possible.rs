@@ -2,17 +2,20 @@
 //! compared or judged relies on it. Names the first field that cannot be.
 
 mod boxes;
+mod conclusions;
 mod durations;
 mod flaw;
+mod parts;
 
 use durations::summary;
 pub(super) use flaw::Impossible;
 use flaw::{Checked, TOLERANCE, all, at_most, flaw, number, per_second, time};
+use parts::{rates, whole_plan};
 
 use crate::metrics::TimeSplit;
 use crate::report::{
     BucketReport, Counts, Generator, ModelName, NetworkReport, PlanReport, Report, ResultReport, RunReport, SpanReport,
-    Verdict, WorkerReport,
+    WorkerReport,
 };
 
 /// More operations than this do not fit into a histogram.
@@ -20,9 +23,6 @@ const MOST_OPERATIONS: u64 = 1 << 48;
 
 /// The most operations, requests, bytes.
 const MOST_COUNTED: u64 = 1 << 60;
-
-/// The most entries of a list. Gorgon writes fewer, and some are compared with each other.
-const MOST_ENTRIES: usize = 10_000;
 
 /// The most runs. Each is compared with each.
 const MOST_RUNS: usize = 2_000;
@@ -38,7 +38,6 @@ pub(super) fn check(report: &Report) -> Checked {
         number(limit, 1e6, "cpu_limit").map_err(|flaw| flaw.of("environment"))?;
     }
     at_most(report.runs.len(), MOST_RUNS, "runs")?;
-    at_most(report.verdicts.len(), MOST_ENTRIES, "verdicts")?;
     let total = &report.total;
     let check_total = || {
         counts(&total.operations)?;
@@ -51,12 +50,15 @@ pub(super) fn check(report: &Report) -> Checked {
                 return flaw("ok.operations", format!("is {}, and not {}", ok.operations, total.operations.ok));
             }
         }
-        all(&total.results, "results", result)
+        all(&total.results, "results", result)?;
+        let mut windows = report.runs.iter().map(|run| run.throughput_window_ns);
+        let window_ns = windows.try_fold(0_u64, |sum, ns| sum.checked_add(ns?));
+        rates(total.ok.as_ref(), &total.results, window_ns)
     };
     check_total().map_err(|flaw| flaw.of("total"))?;
     all(&report.runs, "runs", run)?;
     sums(report).map_err(|flaw| flaw.of("total"))?;
-    all(&report.verdicts, "verdicts", |of| verdict(of, report.runs.len()))
+    all(&report.verdicts, "verdicts", |of| conclusions::verdict(of, &report.runs))
 }
 
 /// The total is the sum of the runs.
@@ -123,6 +125,8 @@ fn run(run: &RunReport) -> Checked {
         return flaw("elapsed_ns", format!("is {}, less than an operation, {longest}", run.elapsed_ns));
     }
     throughput(run)?;
+    rates(run.ok.as_ref(), &run.results, run.throughput_window_ns)?;
+    whole_plan(run)?;
     if let Some(ok) = &run.ok {
         summary(&ok.latency_ns, Some(ok.operations)).map_err(|flaw| flaw.of("latency_ns").of("ok"))?;
         per_second(ok.throughput, "throughput").map_err(|flaw| flaw.of("ok"))?;
@@ -134,15 +138,15 @@ fn run(run: &RunReport) -> Checked {
         return flaw("results", "do not add up to the completed operations");
     }
     all(&run.spans, "spans", span)?;
-    run.network.as_ref().map_or(Ok(()), network).map_err(|flaw| flaw.of("network"))?;
+    run.network.as_ref().map_or(Ok(()), |of| network(of, run)).map_err(|flaw| flaw.of("network"))?;
     timeline(run).map_err(|flaw| flaw.of("timeline"))?;
     all(&run.workers, "workers", worker)?;
     boxes::check(run)?;
     generator(&run.generator).map_err(|flaw| flaw.of("generator"))?;
-    all(&run.cut, "cut", |cut| time(cut.age_ns, "age_ns"))?;
+    parts::cut(&run.cut)?;
     all(&run.faults, "faults", |fault| match fault.numbers.iter().find(|(from, to)| from > to) {
         Some((from, to)) => flaw("numbers", format!("has a range from {from} to {to}")),
-        None => Ok(()),
+        None => at_most(fault.numbers.len(), flaw::MOST_ENTRIES, "numbers"),
     })
 }
 
@@ -163,7 +167,6 @@ fn plan(plan: &PlanReport) -> Checked {
         return flaw("load_model", "and rate do not fit: a run with a rate is open");
     }
     per_second(plan.rate, "rate")?;
-    at_most(plan.stages.len(), MOST_ENTRIES, "stages")?;
     all(&plan.stages, "stages", |stage| {
         time(stage.duration_ns, "duration_ns")?;
         per_second(Some(stage.rate), "rate")
@@ -248,6 +251,7 @@ fn window(run: &RunReport, window_ns: u64) -> Checked {
 fn result(result: &ResultReport) -> Checked {
     per_second(result.throughput, "throughput")?;
     result.time.map_or(Ok(()), |split| parts_of_time(&split))?;
+    parts::reasons(result)?;
     all(&result.spans, "spans", span)?;
     summary(&result.latency_ns, Some(result.operations)).map_err(|flaw| flaw.of("latency_ns"))
 }
@@ -256,7 +260,8 @@ fn span(span: &SpanReport) -> Checked {
     summary(&span.latency_ns, Some(span.count)).map_err(|flaw| flaw.of("latency_ns"))
 }
 
-fn network(network: &NetworkReport) -> Checked {
+fn network(network: &NetworkReport, run: &RunReport) -> Checked {
+    parts::requests(network, run)?;
     per_second(network.throughput, "throughput")?;
     if let Some(per) = network.requests_per_operation {
         number(per, MOST_COUNTED as f64, "requests_per_operation")?;
@@ -290,7 +295,7 @@ fn timeline(run: &RunReport) -> Checked {
         return flaw("interval_ns", "is 0");
     }
     time(interval_ns, "interval_ns")?;
-    at_most(timeline.buckets.len(), MOST_ENTRIES, "buckets")?;
+    at_most(timeline.buckets.len(), flaw::MOST_ENTRIES, "buckets")?;
     for (i, bucket) in timeline.buckets.iter().enumerate() {
         let here = |flaw: Impossible| flaw.of(&format!("buckets[{i}]"));
         if Some(bucket.start_ns) != interval_ns.checked_mul(i as u64) {
@@ -341,18 +346,11 @@ fn generator(generator: &Generator) -> Checked {
     shares.into_iter().try_for_each(|(share, name)| share.map_or(Ok(()), |share| number(share, 1.0, name)))?;
     // Several workers of one control group are throttled at once.
     throttled.map_or(Ok(()), |share| number(share, 1e6, "throttled"))?;
-    at_most(generator.stalls.len(), MOST_ENTRIES, "stalls")?;
+    conclusions::generator(generator)?;
     all(&generator.stalls, "stalls", |stall| {
         time(stall.at_ns, "at_ns")?;
         time(stall.length_ns, "length_ns")
     })
-}
-
-fn verdict(verdict: &Verdict, runs: usize) -> Checked {
-    if verdict.run >= runs {
-        return flaw("run", format!("is {}, and there are {runs} runs, from 0", verdict.run));
-    }
-    Ok(())
 }
 
 /// The parts of a time, whose sum can be computed.
@@ -415,6 +413,21 @@ mod tests {
             (("/environment/clock_ns", json!(1e300)), "`environment.clock_ns` is"),
             (("/total/ok/throughput", json!(1e300)), "`total.ok.throughput` is"),
             (("/runs/0/timeline/interval_ns", json!(7)), "`runs[0].timeline.buckets[0].length_ns` is longer"),
+            (("/runs/0/ok/throughput", json!(7_777)), "`runs[0].ok.throughput` is 7777, and not"),
+            (("/runs/0/results/0/throughput", json!(1)), "`runs[0].results[0].throughput` is 1, and not"),
+            (("/total/results/0/throughput", json!(1)), "`total.results[0].throughput` is 1, and not"),
+            (("/runs/0/operations/planned", json!(0)), "`runs[0].operations.planned` is not that of the plan"),
+            (("/runs/0/workers", json!([])), "`runs[0].workers` do not add up to the completed operations"),
+            (("/runs/0/workers/0/threads", json!(77)), "`runs[0].workers` have 77 threads"),
+            (("/runs/0/plan/boxes", json!(77)), "`runs[0].boxes` are not as many as those of the plan"),
+            (("/runs/0/possibly_executed_twice", json!([[5, 9]])), "`runs[0].possibly_executed_twice` has numbers"),
+            (("/runs/0/latency_ns/mean", json!(90_000)), "`runs[0].latency_ns.mean` is"),
+            (("/runs/0/generator/reasons", json!(vec![""; 101])), "`runs[0].generator.reasons` has 101 entries"),
+            (
+                ("/runs/0/generator", json!({ "limited": true, "reasons": [] })),
+                "`runs[0].generator.limited` is true, and there are neither",
+            ),
+            (("/runs/0/cut", json!(vec![json!({"number": 1, "age_ns": 1}); 1_000_001])), "`runs[0].cut` has 1000001"),
             (("/total/elapsed_ns", json!(1)), "`total.elapsed_ns` is 1, and not that of the 2 runs"),
             (("/total/results", json!([])), "`total.results` do not add up"),
             (

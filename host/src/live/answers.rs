@@ -89,8 +89,9 @@ impl Names {
 /// Answers a scrape.
 pub(super) async fn figures(board: Board, names: Arc<Names>, request: Request<Incoming>) -> Reply {
     // Only clients older than HTTP/1.1 leave it out, and no browser is one.
-    let host = request.headers().get(HOST).map(|host| host.to_str().unwrap_or_default());
-    if host.is_some_and(|host| !names.has(host)) {
+    let headers = request.headers().get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    let mut hosts = headers.chain(request.uri().authority().map(http::uri::Authority::as_str));
+    if !hosts.all(|host| names.has(host)) {
         let remedy =
             "this server does not have the name in `Host`: use its address, or its name in --metrics NAME:PORT\n";
         return text(StatusCode::FORBIDDEN, remedy);

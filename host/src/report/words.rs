@@ -189,6 +189,30 @@ pub(crate) fn box_cells(of: &BoxReport) -> [String; 7] {
     ]
 }
 
+/// What a lost box left behind.
+fn of_boxes(run: &RunReport) -> Vec<Word> {
+    let mut words = Vec::new();
+    let twice: u64 = run.possibly_executed_twice.iter().map(|(from, to)| (to - from).saturating_add(1)).sum();
+    if twice > 0 {
+        let ranges = run.possibly_executed_twice.iter().take(MOST_LISTED).map(|(from, to)| format!("{from} to {to}"));
+        let (ranges, more) = (ranges.collect::<Vec<_>>().join(", "), more(run.possibly_executed_twice.len()));
+        let twice = counted(twice, "operation");
+        words.push(Word::new(
+            Tone::Warning,
+            format!("{twice} may have been executed twice, as a lost box held them: the numbers {ranges}{more}"),
+        ));
+    }
+    let refused: u64 = run.boxes.iter().map(|of| of.refused_frames).sum();
+    if refused > 0 {
+        let refused = counted(refused, "frame");
+        words.push(Word::new(
+            Tone::Plain,
+            format!("{refused} came from boxes that had been given up, and do not count"),
+        ));
+    }
+    words
+}
+
 /// What is said about a report as a whole: [`alarms`], then [`verdicts`].
 pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
     alarms(report).into_iter().chain(verdicts(report, moment)).collect()
@@ -258,6 +282,7 @@ pub(crate) fn of_run(run: &RunReport, clock_ns: f64) -> Vec<Word> {
         let lost = format!("lost: {} were handed out and never confirmed", of_all(operations.lost));
         words.push(Word::new(Tone::Bad, lost));
     }
+    words.extend(of_boxes(run));
     if operations.dropped > 0 {
         let left = operations.dropped_at_end.map(|left| left.min(operations.dropped));
         let why = match left {

@@ -14,6 +14,10 @@ const MOST_INSTANCES: u64 = 10_000;
 /// functions.
 const MOST_ITEMS: u64 = 1_000_000;
 
+/// How many functions and other items a component may export, those of the instances in its instances included. Real
+/// ones have up to some hundred, and each takes code and memory in every worker.
+const MOST_EXPORTS: u64 = 10_000;
+
 /// How much memory all instances of a component may take besides their memories and tables, in bytes. `--max-memory`
 /// does not count it. Python's interpreter has less than one MiB.
 const MOST_BYTES: u64 = 16 << 20;
@@ -26,19 +30,26 @@ const ITEM_BYTES: u64 = 32;
 struct Weight {
     instances: u64,
     bytes: u64,
+    /// What each exports, those of the instances that it exports included.
+    exports: u64,
 }
 
 impl Weight {
     /// One instance of something that has not been seen.
-    const UNKNOWN: Self = Self { instances: 1, bytes: 0 };
+    const UNKNOWN: Self = Self { instances: 1, bytes: 0, exports: 0 };
 
     fn add(&mut self, more: Self) {
         self.instances = self.instances.saturating_add(more.instances);
         self.bytes = self.bytes.saturating_add(more.bytes);
+        // What an instance exports belongs to it, until it is exported again.
     }
 
     fn max(self, other: Self) -> Self {
-        Self { instances: self.instances.max(other.instances), bytes: self.bytes.max(other.bytes) }
+        Self {
+            instances: self.instances.max(other.instances),
+            bytes: self.bytes.max(other.bytes),
+            exports: self.exports.max(other.exports),
+        }
     }
 }
 
@@ -49,13 +60,15 @@ struct Open {
     /// What one instance of each component, and of each module, takes that it can name.
     components: Vec<Weight>,
     modules: Vec<Weight>,
+    /// How much each instance of a component exports that it can name.
+    instances: Vec<u64>,
     /// What one instance of it takes.
     weight: Weight,
 }
 
 /// What a component has too many of, in words. What cannot be parsed is left to the compiler.
 pub(super) fn excess(wasm: &[u8]) -> Option<String> {
-    let Counted { weight: Weight { instances, bytes }, types, functions } = count(wasm).unwrap_or_default();
+    let Counted { weight: Weight { instances, bytes, exports }, types, functions } = count(wasm).unwrap_or_default();
     let too_many = |what: &str, has, most: &str| format!("it has {has} {what}, and gorgon runs tasks of up to {most}");
     match () {
         () if instances > MOST_INSTANCES => Some(too_many("instances", instances, "10,000")),
@@ -63,6 +76,7 @@ pub(super) fn excess(wasm: &[u8]) -> Option<String> {
             let what = "MiB of functions, globals, segments and the like in all its instances";
             Some(too_many(what, bytes >> 20, "16"))
         }
+        () if exports > MOST_EXPORTS => Some(too_many("exports in all its instances", exports, "10,000")),
         () if types > MOST_ITEMS => Some(too_many("types", types, "1,000,000")),
         () if functions > MOST_ITEMS => Some(too_many("functions", functions, "1,000,000")),
         () => None,
@@ -104,7 +118,8 @@ fn count(wasm: &[u8]) -> wasmparser::Result<Counted> {
                 counted.count(&section);
                 if let Some((inner, outer)) = open.split_last_mut() {
                     let items = items(&section).saturating_mul(ITEM_BYTES);
-                    inner.weight.add(Weight { instances: 0, bytes: if inner.is_component { 0 } else { items } });
+                    let bytes = if inner.is_component { 0 } else { items };
+                    inner.weight.add(Weight { bytes, ..Weight::default() });
                     if inner.is_component {
                         instantiate(section, inner, outer, largest)?;
                     }
@@ -155,9 +170,18 @@ fn instantiate(section: Payload<'_>, component: &mut Open, outer: &[Open], large
         }
         Payload::ComponentInstanceSection(instances) => {
             for instance in instances {
-                if let ComponentInstance::Instantiate { component_index, .. } = instance? {
-                    component.weight.add(at(&component.components, component_index));
-                }
+                let exports = match instance? {
+                    ComponentInstance::Instantiate { component_index, .. } => {
+                        let made = at(&component.components, component_index);
+                        component.weight.add(made);
+                        made.exports
+                    }
+                    ComponentInstance::FromExports(exports) => exports
+                        .iter()
+                        .map(|export| exported(export.kind, export.index, component, largest))
+                        .fold(0, u64::saturating_add),
+                };
+                component.instances.push(exports);
             }
         }
         Payload::ComponentAliasSection(aliases) => {
@@ -170,6 +194,7 @@ fn instantiate(section: Payload<'_>, component: &mut Open, outer: &[Open], large
                 match import?.ty {
                     ComponentTypeRef::Component(_) => component.components.push(largest),
                     ComponentTypeRef::Module(_) => component.modules.push(largest),
+                    ComponentTypeRef::Instance(_) => component.instances.push(largest.exports),
                     _ => {}
                 }
             }
@@ -177,7 +202,10 @@ fn instantiate(section: Payload<'_>, component: &mut Open, outer: &[Open], large
         Payload::ComponentExportSection(exports) => {
             for export in exports {
                 let export = export?;
+                let exports = exported(export.kind, export.index, component, largest);
+                component.weight.exports = component.weight.exports.saturating_add(exports);
                 match export.kind {
+                    ComponentExternalKind::Instance => component.instances.push(exports),
                     ComponentExternalKind::Component => {
                         component.components.push(at(&component.components, export.index));
                     }
@@ -189,6 +217,16 @@ fn instantiate(section: Payload<'_>, component: &mut Open, outer: &[Open], large
         _ => {}
     }
     Ok(())
+}
+
+/// How much an export adds: itself, and what it exports in turn.
+fn exported(kind: ComponentExternalKind, index: u32, component: &Open, largest: Weight) -> u64 {
+    match kind {
+        ComponentExternalKind::Instance => {
+            component.instances.get(index as usize).copied().unwrap_or(largest.exports).saturating_add(1)
+        }
+        _ => 1,
+    }
 }
 
 fn alias_of(alias: ComponentAlias<'_>, component: &mut Open, outer: &[Open], largest: Weight) {
@@ -217,6 +255,11 @@ fn alias_of(alias: ComponentAlias<'_>, component: &mut Open, outer: &[Open], lar
             component.components.push(largest);
         }
         ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => component.modules.push(largest),
+        // What it has is a part of what the other one has.
+        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Instance, instance_index, .. } => {
+            let whole = component.instances.get(instance_index as usize).copied().unwrap_or(largest.exports);
+            component.instances.push(whole);
+        }
         ComponentAlias::InstanceExport { .. } | ComponentAlias::CoreInstanceExport { .. } => {}
     }
 }
@@ -262,6 +305,30 @@ mod tests {
             let problem = excess(&module(items, 600)).unwrap();
             assert!(problem.starts_with("it has 18 MiB of functions, globals, segments"), "{problem}");
         }
+    }
+
+    #[test]
+    fn exports_of_exported_instances_multiply() {
+        let nested = |levels: u32| {
+            let first = "(component $c0 (type $t (func)) (import \"f\" (func $f (type $t))) (export \"f\" (func $f)))";
+            let component = (1..=levels).fold(first.to_owned(), |inner, level| {
+                let below = level - 1;
+                let exports: String = (0..8).map(|i| format!("(export \"e{i}\" (instance $i))")).collect();
+                let made = "(instance $i (instantiate $x (with \"f\" (func $f))))";
+                let import = "(type $t (func)) (import \"f\" (func $f (type $t)))";
+                format!(
+                    "{inner}(component $c{level} {import} (alias outer 1 $c{below} (component $x)) {made} {exports})"
+                )
+            });
+            let made = format!("(instance $all (instantiate $c{levels} (with \"f\" (func $f))))");
+            let import = "(type $t (func)) (import \"f\" (func $f (type $t)))";
+            wat::parse_str(format!("(component {component} {import} {made} (export \"all\" (instance $all)))")).unwrap()
+        };
+        let counted = count(&nested(2)).unwrap();
+        assert_eq!(counted.weight.exports, 1 + 8 * (1 + 8 * (1 + 1)));
+        assert_eq!(excess(&nested(2)), None);
+        let problem = excess(&nested(6)).unwrap();
+        assert!(problem.contains("exports in all its instances, and gorgon runs tasks of up to 10,000"), "{problem}");
     }
 
     #[test]

@@ -112,14 +112,35 @@ fn is_string(ty: Option<Type>) -> bool {
 
 /// A function's type in WIT, in as much detail as an error message needs.
 pub(super) fn describe(function: &ComponentFunc) -> String {
-    let list = |types: Vec<Type>| types.iter().map(name).collect::<Vec<_>>().join(", ");
+    let mut budget = MOST_TYPES;
+    let params = list(function.params().map(|(_, ty)| ty), &mut budget);
+    let returned = list(function.results(), &mut budget);
     let prefix = if function.async_() { "async " } else { "" };
-    let returned = list(results(function));
     let arrow = if returned.is_empty() { "" } else { " -> " };
-    format!("{prefix}func({}){arrow}{returned}", list(params(function)))
+    format!("{prefix}func({params}){arrow}{returned}")
 }
 
-fn name(ty: &Type) -> String {
+/// The most types in a function's type that are shown. A few lines of a component can make types of millions.
+const MOST_TYPES: usize = 64;
+
+/// Types with commas between them, as long as `budget` lasts.
+fn list(types: impl Iterator<Item = Type>, budget: &mut usize) -> String {
+    let mut names = Vec::new();
+    for ty in types {
+        if *budget == 0 {
+            names.push("…".to_owned());
+            break;
+        }
+        names.push(name(&ty, budget));
+    }
+    names.join(", ")
+}
+
+fn name(ty: &Type, budget: &mut usize) -> String {
+    if *budget == 0 {
+        return "…".into();
+    }
+    *budget -= 1;
     match ty {
         Type::Bool => "bool".into(),
         Type::S8 => "s8".into(),
@@ -134,13 +155,13 @@ fn name(ty: &Type) -> String {
         Type::Float64 => "f64".into(),
         Type::Char => "char".into(),
         Type::String => "string".into(),
-        Type::List(list) => format!("list<{}>", name(&list.ty())),
-        Type::Option(option) => format!("option<{}>", name(&option.ty())),
+        Type::List(list) => format!("list<{}>", name(&list.ty(), budget)),
+        Type::Option(option) => format!("option<{}>", name(&option.ty(), budget)),
         Type::Result(result) => {
-            let side = |ty: Option<Type>| ty.map_or("_".to_owned(), |ty| name(&ty));
+            let mut side = |ty: Option<Type>| ty.map_or("_".to_owned(), |ty| name(&ty, budget));
             format!("result<{}, {}>", side(result.ok()), side(result.err()))
         }
-        Type::Tuple(tuple) => format!("tuple<{}>", tuple.types().map(|ty| name(&ty)).collect::<Vec<_>>().join(", ")),
+        Type::Tuple(tuple) => format!("tuple<{}>", list(tuple.types(), budget)),
         Type::Record(_) => "record".into(),
         Type::Variant(_) => "variant".into(),
         Type::Enum(_) => "enum".into(),

@@ -53,7 +53,9 @@ impl Books {
             }
             (WorkerState::SettingUp, Message::Refused(reason)) => self.refuse(worker, reason.clone()),
             (WorkerState::Running, Message::Began { late }) => {
-                if let Some(of) = self.boxes.get_mut(of.on as usize) {
+                // A worker that joins later is not late.
+                let was_there = self.phases[self.phase].began.is_some_and(|began| of.launched < began);
+                if let Some(of) = self.boxes.get_mut(of.on as usize).filter(|_| was_there) {
                     of.begin(*late);
                 }
                 Vec::new()

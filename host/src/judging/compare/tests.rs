@@ -115,6 +115,7 @@ fn of(metrics: Metrics) -> RunRecord {
     let mut record = record(1);
     replan(&mut record, |plan| plan.extent = Extent::new(None, Some(Duration::from_secs(15))).unwrap());
     (record.lost, record.offered, record.faults) = (0, metrics.completed(), Vec::new());
+    record.workers[0].operations = metrics.completed();
     record.metrics = metrics;
     record
 }

@@ -15,6 +15,12 @@ pub(super) fn summary(summary: &Summary, wanted: Option<u64>) -> Checked {
         [("min", min), ("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("p99_9", p99_9), ("max", max)];
     let known: Vec<_> = ascending.into_iter().filter_map(|(name, ns)| Some((name, ns?))).collect();
     if count == 0 {
+        if summary.sum.is_some_and(|sum| sum > 0)
+            || summary.overflow > 0
+            || mean.or(summary.stdev).is_some_and(|ns| ns > 0)
+        {
+            return flaw("sum", "or another figure is that of nothing: count is 0");
+        }
         return known.first().map_or(Ok(()), |(name, _)| flaw(name, "is the duration of nothing: count is 0"));
     }
     let (Some(min), Some(max)) = (min, max) else { return flaw("max", "or min is null, though there are durations") };
@@ -27,6 +33,12 @@ pub(super) fn summary(summary: &Summary, wanted: Option<u64>) -> Checked {
     }
     time(max, "max")?;
     let (least, most) = (u128::from(min) * u128::from(count), u128::from(max) * u128::from(count));
+    if let Some((sum, mean)) = summary.sum.zip(mean) {
+        let is = sum / u128::from(count);
+        if is.abs_diff(u128::from(mean)) > 1 {
+            return flaw("mean", format!("is {mean}, and sum over count is {is}"));
+        }
+    }
     if let Some(sum) = summary.sum.filter(|sum| !(least..=most).contains(sum)) {
         return flaw("sum", format!("is {sum}, and not between {count} times min and {count} times max"));
     }

@@ -41,8 +41,12 @@ pub(super) fn at_most(entries: usize, most: usize, field: &str) -> Checked {
     if entries <= most { Ok(()) } else { flaw(field, format!("has {entries} entries, and may have {most}")) }
 }
 
-/// Checks each entry of a list.
+/// The most entries of a list. Gorgon writes fewer, and some are compared with each other.
+pub(super) const MOST_ENTRIES: usize = 10_000;
+
+/// Checks each entry of a list, of which there may be [`MOST_ENTRIES`].
 pub(super) fn all<T>(entries: &[T], field: &str, check: impl Fn(&T) -> Checked) -> Checked {
+    at_most(entries.len(), MOST_ENTRIES, field)?;
     entries.iter().enumerate().try_for_each(|(i, entry)| check(entry).map_err(|flaw| flaw.of(&format!("{field}[{i}]"))))
 }
 

@@ -186,17 +186,27 @@ impl Expression {
             Ok(measured) => measured,
             Err(problem) => return Verdict { problem: Some(problem.to_string()), ..unjudged },
         };
-        let held = match self.comparison {
-            Operator::Above => value > self.value,
-            Operator::AtLeast => value >= self.value,
-            Operator::Below => value < self.value,
-            Operator::AtMost => value <= self.value,
-        };
+        let held = self.holds_for(value);
         let (figure, maximum) = match basis {
             Basis::Value => (Some(value), None),
             Basis::Maximum => (None, Some(value)),
         };
         Verdict { held, failed: held, value: figure, judged_by: Some(basis), maximum, samples, ..unjudged }
+    }
+
+    /// Whether it holds if its figure is `value`.
+    pub(in crate::judging) fn holds_for(&self, value: f64) -> bool {
+        match self.comparison {
+            Operator::Above => value > self.value,
+            Operator::AtLeast => value >= self.value,
+            Operator::Below => value < self.value,
+            Operator::AtMost => value <= self.value,
+        }
+    }
+
+    /// What its figure is compared with.
+    pub(in crate::judging) fn bound(&self) -> f64 {
+        self.value
     }
 
     /// The expression as a promise: its figure, if that can be drawn, and its bound.
