@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+mod links;
+
 use crate::support::nats::{Agent, NatsServer};
 use crate::support::{Ran, gorgon, guest, lives, ran, servers, signal, wait_until, workers};
 
@@ -21,9 +23,13 @@ struct Target {
 impl Target {
     /// Answers after `delay`.
     fn start(delay: Duration) -> Self {
+        Self::start_at("127.0.0.1", delay)
+    }
+
+    fn start_at(address: &str, delay: Duration) -> Self {
         let asked = Arc::new(Mutex::new(BTreeMap::new()));
         let noted = Arc::clone(&asked);
-        let (address, _) = servers::listen(move |stream| {
+        let (address, _) = servers::listen_at(address, move |stream| {
             let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
             let mut stream = stream;
             loop {

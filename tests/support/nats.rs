@@ -19,18 +19,24 @@ fn program() -> &'static Path {
 pub(crate) struct NatsServer {
     process: Child,
     directory: TempDir,
+    address: String,
     port: u16,
 }
 
 impl NatsServer {
     pub(crate) fn start() -> Self {
+        Self::start_at("127.0.0.1")
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn start_at(address: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (process, port) = launch(directory.path(), -1);
-        Self { process, directory, port }
+        let (process, port) = launch(directory.path(), address, -1);
+        Self { process, directory, address: address.to_owned(), port }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}:{}", self.address, self.port)
     }
 
     /// Where its streams are.
@@ -45,7 +51,7 @@ impl NatsServer {
 
     /// Starts the server again, at the same port and with the same streams.
     pub(crate) fn start_again(&mut self) {
-        (self.process, _) = launch(self.directory.path(), self.port.into());
+        (self.process, _) = launch(self.directory.path(), &self.address, self.port.into());
     }
 }
 
@@ -56,9 +62,9 @@ impl Drop for NatsServer {
     }
 }
 
-fn launch(directory: &Path, port: i32) -> (Child, u16) {
+fn launch(directory: &Path, address: &str, port: i32) -> (Child, u16) {
     let mut server = Command::new(program());
-    server.args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream"]);
+    server.args(["--addr", address, "--port", &port.to_string(), "--jetstream"]);
     server.arg("--store_dir").arg(directory).arg("--ports_file_dir").arg(directory);
     let process = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let file = directory.join(format!("nats-server_{}.ports", process.id()));

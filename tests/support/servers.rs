@@ -17,7 +17,15 @@ pub(crate) fn demo() -> SocketAddr {
 
 /// A listener that passes each connection to `serve`, on a separate thread, and counts the connections.
 pub(crate) fn listen(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listen_at("127.0.0.1", serve)
+}
+
+/// The same at another address of this machine.
+pub(crate) fn listen_at(
+    address: &str,
+    serve: impl Fn(TcpStream) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let accepted = Arc::new(AtomicUsize::new(0));
     let (counted, serve) = (accepted.clone(), Arc::new(serve));

@@ -15,7 +15,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, never, select, tick, unbound
 
 use crate::clock::since_boot;
 use crate::cluster::journal::Posted;
-use crate::cluster::presence::{INTERVAL, Presence};
+use crate::cluster::presence::{self, Presence};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Mail, Server};
 use crate::controller::{faces, remote};
@@ -172,7 +172,7 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     let compiler = Compiler::new(Purpose::Multiply)?;
     let link = Arc::new(settings.server.connect(&settings.name)?);
     // Whoever has the name already answers at once.
-    if link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), INTERVAL).is_some() {
+    if link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), presence::INTERVAL * 2).is_some() {
         return Err(AgentError::Taken(settings.name));
     }
     let (news_in, news) = bounded(WAITING);
@@ -194,7 +194,7 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     Ok(())
 }
 
-/// Says once a second that the agent is there, whatever it does otherwise, until `ended` is closed.
+/// Says again and again that the agent is there, whatever it does otherwise, until `ended` is closed.
 fn announce(link: Arc<Link>, presence: Arc<Mutex<Presence>>, ended: Receiver<()>) -> std::io::Result<()> {
     let say = move || {
         loop {
@@ -206,7 +206,7 @@ fn announce(link: Arc<Link>, presence: Arc<Mutex<Presence>>, ended: Receiver<()>
             if let Ok(now) = now {
                 link.publish(subjects::PRESENCE, now);
             }
-            if ended.recv_timeout(INTERVAL) != Err(crossbeam::channel::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(presence::INTERVAL) != Err(crossbeam::channel::RecvTimeoutError::Timeout) {
                 return;
             }
         }
@@ -298,9 +298,12 @@ impl Agent<'_> {
 
     /// Answers a request of a controller.
     fn answer(&mut self, ask: Ask, mail: &Mail) {
+        if ask == Ask::Release {
+            return self.release(mail);
+        }
         let Some(reply) = mail.reply.clone() else { return };
         let answer = match ask {
-            Ask::Clock => return,
+            Ask::Clock | Ask::Release => return,
             Ask::Open => self.open(&mail.payload),
             Ask::Begin => remote::read(&mail.payload).map_err(|error| error.to_string()).and_then(|start| {
                 let link = &self.link;
@@ -339,6 +342,18 @@ impl Agent<'_> {
             (self.say)(&Said::Refused(why.clone()));
         }
         self.link.publish(&reply, remote::bytes(&answer).unwrap_or_default());
+    }
+
+    /// The command has ended.
+    fn release(&mut self, mail: &Mail) {
+        let named = remote::read::<remote::RunName>(&mail.payload).ok();
+        let is_it = |held: &Held| named.as_ref().is_some_and(|name| name.command == held.command);
+        if self.held.as_ref().is_some_and(is_it) {
+            self.held = None;
+            if let Some(mut work) = self.work.take() {
+                work.end();
+            }
+        }
     }
 
     fn open(&mut self, question: &[u8]) -> Result<(), String> {

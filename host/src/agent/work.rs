@@ -10,7 +10,6 @@ use super::outbox::Outbox;
 use super::{News, Settings, offer};
 use crate::clock::{since_boot, system_monotonic};
 use crate::cluster::journal::{Appender, Journal, Posted};
-use crate::cluster::presence::INTERVAL;
 use crate::cluster::{Link, Listening, files, subjects};
 use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
 use crate::controller::{Crew, Effect, Equipment, call_hook, not_started};
@@ -25,6 +24,9 @@ use crate::wire::{Message, Phase};
 
 /// What workers have said waits in this process up to so many bytes; then it waits in their pipes.
 const MOST_WAITING: usize = 64 << 20;
+
+/// What need not be heard at once is sent this often.
+const SENT: Duration = Duration::from_secs(1);
 
 /// A file of certificate authorities has at most so many bytes.
 const MOST_OF_AUTHORITIES: u64 = 16 << 20;
@@ -272,7 +274,7 @@ impl Started {
     /// Sends what waits: once a second, and at once if it is urgent.
     fn send_if_due(&mut self, name: &RunName, index: u32) {
         let now = since_boot();
-        if !self.outbox.is_urgent() && now.saturating_sub(self.sent) < INTERVAL {
+        if !self.outbox.is_urgent() && now.saturating_sub(self.sent) < SENT {
             return;
         }
         self.sent = now;

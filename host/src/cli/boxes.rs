@@ -130,7 +130,7 @@ impl BoxFlags {
 
 /// List the boxes that are there
 ///
-/// A box is a machine on which `gorgon agent` runs. Each says once a second that it is there.
+/// A box is a machine on which `gorgon agent` runs. Each says twice a second that it is there.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -149,8 +149,8 @@ pub(super) struct BoxesCommand {
     json: bool,
 }
 
-/// Agents say once a second that they are there. Who is there has said so by then.
-const CENSUS: Duration = Duration::from_millis(2_500);
+/// Agents say twice a second that they are there. Who is there has said so by then.
+const CENSUS: Duration = Duration::from_millis(1_500);
 
 impl BoxesCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {

@@ -349,18 +349,22 @@ async fn read_on<T>(
         if sequence < *next {
             continue;
         }
+        // While the reader is slower than the server, this may be given up at any moment, and is then read again.
+        while to.is_full() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         *next = sequence + 1;
         let subject = message.subject.to_string();
         let Some(bundle) = parts.add(&subject, &message.payload) else { continue };
+        // Other messages that fill the channel meanwhile may be dropped; this one may not.
         let mut mail = read(Posted { sequence, subject, bundle });
         loop {
             match to.try_send(mail) {
                 Ok(()) => break,
                 Err(TrySendError::Disconnected(_)) => return true,
-                // The reader is slower than the server.
                 Err(TrySendError::Full(back)) => mail = back,
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
     false

@@ -10,8 +10,9 @@ pub mod subjects;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use futures_util::StreamExt;
@@ -21,8 +22,11 @@ use tokio::sync::watch;
 /// How long the first connection to the server may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long one attempt to connect may take. A link that is back is used within this.
-const ATTEMPT: Duration = Duration::from_secs(1);
+/// How long one attempt to connect again may take at least. A link that is back is used within about this.
+const ATTEMPT: Duration = Duration::from_millis(500);
+
+/// An attempt may take so many times as long as the first one took.
+const ATTEMPTS: u32 = 10;
 
 /// How often the link is tried. If no answer comes for [`DEAF`], the connection is made anew: TCP would try again only
 /// after ever longer pauses.
@@ -126,7 +130,7 @@ pub struct Link {
     runtime: Runtime,
     client: Client,
     jetstream: jetstream::Context,
-    /// How many times the connection has been made; odd while there is one.
+    /// How many times the connection has been made.
     turns: watch::Receiver<u64>,
     url: String,
     name: String,
@@ -147,6 +151,15 @@ impl Server {
 
     /// Connects as `name`.
     pub fn connect(&self, name: &str) -> Result<Link, ClusterError> {
+        // How long an attempt may take is fixed when a client is made, and depends on the distance to the server.
+        let begin = Instant::now();
+        let first = self.connect_within(name, CONNECT)?;
+        let attempt = begin.elapsed().saturating_mul(ATTEMPTS).clamp(ATTEMPT, CONNECT);
+        drop(first);
+        self.connect_within(name, attempt)
+    }
+
+    fn connect_within(&self, name: &str, attempt: Duration) -> Result<Link, ClusterError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("nats")
@@ -159,7 +172,7 @@ impl Server {
         let turned = Arc::new(turned);
         let options = ConnectOptions::new()
             .name(format!("gorgon {name}"))
-            .connection_timeout(ATTEMPT)
+            .connection_timeout(attempt)
             .request_timeout(Some(ANSWER))
             .ping_interval(TRIAL * 4)
             .subscription_capacity(1 << 16)
@@ -167,12 +180,9 @@ impl Server {
             .event_callback(move |event| {
                 let turned = Arc::clone(&turned);
                 async move {
-                    let is_linked = match event {
-                        Event::Connected => true,
-                        Event::Disconnected | Event::Closed => false,
-                        _ => return,
-                    };
-                    turned.send_modify(|turns| *turns += u64::from((*turns % 2 == 1) != is_linked));
+                    if let Event::Connected = event {
+                        turned.send_modify(|turns| *turns += 1);
+                    }
                 }
             });
         let connecting = async {
@@ -253,7 +263,7 @@ fn is_new_enough(version: &str) -> bool {
 impl Link {
     /// Whether the server can be reached at present.
     pub fn is_up(&self) -> bool {
-        *self.turns.borrow() % 2 == 1
+        self.client.connection_state() == State::Connected
     }
 
     /// As whom it is connected.

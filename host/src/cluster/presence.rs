@@ -12,7 +12,7 @@ use crate::wire;
 const PRESENCE: u32 = 1;
 
 /// How often an agent says that it is there.
-pub const INTERVAL: Duration = Duration::from_secs(1);
+pub const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What an agent says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,11 +64,13 @@ pub enum Ask {
     Hook,
     /// To end its part of a run.
     Close,
+    /// To work for another command, as this one has ended. Is not answered.
+    Release,
 }
 
 impl Ask {
     /// Everything that an agent can be asked for.
-    pub const ALL: [Self; 5] = [Self::Clock, Self::Open, Self::Begin, Self::Hook, Self::Close];
+    pub const ALL: [Self; 6] = [Self::Clock, Self::Open, Self::Begin, Self::Hook, Self::Close, Self::Release];
 
     fn name(self) -> &'static str {
         match self {
@@ -77,6 +79,7 @@ impl Ask {
             Self::Begin => "begin",
             Self::Hook => "hook",
             Self::Close => "close",
+            Self::Release => "release",
         }
     }
 }

@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::cluster::journal::Journal;
-use crate::cluster::presence::{INTERVAL, Presence, Roll};
-use crate::cluster::{ClusterError, Link, Listening, Server, subjects};
+use crate::cluster::presence::{Presence, Roll};
+use crate::cluster::subjects::{self, Ask};
+use crate::cluster::{ClusterError, Link, Listening, Server};
 use crate::record::BoxFacts;
 use crate::wire::Contact;
 
 use super::boxes::compare;
 use super::job::{OnLoss, Spread};
+use super::remote::{self, RunName};
 
-/// Agents say once a second that they are there. Who is there has said so by then.
-const CENSUS: Duration = Duration::from_millis(2_500);
+/// Agents say twice a second that they are there. Who is there has said so by then.
+const CENSUS: Duration = Duration::from_millis(1_500);
 
 /// How long a command waits for the boxes that it wants.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +33,9 @@ const LEAST_LEAD: Duration = Duration::from_millis(200);
 
 /// A lease of numbers lasts at least about this long. It is also what is lost with a box.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
+
+/// How often a worker sends what its threads have counted.
+const COUNTED: Duration = Duration::from_secs(1);
 
 /// How far ahead the slots of a schedule are leased: longer than a box may be absent.
 const AHEAD: Duration = Duration::from_secs(6);
@@ -143,7 +148,7 @@ impl Fleet {
     pub fn spread(&self, on_loss: OnLoss) -> Spread {
         let trips = self.rtt.saturating_mul(TRIPS);
         let (lead, lease) = (LEAST_LEAD.max(trips), LEAST_LEASE.max(trips));
-        let contact = Contact { lead, lease, interval: INTERVAL, ahead: Some(AHEAD) };
+        let contact = Contact { lead, lease, interval: COUNTED, ahead: Some(AHEAD) };
         Spread { boxes: self.facts(), contact, on_loss }
     }
 
@@ -172,7 +177,14 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // If the server cannot be reached, `gorgon runs --prune` removes it later.
+        let name = RunName { command: self.command.clone(), run: 0 };
+        for agent in &self.agents {
+            // Without this, the agent is free after some seconds without a pulse.
+            if let Ok(name) = remote::bytes(&name) {
+                self.link.publish(&subjects::ask(&agent.name, Ask::Release), name);
+            }
+        }
+        // If the server cannot be reached, the journal stays there.
         let _ = self.journal.delete(&self.link);
     }
 }

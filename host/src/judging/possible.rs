@@ -50,10 +50,7 @@ pub(super) fn check(report: &Report) -> Checked {
                 return flaw("ok.operations", format!("is {}, and not {}", ok.operations, total.operations.ok));
             }
         }
-        all(&total.results, "results", result)?;
-        let mut windows = report.runs.iter().map(|run| run.throughput_window_ns);
-        let window_ns = windows.try_fold(0_u64, |sum, ns| sum.checked_add(ns?));
-        rates(total.ok.as_ref(), &total.results, window_ns)
+        all(&total.results, "results", result)
     };
     check_total().map_err(|flaw| flaw.of("total"))?;
     all(&report.runs, "runs", run)?;
@@ -97,7 +94,7 @@ fn sums(report: &Report) -> Checked {
             return flaw("throughput", format!("is {given}, and not that of the {} runs", runs.len()));
         }
     }
-    Ok(())
+    rates(total.ok.as_ref(), &total.results, windows)
 }
 
 fn run(run: &RunReport) -> Checked {

@@ -33,14 +33,14 @@ pub(super) fn summary(summary: &Summary, wanted: Option<u64>) -> Checked {
     }
     time(max, "max")?;
     let (least, most) = (u128::from(min) * u128::from(count), u128::from(max) * u128::from(count));
+    if let Some(sum) = summary.sum.filter(|sum| !(least..=most).contains(sum)) {
+        return flaw("sum", format!("is {sum}, and not between {count} times min and {count} times max"));
+    }
     if let Some((sum, mean)) = summary.sum.zip(mean) {
         let is = sum / u128::from(count);
         if is.abs_diff(u128::from(mean)) > 1 {
             return flaw("mean", format!("is {mean}, and sum over count is {is}"));
         }
-    }
-    if let Some(sum) = summary.sum.filter(|sum| !(least..=most).contains(sum)) {
-        return flaw("sum", format!("is {sum}, and not between {count} times min and {count} times max"));
     }
     // It is that of the histogram, which keeps three digits.
     if summary.stdev.is_some_and(|stdev| stdev > max - min + max / 100 + 1) {
