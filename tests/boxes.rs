@@ -230,6 +230,43 @@ fn workers_end_soon_after_their_controller() {
 }
 
 #[test]
+fn a_journal_without_room_ends_the_run_with_what_was_known() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let args = ["-d", "60s", "--pause", "1ms", "--boxes", "3", "--journal-max", "40KiB"];
+    let ran = run(&server, &guest("noop"), &args);
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    ran.adds_up();
+    let faults = ran.report["runs"][0]["faults"].to_string();
+    assert!(faults.contains("the journal has no room"), "{faults}");
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn numbers_of_a_lost_box_can_be_executed_again() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let args = target.args();
+    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3", "--on-loss", "rerun"];
+    all.extend(args.iter().map(String::as_str));
+    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    agents[1].process.kill().unwrap();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    assert_eq!((ran.adds_up().figure("/operations/completed"), ran.figure("/operations/lost")), (6_000, 0));
+    let twice = &ran.report["runs"][0]["possibly_executed_twice"];
+    let twice: Vec<(u64, u64)> = serde_json::from_value(twice.clone()).unwrap();
+    let is_told = |number: u64| twice.iter().any(|&(from, to)| (from..=to).contains(&number));
+    for (path, times) in target.asked.lock().unwrap().iter() {
+        let number: u64 = path.trim_start_matches('/').parse().unwrap();
+        assert!(*times == 1 || (*times == 2 && is_told(number)), "{path} {times} times");
+    }
+    assert_eq!(target.asked.lock().unwrap().len(), 6_000);
+}
+
+#[test]
 fn a_stop_reaches_every_box() {
     let server = NatsServer::start();
     let agents = three(&server);

@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::outbox::Outbox;
 use super::{News, Settings, offer};
 use crate::clock::{since_boot, system_monotonic};
-use crate::cluster::journal::{Appender, Journal, Posted};
+use crate::cluster::journal::{Appender, Journal, Posted, Trouble};
 use crate::cluster::{Link, Listening, files, subjects};
 use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
 use crate::controller::{Crew, Effect, Equipment, call_hook, not_started};
@@ -129,8 +129,8 @@ impl Work {
         let agent = link.name().to_owned();
         let subject = subjects::from(&self.name.command, &agent);
         let writer = format!("{agent}/{}/{:x}", self.name.run, fastrand::u64(..));
-        // If entries find no place any more, the controller hears nothing, and gives the box up.
-        let journal = Journal::of(&self.name.command).appender(link, subject, writer, 0, drop);
+        let trouble = Trouble::told(link, subjects::trouble(&self.name.command));
+        let journal = Journal::of(&self.name.command).appender(link, subject, writer, 0, trouble);
         let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
         self.started = Some(Started { crew, opened, journal, outbox, orders: 0, sent, is_leaving: false });
         Ok(())

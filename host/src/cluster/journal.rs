@@ -55,6 +55,20 @@ pub enum Trouble {
     Gone(String),
 }
 
+impl Trouble {
+    /// Sends it to a subject, from wherever it arises.
+    pub fn told(link: &Link, subject: String) -> impl FnOnce(Self) + Send + 'static {
+        let (client, runtime) = (link.client.clone(), link.runtime.handle().clone());
+        move |trouble: Self| {
+            let text = match trouble {
+                Self::Fenced => String::new(),
+                Self::Full(why) | Self::Gone(why) => why,
+            };
+            runtime.spawn(async move { client.publish(subject, text.into()).await });
+        }
+    }
+}
+
 /// What was appended at once: what one writer had to say by then.
 #[derive(Debug)]
 pub struct Posted {

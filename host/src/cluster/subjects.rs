@@ -41,6 +41,11 @@ pub fn output(command: &str) -> String {
     format!("gorgon.{command}.output")
 }
 
+/// Why an agent cannot append any more; not kept.
+pub fn trouble(command: &str) -> String {
+    format!("gorgon.{command}.trouble")
+}
+
 /// That the controller of a command lives; not kept.
 pub fn pulse(command: &str) -> String {
     format!("gorgon.{command}.pulse")

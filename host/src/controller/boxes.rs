@@ -80,6 +80,8 @@ pub(super) struct Boxes<'f> {
     /// Since when the server has been away.
     away: Option<Instant>,
     trouble: Option<Trouble>,
+    /// Whether there was trouble, so that nothing more is appended.
+    is_broken: bool,
 }
 
 impl<'f> Boxes<'f> {
@@ -120,7 +122,7 @@ impl<'f> Boxes<'f> {
         let command = &name.command;
         let heard = vec![subjects::decided(command), subjects::from(command, "*")];
         let followed = journal.follow(link, heard, fleet.read.load(Ordering::Relaxed), news_in.clone(), News::Posted);
-        let subscribed = [subjects::PRESENCE, &subjects::output(command)]
+        let subscribed = [subjects::PRESENCE, &subjects::output(command), &subjects::trouble(command)]
             .map(|subject| link.subscribe_to(subject, news_in.clone(), News::Mail).map_err(RunError::Cluster));
         let mut listening = vec![followed];
         for subscribed in subscribed {
@@ -148,6 +150,7 @@ impl<'f> Boxes<'f> {
             compared: Instant::now(),
             away: None,
             trouble: None,
+            is_broken: false,
         })
     }
 
@@ -193,7 +196,7 @@ impl<'f> Boxes<'f> {
     fn flush(&self) {
         let until = Instant::now() + ANSWER;
         let appenders = || self.orders.iter().map(|(orders, _)| orders).chain([&self.decider]);
-        while appenders().any(|appender| appender.waiting_bytes() > 0) && Instant::now() < until {
+        while !self.is_broken && appenders().any(|appender| appender.waiting_bytes() > 0) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -296,6 +299,11 @@ impl Reach for Boxes<'_> {
     fn understand(&mut self, news: News) -> Vec<Input> {
         match news {
             News::Posted(posted) => self.read(posted),
+            News::Mail(mail) if mail.subject == subjects::trouble(&self.name.command) => {
+                let why = String::from_utf8_lossy(&mail.payload).into_owned();
+                self.trouble.get_or_insert(Trouble::Full(why));
+                Vec::new()
+            }
             News::Mail(mail) => self.hear(&mail).into_iter().collect(),
             News::Compared { index, reading } => vec![Input::Compared { index, reading }],
             News::Trouble(trouble) => {
@@ -406,7 +414,9 @@ impl Reach for Boxes<'_> {
     }
 
     fn trouble(&mut self) -> Option<String> {
-        Some(match self.trouble.take()? {
+        let trouble = self.trouble.take()?;
+        self.is_broken = true;
+        Some(match trouble {
             Trouble::Fenced => "another controller has taken over".into(),
             Trouble::Full(why) => format!("the journal has no room: {why}"),
             Trouble::Gone(why) => format!("the journal is gone: {why}"),

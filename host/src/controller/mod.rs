@@ -99,7 +99,7 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
         // What the journal has is known, and is reported.
         Err(RunError::Journal(why)) if record.metrics.completed() > 0 => {
             let faults = record.faults.into_iter().chain([Fault::journal(&why)]).collect();
-            Ok(RunRecord { faults, stopped: true, ..record })
+            Ok(RunRecord { faults, ..record })
         }
         Err(error) => Err(error),
     }
