@@ -178,13 +178,13 @@ impl Fault {
     pub fn box_lost(loss: BoxLoss<'_>, numbers: Vec<(u64, u64)>) -> Self {
         let BoxLoss { name, workers, operations, moved, again } = loss;
         let held = if again {
-            "the operations that they held are executed again".to_owned()
+            "the operations that it held are executed again".to_owned()
         } else {
-            format!("{operations} operations that they held are lost")
+            format!("{operations} operations that it held are lost")
         };
         let message = format!(
-            "the box {name} was lost, as nothing came from it; its {workers} workers were given up; {held}; other boxes \
-             replace {moved} of them"
+            "the box {name} was lost, as nothing came from it; {held}; other boxes have replaced {moved} of its \
+             {workers} workers"
         );
         Self { numbers, ..Self::new(FaultKind::BoxLost, message) }
     }
