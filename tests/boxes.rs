@@ -267,6 +267,26 @@ fn numbers_of_a_lost_box_can_be_executed_again() {
 }
 
 #[test]
+fn a_run_over_boxes_is_judged_and_kept_up_to_date_like_any_other() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html");
+    let args = ["-d", "60s", "--pause", "5ms", "--boxes", "3", "--abort-if", "ok>500", "--fail-if", "max>1h"];
+    let mut command = start(&server, &guest("noop"), &args);
+    command.args(["--metrics", "127.0.0.1:0", "--html"]).arg(&page);
+    let ran = ran(command.output().unwrap());
+    assert_eq!(ran.code, Some(10), "{}", ran.stderr);
+    ran.adds_up();
+    let verdicts = ran.report["verdicts"].as_array().unwrap();
+    let held: Vec<_> = verdicts.iter().map(|verdict| verdict["held"].as_bool().unwrap()).collect();
+    assert_eq!(held, [false, true], "{verdicts:#?}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Boxes") && page.contains("began late"));
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
 fn a_stop_reaches_every_box() {
     let server = NatsServer::start();
     let agents = three(&server);

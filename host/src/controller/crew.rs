@@ -97,7 +97,9 @@ impl Crew {
             }
             Effect::SetUp(worker) => self.say(worker, Command::SetUp { prepared: self.prepared.clone() }),
             Effect::Go { worker, phase, beginning } => {
-                self.say(worker, Command::Go { phase, beginning: self.opened + beginning });
+                // The time comes from elsewhere, and need not make sense.
+                let beginning = self.opened.saturating_add(beginning);
+                self.say(worker, Command::Go { phase, beginning });
             }
             Effect::Lease(worker, numbers) => {
                 self.say(worker, numbers.map_or(Command::NoMore, Command::Lease));
