@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use gorgon::cluster::presence::Presence;
 use serde_json::Value;
 
 mod links;
@@ -284,6 +285,42 @@ fn a_run_over_boxes_is_judged_and_kept_up_to_date_like_any_other() {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("Boxes") && page.contains("began late"));
     nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn what_strangers_say_of_themselves_is_shown_as_text() {
+    let server = NatsServer::start();
+    let hostile = "\u{1b}]52;c;aGk=\u{7}\u{9b}31m\u{202e}x\u{0}";
+    let presence = Presence {
+        name: "b1".into(),
+        version: hostile.into(),
+        protocol: 1,
+        session: 1,
+        boot: hostile.into(),
+        cpus: 1,
+        memory_bytes: 1,
+        free_bytes: 1,
+        load_permille: 1,
+        max_processes: 1,
+        workers: 0,
+        policy: vec![hostile.into()],
+        command: Some(hostile.into()),
+        leaving: false,
+    };
+    let link = gorgon::cluster::Server { url: server.url(), creds: None, tls_ca: None }.connect("stranger").unwrap();
+    let task = guest("noop");
+    let (url, task) = (server.url(), task.to_str().unwrap());
+    for args in [&["boxes", "--on", &url][..], &["boxes", "--on", &url, "--json"], &["run", task, "--on", &url]] {
+        let mut command = gorgon().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while command.try_wait().unwrap().is_none() {
+            link.publish(gorgon::cluster::subjects::PRESENCE, presence.to_bytes().unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let output = command.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("b1"), "{said}");
+        assert_eq!(crate::hostile::unsafe_parts(&said), Vec::<String>::new(), "{args:?}");
+    }
 }
 
 #[test]

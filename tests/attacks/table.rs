@@ -16,6 +16,11 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "hostile::no_command_shows_more_than_text_and_colours",
     ),
     (
+        "the same in what an agent says of itself",
+        "the same; texts above 4 KiB are not taken",
+        "boxes::what_strangers_say_of_themselves_is_shown_as_text",
+    ),
+    (
         "look-ups of names that carry data, or of 100 MB",
         "refused and counted; the name is cut",
         "hostile::huge_names_are_refused_counted_and_cut",

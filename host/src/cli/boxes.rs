@@ -1,17 +1,20 @@
 //! Flags of runs over boxes, and `gorgon boxes`: who is there.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{Exit, shell, values};
+use super::output::ignore_closed;
+use super::{Exit, values};
 use crate::cluster::Server;
 use crate::cluster::presence::{Presence, Roll};
 use crate::controller::{self, ClockReading, OnLoss};
 use crate::guest_text::line;
 use crate::report::units::{bytes, duration};
+use crate::terminal;
 
 /// The variable that names the server once.
 const VARIABLE: &str = "GORGON_ON";
@@ -165,14 +168,20 @@ impl BoxesCommand {
         if self.json {
             let mut json = serde_json::to_string_pretty(&Listed { schema: "gorgon.boxes/1", boxes: &seen })?;
             json.push('\n');
-            return shell::print(json.as_bytes());
+            return print(&json);
         }
         if seen.is_empty() {
             super::say(&format!("no agent is there; start one with `gorgon agent --nats {}`", link.url()));
             return Ok(Exit::CouldNotRun);
         }
-        shell::print(table(&seen).as_bytes())
+        print(&table(&seen))
     }
+}
+
+/// Prints what agents say of themselves. They may be anybody's.
+fn print(text: &str) -> anyhow::Result<Exit> {
+    ignore_closed(terminal::stdout().write_all(text.as_bytes()))?;
+    Ok(Exit::Done)
 }
 
 #[derive(Serialize)]

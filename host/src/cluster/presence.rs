@@ -14,6 +14,12 @@ const PRESENCE: u32 = 1;
 /// How often an agent says that it is there.
 pub const INTERVAL: Duration = Duration::from_millis(500);
 
+/// The most rules of a policy, and the longest text, in bytes: whoever can publish can say anything.
+const MOST_RULES: usize = 1_000;
+
+/// See [`MOST_RULES`].
+const MOST_BYTES: usize = 4_096;
+
 /// What an agent says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
@@ -56,7 +62,14 @@ impl Presence {
     /// From a message; `None` if it is not one.
     pub fn read(mail: &Mail) -> Option<Self> {
         let presence: Self = wire::of_version(PRESENCE, &mail.payload).ok()?;
-        subjects::is_name(&presence.name).then_some(presence)
+        presence.is_fit().then_some(presence)
+    }
+
+    /// Whether it can be shown: its texts are short, and its name is one.
+    fn is_fit(&self) -> bool {
+        let mut texts = self.policy.iter().chain([&self.version, &self.boot]).chain(&self.command);
+        let is_short = self.policy.len() <= MOST_RULES && texts.all(|text| text.len() <= MOST_BYTES);
+        is_short && subjects::is_name(&self.name)
     }
 
     /// Whether its workers speak the same frames as those of this binary.
