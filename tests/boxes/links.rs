@@ -159,7 +159,8 @@ fn a_box_that_stands_still_is_given_up_and_starts_nothing_twice() {
     let trouble = with(|net, _| {
         let processes = net.processes(2);
         let tell = |what: &str| {
-            for &process in &processes {
+            // The agent was there first. Once it goes on it ends its workers, which then hear no signal any more.
+            for &process in processes.iter().rev() {
                 signal(what, process);
             }
         };
