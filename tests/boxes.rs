@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gorgon::cluster::presence::Presence;
 use serde_json::Value;
 
+mod again;
 mod links;
 
 use crate::support::nats::{Agent, NatsServer};
@@ -306,6 +307,8 @@ fn what_strangers_say_of_themselves_is_shown_as_text() {
         policy: vec![hostile.into()],
         command: Some(hostile.into()),
         leaving: false,
+        public_key: hostile.into(),
+        labels: vec![hostile.into()],
     };
     let link = gorgon::cluster::Server { url: server.url(), creds: None, tls_ca: None }.connect("stranger").unwrap();
     let task = guest("noop");
@@ -313,7 +316,7 @@ fn what_strangers_say_of_themselves_is_shown_as_text() {
     for args in [&["boxes", "--on", &url][..], &["boxes", "--on", &url, "--json"], &["run", task, "--on", &url]] {
         let mut command = gorgon().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while command.try_wait().unwrap().is_none() {
-            link.publish(gorgon::cluster::subjects::PRESENCE, presence.to_bytes().unwrap());
+            link.publish(&gorgon::cluster::subjects::presence("b1"), presence.to_bytes().unwrap());
             std::thread::sleep(Duration::from_millis(50));
         }
         let output = command.wait_with_output().unwrap();

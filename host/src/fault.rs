@@ -35,6 +35,8 @@ pub enum FaultKind {
     BoxLeft,
     /// The journal of the run did not go on.
     Journal,
+    /// Another controller took over.
+    TakenOver,
     /// A worker process was silent for too long.
     Silent,
     /// An instance could not be made, or its `setup` failed. Its thread has ended.
@@ -199,6 +201,12 @@ impl Fault {
         Self::new(FaultKind::Journal, format!("the run could not go on: {why}"))
     }
 
+    /// Another controller took over, after nothing had been decided for `gap`.
+    pub fn taken_over(gap: Duration) -> Self {
+        let message = format!("another controller took over: the run had none for at most {gap:.1?}");
+        Self::new(FaultKind::TakenOver, message)
+    }
+
     /// A worker that was to replace one that died could not begin.
     pub fn worker_refused(reason: &str) -> Self {
         Self::new(FaultKind::WorkerDied, format!("a replaced worker could not begin: {reason}"))
@@ -285,6 +293,7 @@ impl Fault {
             | FaultKind::Miscounted => true,
             FaultKind::Silent
             | FaultKind::BoxLeft
+            | FaultKind::TakenOver
             | FaultKind::Setup
             | FaultKind::Teardown
             | FaultKind::Cleanup

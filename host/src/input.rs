@@ -1,10 +1,14 @@
-//! Reads the files that people name, each up to a limit: a name may be that of a device without an end.
+//! Reads the files and variables that people name, each file up to a limit: a name may be that of a device without an
+//! end. What was read is noted, so that a command can be repeated elsewhere.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::env::VarError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytesize::ByteSize;
 use nix::fcntl::OFlag;
@@ -13,8 +17,57 @@ use nix::poll::{PollFd, PollFlags, poll};
 /// How long nothing may come through a pipe: a stranger's folder can have one into which nobody writes.
 const PATIENCE_MS: u16 = 20_000;
 
+/// What was read of the world around the command, and what is read in its stead.
+#[derive(Debug, Default)]
+struct World {
+    files: BTreeSet<PathBuf>,
+    variables: BTreeMap<String, String>,
+    /// If the command is repeated: the files that stand for others, and the variables as they were.
+    instead: Option<(BTreeMap<PathBuf, PathBuf>, BTreeMap<String, String>)>,
+}
+
+static WORLD: Mutex<World> = Mutex::new(World { files: BTreeSet::new(), variables: BTreeMap::new(), instead: None });
+
+fn world() -> MutexGuard<'static, World> {
+    // Nothing that holds the lock can panic half-way.
+    WORLD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The file that is meant by `path`: another one, if a command is repeated.
+pub fn here(path: &Path) -> PathBuf {
+    let mut world = world();
+    let other = world.instead.as_ref().and_then(|(files, _)| files.get(path)).cloned();
+    world.files.insert(path.to_owned());
+    other.unwrap_or_else(|| path.to_owned())
+}
+
+/// The value of an environment variable, as `std::env::var`.
+pub fn variable(name: &str) -> Result<String, VarError> {
+    let mut world = world();
+    let value = match &world.instead {
+        Some((_, variables)) => variables.get(name).cloned().ok_or(VarError::NotPresent),
+        None => std::env::var(name),
+    };
+    if let Ok(value) = &value {
+        world.variables.insert(name.to_owned(), value.clone());
+    }
+    value
+}
+
+/// The files that were named so far, and the variables that were read.
+pub fn noted() -> (Vec<PathBuf>, BTreeMap<String, String>) {
+    let world = world();
+    (world.files.iter().cloned().collect(), world.variables.clone())
+}
+
+/// From now on `files` stand for others, and variables have these values.
+pub fn instead(files: BTreeMap<PathBuf, PathBuf>, variables: BTreeMap<String, String>) {
+    world().instead = Some((files, variables));
+}
+
 /// The content of `path`, a file, a pipe or a device. It is an error if that has more than `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let path = &here(path);
     if path.metadata()?.file_type().is_fifo() {
         // Opening it for reading alone would wait until somebody writes.
         let pipe = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;

@@ -16,7 +16,7 @@ use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, or what the books make of it.
 /// Entries contain frames, so it also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
-pub const JOURNAL: u32 = 7;
+pub const JOURNAL: u32 = 8;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -79,8 +79,8 @@ pub enum What {
         hook: Hook,
         /// What the hook wanted to reach and was not granted.
         refused: Box<NetworkCounts>,
-        /// Why the hook failed; `None` if it succeeded.
-        failed: Option<String>,
+        /// What it returned, or why it failed.
+        returned: Result<String, String>,
     },
     /// The controller, or the whole machine, did not go on until now.
     Stalled {
@@ -214,7 +214,7 @@ mod tests {
             What::Stalled { what: Standstill::Controller, length: Duration::from_secs(2) },
             What::Leaving,
             What::Clock { index: 1, reading: ClockReading { rtt_ns: 2, offset_ns: -3, monotonic_ns: 4 } },
-            What::Hooked { hook: Hook::Cleanup, refused: Box::default(), failed: Some("f".into()) },
+            What::Hooked { hook: Hook::Cleanup, refused: Box::default(), returned: Err("f".into()) },
         ];
         let mut lines = Vec::new();
         for what in others.into_iter().chain(decisions.map(What::Decided)) {

@@ -26,6 +26,11 @@ impl Environment {
     }
 }
 
+/// The name of the machine; empty if it has none.
+pub fn name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The model of the processors. The kernel asks every processor when this file is read, so it is read only once.
 fn processor() -> Option<String> {
     static MODEL: OnceLock<Option<String>> = OnceLock::new();

@@ -111,6 +111,7 @@ impl Rows {
     pub fn read(path: &Path) -> Result<Self, RowsError> {
         let error = |problem| RowsError { path: path.display().to_string(), problem };
         let of_io = |problem: io::Error| error(problem.to_string());
+        let path = &crate::input::here(path);
         let metadata = path.metadata().map_err(of_io)?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() { "a directory" } else { "a pipe or a device" };

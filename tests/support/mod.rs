@@ -13,7 +13,7 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use tempfile::NamedTempFile;
 
-/// The gorgon binary, with a cache of compiled tasks that only the tests use. Its signals do what they do by default,
+/// The gorgon binary, with a cache of compiled tasks and a place for keys that only the tests use. Its signals do what they do by default,
 /// even if the tests were started in the background by a shell that ignores them: a signal with a handler gets its
 /// default back in a new program, and an ignored one stays ignored.
 pub(crate) fn gorgon() -> Command {
@@ -26,6 +26,7 @@ pub(crate) fn gorgon() -> Command {
     });
     let mut command = Command::new(env!("CARGO_BIN_EXE_gorgon"));
     command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    command.env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("state"));
     command.env_remove("NO_COLOR");
     command
 }

@@ -12,13 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
+use serde::de::DeserializeOwned;
 
 use crate::clock::since_boot;
 use crate::cluster::journal::Posted;
 use crate::cluster::presence::{self, Presence};
+use crate::cluster::seal::{Key, Letterbox};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Mail, Server};
-use crate::controller::{faces, remote};
+use crate::controller::faces;
+use crate::controller::remote::{self, Asked, Envelope, Invitation};
 use crate::network::Policy;
 use crate::plan::MAX_PROCESSES;
 use crate::task::{Compiler, Purpose, TaskError};
@@ -51,6 +54,8 @@ pub struct Settings {
     pub network: Policy,
     /// The directories below which tasks may be given directories.
     pub dir_roots: Vec<PathBuf>,
+    /// What its owner says about it, such as `zone=a`.
+    pub labels: Vec<String>,
 }
 
 /// Why there is no agent.
@@ -140,6 +145,7 @@ struct Agent<'s> {
     link: Arc<Link>,
     presence: Arc<Mutex<Presence>>,
     compiler: Compiler,
+    letterbox: Letterbox,
     work: Option<Work>,
     /// The command that the agent works for, also between two of its runs.
     held: Option<Held>,
@@ -150,6 +156,11 @@ struct Agent<'s> {
 /// A command that the agent works for.
 struct Held {
     command: String,
+    key: Key,
+    /// The greatest epoch of a controller that was seen. What others ask is refused.
+    epoch: u32,
+    /// How long the agent waits for another controller when this one is gone.
+    orphan_timeout: Duration,
     /// When its controller was heard last.
     heard: Duration,
     _pulse: Listening,
@@ -158,6 +169,21 @@ struct Held {
 impl Held {
     fn silence(&self) -> Duration {
         since_boot().saturating_sub(self.heard)
+    }
+
+    /// Whether no controller will come. If it is the link that is down, nobody can.
+    fn is_orphaned(&self, is_up: bool) -> bool {
+        self.silence() >= if is_up { self.orphan_timeout } else { ORPHANED }
+    }
+
+    /// What the controller asks.
+    fn open<T: DeserializeOwned>(&mut self, subject: &str, sealed: &[u8]) -> Result<T, String> {
+        let Asked { epoch, what } = remote::open(&self.key, subject, sealed).map_err(|error| error.to_string())?;
+        if epoch < self.epoch {
+            return Err("another controller has taken over".into());
+        }
+        self.epoch = epoch;
+        Ok(what)
     }
 }
 
@@ -183,12 +209,14 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     }
     // A clock is read at once, whatever the agent does.
     let clock = subjects::ask(&settings.name, Ask::Clock);
-    link.answer(&clock, |_| remote::bytes(&faces()).unwrap_or_default())?;
-    let presence = Arc::new(Mutex::new(offer::presence(&settings)));
+    listening.push(link.answer(&clock, |_| remote::bytes(&faces()).unwrap_or_default())?);
+    let letterbox = Letterbox::new();
+    let presence = Arc::new(Mutex::new(offer::presence(&settings, letterbox.public())));
     let (alive, ended) = unbounded::<()>();
     announce(Arc::clone(&link), Arc::clone(&presence), ended).map_err(AgentError::Thread)?;
     say(&Said::Ready { name: settings.name.clone(), url: link.url().to_owned() });
-    let mut agent = Agent { settings, link, presence, compiler, work: None, held: None, news_in, say };
+    let (work, held) = (None, None);
+    let mut agent = Agent { settings, link, presence, compiler, letterbox, work, held, news_in, say };
     agent.serve(&news, stops);
     drop(alive);
     Ok(())
@@ -198,13 +226,13 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
 fn announce(link: Arc<Link>, presence: Arc<Mutex<Presence>>, ended: Receiver<()>) -> std::io::Result<()> {
     let say = move || {
         loop {
-            let now = {
+            let (subject, now) = {
                 let mut presence = lock(&presence);
                 offer::refresh(&mut presence);
-                presence.to_bytes()
+                (subjects::presence(&presence.name), presence.to_bytes())
             };
             if let Ok(now) = now {
-                link.publish(subjects::PRESENCE, now);
+                link.publish(&subject, now);
             }
             if ended.recv_timeout(presence::INTERVAL) != Err(crossbeam::channel::RecvTimeoutError::Timeout) {
                 return;
@@ -271,7 +299,8 @@ impl Agent<'_> {
                     }
                 }
                 Arrival::Look => {
-                    let is_orphaned = self.held.as_ref().is_none_or(|held| held.silence() >= ORPHANED);
+                    let is_up = self.link.is_up();
+                    let is_orphaned = self.held.as_ref().is_none_or(|held| held.is_orphaned(is_up));
                     if let Some(work) = &mut self.work {
                         work.look();
                         if is_orphaned && work.abandon() {
@@ -292,7 +321,7 @@ impl Agent<'_> {
     fn count(&self) {
         let mut presence = lock(&self.presence);
         presence.workers = self.work.as_ref().map_or(0, Work::workers);
-        let held = self.held.as_ref().filter(|held| held.silence() < ORPHANED);
+        let held = self.held.as_ref().filter(|held| !held.is_orphaned(self.link.is_up()));
         presence.command = held.map(|held| held.command.clone());
     }
 
@@ -304,51 +333,58 @@ impl Agent<'_> {
         let Some(reply) = mail.reply.clone() else { return };
         let answer = match ask {
             Ask::Clock | Ask::Release => return,
-            Ask::Open => self.open(&mail.payload),
-            Ask::Begin => remote::read(&mail.payload).map_err(|error| error.to_string()).and_then(|start| {
-                let link = &self.link;
-                self.work.as_mut().ok_or_else(|| "it was not invited".to_owned())?.begin(link, &start)
-            }),
-            Ask::Hook => {
-                let call = remote::read(&mail.payload).map_err(|error| error.to_string());
-                let called = call.and_then(|call| {
-                    let link = &self.link;
-                    self.work.as_mut().ok_or_else(|| "it was not invited".to_owned())?.call(link, call, reply.clone())
-                });
-                match called {
-                    // The hook answers when it has ended.
-                    Ok(()) => return,
-                    Err(why) => {
-                        let refused = remote::HookReply { returned: Err(why), refused: Default::default() };
-                        self.link.publish(&reply, remote::bytes(&refused).unwrap_or_default());
-                        return;
-                    }
-                }
-            }
-            Ask::Close => {
-                if let Ok(name) = remote::read::<remote::RunName>(&mail.payload)
-                    && let Some(work) = &mut self.work
-                    && *work.name() == name
-                    && !work.stop_hook()
-                {
-                    work.end();
-                    self.work = None;
-                    (self.say)(&Said::Closed);
-                }
-                Ok(())
-            }
+            Ask::Open => self.open(mail),
+            Ask::Begin => self.begin(mail),
+            Ask::Hook => match self.call(mail, &reply) {
+                // The hook answers when it has ended.
+                Ok(()) => return,
+                Err(why) => Err(why),
+            },
+            Ask::Close => self.close(mail),
         };
         if let Err(why) = &answer {
             (self.say)(&Said::Refused(why.clone()));
         }
-        self.link.publish(&reply, remote::bytes(&answer).unwrap_or_default());
+        let answer = match ask {
+            Ask::Hook => remote::bytes(&answer.map(|()| Vec::<u8>::new())),
+            _ => remote::bytes(&answer),
+        };
+        self.link.publish(&reply, answer.unwrap_or_default());
+    }
+
+    /// What the controller of the command asks that this agent works for.
+    fn asked<T: DeserializeOwned>(&mut self, mail: &Mail) -> Result<(T, &mut Work), String> {
+        let uninvited = || "it was not invited".to_owned();
+        let asked = self.held.as_mut().ok_or_else(uninvited)?.open(&mail.subject, &mail.payload)?;
+        Ok((asked, self.work.as_mut().ok_or_else(uninvited)?))
+    }
+
+    fn begin(&mut self, mail: &Mail) -> Result<(), String> {
+        let link = Arc::clone(&self.link);
+        let (start, work) = self.asked(mail)?;
+        work.begin(&link, &start)
+    }
+
+    fn call(&mut self, mail: &Mail, reply: &str) -> Result<(), String> {
+        let link = Arc::clone(&self.link);
+        let (call, work) = self.asked(mail)?;
+        work.call(&link, call, reply.to_owned(), mail.subject.clone())
+    }
+
+    fn close(&mut self, mail: &Mail) -> Result<(), String> {
+        let (name, work): (remote::RunName, _) = self.asked(mail)?;
+        if *work.name() == name && !work.stop_hook() {
+            work.end();
+            self.work = None;
+            (self.say)(&Said::Closed);
+        }
+        Ok(())
     }
 
     /// The command has ended.
     fn release(&mut self, mail: &Mail) {
-        let named = remote::read::<remote::RunName>(&mail.payload).ok();
-        let is_it = |held: &Held| named.as_ref().is_some_and(|name| name.command == held.command);
-        if self.held.as_ref().is_some_and(is_it) {
+        let Some(held) = &mut self.held else { return };
+        if held.open::<remote::RunName>(&mail.subject, &mail.payload).is_ok() {
             self.held = None;
             if let Some(mut work) = self.work.take() {
                 work.end();
@@ -356,14 +392,26 @@ impl Agent<'_> {
         }
     }
 
-    fn open(&mut self, question: &[u8]) -> Result<(), String> {
-        let invitation: remote::Invitation = remote::read(question).map_err(|error| error.to_string())?;
+    fn open(&mut self, mail: &Mail) -> Result<(), String> {
+        let envelope: Envelope = remote::read(&mail.payload).map_err(|error| error.to_string())?;
+        let key = self.letterbox.open(&envelope.key).ok_or("its key was not sealed for this agent")?;
+        let asked = remote::open(&key, &mail.subject, &envelope.invitation).map_err(|error| error.to_string())?;
+        let Asked::<Invitation> { epoch, what: invitation } = asked;
         if lock(&self.presence).leaving {
             return Err("it is leaving".into());
         }
         let (task, command) = (invitation.task.clone(), invitation.run.command.clone());
-        if let Some(held) = self.held.as_ref().filter(|held| held.command != command && held.silence() < ORPHANED) {
+        let is_up = self.link.is_up();
+        let (own, other): (Vec<_>, Vec<_>) = self.held.iter().partition(|held| held.command == command);
+        if let Some(held) = other.first().filter(|held| !held.is_orphaned(is_up)) {
             return Err(format!("it works for the command {}", held.command));
+        }
+        if own.iter().any(|held| held.epoch > epoch) {
+            return Err("another controller has taken over".into());
+        }
+        if self.work.as_ref().is_some_and(|work| *work.name() == invitation.run) {
+            // The controller before has invited it.
+            return Ok(());
         }
         if let Some(mut work) = self.work.take() {
             work.end();
@@ -371,8 +419,10 @@ impl Agent<'_> {
         let (pulse, news) = (subjects::pulse(&command), self.news_in.clone());
         let pulse = self.link.subscribe_to(&pulse, news, |mail| News::Pulse(mail.subject));
         let pulse = pulse.map_err(|error| error.to_string())?;
-        let work = Work::open(invitation, &self.settings, &self.link, &self.compiler, &self.news_in)?;
-        self.held = Some(Held { command: command.clone(), heard: since_boot(), _pulse: pulse });
+        let orphan_timeout = invitation.orphan_timeout.max(ORPHANED);
+        let work = Work::open(invitation, &key, &self.settings, &self.link, &self.compiler, &self.news_in)?;
+        self.held =
+            Some(Held { command: command.clone(), key, epoch, orphan_timeout, heard: since_boot(), _pulse: pulse });
         self.work = Some(work);
         (self.say)(&Said::Opened { task, command });
         Ok(())

@@ -9,7 +9,7 @@ use crate::plan::{RunPlan, RunSpec};
 use crate::wire::PROTOCOL;
 
 /// What the agent says about itself at first.
-pub(super) fn presence(settings: &Settings) -> Presence {
+pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
     let mut presence = Presence {
         name: settings.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -25,6 +25,8 @@ pub(super) fn presence(settings: &Settings) -> Presence {
         policy: policy(settings),
         command: None,
         leaving: false,
+        public_key,
+        labels: settings.labels.clone(),
     };
     refresh(&mut presence);
     presence

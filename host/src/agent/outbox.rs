@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::controller::remote::{self, Noted};
+use crate::controller::remote::{self, Item};
 use crate::journal::{Entry, What, Writer};
 use crate::wire::Message;
 
@@ -68,7 +68,7 @@ impl Outbox {
                     What::Heard { worker, frame: *frame, message }
                 }
             };
-            let noted = Noted { run, entry: Entry { at, by: Writer::Box(index), what } };
+            let noted = Item::Noted { run, entry: Entry { at, by: Writer::Box(index), what } };
             // What cannot be written is missing, and so the worker is given up.
             items.extend(remote::bytes(&noted));
         }
@@ -116,7 +116,7 @@ mod tests {
             .take(7, 3)
             .iter()
             .map(|item| {
-                let Noted { run, entry } = remote::read(item).unwrap();
+                let Item::Noted { run, entry } = remote::read(item).unwrap() else { panic!("it is another item") };
                 assert_eq!((run, entry.by), (7, Writer::Box(3)));
                 match entry.what {
                     What::Heard { worker, frame, message: Message::Delta(delta) } => {

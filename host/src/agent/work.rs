@@ -1,7 +1,9 @@
 //! An agent's part of one run.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
@@ -10,9 +12,11 @@ use super::outbox::Outbox;
 use super::{News, Settings, offer};
 use crate::clock::{since_boot, system_monotonic};
 use crate::cluster::journal::{Appender, Journal, Posted, Trouble};
+use crate::cluster::seal::Key;
 use crate::cluster::{Link, Listening, files, subjects};
 use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
 use crate::controller::{Crew, Effect, Equipment, call_hook, not_started};
+use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
 use crate::plan::{RunPlan, RunSpec, Trust};
 use crate::resolve;
@@ -20,7 +24,7 @@ use crate::rows::Rows;
 use crate::scratch::Scratch;
 use crate::task::{Compiled, Compiler, MOST_OF_COMPONENT};
 use crate::transport::FromWorker;
-use crate::wire::{Message, Phase};
+use crate::wire::{Command, Message, Phase};
 
 /// What workers have said waits in this process up to so many bytes; then it waits in their pipes.
 const MOST_WAITING: usize = 64 << 20;
@@ -31,6 +35,11 @@ const SENT: Duration = Duration::from_secs(1);
 /// A file of certificate authorities has at most so many bytes.
 const MOST_OF_AUTHORITIES: u64 = 16 << 20;
 
+fn lock(hooks: &Mutex<Hooks>) -> MutexGuard<'_, Hooks> {
+    // Nothing that holds the lock can panic half-way.
+    hooks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An agent's part of one run.
 pub(super) struct Work {
     name: RunName,
@@ -40,11 +49,22 @@ pub(super) struct Work {
     _files: (Compiled, Option<Rows>, Vec<Scratch>),
     /// From the beginning on.
     started: Option<Started>,
-    /// The greatest epoch that was seen.
-    epoch: u32,
+    journal: Journal,
     _orders: Listening,
     /// Stops the hook that is being called.
     hook: Option<Sender<()>>,
+    hooks: Arc<Mutex<Hooks>>,
+}
+
+/// The hooks that were called, by name: each once, whoever asks for it.
+type Hooks = BTreeMap<&'static str, Called>;
+
+/// A hook that was called.
+enum Called {
+    /// It has not ended; with the subject for the answer.
+    Running(String),
+    /// What it returned, sealed.
+    Ended(Vec<u8>),
 }
 
 struct Started {
@@ -62,12 +82,13 @@ impl Work {
     /// Fetches what the run needs, and compiles the task.
     pub(super) fn open(
         invitation: Invitation,
+        key: &Key,
         settings: &Settings,
         link: &Link,
         compiler: &Compiler,
         news: &Sender<News>,
     ) -> Result<Self, String> {
-        let Invitation { run, index, phases, contact, task, sha256, data, authorities } = invitation;
+        let Invitation { run, index, phases, contact, task, sha256, data, authorities, orphan_timeout: _ } = invitation;
         let fetch = |digest: &str, most| link.get(digest, most).map_err(|error| error.to_string());
         let wasm = fetch(&sha256, MOST_OF_COMPONENT)?;
         let compiled = compiler.compile_bytes(Path::new(&task), &wasm, |_| ()).map_err(|error| error.to_string())?;
@@ -79,8 +100,12 @@ impl Work {
             scratches.push(scratch);
             Ok::<_, String>(path)
         };
-        let data = data.map(|digest| keep(fetch(&digest, files::MOST_BYTES)?)).transpose()?;
-        let authorities = authorities.map(|digest| keep(fetch(&digest, MOST_OF_AUTHORITIES)?)).transpose()?;
+        let opened = |digest: &str, most| {
+            let sealed = fetch(digest, most)?;
+            key.open(remote::FILE, &sealed).ok_or_else(|| "a file was not sealed by the controller".to_owned())
+        };
+        let data = data.map(|digest| keep(opened(&digest, files::MOST_BYTES)?)).transpose()?;
+        let authorities = authorities.map(|digest| keep(opened(&digest, MOST_OF_AUTHORITIES)?)).transpose()?;
         let rows = data.as_deref().map(Rows::read).transpose().map_err(|error| error.to_string())?;
         let here = |(phase, plan): &(Phase, RunPlan)| {
             let mut spec: RunSpec = offer::granted(plan, settings)?.into();
@@ -97,10 +122,11 @@ impl Work {
         let machine_code = compiled.machine_code.clone();
         let equipment = Equipment { phases, machine_code, addresses, rows: facts, contact };
         let files = (compiled, rows, scratches);
-        let orders = vec![subjects::to(&run.command, &settings.name), subjects::fence(&run.command)];
-        let orders = Journal::of(&run.command).follow(link, orders, 0, news.clone(), News::Posted);
-        let (started, epoch, hook) = (None, 0, None);
-        Ok(Self { name: run, index, equipment, _files: files, started, epoch, _orders: orders, hook })
+        let journal = Journal::of(&run.command, key);
+        let orders = vec![subjects::to(&run.command, &settings.name)];
+        let orders = journal.follow(link, orders, 0, news.clone(), News::Posted);
+        let (started, hook, hooks) = (None, None, Arc::default());
+        Ok(Self { name: run, index, journal, equipment, _files: files, started, _orders: orders, hook, hooks })
     }
 
     /// The run.
@@ -121,41 +147,74 @@ impl Work {
 
     /// The run begins.
     pub(super) fn begin(&mut self, link: &Link, start: &Start) -> Result<(), String> {
-        if start.run != self.name || self.started.is_some() {
+        if start.run != self.name {
             return Err("it was not invited to this run".into());
+        }
+        if self.started.is_some() {
+            // The controller before has begun.
+            return Ok(());
         }
         let mut crew = Crew::new(self.equipment.clone(), start.opened);
         crew.prepare(&start.prepared);
         let agent = link.name().to_owned();
         let subject = subjects::from(&self.name.command, &agent);
         let writer = format!("{agent}/{}/{:x}", self.name.run, fastrand::u64(..));
-        let trouble = Trouble::told(link, subjects::trouble(&self.name.command));
-        let journal = Journal::of(&self.name.command).appender(link, subject, writer, 0, trouble);
+        let trouble = Trouble::told(link, self.journal.key(), subjects::trouble(&self.name.command));
+        let journal = self.journal.appender(link, subject, writer, 0, trouble);
         let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
         self.started = Some(Started { crew, opened, journal, outbox, orders: 0, sent, is_leaving: false });
         Ok(())
     }
 
-    /// Calls a hook on a thread of its own, which answers to `reply`.
-    pub(super) fn call(&mut self, link: &std::sync::Arc<Link>, call: HookCall, reply: String) -> Result<(), String> {
+    /// Calls a hook on a thread of its own, which answers to `reply`, sealed for `place`. If the hook has been called
+    /// already, it is not called again.
+    pub(super) fn call(
+        &mut self,
+        link: &Arc<Link>,
+        call: HookCall,
+        reply: String,
+        place: String,
+    ) -> Result<(), String> {
         if call.run != self.name {
             return Err("it was not invited to this run".into());
         }
+        let name = match &call.command {
+            Command::Prepare => Hook::Prepare.name(),
+            Command::Cleanup(_) => Hook::Cleanup.name(),
+            _ => return Err("that is not a hook".into()),
+        };
+        {
+            let mut hooks = lock(&self.hooks);
+            match hooks.get_mut(name) {
+                Some(Called::Running(to)) => {
+                    *to = reply;
+                    return Ok(());
+                }
+                Some(Called::Ended(answer)) => {
+                    link.publish(&reply, answer.clone());
+                    return Ok(());
+                }
+                None => hooks.insert(name, Called::Running(reply)),
+            };
+        }
         let (stop, stops) = unbounded();
         self.hook = Some(stop);
-        let (equipment, link) = (self.equipment.clone(), std::sync::Arc::clone(link));
-        let (run, output) = (self.name.run, subjects::output(&self.name.command));
+        let (equipment, link, hooks) = (self.equipment.clone(), Arc::clone(link), Arc::clone(&self.hooks));
+        let (run, output, key) = (self.name.run, subjects::output(&self.name.command), self.journal.key().clone());
         let timeout = equipment.phases.last().and_then(|(_, plan)| plan.limits().hook_timeout);
         let work = move || {
             let mut refused = NetworkCounts::default();
             let mut print = |bytes| {
-                if let Ok(printed) = remote::bytes(&Printed { run, bytes }) {
+                if let Ok(printed) = remote::seal(&key, &output, &Printed { run, bytes }) {
                     link.publish(&output, printed);
                 }
             };
             let returned = call_hook(&equipment, timeout, call.command, &mut refused, &stops, &mut print);
             let answer = HookReply { returned: returned.map_err(|error| error.to_string()), refused };
-            if let Ok(answer) = remote::bytes(&answer) {
+            let sealed = remote::seal(&key, &place, &answer).map_err(|error| error.to_string());
+            let answer = remote::bytes(&sealed).unwrap_or_default();
+            let before = lock(&hooks).insert(name, Called::Ended(answer.clone()));
+            if let Some(Called::Running(reply)) = before {
                 link.publish(&reply, answer);
             }
         };
@@ -169,12 +228,9 @@ impl Work {
         self.hook.take().is_some_and(|stop| stop.send(()).is_ok())
     }
 
-    /// Carries out orders, each once, and none of a controller that another has replaced.
+    /// Carries out orders, each once. Orders follow from the journal alone, so that whoever gives one, and if another
+    /// controller has replaced it by then, gives the same.
     pub(super) fn obey(&mut self, posted: &Posted) {
-        self.epoch = self.epoch.max(posted.bundle.epoch);
-        if posted.bundle.epoch < self.epoch {
-            return;
-        }
         let Some(started) = &mut self.started else { return };
         for item in &posted.bundle.items {
             let Ok(order) = remote::read::<Order>(item) else { continue };
@@ -193,8 +249,10 @@ impl Work {
         let at = system_monotonic().saturating_sub(started.opened);
         match frame {
             FromWorker::Frame(_, Message::Output(bytes)) => {
-                if let Ok(printed) = remote::bytes(&Printed { run: self.name.run, bytes }) {
-                    link.publish(&subjects::output(&self.name.command), printed);
+                let subject = subjects::output(&self.name.command);
+                if let Ok(printed) = remote::seal(self.journal.key(), &subject, &Printed { run: self.name.run, bytes })
+                {
+                    link.publish(&subject, printed);
                 }
             }
             FromWorker::Frame(_, message) => started.outbox.say(at, worker, message),

@@ -7,6 +7,7 @@ use clap::Args;
 use super::boxes::ServerFlags;
 use super::{Exit, values};
 use crate::agent::{self, Settings};
+use crate::machine;
 use crate::network::{Allow, Policy};
 use crate::signals::Stops;
 
@@ -39,6 +40,10 @@ pub(super) struct AgentCommand {
     #[arg(long, value_name = "WHAT")]
     allow: Vec<Allow>,
 
+    /// What this box is like, for runs that ask for it (`--box-label zone=a`)
+    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    label: Vec<String>,
+
     /// Let runs give tasks directories below this one
     #[arg(long, value_name = "DIR")]
     dir_root: Vec<PathBuf>,
@@ -56,7 +61,7 @@ const PER_CPU: u32 = 4;
 
 impl AgentCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { nats, name, max_processes, allow, dir_root, server, quiet } = self;
+        let Self { nats, name, max_processes, allow, label, dir_root, server, quiet } = self;
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
         let settings = Settings {
             server: server.server(&nats),
@@ -64,6 +69,7 @@ impl AgentCommand {
             max_processes: max_processes.unwrap_or(cpus * PER_CPU),
             network: Policy(allow),
             dir_roots: dir_root,
+            labels: label,
         };
         let stops = Stops::listen(Exit::Stopped.code())?;
         let mut say = |said: &agent::Said| {
@@ -78,7 +84,7 @@ impl AgentCommand {
 
 /// The machine's name, with what a name of an agent cannot have replaced.
 fn machine_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
+    let name: String =
+        machine::name().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(64).collect();
     if name.is_empty() { "box".into() } else { name }
 }

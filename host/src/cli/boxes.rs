@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::output::ignore_closed;
-use super::{Exit, values};
+use super::{Exit, command, values};
 use crate::cluster::Server;
 use crate::cluster::presence::{Presence, Roll};
 use crate::controller::{self, ClockReading, OnLoss};
 use crate::guest_text::line;
+use crate::input;
 use crate::report::units::{bytes, duration};
 use crate::terminal;
 
@@ -55,6 +56,22 @@ pub(super) struct BoxFlags {
     #[arg(long, value_name = "WHAT")]
     on_loss: Option<Loss>,
 
+    /// Use only boxes with this label (gorgon agent --label)
+    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    box_label: Vec<String>,
+
+    /// Go on in the background, and print the name of the run: gorgon attach and gorgon stop take it
+    #[arg(long)]
+    detach: bool,
+
+    /// How long the boxes wait for another controller when this one is gone [default: 10s; 10m with --detach]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    orphan_timeout: Option<Duration>,
+
+    /// Keep the journal when the run has ended, for gorgon report --journal
+    #[arg(long)]
+    keep_journal: bool,
+
     /// How much the journal of the command may take on the server [default: 1GiB]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     journal_max: Option<u64>,
@@ -65,6 +82,18 @@ pub(super) struct BoxFlags {
 
 /// How much a journal may take, if the user does not say.
 const JOURNAL_MAX: u64 = 1 << 30;
+
+/// How long boxes wait for another controller, if the user does not say.
+const ATTACHED: Duration = Duration::from_secs(10);
+
+/// See [`ATTACHED`]: of a controller in the background.
+const DETACHED: Duration = Duration::from_secs(600);
+
+/// The server at `on`, or the one that the environment names; `None` if there is none.
+pub(super) fn server_of(on: Option<String>, flags: &ServerFlags) -> Option<Server> {
+    let on = on.or_else(|| input::variable(VARIABLE).ok()).filter(|url| !url.is_empty());
+    on.map(|url| flags.server(&url))
+}
 
 /// What becomes of the operations that a lost box held.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -88,17 +117,29 @@ pub(super) struct Over {
     pub(super) on_loss: OnLoss,
     /// How much the journal may take, in bytes.
     pub(super) journal_max: u64,
+    /// The labels that each box has to have.
+    pub(super) labels: Vec<String>,
+    /// Whether to go on in the background.
+    pub(super) detach: bool,
+    /// How long the boxes wait for another controller.
+    pub(super) orphan_timeout: Duration,
+    /// Whether the journal stays when the command ends.
+    pub(super) keep_journal: bool,
 }
 
 impl BoxFlags {
     /// The boxes, if the run is not to take place on this machine; an error in words if the flags do not fit together.
     pub(super) fn over(&self) -> Result<Option<Over>, String> {
-        let Self { on, boxes, on_loss, journal_max, server } = self;
-        let on = on.clone().or_else(|| std::env::var(VARIABLE).ok()).filter(|url| !url.is_empty());
-        let Some(url) = on else {
+        let Self { on, boxes, on_loss, box_label, detach, orphan_timeout, keep_journal, journal_max, server } = self;
+        let resumed = command::resumed().map(|resumed| resumed.server);
+        let Some(server) = resumed.or_else(|| server_of(on.clone(), server)) else {
             let stray = [
                 (boxes.is_some(), "--boxes"),
                 (on_loss.is_some(), "--on-loss"),
+                (!box_label.is_empty(), "--box-label"),
+                (*detach, "--detach"),
+                (orphan_timeout.is_some(), "--orphan-timeout"),
+                (*keep_journal, "--keep-journal"),
                 (journal_max.is_some(), "--journal-max"),
             ];
             return match stray.iter().find(|(is_given, _)| *is_given) {
@@ -115,7 +156,18 @@ impl BoxFlags {
             Some(Loss::Abort) => OnLoss::Abort,
         };
         let journal_max = journal_max.unwrap_or(JOURNAL_MAX);
-        Ok(Some(Over { server: server.server(&url), boxes: *boxes, on_loss, journal_max }))
+        let usual = if *detach { DETACHED } else { ATTACHED };
+        Ok(Some(Over {
+            server,
+            boxes: *boxes,
+            on_loss,
+            journal_max,
+            labels: box_label.clone(),
+            detach: *detach,
+            orphan_timeout: orphan_timeout.unwrap_or(usual),
+            // Whoever attaches later wants the report.
+            keep_journal: *keep_journal || *detach,
+        }))
     }
 
     /// These flags, completed by those of a file.
@@ -125,6 +177,10 @@ impl BoxFlags {
             on: self.on.or(file.on),
             boxes: self.boxes.or(file.boxes),
             on_loss: self.on_loss.or(file.on_loss),
+            box_label: if self.box_label.is_empty() { file.box_label } else { self.box_label },
+            detach: self.detach || file.detach,
+            orphan_timeout: self.orphan_timeout.or(file.orphan_timeout),
+            keep_journal: self.keep_journal || file.keep_journal,
             journal_max: self.journal_max.or(file.journal_max),
             server: ServerFlags { creds: creds.or(file.server.creds), tls_ca: tls_ca.or(file.server.tls_ca) },
         }
@@ -157,11 +213,8 @@ const CENSUS: Duration = Duration::from_millis(1_500);
 
 impl BoxesCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let on = self.on.or_else(|| std::env::var(VARIABLE).ok()).filter(|url| !url.is_empty());
-        let Some(url) = on else {
-            return Ok(Exit::wrong_usage("which server? Name it: --on nats://HOST:4222"));
-        };
-        let link = self.server.server(&url).connect("boxes")?;
+        let Some(server) = server_of(self.on, &self.server) else { return Ok(Exit::no_server()) };
+        let link = server.connect("boxes")?;
         let there: Vec<Presence> = Roll::call(&link)?.wait(CENSUS, |_| false);
         let seen: Vec<Seen> =
             there.iter().map(|agent| Seen::new(agent, controller::compare(&link, &agent.name))).collect();
@@ -206,6 +259,8 @@ struct Seen {
     max_processes: u32,
     /// What its tasks may reach.
     policy: Vec<String>,
+    /// What its owner says about it.
+    labels: Vec<String>,
     rtt_ns: Option<u64>,
     /// By how much its wall clock is ahead of this machine's.
     clock_offset_ns: Option<i64>,
@@ -229,6 +284,7 @@ impl Seen {
             workers: agent.workers,
             max_processes: agent.max_processes,
             policy: agent.policy.clone(),
+            labels: agent.labels.clone(),
             rtt_ns: clock.map(|clock| clock.rtt_ns),
             clock_offset_ns: clock.map(|clock| clock.offset_ns),
         }
@@ -265,6 +321,9 @@ fn table(seen: &[Seen]) -> String {
         text.push_str(&row(cells));
         let allowed = if of.policy.is_empty() { "nothing".to_owned() } else { of.policy.join(", ") };
         text.push_str(&format!("  tasks may reach {}\n", line(&allowed)));
+        if !of.labels.is_empty() {
+            text.push_str(&format!("  has the labels {}\n", line(&of.labels.join(", "))));
+        }
         if let Some(unfit) = &of.unfit {
             text.push_str(&format!("  cannot be used now: {}\n", line(unfit)));
         }

@@ -3,6 +3,7 @@
 mod agent;
 mod boxes;
 mod calls;
+mod command;
 mod compare;
 mod component;
 mod demo;
@@ -19,6 +20,7 @@ mod render;
 mod report;
 mod run;
 mod runner;
+mod runs;
 mod session;
 mod shell;
 mod snapshots;
@@ -66,6 +68,9 @@ enum Subcommands {
     Report(render::RenderCommand),
     Agent(agent::AgentCommand),
     Boxes(boxes::BoxesCommand),
+    Runs(runs::RunsCommand),
+    Attach(runs::AttachCommand),
+    Stop(runs::StopCommand),
     Completions(shell::CompletionsCommand),
     Man(shell::ManCommand),
     /// A worker process; started by gorgon itself.
@@ -102,6 +107,11 @@ impl Exit {
     fn wrong_usage(error: impl std::fmt::Display) -> Self {
         say(&error.to_string());
         Self::Usage
+    }
+
+    /// Asks for the server that a command needs.
+    fn no_server() -> Self {
+        Self::wrong_usage("which server? Name it: --on nats://HOST:4222")
     }
 
     fn code(self) -> u8 {
@@ -208,6 +218,9 @@ impl Cli {
             Subcommands::Report(render) => render.run(),
             Subcommands::Agent(agent) => agent.run(),
             Subcommands::Boxes(boxes) => boxes.run(),
+            Subcommands::Runs(runs) => runs.run(),
+            Subcommands::Attach(attach) => attach.run(),
+            Subcommands::Stop(stop) => stop.run(),
             Subcommands::Completions(completions) => completions.run(),
             Subcommands::Man(man) => man.run(),
             Subcommands::Compile { purpose } => Ok(match task::compile(purpose) {

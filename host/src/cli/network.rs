@@ -1,6 +1,5 @@
 //! Flags for the network: what is granted, and how HTTP is spoken.
 
-use std::env;
 use std::net::{IpAddr, TcpListener};
 use std::num::NonZeroU32;
 use std::os::unix::fs::FileTypeExt;
@@ -15,6 +14,7 @@ use url::Url;
 
 use super::values;
 use crate::capability::http;
+use crate::input;
 use crate::network::{Allow, AllowError, Destination, Host, Policy};
 use crate::plan::{
     AddressOrder, ConnectTo, HttpPlan, HttpVersion, Identity, KeepAlive, MAX_HTTP2_CONNECTIONS, PlanError, Proxies,
@@ -308,7 +308,7 @@ impl Scheme {
 
 /// The value of a variable of the environment, if it is not empty.
 fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.trim().is_empty())
+    input::variable(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 /// The hosts that the environment excepts from proxies.

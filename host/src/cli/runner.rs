@@ -10,9 +10,13 @@ use crossbeam::channel::{Sender, bounded, select};
 
 use super::Exit;
 use super::boxes::Over;
+use super::command::{self, KeptKey, Made, Resumed};
 use super::flags::TaskSource;
 use crate::cluster::files;
-use crate::controller::{self, Books, FilesThere, Fleet, Job, Observer, OnLoss, RunEvent, Spread, Wanted};
+use crate::cluster::seal::Key;
+use crate::controller::{
+    self, Books, FilesThere, Fleet, Identity, Job, Observer, OnLoss, RunError, RunEvent, Spread, Wanted,
+};
 use crate::input;
 use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Trust};
@@ -34,6 +38,8 @@ pub(super) struct Runner {
     over: Option<Over>,
     /// The boxes, once they have been gathered.
     fleet: Option<Fleet>,
+    /// The key of the command over boxes, for as long as it may be needed. Dropped after `fleet`.
+    key: Option<KeptKey>,
 }
 
 /// Why a run could not start or finish.
@@ -45,13 +51,21 @@ pub(super) enum CannotRun {
     /// Any other error.
     #[error("{0:#}")]
     Failed(anyhow::Error),
+    /// It goes on in the background.
+    #[error("the command {0} goes on in the background; `gorgon attach {0}` follows it, `gorgon stop {0}` stops it")]
+    Detached(String),
 }
 
 impl CannotRun {
     /// Prints the error, and returns the exit code of the command.
     pub(super) fn say(&self) -> Exit {
+        if let Self::Detached(_) = self {
+            super::tell(&self.to_string());
+            return Exit::Done;
+        }
         super::say(&self.to_string());
         match self {
+            Self::Detached(_) => Exit::Done,
             Self::Usage(_) => Exit::Usage,
             Self::Failed(_) => Exit::CouldNotRun,
         }
@@ -81,7 +95,16 @@ impl Runner {
     pub(super) fn new(show: Show, over: Option<Over>) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
         let compiler = Compiler::new(Purpose::Multiply)?;
-        Ok(Self { compiler, compiled: HashMap::new(), stops, progress: Progress::new(show)?, show, over, fleet: None })
+        Ok(Self {
+            compiler,
+            compiled: HashMap::new(),
+            stops,
+            progress: Progress::new(show)?,
+            show,
+            over,
+            fleet: None,
+            key: None,
+        })
     }
 
     /// Asks for a stop.
@@ -127,7 +150,7 @@ impl Runner {
         observer: Option<Observer<'_>>,
     ) -> Result<Option<RunRecord>, CannotRun> {
         let Some((task, compiled)) = self.load(source, plan)? else { return Ok(None) };
-        let Some(plan) = self.spread(plan)? else { return Ok(None) };
+        let Some(plan) = self.spread(source, plan)? else { return Ok(None) };
         let plan = &plan;
         let network = plan.grants().network.clone();
         let is_here = self.over.is_none();
@@ -146,8 +169,8 @@ impl Runner {
         let record = match (&self.fleet, &self.over) {
             (Some(fleet), Some(over)) => {
                 let job = Job { spread: fleet.spread(over.on_loss), ..job };
-                let files = put(fleet, source, plan)?;
-                controller::run_over(fleet, &job, &files, stops, &mut observers)
+                let files = || put(fleet, source, plan).map_err(|error| RunError::Refused(format!("{error:#}")));
+                controller::run_over(fleet, &job, files, stops, &mut observers)
             }
             _ => controller::run(&job, stops, &mut observers),
         };
@@ -161,7 +184,7 @@ impl Runner {
 
     /// The plan for the boxes that are there, which are gathered before the first run. Returns `None` if a stop came
     /// first.
-    fn spread(&mut self, plan: &RunPlan) -> Result<Option<RunPlan>, CannotRun> {
+    fn spread(&mut self, source: &TaskSource, plan: &RunPlan) -> Result<Option<RunPlan>, CannotRun> {
         let shape = plan.shape();
         let Some(over) = self.over.clone() else {
             return match shape.boxes {
@@ -179,10 +202,9 @@ impl Runner {
         }
         if self.fleet.is_none() {
             let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
-            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max: over.journal_max };
-            let gather = move || Fleet::gather(&over.server, wanted);
-            let Some(fleet) = self.unless_stopped("boxes", gather)? else { return Ok(None) };
-            let fleet = fleet.map_err(anyhow::Error::from)?;
+            let (journal_max, labels) = (over.journal_max, over.labels.clone());
+            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max, labels };
+            let Some(fleet) = self.gather(over, wanted, source)? else { return Ok(None) };
             fleet.notes().iter().for_each(|note| self.say(note));
             self.fleet = Some(fleet);
         }
@@ -192,6 +214,38 @@ impl Runner {
             return Err(CannotRun::Usage(format!("the shape {shape} has {wanted} boxes, and the command has {boxes}")));
         }
         Ok(Some(plan.on_boxes(boxes)?))
+    }
+
+    /// Gathers the boxes of this command, or attaches to the command that this process goes on with. Returns `None` if a
+    /// stop came first.
+    fn gather(&mut self, over: Over, wanted: Wanted, source: &TaskSource) -> Result<Option<Fleet>, CannotRun> {
+        let stops = self.stops.sender();
+        if let Some(Resumed { server, command, key, takes_over }) = command::resumed() {
+            let attach = move || Fleet::attach(&server, &command, &key, takes_over, stops);
+            let attached = self.unless_stopped("boxes", attach)?.transpose();
+            return Ok(attached.map_err(anyhow::Error::from)?);
+        }
+        if over.detach && command::background().is_none() {
+            let link = over.server.connect("detach").map_err(anyhow::Error::from)?;
+            let begun = command::detach(|command| link.registered(command).is_ok_and(|of| of.is_some()))?;
+            self.say(&format!("what it prints goes to {}", begun.log.display()));
+            return Err(CannotRun::Detached(begun.command));
+        }
+        let key = Key::new().map_err(anyhow::Error::from)?;
+        let command = command::name();
+        self.key = Some(KeptKey::new(&command, &key, over.keep_journal)?);
+        let inputs = Made::of_this_process().and_then(|made| made.seal(&key));
+        let identity = Identity {
+            command,
+            key,
+            title: command::title(source.path()),
+            orphan_timeout: over.orphan_timeout,
+            inputs: inputs.context("cannot keep what the command is made of")?,
+            keep_journal: over.keep_journal,
+        };
+        let gather = move || Fleet::gather(&over.server, &wanted, &identity, stops);
+        let gathered = self.unless_stopped("boxes", gather)?.transpose();
+        Ok(gathered.map_err(anyhow::Error::from)?)
     }
 
     /// The lane in which the task from `source` would run `plan`. Returns `None` if a stop came first.
@@ -251,15 +305,16 @@ impl Runner {
 fn put(fleet: &Fleet, source: &TaskSource, plan: &RunPlan) -> anyhow::Result<FilesThere> {
     let read = |path: &Path, most| {
         let content = input::read(path, most).with_context(|| format!("cannot read `{}`", path.display()))?;
-        Ok::<_, anyhow::Error>(fleet.put(&content)?)
+        Ok::<_, anyhow::Error>(content)
     };
     match source {
-        TaskSource::File(path) => read(path, task::MOST_OF_COMPONENT)?,
+        TaskSource::File(path) => fleet.put(&read(path, task::MOST_OF_COMPONENT)?)?,
         TaskSource::Embedded { wasm, .. } => fleet.put(wasm)?,
     };
-    let data = plan.data().map(|path| read(path, files::MOST_BYTES)).transpose()?;
+    let sealed = |path, most| anyhow::Ok(fleet.put_sealed(read(path, most)?)?);
+    let data = plan.data().map(|path| sealed(path, files::MOST_BYTES)).transpose()?;
     let authorities = match &plan.http().trust {
-        Trust::RootsAnd(path) => Some(read(path, MOST_OF_AUTHORITIES)?),
+        Trust::RootsAnd(path) => Some(sealed(path, MOST_OF_AUTHORITIES)?),
         Trust::Roots | Trust::Anyone => None,
     };
     Ok(FilesThere { data, authorities })

@@ -1,10 +1,11 @@
 //! Parses values of flags: `30s`, `64MiB`, `K=V`.
 
-use std::env::{self, VarError};
+use std::env::VarError;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::input;
 use crate::judging::verdict::Missing;
 use crate::plan::{PlanError, Stage};
 use crate::typed::{self, Mistyped};
@@ -109,11 +110,21 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some(("", _)) => Err("write NAME=VALUE".into()),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => match env::var(text) {
+        None => match input::variable(text) {
             Ok(value) => Ok((text.to_owned(), value)),
             Err(VarError::NotPresent) => Err("it is not set: set it, or write NAME=VALUE".into()),
             Err(VarError::NotUnicode(_)) => Err("its value is not UTF-8, which a task's variables are".into()),
         },
+    }
+}
+
+/// A label of a box as `K=V`.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    let is_one = text.split_once('=').is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());
+    match text {
+        _ if !is_one => Err("write NAME=VALUE, such as zone=a".into()),
+        _ if text.len() > 256 => Err("it is too long: 256 bytes at most".into()),
+        _ => Ok(text.to_owned()),
     }
 }
 

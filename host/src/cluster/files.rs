@@ -56,6 +56,16 @@ impl Link {
         Ok(content)
     }
 
+    /// Removes a file from the server, if it is there.
+    pub fn forget(&self, digest: &str) {
+        let removed = async {
+            let store = self.store().await?;
+            store.delete(digest).await.map_err(|error| error.to_string())
+        };
+        // It is removed after some days anyway.
+        let _ = self.runtime.block_on(async { tokio::time::timeout(super::ANSWER, removed).await });
+    }
+
     async fn store(&self) -> Result<ObjectStore, String> {
         let config = Config {
             bucket: subjects::FILES.into(),

@@ -2,7 +2,7 @@
 //! the same order.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::context::PublishErrorKind;
@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
+use super::seal::Key;
 use super::{ClusterError, Link, Listening, subjects};
 use crate::wire;
 
@@ -38,10 +39,11 @@ const READ: Duration = Duration::from_secs(5);
 /// How long a reader waits before it gives the server another chance.
 const READ_AGAIN: Duration = Duration::from_millis(50);
 
-/// The stream of a command.
+/// The stream of a command. Everything in it is sealed with the key of the command.
 #[derive(Clone, Debug)]
 pub struct Journal {
     command: String,
+    key: Key,
 }
 
 /// What an append has come to.
@@ -56,15 +58,17 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// Sends it to a subject, from wherever it arises.
-    pub fn told(link: &Link, subject: String) -> impl FnOnce(Self) + Send + 'static {
-        let (client, runtime) = (link.client.clone(), link.runtime.handle().clone());
+    /// Sends it to a subject, sealed, from wherever it arises.
+    pub fn told(link: &Link, key: &Key, subject: String) -> impl FnOnce(Self) + Send + 'static {
+        let (client, runtime, key) = (link.client.clone(), link.runtime.handle().clone(), key.clone());
         move |trouble: Self| {
             let text = match trouble {
                 Self::Fenced => String::new(),
                 Self::Full(why) | Self::Gone(why) => why,
             };
-            runtime.spawn(async move { client.publish(subject, text.into()).await });
+            if let Ok(sealed) = key.seal(&subject, text.into()) {
+                runtime.spawn(async move { client.publish(subject, sealed.into()).await });
+            }
         }
     }
 }
@@ -74,9 +78,15 @@ impl Trouble {
 pub struct Posted {
     /// The place of its last message in the stream, from 1.
     pub sequence: u64,
+    /// The place up to which no bundle is incomplete.
+    pub whole: u64,
+    /// When it was appended, by the server's clock.
+    pub published: SystemTime,
+    /// How many bytes its last message has.
+    pub bytes: usize,
     /// The subject.
     pub subject: String,
-    /// Its contents.
+    /// Its contents; empty if more of it follows, or if it makes no sense.
     pub bundle: Bundle,
 }
 
@@ -157,9 +167,10 @@ const FIRST: u8 = 1;
 /// Another part follows.
 const MORE: u8 = 2;
 
-/// A bundle as messages: one, or several parts if it is long.
-fn parts(bundle: &Bundle) -> Result<Vec<bytes::Bytes>, Trouble> {
+/// A bundle as messages at `subject`: one, or several parts if it is long.
+fn parts(key: &Key, subject: &str, bundle: &Bundle) -> Result<Vec<bytes::Bytes>, Trouble> {
     let whole = wire::versioned(BUNDLE, bundle).map_err(|error| Trouble::Full(error.to_string()))?;
+    let whole = key.seal(subject, whole).map_err(|error| Trouble::Full(error.to_string()))?;
     if whole.len() > MOST_OF_BUNDLE {
         return Err(Trouble::Full(format!("an entry has {} bytes", whole.len())));
     }
@@ -171,16 +182,17 @@ fn parts(bundle: &Bundle) -> Result<Vec<bytes::Bytes>, Trouble> {
     Ok(whole.chunks(MOST_BYTES).enumerate().map(part).collect())
 }
 
-/// Puts the parts of bundles together again.
+/// Puts the parts of bundles together again: by subject, with the place of the first part.
 #[derive(Debug, Default)]
-struct Parts(HashMap<String, Vec<u8>>);
+struct Parts(HashMap<String, (u64, Vec<u8>)>);
 
 impl Parts {
-    /// The bundle that ends with this message. `None` if more follows, or if it makes no sense.
-    fn add(&mut self, subject: &str, message: &[u8]) -> Option<Bundle> {
+    /// The bundle that ends with the message at `sequence`. `None` if more follows, or if it makes no sense.
+    fn add(&mut self, key: &Key, subject: &str, sequence: u64, message: &[u8]) -> Option<Bundle> {
         let (flags, part) = message.split_first()?;
-        let whole = self.0.entry(subject.to_owned()).or_default();
+        let (first, whole) = self.0.entry(subject.to_owned()).or_insert_with(|| (sequence, Vec::new()));
         if flags & FIRST != 0 {
+            *first = sequence;
             whole.clear();
         }
         if whole.len() + part.len() <= MOST_OF_BUNDLE {
@@ -189,15 +201,25 @@ impl Parts {
         if flags & MORE != 0 {
             return None;
         }
-        let whole = self.0.remove(subject)?;
-        wire::of_version(BUNDLE, &whole).ok()
+        let (_, whole) = self.0.remove(subject)?;
+        wire::of_version(BUNDLE, &key.open(subject, &whole)?).ok()
+    }
+
+    /// The place up to which no bundle is incomplete, after the message at `sequence`.
+    fn whole(&self, sequence: u64) -> u64 {
+        self.0.values().map(|(first, _)| first - 1).min().unwrap_or(sequence)
     }
 }
 
 impl Journal {
     /// The journal of `command`.
-    pub fn of(command: &str) -> Self {
-        Self { command: command.to_owned() }
+    pub fn of(command: &str, key: &Key) -> Self {
+        Self { command: command.to_owned(), key: key.clone() }
+    }
+
+    /// The key of the command.
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Makes the stream, with room for `most` bytes.
@@ -216,25 +238,48 @@ impl Journal {
         created.map(drop).map_err(|error| ClusterError::refused("make the journal of the run", error))
     }
 
-    /// Removes the stream.
-    pub fn delete(&self, link: &Link) -> Result<(), ClusterError> {
-        let deleted = link.runtime.block_on(link.jetstream.delete_stream(subjects::stream(&self.command)));
+    /// Removes the stream of `command`.
+    pub fn remove(link: &Link, command: &str) -> Result<(), ClusterError> {
+        let deleted = link.runtime.block_on(link.jetstream.delete_stream(subjects::stream(command)));
         deleted.map(drop).map_err(|error| ClusterError::refused("remove the journal of the run", error))
     }
 
     /// The place of the last decision; 0 if there is none.
     pub fn last_decision(&self, link: &Link) -> Result<u64, ClusterError> {
-        let subject = subjects::decided(&self.command);
-        let last = link.runtime.block_on(async {
+        let last = self.last_of(link, &subjects::decided(&self.command))?;
+        Ok(last.map_or(0, |(sequence, _)| sequence))
+    }
+
+    /// The last message at a subject, with its place.
+    fn last_of(&self, link: &Link, subject: &str) -> Result<Option<(u64, bytes::Bytes)>, ClusterError> {
+        let last = link.runtime.block_on(last_of(&link.jetstream, &subjects::stream(&self.command), subject));
+        last.map_err(|why| ClusterError::refused("read the journal of the run", why))
+    }
+
+    /// The last bundle at a subject, if it is whole in one message.
+    pub fn last_bundle(&self, link: &Link, subject: &str) -> Result<Option<Bundle>, ClusterError> {
+        let last = self.last_of(link, subject)?;
+        Ok(last.and_then(|(sequence, message)| Parts::default().add(&self.key, subject, sequence, &message)))
+    }
+
+    /// The places of the first and of the last message; an error if there is no such journal.
+    pub fn extent(&self, link: &Link) -> Result<(u64, u64), ClusterError> {
+        let state = link.runtime.block_on(async {
+            let stream = link.jetstream.get_stream(subjects::stream(&self.command)).await;
+            stream.map(|stream| stream.cached_info().state.clone()).map_err(|error| error.to_string())
+        });
+        let state = state.map_err(|why| ClusterError::refused("read the journal of the run", why))?;
+        Ok((state.first_sequence, state.last_sequence))
+    }
+
+    /// Removes everything up to the message at `last`, but the last decision.
+    pub fn purge(&self, link: &Link, last: u64) -> Result<(), ClusterError> {
+        let purged = link.runtime.block_on(async {
             let stream = link.jetstream.get_stream_no_info(subjects::stream(&self.command)).await;
             let stream = stream.map_err(|error| error.to_string())?;
-            match stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(message) => Ok(message.sequence),
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
-                Err(error) => Err(error.to_string()),
-            }
+            stream.purge().sequence(last + 1).await.map_err(|error| error.to_string())
         });
-        last.map_err(|why| ClusterError::refused("read the journal of the run", why))
+        purged.map(drop).map_err(|why| ClusterError::refused("shorten the journal of the run", why))
     }
 
     /// Appends to `subject`. The server drops a message that it has had; `name` is unique in the stream. `trouble` is
@@ -248,14 +293,14 @@ impl Journal {
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
-        let jetstream = link.jetstream.clone();
+        let (jetstream, key) = (link.jetstream.clone(), self.key.clone());
         link.runtime.spawn(async move {
             let (mut serial, mut message) = (0_u64, 0_u64);
             while let Some(items) = queue.take().await {
                 serial += 1;
                 let bundle = Bundle { epoch, serial, items };
                 let appended = async {
-                    for part in parts(&bundle)? {
+                    for part in parts(&key, &subject, &bundle)? {
                         message += 1;
                         append(&jetstream, &subject, &format!("{name}/{message}"), part).await?;
                     }
@@ -272,28 +317,28 @@ impl Journal {
     }
 
     /// Appends decisions, on condition that no other controller has decided anything since the message at `last`, the
-    /// last one of its subject. `read` has the place and the serial of the last bundle of decisions that has been read,
-    /// with the serial 0 if another controller wrote it.
+    /// last one of its subject.
     pub fn decider(
         &self,
         link: &Link,
         epoch: u32,
         mut last: u64,
-        mut read: watch::Receiver<(u64, u64)>,
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
         let (jetstream, subject) = (link.jetstream.clone(), subjects::decided(&self.command));
+        let (stream, key) = (subjects::stream(&self.command), self.key.clone());
         link.runtime.spawn(async move {
             let mut serial = 0_u64;
             while let Some(items) = queue.take().await {
                 serial += 1;
                 let bundle = Bundle { epoch, serial, items };
                 let decided = async {
-                    let [message] = &parts(&bundle)?[..] else {
-                        return Err(Trouble::Full("a decision is too long".into()));
-                    };
-                    decide(&jetstream, &subject, serial, last, message.clone(), &mut read).await
+                    let mut last = last;
+                    for part in parts(&key, &subject, &bundle)? {
+                        last = decide(&jetstream, &stream, &subject, last, part).await?;
+                    }
+                    Ok(last)
                 };
                 last = match decided.await {
                     Ok(sequence) => sequence,
@@ -308,7 +353,7 @@ impl Journal {
         appender
     }
 
-    /// Reads what is posted to these subjects, from the message after `after` on. Each bundle is handed to `to` once
+    /// Reads what is posted to these subjects, from the message after `after` on. Each message is handed to `to` once
     /// and in order, whatever happens to the connection.
     pub fn follow<T: Send + 'static>(
         &self,
@@ -319,12 +364,12 @@ impl Journal {
         read: impl Fn(Posted) -> T + Send + Sync + 'static,
     ) -> Listening {
         let (jetstream, mut turns) = (link.jetstream.clone(), link.turns.clone());
-        let name = subjects::stream(&self.command);
+        let (name, key) = (subjects::stream(&self.command), self.key.clone());
         Listening::to(link.runtime.spawn(async move {
             let (mut next, mut parts) = (after + 1, Parts::default());
             loop {
                 turns.mark_unchanged();
-                let reading = read_on(&jetstream, &name, &filter, &mut next, &mut parts, &to, &read);
+                let reading = read_on(&jetstream, (&name, &key), &filter, &mut next, &mut parts, &to, &read);
                 let is_over = tokio::select! {
                     is_over = reading => is_over,
                     // A read that the server forgot with the connection would be noticed only after seconds.
@@ -342,7 +387,7 @@ impl Journal {
 /// Reads until something goes wrong. Returns whether nobody listens any more.
 async fn read_on<T>(
     jetstream: &jetstream::Context,
-    name: &str,
+    (name, key): (&str, &Key),
     filter: &[String],
     next: &mut u64,
     parts: &mut Parts,
@@ -359,7 +404,9 @@ async fn read_on<T>(
     let Ok(consumer) = stream.create_consumer(config).await else { return false };
     let Ok(mut messages) = consumer.messages().await else { return false };
     while let Some(Ok(message)) = messages.next().await {
-        let Ok(sequence) = message.info().map(|info| info.stream_sequence) else { return false };
+        let Ok((sequence, published)) = message.info().map(|info| (info.stream_sequence, info.published)) else {
+            return false;
+        };
         if sequence < *next {
             continue;
         }
@@ -369,9 +416,10 @@ async fn read_on<T>(
         }
         *next = sequence + 1;
         let subject = message.subject.to_string();
-        let Some(bundle) = parts.add(&subject, &message.payload) else { continue };
+        let bundle = parts.add(key, &subject, sequence, &message.payload).unwrap_or_default();
+        let (whole, published, bytes) = (parts.whole(sequence), SystemTime::from(published), message.payload.len());
         // Other messages that fill the channel meanwhile may be dropped; this one may not.
-        let mut mail = read(Posted { sequence, subject, bundle });
+        let mut mail = read(Posted { sequence, whole, published, bytes, subject, bundle });
         loop {
             match to.try_send(mail) {
                 Ok(()) => break,
@@ -400,25 +448,40 @@ async fn append(jetstream: &jetstream::Context, subject: &str, id: &str, payload
 /// and the condition break each other if an acknowledgement is lost.
 async fn decide(
     jetstream: &jetstream::Context,
+    stream: &str,
     subject: &str,
-    serial: u64,
     last: u64,
     payload: bytes::Bytes,
-    read: &mut watch::Receiver<(u64, u64)>,
 ) -> Result<u64, Trouble> {
     loop {
         let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(last);
         match publish(jetstream, subject, message).await {
             Ok(sequence) => return Ok(sequence),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::Again) => tokio::time::sleep(AGAIN).await,
-            // Either it is there and its acknowledgement was lost, or another controller has decided something.
-            Err(Refusal::WrongLast) => {
-                let seen = read.wait_for(|(sequence, _)| *sequence > last).await;
-                let (sequence, written) = *seen.map_err(|_| Trouble::Fenced)?;
-                return if written == serial { Ok(sequence) } else { Err(Trouble::Fenced) };
-            }
+            Err(Refusal::Again) => {}
+            // Either it is there and its acknowledgement was lost, or another controller has decided something. No two
+            // sealed messages are the same.
+            Err(Refusal::WrongLast) => match last_of(jetstream, stream, subject).await {
+                Ok(Some((sequence, there))) if there == payload => return Ok(sequence),
+                Ok(_) => return Err(Trouble::Fenced),
+                Err(_) => {}
+            },
         }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The last message at a subject of a stream, with its place.
+async fn last_of(
+    jetstream: &jetstream::Context,
+    stream: &str,
+    subject: &str,
+) -> Result<Option<(u64, bytes::Bytes)>, String> {
+    let stream = jetstream.get_stream_no_info(stream).await.map_err(|error| error.to_string())?;
+    match stream.get_last_raw_message_by_subject(subject).await {
+        Ok(message) => Ok(Some((message.sequence, message.payload))),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -468,19 +531,27 @@ mod tests {
 
     #[test]
     fn a_long_bundle_goes_in_parts_and_comes_back_whole() {
-        for length in [0, 1, MOST_BYTES - 20, MOST_BYTES, 3 * MOST_BYTES] {
+        let key = Key::new().unwrap();
+        for length in [0, 1, MOST_BYTES - 50, MOST_BYTES, 3 * MOST_BYTES] {
             let bundle = Bundle { epoch: 1, serial: 2, items: vec![vec![7; length], vec![8]] };
-            let messages = super::parts(&bundle).unwrap();
-            assert_eq!(messages.len(), (length + 20).div_ceil(MOST_BYTES), "{length}");
+            let messages = super::parts(&key, "a", &bundle).unwrap();
+            assert_eq!(messages.len(), (length + 50).div_ceil(MOST_BYTES), "{length}");
             let (last, before) = messages.split_last().unwrap();
             let mut parts = Parts::default();
             // A writer that ended in the middle of a bundle leaves nothing behind.
-            assert_eq!(parts.add("a", &[FIRST | MORE, 1, 2, 3]), None);
+            assert_eq!(parts.add(&key, "a", 5, &[FIRST | MORE, 1, 2, 3]), None);
+            assert_eq!(parts.whole(7), 4);
             for message in before {
-                assert_eq!(parts.add("a", message), None);
-                assert_eq!(parts.add("b", &[FIRST]), None);
+                assert_eq!(parts.add(&key, "a", 8, message), None);
+                assert_eq!(parts.add(&key, "b", 9, &[FIRST]), None);
+                assert_eq!(parts.whole(9), 7);
             }
-            assert_eq!(parts.add("a", last), Some(bundle), "{length}");
+            assert_eq!(parts.add(&key, "a", 10, last), Some(bundle.clone()), "{length}");
+            assert_eq!(parts.whole(10), 10);
+            // It was sealed for another subject, or with another key.
+            let other = Key::new().unwrap();
+            assert_eq!(before.iter().chain([last]).find_map(|part| parts.add(&key, "b", 1, part)), None);
+            assert_eq!(before.iter().chain([last]).find_map(|part| parts.add(&other, "a", 1, part)), None);
         }
     }
 }

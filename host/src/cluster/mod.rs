@@ -6,6 +6,8 @@
 pub mod files;
 pub mod journal;
 pub mod presence;
+pub mod register;
+pub mod seal;
 pub mod subjects;
 
 use std::path::PathBuf;
@@ -109,7 +111,8 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
-    fn refused(what: &str, why: impl std::fmt::Display) -> Self {
+    /// The server did not do `what`.
+    pub fn refused(what: &str, why: impl std::fmt::Display) -> Self {
         Self::Refused { what: what.to_owned(), why: why.to_string() }
     }
 }
@@ -299,19 +302,18 @@ impl Link {
         &self,
         subject: &str,
         answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Listening, ClusterError> {
         let client = self.client.clone();
         let subscribed = self.runtime.block_on(client.subscribe(subject.to_owned()));
         let mut subscriber = subscribed.map_err(|why| ClusterError::refused(&format!("listen to {subject}"), why))?;
-        self.runtime.spawn(async move {
+        Ok(Listening::to(self.runtime.spawn(async move {
             while let Some(message) = subscriber.next().await {
                 if let Some(reply) = message.reply {
                     // Who asked asks again.
                     let _ = client.publish(reply, answer(&message.payload).into()).await;
                 }
             }
-        });
-        Ok(())
+        })))
     }
 
     /// Sends an empty message to a subject again and again.
@@ -325,6 +327,17 @@ impl Link {
                 let _ = client.publish(subject.clone(), Vec::new().into()).await;
             }
         }))
+    }
+
+    /// The subjects that match `subject` at which something is sent within `most`.
+    pub fn heard(&self, subject: &str, most: Duration) -> Result<Vec<String>, ClusterError> {
+        let (mail, _listening) = self.subscribe(subject)?;
+        let deadline = Instant::now() + most;
+        let mut heard: Vec<String> =
+            std::iter::from_fn(|| mail.recv_deadline(deadline).ok()).map(|mail| mail.subject).collect();
+        heard.sort_unstable();
+        heard.dedup();
+        Ok(heard)
     }
 
     /// What is sent to a subject from now on. If nobody reads, the oldest messages stay and new ones are dropped.

@@ -51,6 +51,10 @@ pub struct Presence {
     pub command: Option<String>,
     /// Whether it takes part in no new run.
     pub leaving: bool,
+    /// The key with which something is sealed for it alone.
+    pub public_key: String,
+    /// What its owner says about it, such as `zone=a`.
+    pub labels: Vec<String>,
 }
 
 impl Presence {
@@ -62,13 +66,17 @@ impl Presence {
     /// From a message; `None` if it is not one.
     pub fn read(mail: &Mail) -> Option<Self> {
         let presence: Self = wire::of_version(PRESENCE, &mail.payload).ok()?;
-        presence.is_fit().then_some(presence)
+        // The server lets nobody publish at the subject of another agent.
+        let is_its = mail.subject == subjects::presence(&presence.name);
+        (is_its && presence.is_fit()).then_some(presence)
     }
 
     /// Whether it can be shown: its texts are short, and its name is one.
-    fn is_fit(&self) -> bool {
-        let mut texts = self.policy.iter().chain([&self.version, &self.boot]).chain(&self.command);
-        let is_short = self.policy.len() <= MOST_RULES && texts.all(|text| text.len() <= MOST_BYTES);
+    pub(super) fn is_fit(&self) -> bool {
+        let ours = [&self.version, &self.boot, &self.public_key];
+        let mut texts = self.policy.iter().chain(&self.labels).chain(ours).chain(&self.command);
+        let is_short =
+            self.policy.len().max(self.labels.len()) <= MOST_RULES && texts.all(|text| text.len() <= MOST_BYTES);
         is_short && subjects::is_name(&self.name)
     }
 
@@ -87,7 +95,7 @@ pub struct Roll {
 impl Roll {
     /// Begins to listen.
     pub fn call(link: &Link) -> Result<Self, ClusterError> {
-        let (mail, listening) = link.subscribe(subjects::PRESENCE)?;
+        let (mail, listening) = link.subscribe(&subjects::presence("*"))?;
         Ok(Self { mail, _listening: listening })
     }
 

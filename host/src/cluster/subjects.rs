@@ -1,7 +1,12 @@
 //! The names of everything on the server.
 
-/// Where agents say that they are there.
-pub const PRESENCE: &str = "gorgon.agents";
+/// The key-value store with the commands.
+pub const REGISTER: &str = "gorgon_runs";
+
+/// Where an agent says that it is there; `*` for all of them.
+pub fn presence(agent: &str) -> String {
+    format!("gorgon.agent.{agent}.here")
+}
 
 /// The object store with the files of runs; the name of a file is its SHA-256.
 pub const FILES: &str = "gorgon_files";
@@ -13,17 +18,12 @@ pub fn stream(command: &str) -> String {
 
 /// All subjects of the stream of a command.
 pub fn of_stream(command: &str) -> Vec<String> {
-    vec![decided(command), fence(command), format!("gorgon.{command}.from.*"), format!("gorgon.{command}.to.*")]
+    vec![decided(command), from(command, "*"), to(command, "*")]
 }
 
 /// What the controllers of a command decide.
 pub fn decided(command: &str) -> String {
     format!("gorgon.{command}.decided")
-}
-
-/// The epochs of the controllers of a command.
-pub fn fence(command: &str) -> String {
-    format!("gorgon.{command}.fence")
 }
 
 /// What the workers of an agent say.
@@ -49,6 +49,11 @@ pub fn trouble(command: &str) -> String {
 /// That the controller of a command lives; not kept.
 pub fn pulse(command: &str) -> String {
     format!("gorgon.{command}.pulse")
+}
+
+/// A request to the controller of a command to stop.
+pub fn stop(command: &str) -> String {
+    format!("gorgon.{command}.stop")
 }
 
 /// A request to an agent.

@@ -21,7 +21,7 @@ use super::job::{Job, OnLoss};
 use super::mistakes::{Mistake, is_made, wrong_time};
 use crate::fault::{Fault, Stall};
 use crate::hook::Hook;
-use crate::journal::{Decision, Entry, What};
+use crate::journal::{Decision, Entry, What, Writer};
 use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, NumberSet, Shares};
 use crate::pace::SlotIndex;
@@ -55,6 +55,10 @@ pub struct Books {
     on_loss: OnLoss,
     /// The epoch of the controller whose decisions count.
     pub(super) epoch: u32,
+    /// When a controller last decided or noted something.
+    controlled: Duration,
+    /// What the hooks of the whole run returned, or why they failed.
+    hooks: BTreeMap<Hook, Result<String, String>>,
     possibly_twice: NumberSet,
     /// How many numbers each worker has asked for and not been answered.
     pub(super) wanting: BTreeMap<u32, u64>,
@@ -275,7 +279,9 @@ impl Books {
             boxes: job.spread.boxes.iter().cloned().map(BoxBooks::new).collect(),
             contact: job.spread.contact,
             on_loss: job.spread.on_loss,
-            epoch: 0,
+            epoch: job.spread.epoch,
+            controlled: Duration::ZERO,
+            hooks: BTreeMap::new(),
             possibly_twice: NumberSet::default(),
             wanting: BTreeMap::new(),
             replaced: 0,
@@ -289,18 +295,32 @@ impl Books {
         }
     }
 
+    /// What a hook of the whole run returned, or why it failed; `None` if it has not been called.
+    pub(super) fn hooked(&self, hook: Hook) -> Option<&Result<String, String>> {
+        self.hooks.get(&hook)
+    }
+
     /// Books an entry, and returns what has to be done because of it. An entry whose condition does not hold is void:
     /// it changes nothing and has no effect.
     pub fn apply(&mut self, entry: &Entry) -> Vec<Effect> {
         if !self.admit(entry) {
             return Vec::new();
         }
+        let effects = self.book(entry);
+        if let Writer::Controller { .. } = entry.by {
+            self.controlled = self.controlled.max(entry.at);
+        }
+        effects
+    }
+
+    fn book(&mut self, entry: &Entry) -> Vec<Effect> {
         match &entry.what {
             What::Heard { worker, frame, message } => self.hear(*worker, *frame, message, entry.at),
             What::Gone { worker, how } => self.bury(*worker, how, entry.at),
-            What::Hooked { hook, refused, failed } => {
+            What::Hooked { hook, refused, returned } => {
                 self.metrics.network += refused.as_ref();
-                let failed = failed.as_ref().filter(|_| *hook == Hook::Cleanup);
+                self.hooks.insert(*hook, returned.clone());
+                let failed = returned.as_ref().err().filter(|_| *hook == Hook::Cleanup);
                 let note = |error| self.note(Fault::cleanup(error));
                 failed.map(note).unwrap_or_default()
             }
@@ -344,8 +364,11 @@ impl Books {
             }
             Decision::LoseBox { index } => self.lose_box(index, at),
             Decision::Extend { index, until } => self.extend(index, until),
-            // `admit` has noted the epoch.
-            Decision::Fence => Vec::new(),
+            Decision::Fence => {
+                // `admit` has noted the epoch.
+                let taken_over = Fault::taken_over(at.saturating_sub(self.controlled));
+                self.note(taken_over)
+            }
             Decision::Stop => self.stop(at),
             Decision::Cut => self.cut(at),
             Decision::End => self.end(at),

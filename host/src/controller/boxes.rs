@@ -1,27 +1,28 @@
 //! A run over boxes: its workers are started by agents, and an entry has its place once the journal has it.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender, bounded, never, select};
-use tokio::sync::watch;
 
 use super::RunError;
-use super::books::Effect;
+use super::books::{Books, Effect};
+use super::checkpoints::Checkpoints;
+use super::chronicle::{Orders, Told};
 use super::fleet::{FilesThere, Fleet};
 use super::job::Job;
-use super::machine::Input;
-use super::remote::{self, ClockFace, HookCall, HookReply, Invitation, Noted, Order, Printed, RunName, Start};
+use super::machine::{Input, Machine};
+use super::remote::{
+    self, Asked, ClockFace, Envelope, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Start,
+};
 use super::shell::Reach;
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Posted, Trouble};
 use crate::cluster::presence::Presence;
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{Link, Listening, Mail};
-use crate::journal::{ClockReading, Entry, Writer};
+use crate::journal::{ClockReading, Entry};
 use crate::metrics::NetworkCounts;
 use crate::wire::{Command, Message};
 
@@ -69,12 +70,13 @@ pub(super) struct Boxes<'f> {
     news_in: Sender<News>,
     news: Receiver<News>,
     decider: Appender,
-    /// Tells the decider what has been read.
-    read: watch::Sender<(u64, u64)>,
-    /// The orders for each box.
-    orders: Vec<(Appender, u64)>,
-    /// The box of each worker.
-    on: BTreeMap<u32, u32>,
+    /// The orders that follow from the books.
+    orders: Orders,
+    /// Carries the orders to each box, with the index of the last one that is in the journal already.
+    carriers: Vec<(Appender, u64)>,
+    /// When the run was opened, by the server's clock; once that is known.
+    opened_there: Option<SystemTime>,
+    checkpoints: Checkpoints,
     _listening: Vec<Listening>,
     compared: Instant,
     /// Since when the server has been away.
@@ -89,16 +91,18 @@ impl<'f> Boxes<'f> {
     /// task.
     pub(super) fn invite(
         fleet: &'f Fleet,
+        run: u32,
         job: &Job,
-        files: &FilesThere,
+        files: impl FnOnce() -> Result<FilesThere, RunError>,
         stops: &Receiver<()>,
     ) -> Result<RunName, RunError> {
-        let name = RunName { command: fleet.command.clone(), run: fleet.next_run() };
+        let (name, files) = (fleet.name_of(run), files()?);
         let invitation = Invitation {
             run: name.clone(),
             index: 0,
             phases: job.phases(),
             contact: job.spread.contact,
+            orphan_timeout: fleet.orphan_timeout(),
             task: job.task.path.clone(),
             sha256: job.task.sha256.clone(),
             data: files.data.clone(),
@@ -111,29 +115,59 @@ impl<'f> Boxes<'f> {
     /// The run of `job`, to which the agents have been invited as `name`, opened at `opened` by the system's monotonic
     /// clock.
     pub(super) fn open(fleet: &'f Fleet, name: RunName, job: &Job, opened: Duration) -> Result<Self, RunError> {
+        Self::new(fleet, name, job, opened, Orders::default(), None)
+    }
+
+    /// The run of `job` that another controller has left: with the server's time when it was opened, and with the orders
+    /// that the journal tells of.
+    pub(super) fn go_on(
+        fleet: &'f Fleet,
+        run: u32,
+        job: &Job,
+        opened: Duration,
+        (there, orders): (SystemTime, Orders),
+    ) -> Result<Self, RunError> {
+        let mut boxes = Self::new(fleet, fleet.name_of(run), job, opened, orders, Some(there))?;
+        for (agent, (_, known)) in fleet.agents.iter().zip(&mut boxes.carriers) {
+            let subject = subjects::to(&fleet.command, &agent.name);
+            let last = fleet.journal.last_bundle(&fleet.link, &subject).map_err(RunError::Cluster)?;
+            let orders =
+                last.iter().flat_map(|bundle| &bundle.items).filter_map(|item| remote::read::<Order>(item).ok());
+            *known = orders.filter(|order| order.run == run).map(|order| order.index).max().unwrap_or_default();
+        }
+        Ok(boxes)
+    }
+
+    fn new(
+        fleet: &'f Fleet,
+        name: RunName,
+        job: &Job,
+        opened: Duration,
+        orders: Orders,
+        opened_there: Option<SystemTime>,
+    ) -> Result<Self, RunError> {
         let (news_in, news) = bounded(NEWS);
-        let (journal, link, epoch) = (&fleet.journal, &fleet.link, 0);
+        let (journal, link, epoch) = (&fleet.journal, &fleet.link, fleet.epoch());
         let last = journal.last_decision(link).map_err(RunError::Cluster)?;
-        let (read, has_read) = watch::channel((last, 0));
         let trouble = || {
             let news_in = news_in.clone();
             move |trouble| drop(news_in.try_send(News::Trouble(trouble)))
         };
         let command = &name.command;
         let heard = vec![subjects::decided(command), subjects::from(command, "*")];
-        let followed = journal.follow(link, heard, fleet.read.load(Ordering::Relaxed), news_in.clone(), News::Posted);
-        let subscribed = [subjects::PRESENCE, &subjects::output(command), &subjects::trouble(command)]
+        let followed = journal.follow(link, heard, fleet.chronicle.borrow().read, news_in.clone(), News::Posted);
+        let subscribed = [&subjects::presence("*"), &subjects::output(command), &subjects::trouble(command)]
             .map(|subject| link.subscribe_to(subject, news_in.clone(), News::Mail).map_err(RunError::Cluster));
         let mut listening = vec![followed];
         for subscribed in subscribed {
             listening.push(subscribed?);
         }
-        let decider = journal.decider(link, epoch, last, has_read, trouble());
+        let decider = journal.decider(link, epoch, last, trouble());
         let order = |agent: &Presence| {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
             (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, trouble()), 0)
         };
-        let orders = fleet.agents.iter().map(order).collect();
+        let carriers = fleet.agents.iter().map(order).collect();
         Ok(Self {
             fleet,
             name,
@@ -143,9 +177,10 @@ impl<'f> Boxes<'f> {
             news_in,
             news,
             decider,
-            read,
             orders,
-            on: BTreeMap::new(),
+            carriers,
+            opened_there,
+            checkpoints: Checkpoints::new(fleet.journal_max()),
             _listening: listening,
             compared: Instant::now(),
             away: None,
@@ -159,46 +194,56 @@ impl<'f> Boxes<'f> {
     }
 
     /// What the machine hears because of a bundle of the journal.
-    fn read(&mut self, posted: Posted) -> Vec<Input> {
-        let Posted { sequence, subject, bundle } = posted;
-        self.fleet.read.store(sequence, Ordering::Relaxed);
-        let by = if subject == subjects::decided(&self.name.command) {
-            let is_own = bundle.epoch == self.epoch;
-            self.read.send_replace((sequence, if is_own { bundle.serial } else { 0 }));
-            if bundle.epoch > self.epoch {
-                self.trouble.get_or_insert(Trouble::Fenced);
+    fn read(&mut self, posted: &Posted) -> Vec<Input> {
+        self.checkpoints.read(posted);
+        if posted.bundle.epoch > self.epoch {
+            self.trouble.get_or_insert(Trouble::Fenced);
+        }
+        let mut inputs = Vec::new();
+        for item in self.fleet.chronicle.borrow_mut().items(posted) {
+            match item {
+                Item::Noted { run, entry } if run == self.name.run => inputs.push(Input::Recorded(entry)),
+                Item::Opened { run, .. } if run == self.name.run => self.opened_there = Some(posted.published),
+                Item::Checkpoint { digest } => self.checkpoints.stands(self.fleet, digest),
+                Item::Noted { .. } | Item::Opened { .. } | Item::Closed { .. } => {}
             }
-            Writer::Controller { epoch: bundle.epoch }
-        } else {
-            let agent = subject.rsplit('.').next().unwrap_or_default();
-            let Some(index) = self.index(agent) else { return Vec::new() };
-            Writer::Box(index)
-        };
-        let noted = bundle.items.iter().filter_map(|item| remote::read::<Noted>(item).ok());
-        let of_run = noted.filter(|noted| noted.run == self.name.run);
-        of_run.map(|noted| Input::Recorded(Entry { by, ..noted.entry })).collect()
+        }
+        inputs
     }
 
     fn hear(&self, mail: &Mail) -> Option<Input> {
-        if mail.subject == subjects::PRESENCE {
-            let presence = Presence::read(mail)?;
+        if let Some(presence) = Presence::read(mail) {
             let index = self.index(&presence.name)?;
             // Another process of this name is not the one that was invited.
             let is_it = self.fleet.agents[index as usize].session == presence.session;
             return is_it.then_some(Input::Present { index });
         }
-        let printed: Printed = remote::read(&mail.payload).ok()?;
+        let printed: Printed = remote::open(self.fleet.journal.key(), &mail.subject, &mail.payload).ok()?;
         let message = Message::Output(printed.bytes);
         (printed.run == self.name.run).then_some(Input::Heard { worker: 0, frame: 0, message })
+    }
+
+    fn append(&mut self, item: &Item) {
+        match remote::bytes(item) {
+            Ok(item) => self.decider.append(item),
+            Err(error) => drop(self.trouble.get_or_insert(Trouble::Full(error.to_string()))),
+        }
     }
 
     /// Waits until everything has been appended, if that is possible.
     fn flush(&self) {
         let until = Instant::now() + ANSWER;
-        let appenders = || self.orders.iter().map(|(orders, _)| orders).chain([&self.decider]);
+        let appenders = || self.carriers.iter().map(|(carrier, _)| carrier).chain([&self.decider]);
         while !self.is_broken && appenders().any(|appender| appender.waiting_bytes() > 0) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// This controller has been replaced, and must do nothing more.
+    fn fenced(&mut self) -> RunError {
+        self.is_broken = true;
+        self.fleet.lose_command();
+        RunError::Fenced(self.name.command.clone())
     }
 
     /// Compares the clocks of all boxes, beside the run.
@@ -221,6 +266,22 @@ impl<'f> Boxes<'f> {
 }
 
 impl Fleet {
+    /// What to ask an agent, sealed. An invitation brings the key.
+    pub(super) fn question<T: serde::Serialize>(
+        &self,
+        agent: &Presence,
+        what: Ask,
+        question: T,
+    ) -> io::Result<Vec<u8>> {
+        let (key, subject) = (self.journal.key(), subjects::ask(&agent.name, what));
+        let sealed = remote::seal(key, &subject, &Asked { epoch: self.epoch(), what: question })?;
+        if what != Ask::Open {
+            return Ok(sealed);
+        }
+        let for_agent = key.seal_for(&agent.public_key).map_err(io::Error::other)?;
+        remote::bytes(&Envelope { command: self.command.clone(), key: for_agent, invitation: sealed })
+    }
+
     /// Asks every agent, and waits for all answers; an error if one does not answer or says no.
     fn ask_all<T: serde::Serialize>(
         &self,
@@ -231,7 +292,8 @@ impl Fleet {
     ) -> Result<(), RunError> {
         let (answered, answers) = bounded(self.agents.len());
         for (index, agent) in (0..).zip(&self.agents) {
-            let question = remote::bytes(&question(index)).map_err(|error| RunError::Refused(error.to_string()))?;
+            let question = self.question(agent, what, question(index));
+            let question = question.map_err(|error| RunError::Refused(error.to_string()))?;
             let (link, agent, answered) = (Arc::clone(&self.link), agent.name.clone(), answered.clone());
             // If nobody waits for the answer any more, it does not matter.
             let ask = move || drop(answered.send(ask::<Result<(), String>>(&link, &agent, what, most, question)));
@@ -298,10 +360,12 @@ impl Reach for Boxes<'_> {
 
     fn understand(&mut self, news: News) -> Vec<Input> {
         match news {
-            News::Posted(posted) => self.read(posted),
+            News::Posted(posted) => self.read(&posted),
             News::Mail(mail) if mail.subject == subjects::trouble(&self.name.command) => {
-                let why = String::from_utf8_lossy(&mail.payload).into_owned();
-                self.trouble.get_or_insert(Trouble::Full(why));
+                if let Some(why) = self.fleet.journal.key().open(&mail.subject, &mail.payload) {
+                    let why = String::from_utf8_lossy(&why).into_owned();
+                    self.trouble.get_or_insert(Trouble::Full(why));
+                }
                 Vec::new()
             }
             News::Mail(mail) => self.hear(&mail).into_iter().collect(),
@@ -313,23 +377,24 @@ impl Reach for Boxes<'_> {
         }
     }
 
+    fn open(&mut self, books: &Books) {
+        self.append(&Item::Opened { run: self.name.run, books: Box::new(books.clone()) });
+    }
+
     fn record(&mut self, entry: Entry) -> Option<Entry> {
-        match remote::bytes(&Noted { run: self.name.run, entry }) {
-            Ok(noted) => self.decider.append(noted),
-            Err(error) => drop(self.trouble.get_or_insert(Trouble::Full(error.to_string()))),
-        }
+        self.append(&Item::Noted { run: self.name.run, entry });
         None
     }
 
     fn execute(&mut self, effect: Effect) -> Option<Input> {
-        let worker = effect.worker()?;
-        if let Effect::Launch { worker, on } = effect {
-            self.on.insert(worker, on);
+        let (index, order) = self.orders.next(self.name.run, effect)?;
+        let (carrier, known) = self.carriers.get(index as usize)?;
+        if order.index <= *known {
+            // The controller before has given it.
+            return None;
         }
-        let (appender, given) = self.orders.get_mut(*self.on.get(&worker)? as usize)?;
-        *given += 1;
-        match remote::bytes(&Order { run: self.name.run, index: *given, effect }) {
-            Ok(order) => appender.append(order),
+        match remote::bytes(&order) {
+            Ok(order) => carrier.append(order),
             Err(error) => drop(self.trouble.get_or_insert(Trouble::Full(error.to_string()))),
         }
         None
@@ -346,11 +411,13 @@ impl Reach for Boxes<'_> {
         let Some(agent) = fleet.agents.first() else { return Err(RunError::Refused("there is no box".into())) };
         let most = self.hook_timeout.map_or(ENDLESS, |timeout| timeout.saturating_add(GRACE));
         let failed = |error: io::Error| RunError::Refused(error.to_string());
-        let call = remote::bytes(&HookCall { run: self.name.clone(), command }).map_err(failed)?;
-        let close = remote::bytes(&self.name).map_err(failed)?;
+        let call = HookCall { run: self.name.clone(), command };
+        let call = fleet.question(agent, Ask::Hook, call).map_err(failed)?;
+        let close = fleet.question(agent, Ask::Close, self.name.clone()).map_err(failed)?;
+        let place = subjects::ask(&agent.name, Ask::Hook);
         let (answered, answer) = bounded(1);
         let (link, name) = (Arc::clone(&fleet.link), agent.name.clone());
-        let ask_for_it = move || drop(answered.send(ask::<HookReply>(&link, &name, Ask::Hook, most, call)));
+        let ask_for_it = move || drop(answered.send(ask::<Vec<u8>>(&link, &name, Ask::Hook, most, call)));
         std::thread::Builder::new().name("hook".into()).spawn(ask_for_it).map_err(RunError::Launch)?;
         let news = self.news.clone();
         loop {
@@ -358,7 +425,9 @@ impl Reach for Boxes<'_> {
                 recv(answer) -> reply => {
                     let (agent, reply) = reply.map_err(|_| RunError::Died("a thread has panicked".into()))?;
                     let refused_why = |why: String| RunError::Refused(format!("{agent}: {why}"));
-                    let reply = reply.map_err(refused_why)?;
+                    let sealed = reply.map_err(refused_why)?;
+                    let reply = remote::open::<HookReply>(fleet.journal.key(), &place, &sealed);
+                    let reply = reply.map_err(|error| RunError::Refused(format!("{agent}: {error}")))?;
                     *refused += &reply.refused;
                     return reply.returned.map_err(RunError::Refused);
                 },
@@ -373,6 +442,9 @@ impl Reach for Boxes<'_> {
                     }
                 },
             }
+            if let Some(Trouble::Fenced) = self.trouble {
+                return Err(self.fenced());
+            }
         }
     }
 
@@ -383,8 +455,13 @@ impl Reach for Boxes<'_> {
                 self.fleet.agents.iter().map(|agent| scope.spawn(|| compare(link, &agent.name))).collect();
             compared.into_iter().map(|compared| compared.join().ok().flatten()).collect()
         });
+        let takes_over = self.epoch > 0;
         for (index, (agent, reading)) in (0..).zip(self.fleet.agents.iter().zip(&readings)) {
             let Some(reading) = *reading else {
+                if takes_over {
+                    // It will be lost, if it does not come back.
+                    continue;
+                }
                 return Err(RunError::Refused(format!("{}: it does not answer", agent.name)));
             };
             // The channel has room: nothing has been sent to it yet but some seconds of presence.
@@ -396,10 +473,23 @@ impl Reach for Boxes<'_> {
             Duration::from_nanos(u64::try_from(there).unwrap_or_default())
         };
         let start = |index| Start { run: self.name.clone(), opened: opened(index), prepared: prepared.to_owned() };
-        self.fleet.ask_all(Ask::Begin, ANSWER, &never(), start)
+        match self.fleet.ask_all(Ask::Begin, ANSWER, &never(), start) {
+            Err(_) if takes_over => Ok(()),
+            begun => begun,
+        }
+    }
+
+    fn booked(&mut self, books: &Books) {
+        if let Some(opened) = self.opened_there
+            && self.checkpoints.is_due()
+        {
+            let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, opened, books, &self.orders);
+            self.checkpoints.make(self.fleet, kept, self.decider.clone());
+        }
     }
 
     fn tick(&mut self) -> Option<Input> {
+        self.checkpoints.tick(self.fleet);
         if self.compared.elapsed() >= COMPARED {
             self.compare();
         }
@@ -413,13 +503,13 @@ impl Reach for Boxes<'_> {
         Some(Input::Unlinked)
     }
 
-    fn trouble(&mut self) -> Option<String> {
+    fn trouble(&mut self) -> Option<RunError> {
         let trouble = self.trouble.take()?;
         self.is_broken = true;
         Some(match trouble {
-            Trouble::Fenced => "another controller has taken over".into(),
-            Trouble::Full(why) => format!("the journal has no room: {why}"),
-            Trouble::Gone(why) => format!("the journal is gone: {why}"),
+            Trouble::Fenced => self.fenced(),
+            Trouble::Full(why) => RunError::Journal(format!("the journal has no room: {why}")),
+            Trouble::Gone(why) => RunError::Journal(format!("the journal is gone: {why}")),
         })
     }
 
@@ -432,8 +522,13 @@ impl Reach for Boxes<'_> {
         self.flush();
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, machine: Machine, at: Duration) {
+        self.append(&Item::Closed { run: self.name.run, at });
         self.flush();
+        if let Some(opened) = self.opened_there {
+            let told = Told::opened(opened, machine, std::mem::take(&mut self.orders));
+            self.fleet.chronicle.borrow_mut().close(self.name.run, told, at);
+        }
         let name = &self.name;
         // An agent that does not answer is lost, or ends its part by itself.
         let _ = self.fleet.ask_all(Ask::Close, ANSWER, &never(), |_| name.clone());

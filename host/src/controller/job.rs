@@ -43,11 +43,13 @@ pub struct Spread {
     pub contact: Contact,
     /// What becomes of the operations of a box that is lost.
     pub on_loss: OnLoss,
+    /// The epoch of the controller that opens the run.
+    pub epoch: u32,
 }
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip }
+        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip, epoch: 0 }
     }
 }
 

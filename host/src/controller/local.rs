@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crossbeam::channel::Receiver;
 
-use super::books::Effect;
+use super::books::{Books, Effect};
 use super::crew::{Crew, Equipment, not_started};
 use super::job::Job;
-use super::machine::Input;
+use super::machine::{Input, Machine};
 use super::shell::Reach;
 use super::{RunError, hook};
 use crate::journal::Entry;
@@ -49,6 +49,8 @@ impl Reach for Local {
         input.into_iter().collect()
     }
 
+    fn open(&mut self, _books: &Books) {}
+
     fn record(&mut self, entry: Entry) -> Option<Entry> {
         Some(entry)
     }
@@ -85,7 +87,9 @@ impl Reach for Local {
         self.launch.take()
     }
 
-    fn trouble(&mut self) -> Option<String> {
+    fn booked(&mut self, _books: &Books) {}
+
+    fn trouble(&mut self) -> Option<RunError> {
         None
     }
 
@@ -93,5 +97,5 @@ impl Reach for Local {
         self.crew.end_all();
     }
 
-    fn close(&mut self) {}
+    fn close(&mut self, _machine: Machine, _at: Duration) {}
 }

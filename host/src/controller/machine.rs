@@ -108,6 +108,8 @@ pub struct Machine {
     /// When each box was last known to be there.
     present: BTreeMap<u32, Duration>,
     epoch: u32,
+    /// Whether it only watches what another controller decides.
+    watches: bool,
     /// Decisions that were put out and have not come back yet. Until they have, the machine decides nothing more.
     pending: usize,
 }
@@ -115,12 +117,22 @@ pub struct Machine {
 impl Machine {
     /// A controller that takes over the run of `books`, at the time `since` after the run was opened.
     pub fn new(books: Books, since: Duration) -> Self {
-        Self { epoch: books.epoch, books, since, present: BTreeMap::new(), pending: 0 }
+        Self { epoch: books.epoch, books, since, present: BTreeMap::new(), watches: false, pending: 0 }
     }
 
     /// A controller that takes over from another, whose decisions do not count any more.
     pub fn after_another(books: Books, since: Duration) -> Self {
         Self { epoch: books.epoch + 1, ..Self::new(books, since) }
+    }
+
+    /// A machine that decides nothing, for a run of another controller.
+    pub fn watching(books: Books) -> Self {
+        Self { watches: true, ..Self::new(books, Duration::ZERO) }
+    }
+
+    /// The controller that takes over what this machine has watched, at the time `since`.
+    pub fn take_over(self, since: Duration) -> Self {
+        Self::after_another(self.books, since)
     }
 
     /// The books of the run.
@@ -219,7 +231,7 @@ impl Machine {
 
     /// Puts out what `decisions` returns, unless an earlier decision has not come back yet.
     fn decide(&mut self, now: Duration, decisions: fn(&Self, Duration) -> Vec<Decision>, outputs: &mut Vec<Output>) {
-        if self.pending == 0 && self.ended().is_none() && !self.is_replaced() {
+        if self.pending == 0 && self.ended().is_none() && !self.is_replaced() && !self.watches {
             for decision in decisions(self, now) {
                 outputs.push(self.propose(now, decision));
             }

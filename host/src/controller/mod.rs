@@ -7,6 +7,8 @@
 
 mod books;
 mod boxes;
+mod checkpoints;
+mod chronicle;
 mod crew;
 mod events;
 mod faults;
@@ -25,6 +27,7 @@ use std::io;
 
 use crossbeam::channel::Receiver;
 
+use crate::clock::system_monotonic;
 use crate::cluster::ClusterError;
 use crate::fault::{Fault, remedy};
 use crate::hook::Hook;
@@ -34,9 +37,11 @@ use crate::wire::Command;
 pub use books::{Books, Effect, Failure};
 use boxes::Boxes;
 pub use boxes::{compare, faces};
+use chronicle::Told;
 pub use crew::{Crew, Equipment, not_started};
 pub use events::{Happened, Observer, RunEvent};
-pub use fleet::{FilesThere, Fleet, FleetError, Wanted};
+use fleet::Followed;
+pub use fleet::{FilesThere, Fleet, FleetError, Identity, Wanted};
 pub use hook::call as call_hook;
 pub use job::{Job, OnLoss, Spread};
 use local::Local;
@@ -65,6 +70,12 @@ pub enum RunError {
     /// The journal of the run does not go on.
     #[error("the run cannot go on: {0}")]
     Journal(String),
+    /// Another controller has taken over the command.
+    #[error("another controller has taken over; `gorgon attach {0}` follows it")]
+    Fenced(String),
+    /// The person who followed the command does so no more.
+    #[error("it goes on without you; `gorgon attach {0}` follows it again, `gorgon stop {0}` stops it")]
+    LetGo(String),
 }
 
 /// Runs `job` on this machine. Each message on `stops` is a request to stop: the first lets the operations in flight
@@ -73,16 +84,28 @@ pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> R
     work(Shell::new(job, |opened| Ok(Local::new(job, opened)), stops, observers)?)
 }
 
-/// Runs `job` on the boxes of `fleet`, as [`run`] does on this machine. The task is on the server, and so are `files`.
+/// Runs `job` on the boxes of `fleet`, as [`run`] does on this machine. `files` puts what the boxes need on the
+/// server, if the run has not begun.
 pub fn run_over(
     fleet: &Fleet,
     job: &Job,
-    files: &FilesThere,
+    files: impl FnOnce() -> Result<FilesThere, RunError>,
     stops: &Receiver<()>,
     observers: &mut [Observer<'_>],
 ) -> Result<RunRecord, RunError> {
-    let name = Boxes::invite(fleet, job, files, stops)?;
-    work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?)
+    let run = fleet.next_run();
+    let told = match fleet.follow(run, stops, observers)? {
+        Followed::Over(record) => return Ok(*record),
+        Followed::Left(told) => told,
+    };
+    let Some(Told { opened, machine, orders, .. }) = told.map(|told| *told) else {
+        let name = Boxes::invite(fleet, run, job, files, stops)?;
+        return work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?);
+    };
+    let here = fleet.here(opened);
+    let reach = Boxes::go_on(fleet, run, job, here, (opened, orders))?;
+    let machine = machine.take_over(system_monotonic().saturating_sub(here));
+    work(Shell::resume(job, machine, here, reach, stops, observers))
 }
 
 fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
@@ -91,6 +114,10 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
         prepared => prepared?.unwrap_or_default(),
     };
     let ran = shell.work_through(&prepared);
+    if let Err(fenced @ RunError::Fenced(_)) = ran {
+        // What is left to do, the other controller does.
+        return Err(fenced);
+    }
     // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
     let record = shell.close();

@@ -1,4 +1,5 @@
-//! What controllers and agents say to each other. Frames of workers pass through as they are.
+//! What controllers and agents say to each other, sealed with the key of their command. Frames of workers pass through
+//! as they are.
 
 use std::io;
 use std::time::Duration;
@@ -6,14 +7,18 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::books::Effect;
+use super::books::{Books, Effect};
+use crate::cluster::seal::Key;
 use crate::journal::{Entry, JOURNAL};
 use crate::metrics::NetworkCounts;
 use crate::plan::RunPlan;
 use crate::wire::{self, Command, Contact, PROTOCOL, Phase};
 
+/// What files of a command are sealed for.
+pub const FILE: &str = "file";
+
 /// The version of what is said. It changes with the frames and the entries, which it contains.
-const REMOTE: u32 = PROTOCOL * 1_000 + JOURNAL;
+pub const REMOTE: u32 = PROTOCOL * 1_000 + JOURNAL;
 
 /// What is said, as bytes.
 pub fn bytes(what: &impl Serialize) -> io::Result<Vec<u8>> {
@@ -25,6 +30,17 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     wire::of_version(REMOTE, bytes)
 }
 
+/// What is said at `subject`, sealed.
+pub fn seal(key: &Key, subject: &str, what: &impl Serialize) -> io::Result<Vec<u8>> {
+    key.seal(subject, bytes(what)?).map_err(io::Error::other)
+}
+
+/// The inverse of [`seal()`].
+pub fn open<T: DeserializeOwned>(key: &Key, subject: &str, sealed: &[u8]) -> io::Result<T> {
+    let foreign = || io::Error::new(io::ErrorKind::PermissionDenied, "it was not sealed by the controller");
+    read(&key.open(subject, sealed).ok_or_else(foreign)?)
+}
+
 /// Which run is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunName {
@@ -32,6 +48,26 @@ pub struct RunName {
     pub command: String,
     /// The index of the run among the runs of the command.
     pub run: u32,
+}
+
+/// A request to an agent, from the controller with this epoch. An agent ignores controllers that were replaced.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Asked<T> {
+    /// The epoch of the controller.
+    pub epoch: u32,
+    /// What is asked.
+    pub what: T,
+}
+
+/// An invitation as it is sent: its key is sealed for the agent, the rest with that key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The command.
+    pub command: String,
+    /// The key of the command, sealed for the agent.
+    pub key: Vec<u8>,
+    /// The sealed [`Invitation`].
+    pub invitation: Vec<u8>,
 }
 
 /// Asks an agent to take part in a run. The answer is `Result<(), String>`, once the task has been compiled.
@@ -45,17 +81,20 @@ pub struct Invitation {
     pub phases: Vec<(Phase, RunPlan)>,
     /// How the workers keep in touch.
     pub contact: Contact,
+    /// How long the agent waits for another controller when this one is gone.
+    pub orphan_timeout: Duration,
     /// The name of the task, for people.
     pub task: String,
     /// The SHA-256 of the task, by which it is on the server.
     pub sha256: String,
-    /// The SHA-256 of the rows of the data, by which they are on the server.
+    /// The SHA-256 of the sealed rows of the data, by which they are on the server.
     pub data: Option<String>,
-    /// The SHA-256 of the file of certificate authorities, by which it is on the server.
+    /// The SHA-256 of the sealed file of certificate authorities, by which it is on the server.
     pub authorities: Option<String>,
 }
 
-/// Asks an agent to begin with a run that it has been invited to. The answer is `Result<(), String>`.
+/// Asks an agent to begin with a run that it has been invited to. The answer is `Result<(), String>`. If the agent has
+/// begun already, nothing changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
     /// The run.
@@ -66,7 +105,8 @@ pub struct Start {
     pub prepared: String,
 }
 
-/// Asks an agent to call a hook of a run that it has been invited to. The answer is a [`HookReply`].
+/// Asks an agent to call a hook of a run that it has been invited to. The answer is a [`HookReply`]. If the agent has
+/// called the hook already, it answers what that returned.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HookCall {
     /// The run.
@@ -76,7 +116,7 @@ pub struct HookCall {
 }
 
 /// What came of a hook.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HookReply {
     /// What it returned, or why it failed.
     pub returned: Result<String, String>,
@@ -104,13 +144,35 @@ pub struct Order {
     pub effect: Effect,
 }
 
-/// An entry of the journal of a command.
+/// An item of the journal of a command. The run is named by its index among those of the command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Noted {
-    /// The index of the run among those of the command.
-    pub run: u32,
-    /// The entry.
-    pub entry: Entry,
+pub enum Item {
+    /// A run is opened; all its agents have compiled the task.
+    Opened {
+        /// The run.
+        run: u32,
+        /// Its books, in which nothing has happened yet.
+        books: Box<Books>,
+    },
+    /// Something happened in a run.
+    Noted {
+        /// The run.
+        run: u32,
+        /// What happened.
+        entry: Entry,
+    },
+    /// A run is over, with its hooks.
+    Closed {
+        /// The run.
+        run: u32,
+        /// When, since it was opened.
+        at: Duration,
+    },
+    /// What the journal says up to a place is a file on the server, and may be removed from the journal.
+    Checkpoint {
+        /// The SHA-256 of the sealed file.
+        digest: String,
+    },
 }
 
 /// What a guest printed.

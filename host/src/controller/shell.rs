@@ -36,6 +36,9 @@ pub(super) trait Reach {
     /// What the machine has to hear of because of `news`.
     fn understand(&mut self, news: Self::News) -> Vec<Input>;
 
+    /// A run is opened with these books.
+    fn open(&mut self, books: &Books);
+
     /// Gives an entry its place in the order of entries. Returns it if it has its place at once; otherwise it comes
     /// back as news.
     fn record(&mut self, entry: Entry) -> Option<Entry>;
@@ -59,8 +62,11 @@ pub(super) trait Reach {
     /// Some time has passed. Returns what the machine has to hear of.
     fn tick(&mut self) -> Option<Input>;
 
+    /// Everything that was understood so far has been booked.
+    fn booked(&mut self, books: &Books);
+
     /// Why entries find no place any more.
-    fn trouble(&mut self) -> Option<String>;
+    fn trouble(&mut self) -> Option<RunError>;
 
     /// Why the last worker could not be launched.
     fn take_launch_error(&mut self) -> Option<io::Error>;
@@ -68,8 +74,8 @@ pub(super) trait Reach {
     /// No worker is needed any more: ends all that are left.
     fn end(&mut self);
 
-    /// The run is over, with its hooks.
-    fn close(&mut self);
+    /// The run is over, with its hooks, at the time `at` after it was opened.
+    fn close(&mut self, machine: Machine, at: Duration);
 }
 
 /// What the shell has waited for.
@@ -100,14 +106,31 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
     ) -> Result<Self, RunError> {
         let machine = Machine::new(Books::open(job, SystemTime::now()), Duration::ZERO);
         let opened = system_monotonic();
-        Ok(Self { machine, job, reach: reach(opened)?, opened, stops, observers })
+        let mut reach = reach(opened)?;
+        reach.open(machine.books());
+        Ok(Self { machine, job, reach, opened, stops, observers })
     }
 
-    /// Calls a hook of the whole run, if the task exports it, and books the outcome. A stop during the hook stops the
-    /// run.
+    /// A run that another controller has opened, when the system's monotonic clock showed `opened`.
+    pub(super) fn resume(
+        job: &'a Job,
+        machine: Machine,
+        opened: Duration,
+        reach: R,
+        stops: &'a Receiver<()>,
+        observers: &'a mut [Observer<'o>],
+    ) -> Self {
+        Self { machine, job, reach, opened, stops, observers }
+    }
+
+    /// Calls a hook of the whole run, if the task exports it, and books the outcome, unless that has been done. A stop
+    /// during the hook stops the run.
     pub(super) fn call(&mut self, hook: Hook, command: Command) -> Result<Option<String>, RunError> {
         if !self.job.has(hook) {
             return Ok(None);
+        }
+        if let Some(returned) = self.machine.books().hooked(hook) {
+            return returned.clone().map(Some).map_err(RunError::Refused);
         }
         // A stop that came too late for the run must not stop the hook; it keeps the command from starting another run.
         if self.stops.try_iter().count() > 0 {
@@ -119,9 +142,11 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
             let event = RunEvent { at: since(*opened), what: Happened::Output(bytes) };
             events::tell(observers, &event, machine.books());
         });
-        let failed = returned.as_ref().err().map(ToString::to_string);
-        let what = What::Hooked { hook, refused: Box::new(refused), failed };
-        self.record_now(what);
+        if matches!(returned, Err(RunError::Fenced(_))) {
+            return returned.map(Some);
+        }
+        let booked = returned.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        self.record_now(What::Hooked { hook, refused: Box::new(refused), returned: booked });
         if matches!(returned, Err(RunError::Stopped)) {
             self.feed(Input::Stop);
         }
@@ -141,7 +166,7 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
             }
             if let Some(trouble) = self.reach.trouble() {
                 self.reach.end();
-                return Err(RunError::Journal(trouble));
+                return Err(trouble);
             }
             let since = Instant::now();
             let wakeup = select! {
@@ -161,6 +186,7 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
                     for input in self.reach.understand(news) {
                         self.feed(input);
                     }
+                    self.reach.booked(self.machine.books());
                 }
                 Wakeup::Stop => self.feed(Input::Stop),
                 Wakeup::Tick => {
@@ -187,13 +213,10 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
 
     /// The run is over.
     pub(super) fn close(mut self) -> RunRecord {
-        self.reach.close();
-        self.record()
-    }
-
-    /// The record of the run, as it stands now.
-    pub(super) fn record(&self) -> RunRecord {
-        self.machine.books().record(since(self.opened))
+        let at = since(self.opened);
+        let record = self.machine.books().record(at);
+        self.reach.close(self.machine, at);
+        record
     }
 
     fn record_now(&mut self, what: What) {

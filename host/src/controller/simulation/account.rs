@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::worker::shares;
 use crate::controller::{Books, Effect, Job, OnLoss};
+use crate::fault::FaultKind;
 use crate::journal::{Decision, Entry, What, Writer};
 use crate::pace::Slots;
 use crate::plan::RunPlan;
@@ -320,7 +321,9 @@ impl Account {
         if trouble.died || trouble.stuck {
             return Ok(());
         }
-        if !record.faults.is_empty() {
+        // The controllers that took over are told of, and nothing else.
+        let took_over = record.faults.iter().filter(|fault| fault.kind == FaultKind::TakenOver).count();
+        if took_over < record.faults.len() || (took_over > 0) != (self.epoch > 0) {
             return Err(format!("nothing went wrong, but there is a fault: {:?}", record.faults));
         }
         if trouble.stopped {

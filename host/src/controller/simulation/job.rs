@@ -81,5 +81,5 @@ pub(super) fn job(chance: &mut Rng) -> Job {
         _ => OnLoss::Skip,
     };
     let contact = Contact { lead: Duration::from_millis(200), ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL };
-    Job { spread: Spread { boxes, contact, on_loss }, ..job }
+    Job { spread: Spread { boxes, contact, on_loss, epoch: 0 }, ..job }
 }

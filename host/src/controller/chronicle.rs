@@ -1,0 +1,219 @@
+//! What the journal of a command says about its runs: the fold of everything that was posted, in its order.
+//!
+//! A controller that takes over reads the chronicle and goes on; one that follows keeps it up to date.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::books::{Books, Effect};
+use super::events::RunEvent;
+use super::machine::{Input, Machine, Output};
+use super::remote::{self, Item, Order};
+use crate::cluster::journal::Posted;
+use crate::cluster::subjects;
+use crate::journal::{Entry, Writer};
+use crate::record::RunRecord;
+
+/// The runs of a command, as its journal tells of them.
+pub(super) struct Chronicle {
+    command: String,
+    /// The agents, in the order of the boxes.
+    agents: Vec<String>,
+    /// The epoch and the serial of the last bundle of decisions.
+    decided: (u32, u64),
+    /// The place of the last message that was read.
+    pub(super) read: u64,
+    runs: BTreeMap<u32, Told>,
+    /// The file of the last checkpoint.
+    pub(super) checkpoint: Option<String>,
+}
+
+/// A run.
+pub(super) struct Told {
+    /// When it was opened, by the server's clock.
+    pub(super) opened: SystemTime,
+    pub(super) machine: Machine,
+    pub(super) orders: Orders,
+    /// When the last entry was written, since the run was opened.
+    latest: Duration,
+    closed: Option<Duration>,
+}
+
+/// Which orders the agents were given in a run. They follow from the books, so that every controller counts alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Orders {
+    /// The box of each worker.
+    on: BTreeMap<u32, u32>,
+    /// How many orders each box was given.
+    given: BTreeMap<u32, u64>,
+}
+
+impl Orders {
+    /// The order that an effect makes, and the index of the box that is to carry it out; `None` if nobody is.
+    pub(super) fn next(&mut self, run: u32, effect: Effect) -> Option<(u32, Order)> {
+        let worker = effect.worker()?;
+        if let Effect::Launch { worker, on } = effect {
+            self.on.insert(worker, on);
+        }
+        let index = *self.on.get(&worker)?;
+        let given = self.given.entry(index).or_default();
+        *given += 1;
+        Some((index, Order { run, index: *given, effect }))
+    }
+}
+
+/// A chronicle as it is kept in a file on the server.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    decided: (u32, u64),
+    read: u64,
+    runs: Vec<(u32, KeptRun<'a>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptRun<'a> {
+    opened: SystemTime,
+    books: std::borrow::Cow<'a, Books>,
+    orders: std::borrow::Cow<'a, Orders>,
+    latest: Duration,
+    closed: Option<Duration>,
+}
+
+impl Chronicle {
+    /// The chronicle of a command of which nothing has been read.
+    pub(super) fn new(command: &str, agents: Vec<String>) -> Self {
+        Self { command: command.to_owned(), agents, decided: (0, 0), read: 0, runs: BTreeMap::new(), checkpoint: None }
+    }
+
+    /// The chronicle with what a checkpoint says.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Kept { decided, read, runs } = remote::read(bytes)?;
+        (self.decided, self.read) = (decided, read);
+        let told = |KeptRun { opened, books, orders, latest, closed }| Told {
+            opened,
+            machine: Machine::watching(books.into_owned()),
+            orders: orders.into_owned(),
+            latest,
+            closed,
+        };
+        self.runs = runs.into_iter().map(|(run, of)| (run, told(of))).collect();
+        Ok(())
+    }
+
+    /// The chronicle as a checkpoint, with the books of the run that is under way.
+    pub(super) fn to_bytes(&self, run: u32, opened: SystemTime, books: &Books, orders: &Orders) -> io::Result<Vec<u8>> {
+        use std::borrow::Cow::Borrowed;
+        let kept = |of: &'_ Told| KeptRun {
+            opened: of.opened,
+            books: std::borrow::Cow::Owned(of.machine.books().clone()),
+            orders: std::borrow::Cow::Owned(of.orders.clone()),
+            latest: of.latest,
+            closed: of.closed,
+        };
+        let mut runs: Vec<_> = self.runs.iter().map(|(&run, of)| (run, kept(of))).collect();
+        let (books, orders, latest) = (Borrowed(books), Borrowed(orders), Duration::ZERO);
+        runs.push((run, KeptRun { opened, books, orders, latest, closed: None }));
+        remote::bytes(&Kept { decided: self.decided, read: self.read, runs })
+    }
+
+    /// What was posted, item by item, with their true writers. Nothing, if it was posted before already.
+    pub(super) fn items(&mut self, posted: &Posted) -> Vec<Item> {
+        self.read = self.read.max(posted.sequence);
+        let by = if posted.subject == subjects::decided(&self.command) {
+            let decided = (posted.bundle.epoch, posted.bundle.serial);
+            if decided <= self.decided {
+                return Vec::new();
+            }
+            self.decided = decided;
+            Writer::Controller { epoch: posted.bundle.epoch }
+        } else {
+            let agent = posted.subject.strip_prefix(&subjects::from(&self.command, ""));
+            let index = agent.and_then(|agent| self.agents.iter().position(|of| of == agent));
+            let Some(index) = index else { return Vec::new() };
+            Writer::Box(index as u32)
+        };
+        let items = posted.bundle.items.iter().filter_map(|item| remote::read::<Item>(item).ok());
+        let of_writer = |item| match (item, by) {
+            (Item::Noted { run, entry }, by) => Some(Item::Noted { run, entry: Entry { by, ..entry } }),
+            (_, Writer::Box(_)) => None,
+            (item, Writer::Controller { .. }) => Some(item),
+        };
+        items.filter_map(of_writer).collect()
+    }
+
+    /// Books what was posted, and tells of the events that follow.
+    pub(super) fn apply(&mut self, posted: &Posted, tell: &mut dyn FnMut(u32, &RunEvent, &Books)) {
+        for item in self.items(posted) {
+            match item {
+                Item::Opened { run, books } => {
+                    let machine = Machine::watching(*books);
+                    let told = Told::opened(posted.published, machine, Orders::default());
+                    self.runs.insert(run, told);
+                }
+                Item::Noted { run, entry } => {
+                    let Some(of) = self.runs.get_mut(&run).filter(|of| of.closed.is_none()) else { continue };
+                    let at = entry.at;
+                    of.latest = of.latest.max(at);
+                    for output in of.machine.step(Input::Recorded(entry), at) {
+                        match output {
+                            Output::Do(effect) => drop(of.orders.next(run, effect)),
+                            Output::Event(event) => tell(run, &event, of.machine.books()),
+                            Output::Record(_) => {}
+                        }
+                    }
+                }
+                Item::Closed { run, at } => {
+                    if let Some(of) = self.runs.get_mut(&run) {
+                        of.closed.get_or_insert(at);
+                    }
+                }
+                Item::Checkpoint { digest, .. } => self.checkpoint = Some(digest),
+            }
+        }
+    }
+
+    /// A run that was opened.
+    pub(super) fn run(&self, run: u32) -> Option<&Told> {
+        self.runs.get(&run)
+    }
+
+    /// A run that was opened, for a controller that goes on with it.
+    pub(super) fn take(&mut self, run: u32) -> Option<Told> {
+        self.runs.remove(&run)
+    }
+
+    /// All runs, in order.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &Told> {
+        self.runs.values()
+    }
+
+    /// A run is over.
+    pub(super) fn close(&mut self, run: u32, told: Told, at: Duration) {
+        self.runs.insert(run, Told { closed: Some(at), ..told });
+    }
+}
+
+impl Told {
+    /// When the last entry was written, since the run was opened.
+    pub(super) fn latest(&self) -> Duration {
+        self.latest
+    }
+
+    /// A run that is opened now.
+    pub(super) fn opened(opened: SystemTime, machine: Machine, orders: Orders) -> Self {
+        Self { opened, machine, orders, latest: Duration::ZERO, closed: None }
+    }
+
+    /// The record of the run, if it is over.
+    pub(super) fn record(&self) -> Option<RunRecord> {
+        Some(self.machine.books().record(self.closed?))
+    }
+
+    /// The record of the run as far as the journal goes.
+    pub(super) fn record_so_far(&self) -> RunRecord {
+        self.machine.books().record(self.closed.unwrap_or(self.latest))
+    }
+}
