@@ -12,6 +12,7 @@ use serde_json::Value;
 
 mod again;
 mod links;
+mod security;
 
 use crate::support::nats::{Agent, NatsServer};
 use crate::support::{Ran, gorgon, guest, lives, ran, servers, signal, wait_until, workers};
@@ -308,6 +309,7 @@ fn what_strangers_say_of_themselves_is_shown_as_text() {
         command: Some(hostile.into()),
         leaving: false,
         public_key: hostile.into(),
+        carried_out: (0, 0),
         labels: vec![hostile.into()],
     };
     let link = gorgon::cluster::Server { url: server.url(), creds: None, tls_ca: None }.connect("stranger").unwrap();

@@ -248,7 +248,7 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
-    let args = getting(&target, &["-n", "40000", "-p", "3", "--journal-max", "256KiB", "--timeout", "61s"]);
+    let args = getting(&target, &["-n", "60000", "-p", "3", "--journal-max", "256KiB", "--timeout", "61s"]);
     let mut first = home.run(&server, &guest("getter"), &strs(&args));
     // Without a checkpoint, the journal would be full by then.
     wait_until("it has gone far", || {
@@ -260,7 +260,7 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
     first.wait().unwrap();
     let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
     assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
-    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (40_000, 40_000));
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (60_000, 60_000));
     nothing_is_left(&server, &agents);
 }
 

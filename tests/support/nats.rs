@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{gorgon, signal, wait_until};
 
 /// The server's program, which is installed once.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| xtask::languages::nats_server().expect("the NATS server can be installed"))
 }

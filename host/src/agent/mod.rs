@@ -7,9 +7,10 @@ mod offer;
 mod outbox;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender, bounded, never, select, tick, unbounded};
 use serde::de::DeserializeOwned;
@@ -17,11 +18,12 @@ use serde::de::DeserializeOwned;
 use crate::clock::since_boot;
 use crate::cluster::journal::Posted;
 use crate::cluster::presence::{self, Presence};
-use crate::cluster::seal::{Key, Letterbox};
+use crate::cluster::seal::{self, Key, Letterbox};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Mail, Server};
 use crate::controller::faces;
 use crate::controller::remote::{self, Asked, Envelope, Invitation};
+use crate::guest_text::line;
 use crate::network::Policy;
 use crate::plan::MAX_PROCESSES;
 use crate::task::{Compiler, Purpose, TaskError};
@@ -37,6 +39,12 @@ const ORPHANED: Duration = Duration::from_secs(10);
 
 /// How long an agent that leaves waits for its workers.
 const FAREWELL: Duration = Duration::from_secs(30);
+
+/// An invitation may be valid for so long at the most.
+const MOST_AHEAD: Duration = Duration::from_secs(3_600);
+
+/// How many invitations are remembered.
+const MOST_SEEN: usize = 10_000;
 
 /// How many asks and bundles may wait.
 const WAITING: usize = 1_024;
@@ -56,6 +64,8 @@ pub struct Settings {
     pub dir_roots: Vec<PathBuf>,
     /// What its owner says about it, such as `zone=a`.
     pub labels: Vec<String>,
+    /// The public keys of those whose runs it takes part in; empty for everybody's.
+    pub trust: Vec<String>,
 }
 
 /// Why there is no agent.
@@ -146,6 +156,8 @@ struct Agent<'s> {
     presence: Arc<Mutex<Presence>>,
     compiler: Compiler,
     letterbox: Letterbox,
+    /// The invitations that were seen and could be sent again: until when each is valid, in seconds since 1970.
+    seen: BTreeMap<[u8; 16], u64>,
     work: Option<Work>,
     /// The command that the agent works for, also between two of its runs.
     held: Option<Held>,
@@ -196,7 +208,7 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
         return Err(AgentError::Processes(settings.max_processes));
     }
     let compiler = Compiler::new(Purpose::Multiply)?;
-    let link = Arc::new(settings.server.connect(&settings.name)?);
+    let link = Arc::new(settings.server.connect_agent(&settings.name)?);
     // Whoever has the name already answers at once.
     if link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), presence::INTERVAL * 2).is_some() {
         return Err(AgentError::Taken(settings.name));
@@ -216,7 +228,8 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     announce(Arc::clone(&link), Arc::clone(&presence), ended).map_err(AgentError::Thread)?;
     say(&Said::Ready { name: settings.name.clone(), url: link.url().to_owned() });
     let (work, held) = (None, None);
-    let mut agent = Agent { settings, link, presence, compiler, letterbox, work, held, news_in, say };
+    let mut agent =
+        Agent { settings, link, presence, compiler, letterbox, seen: BTreeMap::new(), work, held, news_in, say };
     agent.serve(&news, stops);
     drop(alive);
     Ok(())
@@ -320,6 +333,7 @@ impl Agent<'_> {
     /// Notes in the presence what the agent does.
     fn count(&self) {
         let mut presence = lock(&self.presence);
+        presence.carried_out = self.work.as_ref().map(Work::carried_out).unwrap_or_default();
         presence.workers = self.work.as_ref().map_or(0, Work::workers);
         let held = self.held.as_ref().filter(|held| !held.is_orphaned(self.link.is_up()));
         presence.command = held.map(|held| held.command.clone());
@@ -392,8 +406,33 @@ impl Agent<'_> {
         }
     }
 
+    /// Whether an invitation comes from somebody whom the agent trusts, and for the first time.
+    fn trust(&mut self, subject: &str, envelope: &Envelope) -> Result<(), String> {
+        let trusted = &self.settings.trust;
+        if !trusted.is_empty() {
+            let signed =
+                envelope.signed.as_ref().ok_or("the run is not signed, and this agent trusts signed ones only")?;
+            if !trusted.contains(&signed.by) {
+                return Err(format!("{} signed the run, whom this agent does not trust (--trust)", line(&signed.by)));
+            }
+            if !seal::is_signed(&signed.by, &envelope.signed_bytes(subject), &signed.signature) {
+                return Err("the signature of the run is not one of what it says".into());
+            }
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if envelope.not_after < now || envelope.not_after > now + MOST_AHEAD.as_secs() {
+            return Err("the invitation has expired, or is not valid yet: the clocks of the machines differ".into());
+        }
+        self.seen.retain(|_, not_after| *not_after >= now);
+        if self.seen.len() >= MOST_SEEN || self.seen.insert(envelope.nonce, envelope.not_after).is_some() {
+            return Err("the invitation has been sent before".into());
+        }
+        Ok(())
+    }
+
     fn open(&mut self, mail: &Mail) -> Result<(), String> {
         let envelope: Envelope = remote::read(&mail.payload).map_err(|error| error.to_string())?;
+        self.trust(&mail.subject, &envelope)?;
         let key = self.letterbox.open(&envelope.key).ok_or("its key was not sealed for this agent")?;
         let asked = remote::open(&key, &mail.subject, &envelope.invitation).map_err(|error| error.to_string())?;
         let Asked::<Invitation> { epoch, what: invitation } = asked;

@@ -27,6 +27,7 @@ pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
         leaving: false,
         public_key,
         labels: settings.labels.clone(),
+        carried_out: (0, 0),
     };
     refresh(&mut presence);
     presence

@@ -134,6 +134,11 @@ impl Work {
         &self.name
     }
 
+    /// The index of the run, and how many orders have been carried out.
+    pub(super) fn carried_out(&self) -> (u32, u64) {
+        (self.name.run, self.started.as_ref().map_or(0, |started| started.orders))
+    }
+
     /// How many workers there are.
     pub(super) fn workers(&self) -> u32 {
         self.started.as_ref().map_or(0, |started| started.crew.size())

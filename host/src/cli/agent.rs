@@ -48,6 +48,10 @@ pub(super) struct AgentCommand {
     #[arg(long, value_name = "DIR")]
     dir_root: Vec<PathBuf>,
 
+    /// Take part only in runs that the owner of this public key has signed, as gorgon boxes nats-config prints it
+    #[arg(long, value_name = "KEY", value_parser = values::public_key)]
+    trust: Vec<String>,
+
     #[command(flatten)]
     server: ServerFlags,
 
@@ -61,7 +65,7 @@ const PER_CPU: u32 = 4;
 
 impl AgentCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { nats, name, max_processes, allow, label, dir_root, server, quiet } = self;
+        let Self { nats, name, max_processes, allow, label, dir_root, trust, server, quiet } = self;
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32);
         let settings = Settings {
             server: server.server(&nats),
@@ -70,6 +74,7 @@ impl AgentCommand {
             network: Policy(allow),
             dir_roots: dir_root,
             labels: label,
+            trust,
         };
         let stops = Stops::listen(Exit::Stopped.code())?;
         let mut say = |said: &agent::Said| {

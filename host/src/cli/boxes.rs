@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use super::nats_config::NatsConfigCommand;
 use super::output::ignore_closed;
 use super::{Exit, command, values};
 use crate::cluster::Server;
@@ -191,11 +192,18 @@ impl BoxFlags {
 ///
 /// A box is a machine on which `gorgon agent` runs. Each says twice a second that it is there.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 Examples:
   gorgon boxes --on nats://HOST:4222
-  gorgon boxes --on nats://HOST:4222 --json")]
+  gorgon boxes --on nats://HOST:4222 --json
+  gorgon boxes nats-config nats --agent b1 --agent b2",
+    args_conflicts_with_subcommands = true
+)]
 pub(super) struct BoxesCommand {
+    #[command(subcommand)]
+    what: Option<What>,
+
     /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
     #[arg(long, value_name = "URL")]
     on: Option<String>,
@@ -208,11 +216,20 @@ pub(super) struct BoxesCommand {
     json: bool,
 }
 
+/// What else can be done about boxes.
+#[derive(Debug, Subcommand)]
+enum What {
+    NatsConfig(NatsConfigCommand),
+}
+
 /// Agents say twice a second that they are there. Who is there has said so by then.
 const CENSUS: Duration = Duration::from_millis(1_500);
 
 impl BoxesCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
+        if let Some(What::NatsConfig(write)) = self.what {
+            return write.run();
+        }
         let Some(server) = server_of(self.on, &self.server) else { return Ok(Exit::no_server()) };
         let link = server.connect("boxes")?;
         let there: Vec<Presence> = Roll::call(&link)?.wait(CENSUS, |_| false);

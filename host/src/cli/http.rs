@@ -7,6 +7,7 @@ use clap::Args;
 use super::Exit;
 use super::calls::{CALLS, CallFlags, Refused};
 use super::run::RunFlags;
+use crate::input;
 
 /// Multiply HTTP calls, from the command line or from a file, without building anything
 ///
@@ -81,7 +82,7 @@ impl HttpCommand {
             let text = path.to_string_lossy();
             let begins =
                 text.starts_with(['{', '[', '@']) || text.contains('&') || text.contains('=') && !text.contains('/');
-            begins && !path.exists()
+            begins && !input::here(path).exists()
         };
         if let Some(path) = self.flags.json_path().filter(|path| is_text(path)) {
             return Some(format!("`{}` is not a file for the report: send JSON by --json-body", path.display()));

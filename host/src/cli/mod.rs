@@ -13,6 +13,7 @@ mod http;
 mod inspect;
 mod judge;
 mod load;
+mod nats_config;
 mod network;
 mod new;
 mod output;

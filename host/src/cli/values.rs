@@ -118,6 +118,12 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The public key of a user of a NATS server.
+pub(super) fn public_key(text: &str) -> Result<String, String> {
+    let is_one = crate::cluster::seal::is_public_key(text);
+    if is_one { Ok(text.to_owned()) } else { Err("it is not a public key: write U and 55 more characters".into()) }
+}
+
 /// A label of a box as `K=V`.
 pub(super) fn label(text: &str) -> Result<String, String> {
     let is_one = text.split_once('=').is_some_and(|(key, value)| !key.is_empty() && !value.is_empty());

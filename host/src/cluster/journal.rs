@@ -46,6 +46,17 @@ pub struct Journal {
     key: Key,
 }
 
+/// What a journal has.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// The place of the first message.
+    pub first: u64,
+    /// The place of the last message.
+    pub last: u64,
+    /// How many bytes all messages have.
+    pub bytes: u64,
+}
+
 /// What an append has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -262,14 +273,14 @@ impl Journal {
         Ok(last.and_then(|(sequence, message)| Parts::default().add(&self.key, subject, sequence, &message)))
     }
 
-    /// The places of the first and of the last message; an error if there is no such journal.
-    pub fn extent(&self, link: &Link) -> Result<(u64, u64), ClusterError> {
+    /// What the journal has; an error if there is no such journal.
+    pub fn extent(&self, link: &Link) -> Result<Extent, ClusterError> {
         let state = link.runtime.block_on(async {
             let stream = link.jetstream.get_stream(subjects::stream(&self.command)).await;
             stream.map(|stream| stream.cached_info().state.clone()).map_err(|error| error.to_string())
         });
         let state = state.map_err(|why| ClusterError::refused("read the journal of the run", why))?;
-        Ok((state.first_sequence, state.last_sequence))
+        Ok(Extent { first: state.first_sequence, last: state.last_sequence, bytes: state.bytes })
     }
 
     /// Removes everything up to the message at `last`, but the last decision.
@@ -395,8 +406,14 @@ async fn read_on<T>(
     read: &impl Fn(Posted) -> T,
 ) -> bool {
     let Ok(stream) = jetstream.get_stream_no_info(name).await else { return false };
+    // With one subject, the server sees in the request what is to be read, and whether that is allowed.
+    let (filter_subject, filter_subjects) = match filter {
+        [one] => (one.clone(), Vec::new()),
+        several => (String::new(), several.to_vec()),
+    };
     let config = pull::OrderedConfig {
-        filter_subjects: filter.to_vec(),
+        filter_subject,
+        filter_subjects,
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *next },
         max_expires: READ,
         ..pull::OrderedConfig::default()

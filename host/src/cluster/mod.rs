@@ -7,6 +7,7 @@ pub mod files;
 pub mod journal;
 pub mod presence;
 pub mod register;
+pub mod roles;
 pub mod seal;
 pub mod subjects;
 
@@ -20,6 +21,9 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+
+use crate::input;
+use seal::Signer;
 
 /// How long the first connection to the server may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -39,6 +43,9 @@ const DEAF: Duration = Duration::from_millis(1_500);
 
 /// How long the server may take to answer a request for a stream or an object.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// The longest file of credentials.
+const MOST_OF_CREDENTIALS: u64 = 64 << 10;
 
 /// How many messages of a subscription may wait for their reader.
 const WAITING: usize = 4_096;
@@ -152,17 +159,32 @@ impl Server {
         url.to_string()
     }
 
-    /// Connects as `name`.
-    pub fn connect(&self, name: &str) -> Result<Link, ClusterError> {
-        // How long an attempt may take is fixed when a client is made, and depends on the distance to the server.
-        let begin = Instant::now();
-        let first = self.connect_within(name, CONNECT)?;
-        let attempt = begin.elapsed().saturating_mul(ATTEMPTS).clamp(ATTEMPT, CONNECT);
-        drop(first);
-        self.connect_within(name, attempt)
+    /// What signs for whoever has these credentials; `None` if they have no key.
+    pub fn signer(&self) -> Option<Signer> {
+        let text = input::read_text(self.creds.as_deref()?, MOST_OF_CREDENTIALS).ok()?;
+        Signer::from_seed(seal::seed(&text)?)
     }
 
-    fn connect_within(&self, name: &str, attempt: Duration) -> Result<Link, ClusterError> {
+    /// Connects as the agent of the box `name`.
+    pub fn connect_agent(&self, name: &str) -> Result<Link, ClusterError> {
+        self.connect_to(name, &roles::inbox_of_agent(name))
+    }
+
+    /// Connects as `name`.
+    pub fn connect(&self, name: &str) -> Result<Link, ClusterError> {
+        self.connect_to(name, &roles::inbox(name))
+    }
+
+    fn connect_to(&self, name: &str, inbox: &str) -> Result<Link, ClusterError> {
+        // How long an attempt may take is fixed when a client is made, and depends on the distance to the server.
+        let begin = Instant::now();
+        let first = self.connect_within(name, inbox, CONNECT)?;
+        let attempt = begin.elapsed().saturating_mul(ATTEMPTS).clamp(ATTEMPT, CONNECT);
+        drop(first);
+        self.connect_within(name, inbox, attempt)
+    }
+
+    fn connect_within(&self, name: &str, inbox: &str, attempt: Duration) -> Result<Link, ClusterError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("nats")
@@ -175,6 +197,7 @@ impl Server {
         let turned = Arc::new(turned);
         let options = ConnectOptions::new()
             .name(format!("gorgon {name}"))
+            .custom_inbox_prefix(inbox)
             .connection_timeout(attempt)
             .request_timeout(Some(ANSWER))
             .ping_interval(TRIAL * 4)
@@ -191,8 +214,15 @@ impl Server {
         let connecting = async {
             let mut options = options;
             if let Some(creds) = &self.creds {
-                let why = |error| format!("cannot read the credentials in `{}`: {error}", creds.display());
-                options = options.credentials_file(creds).await.map_err(why)?;
+                let why = |error: &dyn std::fmt::Display| {
+                    format!("cannot read the credentials in `{}`: {error}", creds.display())
+                };
+                let text = input::read_text(creds, MOST_OF_CREDENTIALS).map_err(|error| why(&error))?;
+                options = match seal::seed(&text) {
+                    // A file with nothing but the seed of a key.
+                    Some(seed) if !text.contains("JWT") => options.nkey(seed.to_owned()),
+                    _ => options.credentials(&text).map_err(|error| why(&error))?,
+                };
             }
             if let Some(authorities) = &self.tls_ca {
                 options = options.add_root_certificates(authorities.clone());

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nkeys::XKey;
+use nkeys::{KeyPair, XKey};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -127,6 +127,48 @@ impl Letterbox {
     }
 }
 
+/// Signs as the user whose key it has (Ed25519).
+pub struct Signer(KeyPair);
+
+impl Signer {
+    /// From the seed of a user's key, as NATS writes it.
+    pub fn from_seed(seed: &str) -> Option<Self> {
+        KeyPair::from_seed(seed).ok().map(Self)
+    }
+
+    /// The public key, as NATS writes it.
+    pub fn public(&self) -> String {
+        self.0.public_key()
+    }
+
+    /// The signature of `bytes`.
+    pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.0.sign(bytes).map_err(|_| SealError::Key)
+    }
+}
+
+/// Whether `signature` is that of `bytes` by the owner of the public key `by`.
+pub fn is_signed(by: &str, bytes: &[u8], signature: &[u8]) -> bool {
+    KeyPair::from_public_key(by).is_ok_and(|key| key.verify(bytes, signature).is_ok())
+}
+
+/// Whether it is the public key of a user, as NATS writes it.
+pub fn is_public_key(text: &str) -> bool {
+    text.starts_with('U') && KeyPair::from_public_key(text).is_ok()
+}
+
+/// The seed of a user's key in a file of credentials.
+pub fn seed(text: &str) -> Option<&str> {
+    text.lines().map(str::trim).find(|line| line.starts_with("SU") && KeyPair::from_seed(line).is_ok())
+}
+
+/// Random bytes that nobody else has.
+pub fn nonce() -> Result<[u8; 16], SealError> {
+    let mut nonce = [0; 16];
+    SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
+    Ok(nonce)
+}
+
 /// The key in the file at `path`.
 pub fn read_key(path: &Path) -> Result<Key, String> {
     let text = crate::input::read_text(path, 1_024).map_err(|error| error.to_string())?;
@@ -157,6 +199,20 @@ mod tests {
         assert_eq!(again.open("x", &key.seal("x", vec![1]).unwrap()), Some(vec![1]));
         assert_eq!(Key::from_text("abc").unwrap_err(), SealError::Key);
         assert_eq!(format!("{key:?}"), "Key(…)");
+    }
+
+    #[test]
+    fn a_signature_is_one_of_what_was_signed() {
+        let (of, other) = (KeyPair::new_user(), KeyPair::new_user());
+        let text = format!("-----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n", of.seed().unwrap());
+        let signer = Signer::from_seed(seed(&text).unwrap()).unwrap();
+        let signature = signer.sign(b"run this").unwrap();
+        assert!(is_signed(&signer.public(), b"run this", &signature));
+        assert!(!is_signed(&signer.public(), b"run that", &signature));
+        assert!(!is_signed(&other.public_key(), b"run this", &signature));
+        assert!(!is_signed("U123", b"run this", &signature) && !is_signed(&signer.public(), b"run this", &[]));
+        assert!(is_public_key(&of.public_key()) && !is_public_key(&of.seed().unwrap()) && !is_public_key("UABC"));
+        assert_eq!(seed("nothing"), None);
     }
 
     #[test]

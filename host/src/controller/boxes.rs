@@ -14,12 +14,13 @@ use super::fleet::{FilesThere, Fleet};
 use super::job::Job;
 use super::machine::{Input, Machine};
 use super::remote::{
-    self, Asked, ClockFace, Envelope, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Start,
+    self, Asked, ClockFace, Envelope, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Signed, Start,
 };
 use super::shell::Reach;
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Posted, Trouble};
 use crate::cluster::presence::Presence;
+use crate::cluster::seal;
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{Link, Listening, Mail};
 use crate::journal::{ClockReading, Entry};
@@ -31,6 +32,9 @@ const NEWS: usize = 1_024;
 
 /// How long an agent may take to fetch and compile a task: the compiler ends after three minutes.
 const OPENING: Duration = Duration::from_secs(240);
+
+/// An invitation is valid for so long: clocks of machines may differ by less.
+const VALID: Duration = Duration::from_secs(600);
 
 /// How long an agent may take to answer anything else.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -70,6 +74,8 @@ pub(super) struct Boxes<'f> {
     news_in: Sender<News>,
     news: Receiver<News>,
     decider: Appender,
+    /// Why the decider appends nothing any more.
+    undecided: Receiver<Trouble>,
     /// The orders that follow from the books.
     orders: Orders,
     /// Carries the orders to each box, with the index of the last one that is in the journal already.
@@ -128,6 +134,8 @@ impl<'f> Boxes<'f> {
         (there, orders): (SystemTime, Orders),
     ) -> Result<Self, RunError> {
         let mut boxes = Self::new(fleet, fleet.name_of(run), job, opened, orders, Some(there))?;
+        let extent = fleet.journal.extent(&fleet.link).map_err(RunError::Cluster)?;
+        boxes.checkpoints.take_over(extent.bytes);
         for (agent, (_, known)) in fleet.agents.iter().zip(&mut boxes.carriers) {
             let subject = subjects::to(&fleet.command, &agent.name);
             let last = fleet.journal.last_bundle(&fleet.link, &subject).map_err(RunError::Cluster)?;
@@ -148,7 +156,7 @@ impl<'f> Boxes<'f> {
     ) -> Result<Self, RunError> {
         let (news_in, news) = bounded(NEWS);
         let (journal, link, epoch) = (&fleet.journal, &fleet.link, fleet.epoch());
-        let last = journal.last_decision(link).map_err(RunError::Cluster)?;
+        let (decider, undecided) = fleet.decider().ok_or_else(|| RunError::Fenced(fleet.command.clone()))?;
         let trouble = || {
             let news_in = news_in.clone();
             move |trouble| drop(news_in.try_send(News::Trouble(trouble)))
@@ -162,7 +170,6 @@ impl<'f> Boxes<'f> {
         for subscribed in subscribed {
             listening.push(subscribed?);
         }
-        let decider = journal.decider(link, epoch, last, trouble());
         let order = |agent: &Presence| {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
             (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, trouble()), 0)
@@ -177,6 +184,7 @@ impl<'f> Boxes<'f> {
             news_in,
             news,
             decider,
+            undecided,
             orders,
             carriers,
             opened_there,
@@ -200,7 +208,8 @@ impl<'f> Boxes<'f> {
             self.trouble.get_or_insert(Trouble::Fenced);
         }
         let mut inputs = Vec::new();
-        for item in self.fleet.chronicle.borrow_mut().items(posted) {
+        let items = self.fleet.chronicle.borrow_mut().items(posted);
+        for item in items {
             match item {
                 Item::Noted { run, entry } if run == self.name.run => inputs.push(Input::Recorded(entry)),
                 Item::Opened { run, .. } if run == self.name.run => self.opened_there = Some(posted.published),
@@ -211,12 +220,17 @@ impl<'f> Boxes<'f> {
         inputs
     }
 
-    fn hear(&self, mail: &Mail) -> Option<Input> {
+    fn hear(&mut self, mail: &Mail) -> Option<Input> {
         if let Some(presence) = Presence::read(mail) {
             let index = self.index(&presence.name)?;
             // Another process of this name is not the one that was invited.
-            let is_it = self.fleet.agents[index as usize].session == presence.session;
-            return is_it.then_some(Input::Present { index });
+            if self.fleet.agents[index as usize].session != presence.session {
+                return None;
+            }
+            if presence.carried_out.0 == self.name.run {
+                self.checkpoints.carried_out(index, presence.carried_out.1);
+            }
+            return Some(Input::Present { index });
         }
         let printed: Printed = remote::open(self.fleet.journal.key(), &mail.subject, &mail.payload).ok()?;
         let message = Message::Output(printed.bytes);
@@ -279,7 +293,20 @@ impl Fleet {
             return Ok(sealed);
         }
         let for_agent = key.seal_for(&agent.public_key).map_err(io::Error::other)?;
-        remote::bytes(&Envelope { command: self.command.clone(), key: for_agent, invitation: sealed })
+        let not_after = SystemTime::now() + VALID;
+        let mut envelope = Envelope {
+            command: self.command.clone(),
+            key: for_agent,
+            invitation: sealed,
+            not_after: not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            nonce: seal::nonce().map_err(io::Error::other)?,
+            signed: None,
+        };
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(&envelope.signed_bytes(&subject)).map_err(io::Error::other)?;
+            envelope.signed = Some(Signed { by: signer.public(), signature });
+        }
+        remote::bytes(&envelope)
     }
 
     /// Asks every agent, and waits for all answers; an error if one does not answer or says no.
@@ -484,7 +511,8 @@ impl Reach for Boxes<'_> {
             && self.checkpoints.is_due()
         {
             let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, opened, books, &self.orders);
-            self.checkpoints.make(self.fleet, kept, self.decider.clone());
+            let given = (0..self.fleet.size()).map(|index| self.orders.given(index)).collect();
+            self.checkpoints.make(self.fleet, kept, given, self.decider.clone());
         }
     }
 
@@ -504,7 +532,7 @@ impl Reach for Boxes<'_> {
     }
 
     fn trouble(&mut self) -> Option<RunError> {
-        let trouble = self.trouble.take()?;
+        let trouble = self.trouble.take().or_else(|| self.undecided.try_recv().ok())?;
         self.is_broken = true;
         Some(match trouble {
             Trouble::Fenced => self.fenced(),

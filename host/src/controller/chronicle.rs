@@ -52,6 +52,11 @@ pub(super) struct Orders {
 }
 
 impl Orders {
+    /// How many orders a box was given.
+    pub(super) fn given(&self, index: u32) -> u64 {
+        self.given.get(&index).copied().unwrap_or_default()
+    }
+
     /// The order that an effect makes, and the index of the box that is to carry it out; `None` if nobody is.
     pub(super) fn next(&mut self, run: u32, effect: Effect) -> Option<(u32, Order)> {
         let worker = effect.worker()?;

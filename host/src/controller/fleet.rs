@@ -17,10 +17,10 @@ use super::events::{self, Happened, Observer, RunEvent};
 use super::job::{OnLoss, Spread};
 use super::remote::{self, Item, Printed, RunName};
 use crate::clock::system_monotonic;
-use crate::cluster::journal::{Journal, Posted};
+use crate::cluster::journal::{Appender, Extent, Journal, Posted, Trouble};
 use crate::cluster::presence::{Presence, Roll};
 use crate::cluster::register::{Listing, Registered};
-use crate::cluster::seal::Key;
+use crate::cluster::seal::{Key, Signer};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Mail, Server, files};
 use crate::record::{BoxFacts, RunRecord};
@@ -140,6 +140,8 @@ pub struct Fleet {
     pub(super) link: Arc<Link>,
     pub(super) command: String,
     pub(super) journal: Journal,
+    /// What invitations are signed with, if agents ask for that.
+    pub(super) signer: Option<Signer>,
     pub(super) agents: Vec<Presence>,
     /// How many runs have begun.
     runs: AtomicU32,
@@ -172,6 +174,10 @@ struct Lead {
     revision: u64,
     /// The system's monotonic clock, and the server's clock, when it began to control.
     since: (Duration, SystemTime),
+    /// Appends decisions, for all runs.
+    decider: Appender,
+    /// Why it does not append any more.
+    trouble: Receiver<Trouble>,
     /// The agents hear that the controller lives, also between two runs.
     _pulse: Listening,
     /// Others can ask it to stop.
@@ -251,7 +257,7 @@ impl Fleet {
         let revision = link.register(&identity.command, &listing, 0)?;
         let taken = || ClusterError::refused("register the command", "there is one with this name");
         let revision = revision.ok_or_else(taken)?;
-        let fleet = Self::of(link, &identity.command, &identity.key, listing, notes, stops)?;
+        let fleet = Self::of(server, link, &identity.command, &identity.key, listing, notes, stops)?;
         fleet.files.borrow_mut().push(inputs);
         fleet.begin_to_lead(revision)?;
         Ok(fleet)
@@ -268,7 +274,7 @@ impl Fleet {
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         let Registered { listing, .. } = find(&link, command)?;
-        let fleet = Self::of(link, command, key, listing, Vec::new(), stops)?;
+        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops)?;
         fleet.read_all()?;
         if takes_over {
             fleet.lead()?;
@@ -283,13 +289,14 @@ impl Fleet {
         let link = Arc::new(server.connect("report")?);
         let Registered { listing, .. } = find(&link, command)?;
         let (stops, _) = bounded(1);
-        let fleet = Self::of(link, command, key, listing, Vec::new(), stops)?;
+        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops)?;
         fleet.read_all()?;
         let records = fleet.chronicle.borrow().runs().map(Told::record_so_far).collect();
         Ok(records)
     }
 
     fn of(
+        server: &Server,
         link: Arc<Link>,
         command: &str,
         key: &Key,
@@ -305,6 +312,7 @@ impl Fleet {
             link,
             command: command.to_owned(),
             journal: Journal::of(command, key),
+            signer: server.signer(),
             agents,
             runs: AtomicU32::new(0),
             chronicle: RefCell::new(Chronicle::new(command, names)),
@@ -478,7 +486,7 @@ impl Fleet {
     /// Reads what the journal has by now.
     fn read_all(&self) -> Result<(), FleetError> {
         let mut chronicle = self.chronicle.borrow_mut();
-        let (first, last) = self.journal.extent(&self.link)?;
+        let Extent { first, last, .. } = self.journal.extent(&self.link)?;
         if first > 1 {
             let digest = self
                 .last_checkpoint()?
@@ -551,8 +559,20 @@ impl Fleet {
             let _ = stops.send(());
             b"stopping".to_vec()
         })?;
-        self.role.replace(Role::Leads(Lead { revision, since: (here, changed), _pulse: pulse, _stop: stop }));
+        let last = self.journal.last_decision(&self.link)?;
+        let (tell, trouble) = bounded(1);
+        let decider = self.journal.decider(&self.link, self.epoch(), last, move |trouble| drop(tell.send(trouble)));
+        let since = (here, changed);
+        self.role.replace(Role::Leads(Lead { revision, since, decider, trouble, _pulse: pulse, _stop: stop }));
         Ok(())
+    }
+
+    /// What appends decisions, and why it does not any more; `None` if this process does not control.
+    pub(super) fn decider(&self) -> Option<(Appender, Receiver<Trouble>)> {
+        match &*self.role.borrow() {
+            Role::Leads(lead) => Some((lead.decider.clone(), lead.trouble.clone())),
+            Role::Follows(_) | Role::Replaced => None,
+        }
     }
 }
 
@@ -654,6 +674,7 @@ mod tests {
             command: None,
             leaving: false,
             public_key: String::new(),
+            carried_out: (0, 0),
             labels: vec!["zone=a".into()],
         }
     }

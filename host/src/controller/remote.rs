@@ -68,6 +68,30 @@ pub struct Envelope {
     pub key: Vec<u8>,
     /// The sealed [`Invitation`].
     pub invitation: Vec<u8>,
+    /// Until when it is valid, in seconds since 1970.
+    pub not_after: u64,
+    /// No two envelopes have the same.
+    pub nonce: [u8; 16],
+    /// Who vouches for it.
+    pub signed: Option<Signed>,
+}
+
+/// A signature of an [`Envelope`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Signed {
+    /// The public key, as NATS writes it.
+    pub by: String,
+    /// The signature of [`Envelope::signed_bytes`] (Ed25519).
+    pub signature: Vec<u8>,
+}
+
+impl Envelope {
+    /// What is signed: everything, and for whom it is.
+    pub fn signed_bytes(&self, subject: &str) -> Vec<u8> {
+        let Self { command, key, invitation, not_after, nonce, signed: _ } = self;
+        // It cannot fail: nothing here cannot be written.
+        bytes(&(subject, command, key, invitation, not_after, nonce)).unwrap_or_default()
+    }
 }
 
 /// Asks an agent to take part in a run. The answer is `Result<(), String>`, once the task has been compiled.

@@ -288,7 +288,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
     let not_a_component = |what, remedy| TaskError::NotAComponent { path: path.display().to_string(), what, remedy };
     let unreadable =
         |error: io::Error| TaskError::Unreadable { path: path.display().to_string(), problem: error.to_string() };
-    if fs::metadata(path).map_err(unreadable)?.is_dir() {
+    if fs::metadata(input::here(path)).map_err(unreadable)?.is_dir() {
         return Err(not_a_component("a directory", "name the .wasm file that your build has made"));
     }
     let bytes = input::read(path, MOST_OF_COMPONENT).map_err(unreadable)?;

@@ -105,7 +105,8 @@ const MOST: u64 = 16 << 20;
 
 /// The text of a file, if there is one.
 fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
-    if path.exists() && !path.is_file() {
+    let here = input::here(path);
+    if here.exists() && !here.is_file() {
         bail!("`{}` is not a file", path.display());
     }
     match input::read_text(path, MOST) {

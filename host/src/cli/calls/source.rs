@@ -59,11 +59,11 @@ impl Source {
             [one]
                 if (one.contains("://") || one.starts_with("http"))
                     && one.contains('/')
-                    && !Path::new(one).exists() =>
+                    && !input::here(Path::new(one)).exists() =>
             {
                 Err(format!("`{one}` is not a URL that can be called: write http://HOST/PATH or https://HOST/PATH"))
             }
-            [one] if !Path::new(one).exists() && is_host(one) => {
+            [one] if !input::here(Path::new(one)).exists() && is_host(one) => {
                 Err(format!("there is no file `{one}`; for a URL write `http://{one}`"))
             }
             [one] => Ok(Self::File(one.into())),
