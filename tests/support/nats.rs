@@ -30,7 +30,11 @@ impl NatsServer {
 
     /// The same at another address of this machine.
     pub(crate) fn start_at(address: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), address)
+    }
+
+    /// The same with its streams in `directory`.
+    pub(crate) fn start_in(directory: TempDir, address: &str) -> Self {
         let (process, port) = launch(directory.path(), address, -1);
         Self { process, directory, address: address.to_owned(), port }
     }

@@ -165,7 +165,7 @@ impl Work {
         let subject = subjects::from(&self.name.command, &agent);
         let writer = format!("{agent}/{}/{:x}", self.name.run, fastrand::u64(..));
         let trouble = Trouble::told(link, self.journal.key(), subjects::trouble(&self.name.command));
-        let journal = self.journal.appender(link, subject, writer, 0, trouble);
+        let journal = self.journal.appender(link, subject, writer, 0, None, trouble);
         let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
         self.started = Some(Started { crew, opened, journal, outbox, orders: 0, sent, is_leaving: false });
         Ok(())

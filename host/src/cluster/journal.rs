@@ -2,8 +2,9 @@
 //! the same order.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use async_nats::connection::State;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
@@ -26,6 +27,10 @@ const MOST_OF_BUNDLE: usize = 96 << 20;
 
 /// How long the server may take to acknowledge an entry before it is sent again.
 const ACKNOWLEDGE: Duration = Duration::from_secs(2);
+
+/// How long the server may be there and store nothing before a controller gives up. A server whose disk is full does not
+/// answer at all.
+pub const UNSTORED: Duration = Duration::from_secs(30);
 
 /// The pause before something is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -301,10 +306,11 @@ impl Journal {
         subject: String,
         name: String,
         epoch: u32,
+        patience: Option<Duration>,
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
-        let (jetstream, key) = (link.jetstream.clone(), self.key.clone());
+        let (key, store) = (self.key.clone(), Store::of(link, patience));
         link.runtime.spawn(async move {
             let (mut serial, mut message) = (0_u64, 0_u64);
             while let Some(items) = queue.take().await {
@@ -313,7 +319,7 @@ impl Journal {
                 let appended = async {
                     for part in parts(&key, &subject, &bundle)? {
                         message += 1;
-                        append(&jetstream, &subject, &format!("{name}/{message}"), part).await?;
+                        append(&store, &subject, &format!("{name}/{message}"), part).await?;
                     }
                     Ok(())
                 };
@@ -337,7 +343,7 @@ impl Journal {
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
-        let (jetstream, subject) = (link.jetstream.clone(), subjects::decided(&self.command));
+        let (store, subject) = (Store::of(link, Some(UNSTORED)), subjects::decided(&self.command));
         let (stream, key) = (subjects::stream(&self.command), self.key.clone());
         link.runtime.spawn(async move {
             let mut serial = 0_u64;
@@ -347,7 +353,7 @@ impl Journal {
                 let decided = async {
                     let mut last = last;
                     for part in parts(&key, &subject, &bundle)? {
-                        last = decide(&jetstream, &stream, &subject, last, part).await?;
+                        last = decide(&store, &stream, &subject, last, part).await?;
                     }
                     Ok(last)
                 };
@@ -412,6 +418,8 @@ async fn read_on<T>(
         several => (String::new(), several.to_vec()),
     };
     let config = pull::OrderedConfig {
+        // Without a name, the subject of the request would not say what is to be read.
+        name: Some(format!("r{:016x}", fastrand::u64(..))),
         filter_subject,
         filter_subjects,
         deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: *next },
@@ -449,33 +457,60 @@ async fn read_on<T>(
     false
 }
 
+/// Where messages are stored.
+struct Store {
+    client: async_nats::Client,
+    jetstream: jetstream::Context,
+    /// How long it may be there and store nothing.
+    patience: Option<Duration>,
+}
+
+impl Store {
+    fn of(link: &Link, patience: Option<Duration>) -> Self {
+        Self { client: link.client.clone(), jetstream: link.jetstream.clone(), patience }
+    }
+
+    /// A message was not stored; since `since`, if the server was there all the time.
+    fn still(&self, since: &mut Option<Instant>) -> Result<(), Trouble> {
+        if self.client.connection_state() != State::Connected {
+            *since = None;
+            return Ok(());
+        }
+        let unstored = since.get_or_insert_with(Instant::now).elapsed();
+        match self.patience {
+            Some(patience) if unstored >= patience => {
+                let seconds = patience.as_secs();
+                Err(Trouble::Full(format!("the server has stored nothing for {seconds} s: is its disk full?")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Appends one message, again and again until it is acknowledged.
-async fn append(jetstream: &jetstream::Context, subject: &str, id: &str, payload: bytes::Bytes) -> Result<(), Trouble> {
+async fn append(store: &Store, subject: &str, id: &str, payload: bytes::Bytes) -> Result<(), Trouble> {
+    let mut since = None;
     loop {
         let message = PublishMessage::build().payload(payload.clone()).message_id(id);
-        match publish(jetstream, subject, message).await {
+        match publish(&store.jetstream, subject, message).await {
             Ok(_) => return Ok(()),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::WrongLast | Refusal::Again) => tokio::time::sleep(AGAIN).await,
+            Err(Refusal::WrongLast | Refusal::Again) => store.still(&mut since)?,
         }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
 /// Appends one decision after the message at `last`, and returns its own place. A message identifier would not do: it
 /// and the condition break each other if an acknowledgement is lost.
-async fn decide(
-    jetstream: &jetstream::Context,
-    stream: &str,
-    subject: &str,
-    last: u64,
-    payload: bytes::Bytes,
-) -> Result<u64, Trouble> {
+async fn decide(store: &Store, stream: &str, subject: &str, last: u64, payload: bytes::Bytes) -> Result<u64, Trouble> {
+    let (jetstream, mut since) = (&store.jetstream, None);
     loop {
         let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(last);
         match publish(jetstream, subject, message).await {
             Ok(sequence) => return Ok(sequence),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::Again) => {}
+            Err(Refusal::Again) => store.still(&mut since)?,
             // Either it is there and its acknowledgement was lost, or another controller has decided something. No two
             // sealed messages are the same.
             Err(Refusal::WrongLast) => match last_of(jetstream, stream, subject).await {

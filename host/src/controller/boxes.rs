@@ -18,7 +18,7 @@ use super::remote::{
 };
 use super::shell::Reach;
 use crate::clock::system_monotonic;
-use crate::cluster::journal::{Appender, Posted, Trouble};
+use crate::cluster::journal::{Appender, Posted, Trouble, UNSTORED};
 use crate::cluster::presence::Presence;
 use crate::cluster::seal;
 use crate::cluster::subjects::{self, Ask};
@@ -172,7 +172,7 @@ impl<'f> Boxes<'f> {
         }
         let order = |agent: &Presence| {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
-            (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, trouble()), 0)
+            (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, Some(UNSTORED), trouble()), 0)
         };
         let carriers = fleet.agents.iter().map(order).collect();
         Ok(Self {

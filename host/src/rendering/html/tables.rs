@@ -163,12 +163,18 @@ fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
 /// A table of the worker processes.
 pub(super) fn workers(run: &RunReport) -> Markup {
     let most = run.workers.iter().map(|worker| worker.operations).max().unwrap_or(0);
+    let heads = ["process", "threads", "operations", "cores busy", "peak memory"];
+    // Processes of different boxes may have the same identifier.
+    let on = |worker: &crate::report::WorkerReport| worker.of_box.as_deref().map(name);
+    let over_boxes = !run.boxes.is_empty();
     html! {
         div .scroll tabindex="0" role="region" aria-label="Workers" { table {
             thead { tr {
-                @for head in ["process", "threads", "operations", "cores busy", "peak memory"] { th scope="col" { (head) } }
+                @if over_boxes { th scope="col" { "box" } }
+                @for head in heads { th scope="col" { (head) } }
             } }
             tbody { @for worker in &run.workers { tr {
+                @if over_boxes { th scope="row" { @if let Some(on) = on(worker) { (on) } } }
                 th scope="row" { (worker.process) }
                 td { (worker.threads) }
                 td .share { (bar(worker.operations, most)) (count(worker.operations)) }
