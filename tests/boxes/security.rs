@@ -294,7 +294,7 @@ fn a_file_that_is_another_one_is_not_run() {
         });
     };
     // As long as the task, so that it is taken for the task that is there already.
-    let mut altered = wasm.clone();
+    let mut altered = wasm;
     *altered.last_mut().unwrap() ^= 1;
     put(altered);
     let output = start(&server, &task, &["-n", "10"]).output().unwrap();

@@ -61,7 +61,7 @@ impl Bench {
             local.push(cpu_per_operation(&self.run("noop", &args)?)?);
             let before = agents[0].cpu()?;
             let report = self.run("noop", &[&args[..], &["--on", &self.nats.url]].concat())?;
-            let of_agent = (agents[0].cpu()? - before).as_nanos() as f64 / operations(&report);
+            let of_agent = agents[0].cpu()?.saturating_sub(before).as_nanos() as f64 / operations(&report);
             over.push(cpu_per_operation(&report)? + of_agent);
             agent.push(of_agent);
         }

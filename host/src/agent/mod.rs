@@ -222,7 +222,7 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     // A clock is read at once, whatever the agent does.
     let clock = subjects::ask(&settings.name, Ask::Clock);
     listening.push(link.answer(&clock, |_| remote::bytes(&faces()).unwrap_or_default())?);
-    let letterbox = Letterbox::new();
+    let letterbox = Letterbox::default();
     let presence = Arc::new(Mutex::new(offer::presence(&settings, letterbox.public())));
     let (alive, ended) = unbounded::<()>();
     announce(Arc::clone(&link), Arc::clone(&presence), ended).map_err(AgentError::Thread)?;

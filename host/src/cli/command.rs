@@ -152,8 +152,8 @@ pub(super) fn key_of(command: &str, file: Option<&Path>) -> anyhow::Result<Key> 
     let path = file.unwrap_or(&own);
     read_key(path).map_err(|why| {
         let elsewhere = match file {
-            Some(_) => String::new(),
-            None => format!("; the machine that began it has the key there: bring it, and name it (--run-key FILE)"),
+            Some(_) => "",
+            None => "; the machine that began it has the key there: bring it, and name it (--run-key FILE)",
         };
         anyhow::anyhow!("cannot read the key of the command `{command}` in `{}`: {why}{elsewhere}", path.display())
     })

@@ -216,8 +216,8 @@ impl Runner {
         Ok(Some(plan.on_boxes(boxes)?))
     }
 
-    /// Gathers the boxes of this command, or attaches to the command that this process goes on with. Returns `None` if a
-    /// stop came first.
+    /// Gathers the boxes of this command, or attaches to the command that this process goes on with. Returns `None` if
+    /// a stop came first.
     fn gather(&mut self, over: Over, wanted: Wanted, source: &TaskSource) -> Result<Option<Fleet>, CannotRun> {
         let stops = self.stops.sender();
         if let Some(Resumed { server, command, key, takes_over }) = command::resumed() {

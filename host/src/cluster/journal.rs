@@ -28,8 +28,8 @@ const MOST_OF_BUNDLE: usize = 96 << 20;
 /// How long the server may take to acknowledge an entry before it is sent again.
 const ACKNOWLEDGE: Duration = Duration::from_secs(2);
 
-/// How long the server may be there and store nothing before a controller gives up. A server whose disk is full does not
-/// answer at all.
+/// How long the server may be there and store nothing before a controller gives up. A server whose disk is full does
+/// not answer at all.
 pub const UNSTORED: Duration = Duration::from_secs(30);
 
 /// The pause before something is sent again.

@@ -55,7 +55,7 @@ pub struct Presence {
     pub public_key: String,
     /// What its owner says about it, such as `zone=a`.
     pub labels: Vec<String>,
-    /// The index of the run that it works for, among those of the command, and how many orders it has carried out there.
+    /// The index of the run that it works for, among those of the command, and how many orders it has carried out.
     pub carried_out: (u32, u64),
 }
 

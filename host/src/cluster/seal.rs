@@ -108,12 +108,14 @@ impl fmt::Debug for Letterbox {
     }
 }
 
-impl Letterbox {
+impl Default for Letterbox {
     /// A letterbox with a key of its own.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self(XKey::new())
     }
+}
 
+impl Letterbox {
     /// The key for whoever wants to seal something.
     pub fn public(&self) -> String {
         self.0.public_key()
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_key_reaches_the_agent_that_it_was_sealed_for() {
-        let (key, of, other) = (Key::new().unwrap(), Letterbox::new(), Letterbox::new());
+        let (key, of, other) = (Key::new().unwrap(), Letterbox::default(), Letterbox::default());
         let sealed = key.seal_for(&of.public()).unwrap();
         let opened = of.open(&sealed).unwrap();
         assert_eq!(opened.to_text(), key.to_text());

@@ -111,8 +111,8 @@ impl<'f> Boxes<'f> {
             orphan_timeout: fleet.orphan_timeout(),
             task: job.task.path.clone(),
             sha256: job.task.sha256.clone(),
-            data: files.data.clone(),
-            authorities: files.authorities.clone(),
+            data: files.data,
+            authorities: files.authorities,
         };
         let invited = fleet.ask_all(Ask::Open, OPENING, stops, |index| Invitation { index, ..invitation.clone() });
         invited.map(|()| name)
@@ -124,8 +124,8 @@ impl<'f> Boxes<'f> {
         Self::new(fleet, name, job, opened, Orders::default(), None)
     }
 
-    /// The run of `job` that another controller has left: with the server's time when it was opened, and with the orders
-    /// that the journal tells of.
+    /// The run of `job` that another controller has left: with the server's time when it was opened, and with the
+    /// orders that the journal tells of.
     pub(super) fn go_on(
         fleet: &'f Fleet,
         run: u32,

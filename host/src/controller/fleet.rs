@@ -257,7 +257,7 @@ impl Fleet {
         let revision = link.register(&identity.command, &listing, 0)?;
         let taken = || ClusterError::refused("register the command", "there is one with this name");
         let revision = revision.ok_or_else(taken)?;
-        let fleet = Self::of(server, link, &identity.command, &identity.key, listing, notes, stops)?;
+        let fleet = Self::of(server, link, &identity.command, &identity.key, listing, notes, stops);
         fleet.files.borrow_mut().push(inputs);
         fleet.begin_to_lead(revision)?;
         Ok(fleet)
@@ -274,7 +274,7 @@ impl Fleet {
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         let Registered { listing, .. } = find(&link, command)?;
-        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops)?;
+        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
         fleet.read_all()?;
         if takes_over {
             fleet.lead()?;
@@ -289,7 +289,7 @@ impl Fleet {
         let link = Arc::new(server.connect("report")?);
         let Registered { listing, .. } = find(&link, command)?;
         let (stops, _) = bounded(1);
-        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops)?;
+        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
         fleet.read_all()?;
         let records = fleet.chronicle.borrow().runs().map(Told::record_so_far).collect();
         Ok(records)
@@ -303,12 +303,12 @@ impl Fleet {
         listing: Listing,
         notes: Vec<String>,
         stops: Sender<()>,
-    ) -> Result<Self, FleetError> {
+    ) -> Self {
         let agents = listing.agents.clone();
         let trips = agents.iter().filter_map(|agent| compare(&link, &agent.name)).map(|reading| reading.rtt_ns);
         let rtt = Duration::from_nanos(trips.max().unwrap_or_default());
         let names = agents.iter().map(|agent| agent.name.clone()).collect();
-        Ok(Self {
+        Self {
             link,
             command: command.to_owned(),
             journal: Journal::of(command, key),
@@ -323,7 +323,7 @@ impl Fleet {
             files: RefCell::default(),
             role: RefCell::new(Role::Replaced),
             stops,
-        })
+        }
     }
 
     /// How many boxes there are.
