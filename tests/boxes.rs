@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ mod links;
 mod security;
 
 use crate::support::nats::{Agent, NatsServer};
+use crate::support::proxy::{Done, Proxy};
 use crate::support::{Ran, gorgon, guest, lives, ran, servers, signal, wait_until, workers};
 
 /// A target, and how often each path was asked for.
@@ -125,6 +127,55 @@ fn an_undisturbed_run_over_three_boxes_is_exact() {
         let said = agent.leave();
         assert!(said.contains("taking part in a run") && said.contains("its part of the run is over"), "{said}");
     }
+}
+
+#[test]
+fn messages_that_are_repeated_delayed_swapped_and_not_acknowledged_change_nothing() {
+    let server = NatsServer::start();
+    let proxy = Proxy::before(server.port());
+    let url = proxy.url();
+    let agents = ["b1", "b2", "b3"].map(|name| Agent::start(&url, name, &["--allow", "all", "--max-processes", "4"]));
+    for of_run in [&["-n", "20000"][..], &["-d", "6s", "--rate", "1500/s"]] {
+        let target = Target::start(Duration::from_millis(5));
+        let mut command = gorgon();
+        command
+            .arg("run")
+            .arg(guest("getter"))
+            .args(["--json", "-", "--on", &url, "-t", "2", "-c", "5", "--boxes", "3"]);
+        let ran = ran(command.args(of_run).args(target.args()).output().unwrap());
+        assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
+        let completed = ran.adds_up().figure("/operations/completed");
+        assert_eq!((ran.figure("/operations/lost"), target.once()), (0, completed));
+        assert!(completed == 20_000 || completed + ran.figure("/operations/dropped") == 9_000, "{completed}");
+        nothing_is_left(&server, &agents);
+    }
+    let Done { repeated, delayed, swallowed } = &*proxy.done;
+    for (what, times) in [("repeated", repeated), ("delayed", delayed), ("swallowed", swallowed)] {
+        assert!(times.load(Ordering::Relaxed) > 3, "{what}");
+    }
+}
+
+#[test]
+fn an_agent_that_comes_later_is_left_alone() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let target = Target::start(Duration::from_millis(10));
+    let args = target.args();
+    let mut all = vec!["-n", "9000", "-t", "2", "-c", "5"];
+    all.extend(args.iter().map(String::as_str));
+    let early = start(&server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let later = Agent::start(&server.url(), "b4", &["--allow", "all"]);
+    let ran = ran(early.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (9_000, 9_000));
+    let names: Vec<_> = boxes(&ran).iter().map(|of| of["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["b1", "b2", "b3"]);
+    nothing_is_left(&server, &agents);
+    // The next run has it.
+    let next = run(&server, &guest("noop"), &["-n", "100", "--boxes", "4"]);
+    assert_eq!((next.code, boxes(&next).len()), (Some(0), 4), "{}", next.stderr);
+    drop(later);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs gorgon on tasks that are built from Rust sources or written as WebAssembly text.
 
 pub(crate) mod nats;
+pub(crate) mod proxy;
 pub(crate) mod servers;
 
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use tempfile::NamedTempFile;
 
-/// The gorgon binary, with a cache of compiled tasks and a place for keys that only the tests use. Its signals do what they do by default,
-/// even if the tests were started in the background by a shell that ignores them: a signal with a handler gets its
-/// default back in a new program, and an ignored one stays ignored.
+/// The gorgon binary, with a cache of compiled tasks and a place for keys that only the tests use. Its signals do what
+/// they do by default, even if the tests were started in the background by a shell that ignores them: a signal with a
+/// handler gets its default back in a new program, and an ignored one stays ignored.
 pub(crate) fn gorgon() -> Command {
     static SIGNALS: OnceLock<()> = OnceLock::new();
     SIGNALS.get_or_init(|| {

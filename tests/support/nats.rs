@@ -43,6 +43,10 @@ impl NatsServer {
         format!("nats://{}:{}", self.address, self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where its streams are.
     pub(crate) fn store(&self) -> &Path {
         self.directory.path()
