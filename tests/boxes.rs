@@ -403,6 +403,7 @@ fn what_strangers_say_of_themselves_is_shown_as_text() {
         leaving: false,
         public_key: hostile.into(),
         carried_out: (0, 0),
+        trust: vec![hostile.into()],
         labels: vec![hostile.into()],
     };
     let link = gorgon::cluster::Server { url: server.url(), creds: None, tls_ca: None }.connect("stranger").unwrap();

@@ -203,7 +203,7 @@ impl Fault {
 
     /// Another controller took over, after nothing had been decided for `gap`.
     pub fn taken_over(gap: Duration) -> Self {
-        let message = format!("another controller took over: the run had none for at most {gap:.1?}");
+        let message = format!("another controller took over: the run had none for at most {:.1} s", gap.as_secs_f64());
         Self::new(FaultKind::TakenOver, message)
     }
 

@@ -28,6 +28,7 @@ pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
         public_key,
         labels: settings.labels.clone(),
         carried_out: (0, 0),
+        trust: settings.trust.clone(),
     };
     refresh(&mut presence);
     presence

@@ -84,6 +84,9 @@ pub(super) struct BoxFlags {
 /// How much a journal may take, if the user does not say.
 const JOURNAL_MAX: u64 = 1 << 30;
 
+/// A journal needs at least so much, for a run that is opened.
+const LEAST_JOURNAL: u64 = 64 << 10;
+
 /// How long boxes wait for another controller, if the user does not say.
 const ATTACHED: Duration = Duration::from_secs(10);
 
@@ -157,6 +160,9 @@ impl BoxFlags {
             Some(Loss::Abort) => OnLoss::Abort,
         };
         let journal_max = journal_max.unwrap_or(JOURNAL_MAX);
+        if journal_max < LEAST_JOURNAL {
+            return Err(format!("a journal of {journal_max} bytes is too small: give --journal-max at least 64KiB"));
+        }
         let usual = if *detach { DETACHED } else { ATTACHED };
         Ok(Some(Over {
             server,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use crossbeam::channel::Receiver;
 use etcetera::BaseStrategy;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +126,7 @@ pub(super) struct KeptKey {
 
 impl KeptKey {
     /// Keeps the key of a command.
-    pub(super) fn new(command: &str, key: &Key, stays: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(command: &str, key: &Key) -> anyhow::Result<Self> {
         let path = key_path(command)?;
         let keep = || {
             fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
@@ -133,7 +134,12 @@ impl KeptKey {
             writeln!(file, "{}", key.to_text())
         };
         keep().with_context(|| format!("cannot keep the key of the command in `{}`", path.display()))?;
-        Ok(Self { path, stays })
+        Ok(Self { path, stays: false })
+    }
+
+    /// From now on the key stays, as the journal does.
+    pub(super) fn keep(&mut self) {
+        self.stays = true;
     }
 }
 
@@ -159,10 +165,11 @@ pub(super) fn key_of(command: &str, file: Option<&Path>) -> anyhow::Result<Key> 
     })
 }
 
-/// Removes the key of a command that is no more.
+/// Removes the key and the log of a command that is no more.
 pub(super) fn forget_key(command: &str) {
     if let Ok(path) = key_path(command) {
-        // It may be on another machine.
+        // They may be on another machine.
+        let _ = fs::remove_file(path.with_extension("log"));
         let _ = fs::remove_file(path);
     }
 }
@@ -180,12 +187,15 @@ fn state() -> anyhow::Result<PathBuf> {
 
 /// Begins the command of this process again in the background, in a session of its own. Returns its name once
 /// `has_begun` says so.
-pub(super) fn detach(has_begun: impl Fn(&str) -> bool) -> anyhow::Result<Detached> {
+///
+/// `None` if a stop came first.
+pub(super) fn detach(has_begun: impl Fn(&str) -> bool, stops: &Receiver<()>) -> anyhow::Result<Option<Detached>> {
     let command = format!("{:016x}", fastrand::u64(..));
     let directory = state()?;
     fs::create_dir_all(&directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
     let log = directory.join(format!("{command}.log"));
-    let file = File::create(&log).with_context(|| format!("cannot write `{}`", log.display()))?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&log);
+    let file = file.with_context(|| format!("cannot write `{}`", log.display()))?;
     let program = env::current_exe().context("cannot find this program")?;
     let mut child = Command::new(program)
         .args(env::args_os().skip(1))
@@ -203,12 +213,20 @@ pub(super) fn detach(has_begun: impl Fn(&str) -> bool) -> anyhow::Result<Detache
             let said = String::from_utf8_lossy(&said);
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
             let last = last.trim_start_matches("gorgon: ");
+            let _ = fs::remove_file(&log);
             anyhow::bail!("it did not begin in the background ({status}): {last}");
         }
         ensure!(std::time::Instant::now() < deadline, "it did not begin in the background; see `{}`", log.display());
-        std::thread::sleep(Duration::from_millis(100));
+        if stops.recv_timeout(Duration::from_millis(100)).is_ok() {
+            // It has not begun, so that there is nothing to end in order.
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = fs::remove_file(&log);
+            forget_key(&command);
+            return Ok(None);
+        }
     }
-    Ok(Detached { command, log })
+    Ok(Some(Detached { command, log }))
 }
 
 /// A command in the background.

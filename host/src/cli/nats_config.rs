@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +40,7 @@ pub(super) struct NatsConfigCommand {
     agent: Vec<String>,
 
     /// The port of the server
-    #[arg(long, value_name = "PORT", default_value = "4222")]
+    #[arg(long, value_name = "PORT", default_value = "4222", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
 }
 
@@ -62,10 +63,20 @@ impl NatsConfigCommand {
                 "`{wrong}` cannot be the name of an agent: use letters, digits, - and _, 64 at most"
             )));
         }
+        let is_host = |host: &&String| {
+            let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '*' | '_');
+            host.parse::<IpAddr>().is_ok() || (1..=253).contains(&host.len()) && host.chars().all(of_name)
+        };
+        if let Some(wrong) = hosts.iter().find(|host| !is_host(host)) {
+            return Ok(Exit::wrong_usage(format!("`{wrong}` is neither the name nor the address of a server")));
+        }
+        if let Some(twice) = agents.iter().enumerate().find(|(i, name)| agents[..*i].contains(name)) {
+            return Ok(Exit::wrong_usage(format!("--agent {} is given twice", twice.1)));
+        }
         let is_empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
         ensure!(
             !directory.exists() || is_empty(&directory),
-            "`{}` is not empty: name another directory",
+            "`{}` is not an empty directory: name another one",
             directory.display()
         );
         fs::create_dir_all(&directory).with_context(|| format!("cannot make `{}`", directory.display()))?;

@@ -9,11 +9,13 @@ use super::boxes::{ServerFlags, server_of};
 use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
 use super::report::report;
+use super::runs::find;
 use super::{Exit, command};
 use crate::controller::Fleet;
 use crate::input;
 use crate::judging::read;
 use crate::record::Environment;
+use crate::report::Report;
 
 /// Render a JSON report again, as text or in any format that a run writes, or judge it again
 #[derive(Debug, Args)]
@@ -71,10 +73,12 @@ impl RenderCommand {
             }
             (None, Some(command)) => {
                 let Some(server) = server_of(self.on.clone(), &self.server) else { return Ok(Exit::no_server()) };
+                find(&server.connect("report")?, command)?;
                 let key = command::key_of(command, self.run_key.as_deref())?;
-                let records = Fleet::records(&server, command, &key)?;
+                let (records, has_ended) = Fleet::records(&server, command, &key)?;
                 ensure!(!records.is_empty(), "no run of the command `{command}` has begun");
-                (report(Environment::here(), &records), command.clone())
+                let report = report(Environment::here(), &records);
+                (Report { partial: report.partial || !has_ended, ..report }, command.clone())
             }
             (None, None) => return Ok(Exit::wrong_usage("which report? Name its file, or --journal RUN")),
         };
@@ -83,7 +87,7 @@ impl RenderCommand {
             ensure!(!report.runs.is_empty(), "`{shown}` has no run: nothing can be judged");
             judge::warn(&self.fail.fail_if);
             if report.partial {
-                let partial = "is partial, because its run was stopped: its figures until then are judged";
+                let partial = "is partial: its run was stopped or goes on, and its figures until now are judged";
                 super::say(&format!("warning: `{shown}` {partial}"));
             }
             let runs = report.runs.iter().enumerate();

@@ -2,6 +2,7 @@
 //! The command decides what to do with the record of a run.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::resolve::{self, Addresses};
 use crate::rows::Rows;
 use crate::signals::Stops;
 use crate::task::{self, Compiled, Compiler, Purpose, Task, TaskError};
+use crate::terminal;
 
 /// Runs the jobs of a command.
 pub(super) struct Runner {
@@ -51,6 +53,9 @@ pub(super) enum CannotRun {
     /// Any other error.
     #[error("{0:#}")]
     Failed(anyhow::Error),
+    /// Another process goes on with it.
+    #[error("{0}")]
+    Away(RunError),
     /// It goes on in the background.
     #[error("the command {0} goes on in the background; `gorgon attach {0}` follows it, `gorgon stop {0}` stops it")]
     Detached(String),
@@ -59,13 +64,16 @@ pub(super) enum CannotRun {
 impl CannotRun {
     /// Prints the error, and returns the exit code of the command.
     pub(super) fn say(&self) -> Exit {
-        if let Self::Detached(_) = self {
+        if let Self::Detached(command) = self {
             super::tell(&self.to_string());
+            // Only the name, for scripts.
+            let _ = writeln!(terminal::stdout(), "{command}");
             return Exit::Done;
         }
         super::say(&self.to_string());
         match self {
-            Self::Detached(_) => Exit::Done,
+            Self::Detached(_) | Self::Away(RunError::LetGo(_)) => Exit::Done,
+            Self::Away(_) => Exit::CouldNotRun,
             Self::Usage(_) => Exit::Usage,
             Self::Failed(_) => Exit::CouldNotRun,
         }
@@ -174,7 +182,15 @@ impl Runner {
             }
             _ => controller::run(&job, stops, &mut observers),
         };
-        Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?))
+        match record {
+            // Nothing went wrong with the run.
+            Err(away @ (RunError::LetGo(_) | RunError::Fenced(_))) => {
+                // Another process needs it.
+                self.key.iter_mut().for_each(KeptKey::keep);
+                Err(CannotRun::Away(away))
+            }
+            record => Ok(Some(record.with_context(|| format!("cannot run `{}`", source.path().display()))?)),
+        }
     }
 
     /// How many boxes the runs take place on; one, if that is this machine, or before the first run.
@@ -203,7 +219,8 @@ impl Runner {
         if self.fleet.is_none() {
             let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
             let (journal_max, labels) = (over.journal_max, over.labels.clone());
-            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max, labels };
+            let signer = over.server.signer().map(|signer| signer.public());
+            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max, labels, signer };
             let Some(fleet) = self.gather(over, wanted, source)? else { return Ok(None) };
             fleet.notes().iter().for_each(|note| self.say(note));
             self.fleet = Some(fleet);
@@ -227,13 +244,14 @@ impl Runner {
         }
         if over.detach && command::background().is_none() {
             let link = over.server.connect("detach").map_err(anyhow::Error::from)?;
-            let begun = command::detach(|command| link.registered(command).is_ok_and(|of| of.is_some()))?;
+            let has_begun = |command: &str| link.registered(command).is_ok_and(|of| of.is_some());
+            let Some(begun) = command::detach(has_begun, self.stops.receiver())? else { return Ok(None) };
             self.say(&format!("what it prints goes to {}", begun.log.display()));
             return Err(CannotRun::Detached(begun.command));
         }
         let key = Key::new().map_err(anyhow::Error::from)?;
         let command = command::name();
-        self.key = Some(KeptKey::new(&command, &key, over.keep_journal)?);
+        self.key = Some(KeptKey::new(&command, &key)?);
         let inputs = Made::of_this_process().and_then(|made| made.seal(&key));
         let identity = Identity {
             command,
@@ -243,9 +261,18 @@ impl Runner {
             inputs: inputs.context("cannot keep what the command is made of")?,
             keep_journal: over.keep_journal,
         };
-        let gather = move || Fleet::gather(&over.server, &wanted, &identity, stops);
-        let gathered = self.unless_stopped("boxes", gather)?.transpose();
-        Ok(gathered.map_err(anyhow::Error::from)?)
+        let (messages, is_quiet, stays) = (self.messages(), self.show == Show::Nothing, over.keep_journal);
+        let say = move |message: &str| {
+            if !is_quiet {
+                messages.say(message);
+            }
+        };
+        let gather = move || Fleet::gather(&over.server, &wanted, &identity, stops, say);
+        let gathered = self.unless_stopped("boxes", gather)?.transpose().map_err(anyhow::Error::from)?;
+        if let (Some(key), Some(_), true) = (&mut self.key, &gathered, stays) {
+            key.keep();
+        }
+        Ok(gathered)
     }
 
     /// The lane in which the task from `source` would run `plan`. Returns `None` if a stop came first.

@@ -191,7 +191,7 @@ impl StopCommand {
         let Self { run, on, server, run_key } = self;
         let Some(server) = server_of(on, &server) else { return Ok(Exit::no_server()) };
         let link = server.connect("stop")?;
-        find(&link, &run)?;
+        ensure!(!find(&link, &run)?.listing.ended, "the command `{run}` has ended");
         let key: Key = command::key_of(&run, run_key.as_deref())?;
         let subject = subjects::stop(&run);
         let stop = key.seal(&subject, Vec::new())?;

@@ -18,7 +18,7 @@ impl Link {
     /// Puts a file on the server, unless it is there already. Returns its SHA-256.
     pub fn put(&self, content: &[u8]) -> Result<String, ClusterError> {
         let digest = hex(content);
-        let refused = |why: String| ClusterError::refused("keep a file", why);
+        let refused = |why: String| self.refused("keep a file", why);
         let put = async {
             let store = self.store().await?;
             let size = content.len();
@@ -36,7 +36,7 @@ impl Link {
 
     /// Fetches the file with this SHA-256, of at most `most` bytes.
     pub fn get(&self, digest: &str, most: u64) -> Result<Vec<u8>, ClusterError> {
-        let refused = |why: String| ClusterError::refused("give a file", why);
+        let refused = |why: String| self.refused("give a file", why);
         let get = async {
             let store = self.store().await?;
             let object = store.get(digest).await.map_err(|error| error.to_string())?;

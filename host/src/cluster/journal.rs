@@ -251,13 +251,13 @@ impl Journal {
             ..Config::default()
         };
         let created = link.runtime.block_on(link.jetstream.create_stream(config));
-        created.map(drop).map_err(|error| ClusterError::refused("make the journal of the run", error))
+        created.map(drop).map_err(|error| link.refused("make the journal of the run", error))
     }
 
     /// Removes the stream of `command`.
     pub fn remove(link: &Link, command: &str) -> Result<(), ClusterError> {
         let deleted = link.runtime.block_on(link.jetstream.delete_stream(subjects::stream(command)));
-        deleted.map(drop).map_err(|error| ClusterError::refused("remove the journal of the run", error))
+        deleted.map(drop).map_err(|error| link.refused("remove the journal of the run", error))
     }
 
     /// The place of the last decision; 0 if there is none.
@@ -269,7 +269,7 @@ impl Journal {
     /// The last message at a subject, with its place.
     fn last_of(&self, link: &Link, subject: &str) -> Result<Option<(u64, bytes::Bytes)>, ClusterError> {
         let last = link.runtime.block_on(last_of(&link.jetstream, &subjects::stream(&self.command), subject));
-        last.map_err(|why| ClusterError::refused("read the journal of the run", why))
+        last.map_err(|why| link.refused("read the journal of the run", why))
     }
 
     /// The last bundle at a subject, if it is whole in one message.
@@ -284,7 +284,7 @@ impl Journal {
             let stream = link.jetstream.get_stream(subjects::stream(&self.command)).await;
             stream.map(|stream| stream.cached_info().state.clone()).map_err(|error| error.to_string())
         });
-        let state = state.map_err(|why| ClusterError::refused("read the journal of the run", why))?;
+        let state = state.map_err(|why| link.refused("read the journal of the run", why))?;
         Ok(Extent { first: state.first_sequence, last: state.last_sequence, bytes: state.bytes })
     }
 
@@ -295,7 +295,7 @@ impl Journal {
             let stream = stream.map_err(|error| error.to_string())?;
             stream.purge().sequence(last + 1).await.map_err(|error| error.to_string())
         });
-        purged.map(drop).map_err(|why| ClusterError::refused("shorten the journal of the run", why))
+        purged.map(drop).map_err(|why| link.refused("shorten the journal of the run", why))
     }
 
     /// Appends to `subject`. The server drops a message that it has had; `name` is unique in the stream. `trouble` is
@@ -353,7 +353,7 @@ impl Journal {
                 let decided = async {
                     let mut last = last;
                     for part in parts(&key, &subject, &bundle)? {
-                        last = decide(&store, &stream, &subject, last, part).await?;
+                        last = decide(&store, (&stream, &subject, &key), epoch, last, part).await?;
                     }
                     Ok(last)
                 };
@@ -480,7 +480,9 @@ impl Store {
         match self.patience {
             Some(patience) if unstored >= patience => {
                 let seconds = patience.as_secs();
-                Err(Trouble::Full(format!("the server has stored nothing for {seconds} s: is its disk full?")))
+                Err(Trouble::Full(format!(
+                    "the server has stored nothing for {seconds} s: its disk is full, or the journal was removed"
+                )))
             }
             _ => Ok(()),
         }
@@ -503,7 +505,16 @@ async fn append(store: &Store, subject: &str, id: &str, payload: bytes::Bytes) -
 
 /// Appends one decision after the message at `last`, and returns its own place. A message identifier would not do: it
 /// and the condition break each other if an acknowledgement is lost.
-async fn decide(store: &Store, stream: &str, subject: &str, last: u64, payload: bytes::Bytes) -> Result<u64, Trouble> {
+///
+/// A controller with a greater epoch has replaced this one. What one with a smaller epoch has decided in the meantime,
+/// or what a stranger has sent again, is left behind: the books know what counts.
+async fn decide(
+    store: &Store,
+    (stream, subject, key): (&str, &str, &Key),
+    epoch: u32,
+    mut last: u64,
+    payload: bytes::Bytes,
+) -> Result<u64, Trouble> {
     let (jetstream, mut since) = (&store.jetstream, None);
     loop {
         let message = PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(last);
@@ -511,11 +522,18 @@ async fn decide(store: &Store, stream: &str, subject: &str, last: u64, payload: 
             Ok(sequence) => return Ok(sequence),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
             Err(Refusal::Again) => store.still(&mut since)?,
-            // Either it is there and its acknowledgement was lost, or another controller has decided something. No two
-            // sealed messages are the same.
+            // Either it is there and its acknowledgement was lost, or somebody has sent something. No two sealed messages
+            // are the same.
             Err(Refusal::WrongLast) => match last_of(jetstream, stream, subject).await {
                 Ok(Some((sequence, there))) if there == payload => return Ok(sequence),
-                Ok(_) => return Err(Trouble::Fenced),
+                Ok(Some((sequence, there))) => {
+                    let bundle = Parts::default().add(key, subject, sequence, &there);
+                    if bundle.is_some_and(|bundle| bundle.epoch > epoch) {
+                        return Err(Trouble::Fenced);
+                    }
+                    last = sequence;
+                }
+                Ok(None) => last = 0,
                 Err(_) => {}
             },
         }

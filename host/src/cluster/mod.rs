@@ -12,7 +12,7 @@ pub mod seal;
 pub mod subjects;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
@@ -104,6 +104,17 @@ pub enum ClusterError {
         /// Where it is.
         url: String,
     },
+    /// The server does not allow it.
+    #[error(
+        "the NATS server at {url} does not allow that with these credentials ({what}): use those of the right role, as \
+             gorgon boxes nats-config writes them"
+    )]
+    Denied {
+        /// Where it is.
+        url: String,
+        /// What it does not allow.
+        what: String,
+    },
     /// The server did not do what it was asked to.
     #[error("the NATS server did not {what}: {why}")]
     Refused {
@@ -144,6 +155,8 @@ pub struct Link {
     turns: watch::Receiver<u64>,
     url: String,
     name: String,
+    /// What the server did not allow at last.
+    denied: Arc<Mutex<Option<String>>>,
 }
 
 impl Server {
@@ -195,6 +208,8 @@ impl Server {
         let failed = |why: String| ClusterError::Connect { url: url.clone(), why };
         let (turned, turns) = watch::channel(0_u64);
         let turned = Arc::new(turned);
+        let denied = Arc::new(Mutex::new(None));
+        let last_denied = Arc::clone(&denied);
         let options = ConnectOptions::new()
             .name(format!("gorgon {name}"))
             .custom_inbox_prefix(inbox)
@@ -204,10 +219,14 @@ impl Server {
             .subscription_capacity(1 << 16)
             .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).min(5)))
             .event_callback(move |event| {
-                let turned = Arc::clone(&turned);
+                let (turned, denied) = (Arc::clone(&turned), Arc::clone(&last_denied));
                 async move {
-                    if let Event::Connected = event {
-                        turned.send_modify(|turns| *turns += 1);
+                    match event {
+                        Event::Connected => turned.send_modify(|turns| *turns += 1),
+                        Event::ServerError(error) if error.to_string().contains("Permissions Violation") => {
+                            *lock(&denied) = Some(error.to_string().trim_start_matches("nats: ").to_owned());
+                        }
+                        _ => {}
                     }
                 }
             });
@@ -225,6 +244,9 @@ impl Server {
                 };
             }
             if let Some(authorities) = &self.tls_ca {
+                // Otherwise the error would not name the file.
+                input::read(authorities, MOST_OF_CREDENTIALS * 16)
+                    .map_err(|error| format!("cannot read the authorities in `{}`: {error}", authorities.display()))?;
                 options = options.add_root_certificates(authorities.clone());
             }
             let connected = tokio::time::timeout(CONNECT, options.connect(&self.url)).await;
@@ -232,6 +254,9 @@ impl Server {
                 ConnectErrorKind::ServerParse => "the URL is not one: write nats://HOST:PORT".to_owned(),
                 ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                     "it does not accept these credentials; name others (--creds FILE)".to_owned()
+                }
+                _ if error.to_string().contains("UnknownIssuer") => {
+                    format!("{error}: name the authority of its certificate (--tls-ca FILE)")
                 }
                 _ => error.to_string(),
             })
@@ -246,10 +271,10 @@ impl Server {
             let _entered = runtime.enter();
             jetstream::context::ContextBuilder::new().timeout(ANSWER).build(client.clone())
         };
-        let link = Link { runtime, client, jetstream, turns, url, name: name.to_owned() };
+        let link = Link { runtime, client, jetstream, turns, url, name: name.to_owned(), denied };
         link.runtime
             .block_on(link.jetstream.query_account())
-            .map_err(|_| ClusterError::NoJetStream { url: link.url.clone() })?;
+            .map_err(|_| link.denied().unwrap_or_else(|| ClusterError::NoJetStream { url: link.url.clone() }))?;
         link.runtime.spawn(keep_trying(link.client.clone()));
         Ok(link)
     }
@@ -293,7 +318,22 @@ fn is_new_enough(version: &str) -> bool {
     }
 }
 
+fn lock(denied: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    // Nothing that holds the lock can panic half-way.
+    denied.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Link {
+    /// What the server did not allow at last, if it did not.
+    fn denied(&self) -> Option<ClusterError> {
+        lock(&self.denied).clone().map(|what| ClusterError::Denied { url: self.url.clone(), what })
+    }
+
+    /// The server did not do `what`, perhaps because it does not allow that.
+    fn refused(&self, what: &str, why: impl std::fmt::Display) -> ClusterError {
+        self.denied().unwrap_or_else(|| ClusterError::refused(what, why))
+    }
+
     /// Whether the server can be reached at present.
     pub fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected

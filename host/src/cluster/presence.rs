@@ -57,6 +57,8 @@ pub struct Presence {
     pub labels: Vec<String>,
     /// The index of the run that it works for, among those of the command, and how many orders it has carried out.
     pub carried_out: (u32, u64),
+    /// The public keys of those whose runs it takes part in; empty for everybody's.
+    pub trust: Vec<String>,
 }
 
 impl Presence {
@@ -76,9 +78,9 @@ impl Presence {
     /// Whether it can be shown: its texts are short, and its name is one.
     pub(super) fn is_fit(&self) -> bool {
         let ours = [&self.version, &self.boot, &self.public_key];
-        let mut texts = self.policy.iter().chain(&self.labels).chain(ours).chain(&self.command);
-        let is_short =
-            self.policy.len().max(self.labels.len()) <= MOST_RULES && texts.all(|text| text.len() <= MOST_BYTES);
+        let mut texts = self.policy.iter().chain(&self.labels).chain(&self.trust).chain(ours).chain(&self.command);
+        let is_short = self.policy.len().max(self.labels.len()).max(self.trust.len()) <= MOST_RULES
+            && texts.all(|text| text.len() <= MOST_BYTES);
         is_short && subjects::is_name(&self.name)
     }
 
@@ -107,7 +109,12 @@ impl Roll {
         let deadline = Instant::now() + most;
         let mut there: Vec<Presence> = Vec::new();
         while !until(&there) {
-            let Ok(mail) = self.mail.recv_deadline(deadline) else { break };
+            let next = deadline.min(Instant::now() + INTERVAL);
+            let mail = match self.mail.recv_deadline(next) {
+                Ok(mail) => mail,
+                Err(_) if Instant::now() < deadline => continue,
+                Err(_) => break,
+            };
             let Some(presence) = Presence::read(&mail) else { continue };
             match there.binary_search_by(|other| other.name.cmp(&presence.name)) {
                 Ok(known) => there[known] = presence,

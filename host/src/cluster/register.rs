@@ -37,6 +37,8 @@ pub struct Listing {
     pub journal_max: u64,
     /// The SHA-256 of the sealed inputs of the command, by which they are on the server.
     pub inputs: String,
+    /// Why the command could not run, sealed.
+    pub failed: Option<Vec<u8>>,
     /// Whether the command has ended, and its journal is kept.
     pub ended: bool,
     /// Whether the journal stays when the command ends.
@@ -70,7 +72,7 @@ impl Link {
                 Err(error) => Err(error.to_string()),
             }
         };
-        self.within(put).map_err(refused)
+        self.within(put).map_err(|why| self.refused("register the command", why))
     }
 
     /// A command, if it is registered.
@@ -79,7 +81,7 @@ impl Link {
             let store = self.register_store().await?;
             store.entry(command).await.map_err(|error| error.to_string())
         };
-        let entry = self.within(got).map_err(|why| ClusterError::refused("read its register of commands", why))?;
+        let entry = self.within(got).map_err(|why| self.refused("read its register of commands", why))?;
         Ok(entry.filter(|entry| entry.operation == Operation::Put).and_then(|entry| {
             let listing = read(&entry.value)?;
             let changed = SystemTime::from(entry.created);
@@ -94,7 +96,7 @@ impl Link {
             let keys = store.keys().await.map_err(|error| error.to_string())?;
             keys.try_collect::<Vec<String>>().await.map_err(|error| error.to_string())
         };
-        let keys = self.within(keys).map_err(|why| ClusterError::refused("read its register of commands", why))?;
+        let keys = self.within(keys).map_err(|why| self.refused("read its register of commands", why))?;
         let mut commands = Vec::new();
         for key in keys.iter().filter(|key| subjects::is_name(key)) {
             commands.extend(self.registered(key)?);
@@ -109,7 +111,7 @@ impl Link {
             let store = self.register_store().await?;
             store.purge(command).await.map_err(|error| error.to_string())
         };
-        self.within(removed).map_err(|why| ClusterError::refused("remove the command from its register", why))
+        self.within(removed).map_err(|why| self.refused("remove the command from its register", why))
     }
 
     fn within<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {

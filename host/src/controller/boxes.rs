@@ -510,7 +510,8 @@ impl Reach for Boxes<'_> {
         if let Some(opened) = self.opened_there
             && self.checkpoints.is_due()
         {
-            let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, opened, books, &self.orders);
+            let times = (opened, system_monotonic().saturating_sub(self.opened));
+            let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, times, books, &self.orders);
             let given = (0..self.fleet.size()).map(|index| self.orders.given(index)).collect();
             self.checkpoints.make(self.fleet, kept, given, self.decider.clone());
         }

@@ -2,6 +2,7 @@
 //!
 //! A controller that takes over reads the chronicle and goes on; one that follows keeps it up to date.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -81,8 +82,8 @@ struct Kept<'a> {
 #[derive(Serialize, Deserialize)]
 struct KeptRun<'a> {
     opened: SystemTime,
-    books: std::borrow::Cow<'a, Books>,
-    orders: std::borrow::Cow<'a, Orders>,
+    books: Cow<'a, Books>,
+    orders: Cow<'a, Orders>,
     latest: Duration,
     closed: Option<Duration>,
 }
@@ -108,18 +109,23 @@ impl Chronicle {
         Ok(())
     }
 
-    /// The chronicle as a checkpoint, with the books of the run that is under way.
-    pub(super) fn to_bytes(&self, run: u32, opened: SystemTime, books: &Books, orders: &Orders) -> io::Result<Vec<u8>> {
-        use std::borrow::Cow::Borrowed;
-        let kept = |of: &'_ Told| KeptRun {
+    /// The chronicle as a checkpoint, with the books of the run that is under way: when it was opened, and how long ago.
+    pub(super) fn to_bytes(
+        &self,
+        run: u32,
+        (opened, latest): (SystemTime, Duration),
+        books: &Books,
+        orders: &Orders,
+    ) -> io::Result<Vec<u8>> {
+        let kept = |of: &Told| KeptRun {
             opened: of.opened,
-            books: std::borrow::Cow::Owned(of.machine.books().clone()),
-            orders: std::borrow::Cow::Owned(of.orders.clone()),
+            books: Cow::Owned(of.machine.books().clone()),
+            orders: Cow::Owned(of.orders.clone()),
             latest: of.latest,
             closed: of.closed,
         };
         let mut runs: Vec<_> = self.runs.iter().map(|(&run, of)| (run, kept(of))).collect();
-        let (books, orders, latest) = (Borrowed(books), Borrowed(orders), Duration::ZERO);
+        let (books, orders) = (Cow::Borrowed(books), Cow::Borrowed(orders));
         runs.push((run, KeptRun { opened, books, orders, latest, closed: None }));
         remote::bytes(&Kept { decided: self.decided, read: self.read, runs })
     }
@@ -175,7 +181,7 @@ impl Chronicle {
                         of.closed.get_or_insert(at);
                     }
                 }
-                Item::Checkpoint { digest, .. } => self.checkpoint = Some(digest),
+                Item::Checkpoint { digest } => self.checkpoint = Some(digest),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The boxes of a command: gathers them, and keeps the journal of the command while it runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -70,6 +70,8 @@ pub struct Wanted {
     pub journal_max: u64,
     /// The labels that each has to have, such as `zone=a`.
     pub labels: Vec<String>,
+    /// The public key of whoever signs the runs, if somebody does.
+    pub signer: Option<String>,
 }
 
 /// The files of a run that are on the server, by their SHA-256.
@@ -113,6 +115,12 @@ pub enum FleetError {
     /// The command has ended.
     #[error("the command `{0}` has ended; `gorgon report --journal {0}` shows its report")]
     Over(String),
+    /// It could not run.
+    #[error("the command `{0}` could not run: {1}")]
+    Failed(String, String),
+    /// The key is another one.
+    #[error("the key is not that of the command `{0}`")]
+    Key(String),
     /// Somebody else was faster.
     #[error("another controller has just taken over the command `{0}`")]
     Taken(String),
@@ -215,13 +223,26 @@ impl Fleet {
         wanted: &Wanted,
         identity: &Identity,
         stops: Sender<()>,
+        say: impl Fn(&str),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         let roll = Roll::call(&link)?;
         let usable = |there: &[Presence]| there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
         let there = match wanted.boxes {
             None => roll.wait(CENSUS, |_| false),
-            Some(boxes) => roll.wait(PATIENCE, |there| usable(there) >= boxes as usize),
+            Some(boxes) => {
+                let began = Instant::now();
+                let has_said = Cell::new(false);
+                roll.wait(PATIENCE, |there| {
+                    let are = usable(there);
+                    let is_enough = are >= boxes as usize;
+                    if !is_enough && began.elapsed() >= CENSUS && !has_said.replace(true) {
+                        let seconds = PATIENCE.as_secs();
+                        say(&format!("waiting for {boxes} boxes, and {are} can be used now; at most {seconds} s"));
+                    }
+                    is_enough
+                })
+            }
         };
         let least = wanted.boxes.unwrap_or(1) as usize;
         if usable(&there) < least {
@@ -249,12 +270,19 @@ impl Fleet {
             orphan_timeout: identity.orphan_timeout,
             journal_max: wanted.journal_max,
             inputs: inputs.clone(),
+            failed: None,
             ended: false,
             kept: identity.keep_journal,
         };
         let most = i64::try_from(wanted.journal_max).unwrap_or(i64::MAX);
         Journal::of(&identity.command, &identity.key).create(&link, most)?;
-        let revision = link.register(&identity.command, &listing, 0)?;
+        let registered = link.register(&identity.command, &listing, 0);
+        if !matches!(registered, Ok(Some(_))) {
+            // Nobody would know of it.
+            let _ = Journal::remove(&link, &identity.command);
+            link.forget(&inputs);
+        }
+        let revision = registered?;
         let taken = || ClusterError::refused("register the command", "there is one with this name");
         let revision = revision.ok_or_else(taken)?;
         let fleet = Self::of(server, link, &identity.command, &identity.key, listing, notes, stops);
@@ -284,15 +312,21 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// The runs of a command, as far as its journal tells of them.
-    pub fn records(server: &Server, command: &str, key: &Key) -> Result<Vec<RunRecord>, FleetError> {
+    /// The runs of a command, as far as its journal tells of them, and whether the command has ended.
+    pub fn records(server: &Server, command: &str, key: &Key) -> Result<(Vec<RunRecord>, bool), FleetError> {
         let link = Arc::new(server.connect("report")?);
         let Registered { listing, .. } = find(&link, command)?;
+        let ended = listing.ended;
+        let made = link.get(&listing.inputs, files::MOST_BYTES)?;
+        key.open(remote::FILE, &made).ok_or_else(|| FleetError::Key(command.to_owned()))?;
+        if let Some(why) = listing.failed.as_ref().and_then(|why| key.open(remote::FILE, why)) {
+            return Err(FleetError::Failed(command.to_owned(), String::from_utf8_lossy(&why).into_owned()));
+        }
         let (stops, _) = bounded(1);
         let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
         fleet.read_all()?;
         let records = fleet.chronicle.borrow().runs().map(Told::record_so_far).collect();
-        Ok(records)
+        Ok((records, ended))
     }
 
     fn of(
@@ -399,6 +433,12 @@ impl Fleet {
     pub(super) fn here(&self, there: SystemTime) -> Duration {
         let Role::Leads(Lead { since: (here, since), .. }) = &*self.role.borrow() else { return system_monotonic() };
         here.saturating_sub(since.duration_since(there).unwrap_or_default())
+    }
+
+    /// The command could not run.
+    pub(super) fn fail(&self, error: &RunError) {
+        // Without this, whoever attaches later is told only that it has ended.
+        self.listing.borrow_mut().failed = self.journal.key().seal(remote::FILE, error.to_string().into()).ok();
     }
 
     /// Another controller has taken over.
@@ -535,6 +575,9 @@ impl Fleet {
     /// Controls the command from now on, if no other process begins to.
     fn lead(&self) -> Result<(), FleetError> {
         let Registered { mut listing, revision, .. } = find(&self.link, &self.command)?;
+        if let Some(why) = listing.failed.as_ref().and_then(|why| self.journal.key().open(remote::FILE, why)) {
+            return Err(FleetError::Failed(self.command.clone(), String::from_utf8_lossy(&why).into_owned()));
+        }
         if listing.ended {
             return Err(FleetError::Over(self.command.clone()));
         }
@@ -621,6 +664,9 @@ fn why_not(agent: &Presence, wanted: &Wanted) -> Option<String> {
     if let Some(command) = &agent.command {
         return Some(format!("it works for the command {command}"));
     }
+    if !agent.trust.is_empty() && !wanted.signer.as_ref().is_some_and(|signer| agent.trust.contains(signer)) {
+        return Some("it trusts only runs that others sign (its --trust, and --creds of the run)".into());
+    }
     if let Some(label) = wanted.labels.iter().find(|label| !agent.labels.contains(label)) {
         return Some(format!("it has no label {label}"));
     }
@@ -642,6 +688,7 @@ fn too_few(there: &[Presence], wanted: &Wanted, url: &str) -> FleetError {
         there.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, why_not(agent, wanted)?))).collect();
     let others = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let are = |count: usize| match count {
+        0 if !reasons.is_empty() => "no agent can be used".to_owned(),
         0 => "no agent is there".to_owned(),
         1 => "one agent is there".to_owned(),
         _ => format!("{count} agents are there"),
@@ -675,6 +722,7 @@ mod tests {
             leaving: false,
             public_key: String::new(),
             carried_out: (0, 0),
+            trust: Vec::new(),
             labels: vec!["zone=a".into()],
         }
     }

@@ -140,6 +140,11 @@ impl Machine {
         &self.books
     }
 
+    /// Nothing will be heard any more: what the workers hold is lost.
+    pub fn abandon(&mut self) {
+        self.books.abandon();
+    }
+
     /// The epoch of this controller.
     pub fn epoch(&self) -> u32 {
         self.epoch

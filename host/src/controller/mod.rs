@@ -99,8 +99,9 @@ pub fn run_over(
         Followed::Left(told) => told,
     };
     let Some(Told { opened, machine, orders, .. }) = told.map(|told| *told) else {
-        let name = Boxes::invite(fleet, run, job, files, stops)?;
-        return work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?);
+        let worked = Boxes::invite(fleet, run, job, files, stops)
+            .and_then(|name| work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?));
+        return worked.inspect_err(|error| fleet.fail(error));
     };
     let here = fleet.here(opened);
     let reach = Boxes::go_on(fleet, run, job, here, (opened, orders))?;

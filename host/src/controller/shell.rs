@@ -166,6 +166,7 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
             }
             if let Some(trouble) = self.reach.trouble() {
                 self.reach.end();
+                self.machine.abandon();
                 return Err(trouble);
             }
             let since = Instant::now();

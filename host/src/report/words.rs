@@ -343,7 +343,11 @@ fn refused(run: &RunReport) -> impl Iterator<Item = Word> {
     run.network.iter().flat_map(|network| &network.refused).map(|refusal| {
         let refused = Word::new(Tone::Bad, format!("refused {}: ", counted(refusal.count, "time")));
         match &refusal.flag {
-            Some(flag) => refused.foreign(refusal.destination.raw()).plain("; ").code(flag).plain(" would grant it"),
+            Some(flag) => {
+                let both = if run.boxes.is_empty() { "" } else { ", for the run and for the agents" };
+                let granted = format!(" would grant it{both}");
+                refused.foreign(refusal.destination.raw()).plain("; ").code(flag).plain(granted)
+            }
             None if refusal.destination == OTHER => refused.plain("other destinations"),
             // The entry has no flag, because nothing could grant this destination.
             None => refused.foreign(refusal.destination.raw()),

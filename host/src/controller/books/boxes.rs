@@ -181,6 +181,14 @@ impl Books {
         effects
     }
 
+    /// Nothing will be heard any more: what all workers hold is lost.
+    pub(in crate::controller) fn abandon(&mut self) {
+        let workers: Vec<u32> = self.living().collect();
+        for worker in workers {
+            self.lose(worker, Some(Duration::MAX));
+        }
+    }
+
     /// The box with the most room for another worker; `None` if none has any.
     fn roomy_box(&self) -> Option<u32> {
         let used = |index: u32| {
