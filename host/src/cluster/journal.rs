@@ -522,8 +522,8 @@ async fn decide(
             Ok(sequence) => return Ok(sequence),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
             Err(Refusal::Again) => store.still(&mut since)?,
-            // Either it is there and its acknowledgement was lost, or somebody has sent something. No two sealed messages
-            // are the same.
+            // Either it is there and its acknowledgement was lost, or somebody has sent something. No two sealed
+            // messages are the same.
             Err(Refusal::WrongLast) => match last_of(jetstream, stream, subject).await {
                 Ok(Some((sequence, there))) if there == payload => return Ok(sequence),
                 Ok(Some((sequence, there))) => {

@@ -109,7 +109,8 @@ impl Chronicle {
         Ok(())
     }
 
-    /// The chronicle as a checkpoint, with the books of the run that is under way: when it was opened, and how long ago.
+    /// The chronicle as a checkpoint, with the books of the run that is under way: when it was opened, and how long
+    /// ago.
     pub(super) fn to_bytes(
         &self,
         run: u32,
