@@ -220,9 +220,9 @@ fn an_agent_takes_part_in_runs_that_it_trusts_and_once() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, unsigned) = said(&[]);
-    assert_eq!((code, unsigned.contains("b1: the run is not signed")), (Some(1), true), "{unsigned}");
+    assert_eq!((code, unsigned.contains("b1: it trusts only runs that others sign")), (Some(1), true), "{unsigned}");
     let (code, foreign) = said(&["--creds", &other]);
-    assert_eq!((code, foreign.contains("whom this agent does not trust")), (Some(1), true), "{foreign}");
+    assert_eq!((code, foreign.contains("b1: it trusts only runs that others sign")), (Some(1), true), "{foreign}");
     runtime().block_on(async {
         let client = async_nats::connect(server.url()).await.unwrap();
         let subject = subjects::ask("b1", Ask::Open);
