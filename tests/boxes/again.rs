@@ -121,6 +121,28 @@ fn a_controller_that_wakes_after_another_took_over_does_nothing_more() {
 }
 
 #[test]
+fn of_those_who_take_over_at_once_one_controls() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(20)));
+    let mut first = home.run(&server, &guest("getter"), &strs(&getting(&target, &["-n", "9000"])));
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let command = home.command();
+    let takers: Vec<_> = (0..3).map(|_| home.gorgon(&["attach", &command, "--take-over"]).spawn().unwrap()).collect();
+    let ends: Vec<_> = takers.into_iter().map(|taker| taker.wait_with_output().unwrap()).collect();
+    let (ended, fenced): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| end.status.code() == Some(0));
+    assert_eq!((ended.len(), fenced.len()), (1, 2));
+    for end in fenced {
+        let said = String::from_utf8(end.stderr).unwrap();
+        assert!(said.contains("another controller has"), "{said}");
+    }
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    let ran = ran(ended.into_iter().next().unwrap());
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (9_000, 9_000));
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
 fn hooks_are_called_once_whoever_controls() {
     let server = NatsServer::start();
     let agents = three(&server);

@@ -120,9 +120,10 @@ impl Machine {
         Self { epoch: books.epoch, books, since, present: BTreeMap::new(), watches: false, pending: 0 }
     }
 
-    /// A controller that takes over from another, whose decisions do not count any more.
-    pub fn after_another(books: Books, since: Duration) -> Self {
-        Self { epoch: books.epoch + 1, ..Self::new(books, since) }
+    /// The controller with this epoch, which takes over from another. The epoch is greater than that of the books, and by
+    /// more than one if somebody between the two was given an epoch and decided nothing.
+    pub fn after_another(books: Books, since: Duration, epoch: u32) -> Self {
+        Self { epoch, ..Self::new(books, since) }
     }
 
     /// A machine that decides nothing, for a run of another controller.
@@ -130,9 +131,9 @@ impl Machine {
         Self { watches: true, ..Self::new(books, Duration::ZERO) }
     }
 
-    /// The controller that takes over what this machine has watched, at the time `since`.
-    pub fn take_over(self, since: Duration) -> Self {
-        Self::after_another(self.books, since)
+    /// The controller with this epoch, which takes over what this machine has watched, at the time `since`.
+    pub fn take_over(self, since: Duration, epoch: u32) -> Self {
+        Self::after_another(self.books, since, epoch)
     }
 
     /// The books of the run.

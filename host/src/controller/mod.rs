@@ -105,7 +105,7 @@ pub fn run_over(
     };
     let here = fleet.here(opened);
     let reach = Boxes::go_on(fleet, run, job, here, (opened, orders))?;
-    let machine = machine.take_over(system_monotonic().saturating_sub(here));
+    let machine = machine.take_over(system_monotonic().saturating_sub(here), fleet.epoch());
     work(Shell::resume(job, machine, here, reach, stops, observers))
 }
 

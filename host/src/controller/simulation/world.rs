@@ -506,7 +506,8 @@ impl World {
         }
         if !self.job.spread.boxes.is_empty() {
             // What the first has put out is on its way, and it may not know that it was replaced.
-            let before = std::mem::replace(&mut self.machine, Machine::after_another(books, self.now));
+            let epoch = books.epoch + self.chance.u32(1..4);
+            let before = std::mem::replace(&mut self.machine, Machine::after_another(books, self.now, epoch));
             self.zombie = self.chance.bool().then_some(before);
             return;
         }
