@@ -139,24 +139,29 @@ fn configuration(directory: &Path, port: u16, users: &[User]) -> String {
         shown("server.pem"),
         shown("server-key.pem")
     );
-    for user in users {
-        let Permissions { publish, subscribe } = user.role.permissions();
-        let list = |subjects: &[String]| {
-            subjects.iter().map(|subject| format!("            {}\n", quoted(subject))).collect::<String>()
-        };
-        text.push_str(&format!(
-            "    {{\n      # {}\n      nkey: {}\n      permissions: {{\n        publish: {{\n          allow: [\n{}          ]\n        }}\n        \
-             subscribe: {{\n          allow: [\n{}          ]\n        }}\n        \
-             # Answers to what was asked: a hook may take a day.\n        \
-             allow_responses: {{ max: 100, expires: \"25h\" }}\n      }}\n    }}\n",
-            user.file,
-            user.key.public_key(),
-            list(&publish),
-            list(&subscribe)
-        ));
-    }
+    text.extend(users.iter().map(entry));
     text.push_str("  ]\n}\n");
     text
+}
+
+/// The entry of a user in the configuration.
+fn entry(user: &User) -> String {
+    let Permissions { publish, subscribe } = user.role.permissions();
+    let allow = |what: &str, subjects: &[String]| {
+        let subjects: String = subjects.iter().map(|subject| format!("            {}\n", quoted(subject))).collect();
+        format!("        {what}: {{\n          allow: [\n{subjects}          ]\n        }}\n")
+    };
+    format!(
+        "    {{\n      # {}\n      nkey: {}\n      permissions: {{\n{}{}\
+         {:8}# Answers to what was asked: a hook may take a day.\n\
+         {:8}allow_responses: {{ max: 100, expires: \"25h\" }}\n      }}\n    }}\n",
+        user.file,
+        user.key.public_key(),
+        allow("publish", &publish),
+        allow("subscribe", &subscribe),
+        "",
+        ""
+    )
 }
 
 fn quoted(text: &str) -> String {

@@ -201,7 +201,10 @@ impl NetworkFlags {
         };
         let unused = self.connect_to.iter().filter(|place| !granted.is_empty() && !fits(place));
         let unused = unused.map(|place| {
-            format!("--connect-to {place} fits nothing that is granted: its first two parts are the host and the port of a URL")
+            format!(
+                "--connect-to {place} fits nothing that is granted: its first two parts are the host and the port of \
+                 a URL"
+            )
         });
         proxy.into_iter().chain(unused).collect()
     }

@@ -742,11 +742,9 @@ mod tests {
         assert_eq!(names(Some(2)), ["a", "c"]);
         assert_eq!(names(None), ["a", "c", "b"]);
         let error = too_few(&there, &wanted(Some(4), 2), "nats://n:1").to_string();
-        assert_eq!(
-            error,
-            "3 agents are there at nats://n:1, and 4 are wanted (d: it is leaving); start one with `gorgon agent --nats \
-             nats://n:1`"
-        );
+        let expected = "3 agents are there at nats://n:1, and 4 are wanted (d: it is leaving); start one with \
+                        `gorgon agent --nats nats://n:1`";
+        assert_eq!(error, expected);
         let labelled = |label: &str| Wanted { labels: vec![label.into()], ..wanted(None, 1) };
         assert_eq!(why_not(&agent("a", "m"), &labelled("zone=a")), None);
         assert_eq!(why_not(&agent("a", "m"), &labelled("zone=b")).as_deref(), Some("it has no label zone=b"));

@@ -120,8 +120,8 @@ impl Machine {
         Self { epoch: books.epoch, books, since, present: BTreeMap::new(), watches: false, pending: 0 }
     }
 
-    /// The controller with this epoch, which takes over from another. The epoch is greater than that of the books, and by
-    /// more than one if somebody between the two was given an epoch and decided nothing.
+    /// The controller with this epoch, which takes over from another. The epoch is greater than that of the books: by
+    /// more than one, if somebody between the two was given an epoch and decided nothing.
     pub fn after_another(books: Books, since: Duration, epoch: u32) -> Self {
         Self { epoch, ..Self::new(books, since) }
     }

@@ -126,7 +126,8 @@ pub(super) fn named(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     let is_beneath = |folder: &Path| folder.canonicalize().is_ok_and(|folder| path.starts_with(folder));
     if !is_beneath(folder) && !is_beneath(Path::new(".")) {
         return Err(io::Error::other(
-            "it is neither beneath the folder of the calls nor beneath the current one: run gorgon in a folder above it",
+            "it is neither beneath the folder of the calls nor beneath the current one: run gorgon in a folder above \
+             it",
         ));
     }
     // Opening a pipe would wait for the other side.
