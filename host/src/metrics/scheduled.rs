@@ -40,7 +40,7 @@ impl AddAssign for Delayed {
 /// How well operations kept to their schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scheduled {
-    /// Operations that were due while all instances of their process were busy, and waited for one.
+    /// Operations that could have been started while all instances of their process were busy, and waited for one.
     pub waited: Delayed,
     /// Operations that started late although an instance was waiting for them: their thread was not woken in time, or
     /// was busy.

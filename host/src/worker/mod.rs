@@ -444,8 +444,12 @@ impl Stint {
         match (command, &self.source) {
             (Command::Lease(numbers), NumberSource::Lease(lease)) => lease.add(numbers),
             (Command::NoMore, NumberSource::Lease(lease)) => lease.close(),
-            (Command::Lease(slots), NumberSource::Schedule(schedule)) => schedule.lease(SlotIndex(slots.end)),
-            (Command::NoMore, NumberSource::Schedule(schedule)) => schedule.lease(SlotIndex(u64::MAX)),
+            (Command::Lease(slots), NumberSource::Schedule(schedule)) => {
+                schedule.lease(SlotIndex(slots.end), clock.elapsed_ns());
+            }
+            (Command::NoMore, NumberSource::Schedule(schedule)) => {
+                schedule.lease(SlotIndex(u64::MAX), clock.elapsed_ns());
+            }
             (Command::Stop, source) => {
                 halt.stop();
                 match source {

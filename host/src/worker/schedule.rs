@@ -42,6 +42,8 @@ struct ScheduleState {
     most: u64,
     /// Slots from this index on belong to nobody yet.
     leased: SlotIndex,
+    /// Up to which index slots were leased, and when; the slots of earlier leases have been taken.
+    leases: VecDeque<(SlotIndex, u64)>,
     /// For how long a slot that was due was not leased, at most, since this was asked last.
     dry_ns: u64,
     /// Slots that are due after this do not exist.
@@ -70,7 +72,9 @@ pub(super) struct Taken {
     pub(super) number: u64,
     /// When the operation is due.
     pub(super) due_ns: u64,
-    /// Whether it was due before the instance was idle.
+    /// When it could be started: when it was due, or when its slot was leased after that.
+    ready_ns: u64,
+    /// Whether it could be started before the instance was idle.
     waited: bool,
 }
 
@@ -90,6 +94,7 @@ impl Schedule {
             waiting_slots: 0,
             busy: 0,
             leased,
+            leases: VecDeque::from([(leased, 0)]),
             dry_ns: 0,
             most: plan.most_in_flight(open, place),
             end_ns,
@@ -111,10 +116,13 @@ impl Schedule {
         state.waiting.is_empty() && state.peek().is_none()
     }
 
-    /// The slots before the index `end` are leased.
-    pub(super) fn lease(&self, end: SlotIndex) {
+    /// The slots before the index `end` are leased, at `now_ns`.
+    pub(super) fn lease(&self, end: SlotIndex, now_ns: u64) {
         let state = &mut *self.lock();
-        state.leased = state.leased.max(end);
+        if end > state.leased {
+            state.leased = end;
+            state.leases.push_back((end, now_ns));
+        }
     }
 
     /// For how long a slot that was due was not leased, at most, since this was called last.
@@ -142,11 +150,13 @@ impl Schedule {
             }
         };
         state.busy += 1;
-        let waited = slot.due_ns < idle_ns;
+        // What it waited for before that was numbers, and is told of as a stall.
+        let ready_ns = slot.due_ns.max(state.leased_ns(slot.index));
+        let waited = ready_ns < idle_ns;
         if waited {
-            state.told.metrics.scheduled.waited(now_ns - slot.due_ns, now_ns);
+            state.told.metrics.scheduled.waited(now_ns - ready_ns, now_ns);
         }
-        Offer::Slot(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, waited })
+        Offer::Slot(Taken { number: self.first + slot.index.0 * self.step, due_ns: slot.due_ns, ready_ns, waited })
     }
 
     /// The next slot, if there is one that is leased.
@@ -160,7 +170,7 @@ impl Schedule {
 
     /// The operation of the slot `taken` is about to start.
     pub(super) fn started(&self, taken: &Taken, now_ns: u64) {
-        let late_ns = now_ns.saturating_sub(taken.due_ns);
+        let late_ns = now_ns.saturating_sub(taken.ready_ns);
         if !taken.waited && late_ns > LATE_NS {
             self.lock().told.metrics.scheduled.late(late_ns, now_ns);
         }
@@ -218,6 +228,14 @@ impl Schedule {
 impl ScheduleState {
     fn peek(&self) -> Option<Slot> {
         self.slots.peek().filter(|slot| slot.due_ns < self.end_ns)
+    }
+
+    /// When the slot with this index was leased. Slots are asked for in order.
+    fn leased_ns(&mut self, index: SlotIndex) -> u64 {
+        while self.leases.front().is_some_and(|(end, _)| *end <= index) {
+            self.leases.pop_front();
+        }
+        self.leases.front().map_or(0, |(_, at_ns)| *at_ns)
     }
 
     fn pop_waiting(&mut self) -> Option<Slot> {
@@ -304,6 +322,30 @@ mod tests {
         let told = schedule.tell();
         let waited = Delayed { operations: 2, sum_ns: u128::from(7 * MS), worst_ns: 4 * MS };
         assert_eq!((told.metrics.scheduled.waited, told.metrics.scheduled.dropped), (waited, 0));
+    }
+
+    #[test]
+    fn a_slot_that_is_leased_late_waited_for_no_instance() {
+        let open = open(Arrivals::Constant, 1_000.0, &[]);
+        let plan = plan(of(10), 1, LoadModel::Open(open.clone()));
+        let schedule = Schedule::new(&plan, &open, 0, SlotIndex(0), SlotIndex(2));
+        for i in 0..2 {
+            let taken = schedule.taken(i * MS, i * MS).unwrap();
+            schedule.started(&taken, i * MS);
+            schedule.ended(i * MS);
+        }
+        assert_eq!(schedule.take(5 * MS, MS), Offer::Unleased { due_ns: 2 * MS });
+        schedule.lease(SlotIndex(10), 8 * MS);
+        // An instance is idle when the slots come, and starts at once; it is busy for as long as the next one waits.
+        let taken = schedule.taken(8 * MS, MS).unwrap();
+        schedule.started(&taken, 8 * MS);
+        assert_eq!((taken.number, taken.due_ns, taken.waited), (2, 2 * MS, false));
+        schedule.ended(20 * MS);
+        let next = schedule.taken(20 * MS, 20 * MS).unwrap();
+        schedule.started(&next, 20 * MS);
+        assert_eq!((next.due_ns, next.waited), (3 * MS, true));
+        let told = schedule.tell().metrics.scheduled;
+        assert_eq!((told.late.operations, told.waited.operations, told.waited.worst_ns), (0, 1, 12 * MS));
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn stall(together: &[Stall], run: &RunReport) -> String {
     let all = run.plan.workers() as usize;
     let dry = longest(Standstill::Numbers).map(|stall| {
         let length = duration(stall.length_ns);
-        format!("; instances waited for numbers for up to {length} of it, and started nothing")
+        format!("; instances waited for numbers for up to {length}, and started nothing")
     });
     let dry = dry.unwrap_or_default();
     if let Some(machine) = longest(Standstill::Machine) {
