@@ -67,6 +67,13 @@ fn getting(target: &Target, of_run: &[&str]) -> Vec<String> {
     of_run.iter().chain(&usual).map(ToString::to_string).chain(target.args()).collect()
 }
 
+/// A run of `args` on the target that is under way, and the name of its command.
+fn under_way(home: &Home, server: &NatsServer, target: &Target, of_run: &[&str]) -> (Child, String) {
+    let run = home.run(server, &guest("getter"), &strs(&getting(target, of_run)));
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    (run, home.command())
+}
+
 fn strs(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
@@ -83,9 +90,7 @@ fn a_controller_that_is_killed_is_replaced_and_nothing_is_lost() {
     let agents = three(&server);
     for of_run in [&["-n", "9000"][..], &["-n", "9000", "--rate", "1000/s"]] {
         let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(20)));
-        let mut first = home.run(&server, &guest("getter"), &strs(&getting(&target, of_run)));
-        wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
-        let command = home.command();
+        let (mut first, command) = under_way(&home, &server, &target, of_run);
         first.kill().unwrap();
         first.wait().unwrap();
         let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
@@ -102,9 +107,7 @@ fn a_controller_that_wakes_after_another_took_over_does_nothing_more() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(20)));
-    let mut first = home.run(&server, &guest("getter"), &strs(&getting(&target, &["-n", "12000"])));
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
-    let command = home.command();
+    let (mut first, command) = under_way(&home, &server, &target, &["-n", "12000"]);
     signal("STOP", first.id());
     let second = home.gorgon(&["attach", &command, "--take-over"]).spawn().unwrap();
     let before = target.asked.lock().unwrap().len();
@@ -125,9 +128,7 @@ fn of_those_who_take_over_at_once_one_controls() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(20)));
-    let mut first = home.run(&server, &guest("getter"), &strs(&getting(&target, &["-n", "9000"])));
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
-    let command = home.command();
+    let (mut first, command) = under_way(&home, &server, &target, &["-n", "9000"]);
     let takers: Vec<_> = (0..3).map(|_| home.gorgon(&["attach", &command, "--take-over"]).spawn().unwrap()).collect();
     let ends: Vec<_> = takers.into_iter().map(|taker| taker.wait_with_output().unwrap()).collect();
     let (ended, fenced): (Vec<_>, Vec<_>) = ends.into_iter().partition(|end| end.status.code() == Some(0));

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use gorgon::cluster::roles::{Permissions, Role};
+use gorgon::cluster::roles::{Permissions, Role, matches};
 use gorgon::cluster::subjects::{self, Ask};
 use gorgon::controller::remote::{self, Envelope};
 
@@ -29,7 +29,7 @@ impl Guarded {
         for agent in agents {
             write.args(["--agent", agent]);
         }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let output = write.args(["--port", &port.to_string()]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         // Somebody who sees everything, to know what arrives.
@@ -37,11 +37,7 @@ impl Guarded {
         let text = std::fs::read_to_string(&configuration).unwrap();
         let text = text.replacen("users: [\n", "users: [\n    { user: all, password: all }\n", 1);
         std::fs::write(&configuration, text).unwrap();
-        let mut server = Command::new(program());
-        server.arg("-c").arg(&configuration).arg("--ports_file_dir").arg(directory.path());
-        let process = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let ports = directory.path().join(format!("nats-server_{}.ports", process.id()));
-        wait_until("the NATS server listens", || ports.exists());
+        let process = launch(&configuration, directory.path());
         Self { directory, process, url: format!("tls://localhost:{port}") }
     }
 
@@ -86,24 +82,27 @@ impl Drop for Guarded {
     }
 }
 
+/// Starts a server with this configuration, and waits until it listens.
+fn launch(configuration: &Path, directory: &Path) -> Child {
+    let mut server = Command::new(program());
+    server.arg("-c").arg(configuration).arg("--ports_file_dir").arg(directory);
+    let process = server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let ports = directory.join(format!("nats-server_{}.ports", process.id()));
+    wait_until("the NATS server listens", || ports.exists());
+    process
+}
+
+/// A port of loopback that is free.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// Whether `subject` matches `pattern`.
-fn matches(pattern: &str, subject: &str) -> bool {
-    let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
-    loop {
-        match (pattern.next(), subject.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some(token), Some(of)) if token == "*" || token == of => {}
-            _ => return false,
-        }
-    }
 }
 
 #[test]
@@ -172,7 +171,7 @@ fn what_a_role_may_not_say_reaches_nobody() {
                     arrived.push(message.subject.to_string());
                 }
             }
-            let may = |subject: &&String| publish.iter().any(|pattern| matches(pattern, subject));
+            let may = |subject: &&String| matches(&publish, subject);
             let allowed: Vec<String> = all.iter().filter(may).cloned().collect();
             assert_eq!(arrived, allowed, "{role:?}");
             assert!(arrived.len() < all.len(), "{role:?}");
@@ -196,7 +195,7 @@ fn what_a_role_may_not_say_reaches_nobody() {
                     hears.push(subject);
                 }
             }
-            let may = |subject: &&String| subscribe.iter().any(|pattern| matches(pattern, subject));
+            let may = |subject: &&String| matches(&subscribe, subject);
             let allowed: Vec<String> = all.iter().filter(may).cloned().collect();
             assert_eq!(hears, allowed, "{role:?}");
         }
@@ -309,6 +308,44 @@ fn a_file_that_is_another_one_is_not_run() {
     // It is put there again, as it has another length.
     assert_eq!(ran(output).figure("/operations/completed"), 10);
     nothing_is_left(&server, &[agent]);
+}
+
+#[test]
+fn a_server_that_takes_small_messages_only_is_refused() {
+    let (directory, port) = (tempfile::tempdir().unwrap(), free_port());
+    let configuration = directory.path().join("nats.conf");
+    std::fs::write(&configuration, format!("listen: \"127.0.0.1:{port}\"\nmax_payload: 65536\njetstream {{}}\n"))
+        .unwrap();
+    let mut process = launch(&configuration, directory.path());
+    let output = gorgon().args(["boxes", "--on", &format!("nats://127.0.0.1:{port}")]).output().unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let said = text(&output);
+    assert_eq!((output.status.code(), said.contains("set its `max_payload` to 1MB")), (Some(1), true), "{said}");
+}
+
+#[test]
+fn commands_of_another_version_are_named_and_can_be_removed() {
+    let server = NatsServer::start();
+    runtime().block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let config = async_nats::jetstream::kv::Config { bucket: subjects::REGISTER.into(), ..Default::default() };
+        let store = jetstream.create_key_value(config).await.unwrap();
+        store.put("0123", "another version".into()).await.unwrap();
+    });
+    let said = |args: &[&str]| {
+        let output = gorgon().args(args).args(["--on", &server.url()]).output().unwrap();
+        (output.status.code(), text(&output))
+    };
+    let (code, listed) = said(&["runs"]);
+    assert_eq!(
+        (code, listed.contains("another version of gorgon began these commands: 0123")),
+        (Some(0), true),
+        "{listed}"
+    );
+    assert_eq!(said(&["runs", "--prune", "0123"]).0, Some(0));
+    let (code, listed) = said(&["runs"]);
+    assert_eq!((code, listed.contains("0123")), (Some(0), false), "{listed}");
 }
 
 #[test]

@@ -40,6 +40,24 @@ impl ServerFlags {
     }
 }
 
+/// The NATS server that a command cannot do without.
+#[derive(Clone, Debug, Args)]
+pub(super) struct OnFlags {
+    /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
+    #[arg(long, value_name = "URL")]
+    on: Option<String>,
+
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+impl OnFlags {
+    /// The server; `None` if nobody names one.
+    pub(super) fn server(self) -> Option<Server> {
+        server_of(self.on, &self.server)
+    }
+}
+
 /// Where a run takes place.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Boxes")]
@@ -92,6 +110,9 @@ const ATTACHED: Duration = Duration::from_secs(10);
 
 /// See [`ATTACHED`]: of a controller in the background.
 const DETACHED: Duration = Duration::from_secs(600);
+
+/// Boxes that wait work for nobody else.
+const MOST_ORPHANED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The server at `on`, or the one that the environment names; `None` if there is none.
 pub(super) fn server_of(on: Option<String>, flags: &ServerFlags) -> Option<Server> {
@@ -164,6 +185,9 @@ impl BoxFlags {
             return Err(format!("a journal of {journal_max} bytes is too small: give --journal-max at least 64KiB"));
         }
         let usual = if *detach { DETACHED } else { ATTACHED };
+        if orphan_timeout.is_some_and(|timeout| timeout > MOST_ORPHANED) {
+            return Err("boxes do not wait for more than a week: give --orphan-timeout at most 7d".into());
+        }
         Ok(Some(Over {
             server,
             boxes: *boxes,
@@ -210,12 +234,8 @@ pub(super) struct BoxesCommand {
     #[command(subcommand)]
     what: Option<What>,
 
-    /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
-    #[arg(long, value_name = "URL")]
-    on: Option<String>,
-
     #[command(flatten)]
-    server: ServerFlags,
+    on: OnFlags,
 
     /// Print JSON
     #[arg(long)]
@@ -236,7 +256,7 @@ impl BoxesCommand {
         if let Some(What::NatsConfig(write)) = self.what {
             return write.run();
         }
-        let Some(server) = server_of(self.on, &self.server) else { return Ok(Exit::no_server()) };
+        let Some(server) = self.on.server() else { return Ok(Exit::no_server()) };
         let link = server.connect("boxes")?;
         let there: Vec<Presence> = Roll::call(&link)?.wait(CENSUS, |_| false);
         let seen: Vec<Seen> =

@@ -218,9 +218,9 @@ impl Runner {
         }
         if self.fleet.is_none() {
             let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
-            let (journal_max, labels) = (over.journal_max, over.labels.clone());
+            let labels = over.labels.clone();
             let signer = over.server.signer().map(|signer| signer.public());
-            let wanted = Wanted { boxes: wanted, processes: shape.processes, journal_max, labels, signer };
+            let wanted = Wanted { boxes: wanted, processes: shape.processes, labels, signer };
             let Some(fleet) = self.gather(over, wanted, source)? else { return Ok(None) };
             fleet.notes().iter().for_each(|note| self.say(note));
             self.fleet = Some(fleet);
@@ -259,6 +259,7 @@ impl Runner {
             title: command::title(source.path()),
             orphan_timeout: over.orphan_timeout,
             inputs: inputs.context("cannot keep what the command is made of")?,
+            journal_max: over.journal_max,
             keep_journal: over.keep_journal,
         };
         let (messages, is_quiet, stays) = (self.messages(), self.show == Show::Nothing, over.keep_journal);

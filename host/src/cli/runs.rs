@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, Parser};
 use serde::Serialize;
 
-use super::boxes::{ServerFlags, server_of};
+use super::boxes::OnFlags;
 use super::command::{self, Made, Resumed};
 use super::output::ignore_closed;
 use super::{Cli, Exit};
@@ -40,12 +40,8 @@ Examples:
   gorgon runs --on nats://HOST:4222
   gorgon runs --on nats://HOST:4222 --prune")]
 pub(super) struct RunsCommand {
-    /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
-    #[arg(long, value_name = "URL")]
-    on: Option<String>,
-
     #[command(flatten)]
-    server: ServerFlags,
+    on: OnFlags,
 
     /// Print JSON
     #[arg(long)]
@@ -60,6 +56,21 @@ pub(super) struct RunsCommand {
     run: Option<String>,
 }
 
+/// A command over boxes that is there.
+#[derive(Debug, Args)]
+struct NamedRun {
+    /// The command, as `gorgon runs` lists it
+    #[arg(value_name = "RUN")]
+    run: String,
+
+    #[command(flatten)]
+    on: OnFlags,
+
+    /// The file with the key of the command [default: where this user's commands keep theirs]
+    #[arg(long, value_name = "FILE")]
+    run_key: Option<PathBuf>,
+}
+
 /// Follow a command over boxes, and go on with it if its controller is gone
 ///
 /// Shows what its controller shows, and prints its report. If the controller is gone, this process takes its place:
@@ -71,20 +82,8 @@ Examples:
   gorgon attach 5f0c9e4b1a2d3c77 --on nats://HOST:4222
   gorgon attach 5f0c9e4b1a2d3c77 --on nats://HOST:4222 --run-key run.key    on another machine")]
 pub(super) struct AttachCommand {
-    /// The command, as `gorgon runs` lists it
-    #[arg(value_name = "RUN")]
-    run: String,
-
-    /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
-    #[arg(long, value_name = "URL")]
-    on: Option<String>,
-
     #[command(flatten)]
-    server: ServerFlags,
-
-    /// The file with the key of the command [default: where this user's commands keep theirs]
-    #[arg(long, value_name = "FILE")]
-    run_key: Option<PathBuf>,
+    named: NamedRun,
 
     /// Take over at once, even if the controller lives: it is fenced
     #[arg(long)]
@@ -99,31 +98,26 @@ pub(super) struct AttachCommand {
 Examples:
   gorgon stop 5f0c9e4b1a2d3c77 --on nats://HOST:4222")]
 pub(super) struct StopCommand {
-    /// The command, as `gorgon runs` lists it
-    #[arg(value_name = "RUN")]
-    run: String,
-
-    /// The NATS server [such as nats://HOST:4222; default: $GORGON_ON]
-    #[arg(long, value_name = "URL")]
-    on: Option<String>,
-
     #[command(flatten)]
-    server: ServerFlags,
-
-    /// The file with the key of the command [default: where this user's commands keep theirs]
-    #[arg(long, value_name = "FILE")]
-    run_key: Option<PathBuf>,
+    named: NamedRun,
 }
 
 impl RunsCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Some(server) = server_of(self.on, &self.server) else { return Ok(Exit::no_server()) };
+        let Some(server) = self.on.server() else { return Ok(Exit::no_server()) };
         let link = server.connect("runs")?;
-        let commands = link.commands()?;
+        let (commands, foreign) = link.commands()?;
         let beating = link.heard(&subjects::pulse("*"), PULSE)?;
         let seen: Vec<Seen> = commands.iter().map(|of| Seen::new(of, &beating)).collect();
         if self.prune {
+            if let Some(run) = self.run.as_ref().filter(|run| foreign.contains(run)) {
+                remove(&link, run)?;
+                return Ok(Exit::Done);
+            }
             return prune(&link, self.run.as_deref(), &commands, &seen);
+        }
+        if !foreign.is_empty() {
+            super::say(&format!("another version of gorgon began these commands: {}", foreign.join(", ")));
         }
         if self.json {
             let mut json = serde_json::to_string_pretty(&Listed { schema: "gorgon.runs/1", runs: &seen })?;
@@ -154,20 +148,26 @@ fn prune(link: &Link, only: Option<&str>, commands: &[Registered], seen: &[Seen]
             continue;
         }
         link.forget(&of.listing.inputs);
-        // It may be gone already.
-        let _ = Journal::remove(link, &of.command);
-        link.unregister(&of.command)?;
-        command::forget_key(&of.command);
+        remove(link, &of.command)?;
         removed += 1;
     }
     super::tell(&format!("removed {removed} of {} commands", commands.len()));
     Ok(Exit::Done)
 }
 
+/// Removes what is kept of a command.
+fn remove(link: &Link, name: &str) -> anyhow::Result<()> {
+    // It may be gone already.
+    let _ = Journal::remove(link, name);
+    link.unregister(name)?;
+    command::forget_key(name);
+    Ok(())
+}
+
 impl AttachCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { run, on, server, run_key, take_over } = self;
-        let Some(server) = server_of(on, &server) else { return Ok(Exit::no_server()) };
+        let Self { named: NamedRun { run, on, run_key }, take_over } = self;
+        let Some(server) = on.server() else { return Ok(Exit::no_server()) };
         let link = server.connect("attach")?;
         let registered = find(&link, &run)?;
         let listing = registered.listing;
@@ -188,8 +188,8 @@ impl AttachCommand {
 
 impl StopCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { run, on, server, run_key } = self;
-        let Some(server) = server_of(on, &server) else { return Ok(Exit::no_server()) };
+        let NamedRun { run, on, run_key } = self.named;
+        let Some(server) = on.server() else { return Ok(Exit::no_server()) };
         let link = server.connect("stop")?;
         ensure!(!find(&link, &run)?.listing.ended, "the command `{run}` has ended");
         let key: Key = command::key_of(&run, run_key.as_deref())?;

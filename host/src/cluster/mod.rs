@@ -44,6 +44,9 @@ const DEAF: Duration = Duration::from_millis(1_500);
 /// How long the server may take to answer a request for a stream or an object.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// The server has to take messages of so many bytes: a part of a bundle, with its headers.
+const LEAST_PAYLOAD: usize = 600_000;
+
 /// The longest file of credentials.
 const MOST_OF_CREDENTIALS: u64 = 64 << 10;
 
@@ -103,6 +106,17 @@ pub enum ClusterError {
     NoJetStream {
         /// Where it is.
         url: String,
+    },
+    /// The server takes too small messages.
+    #[error(
+        "the NATS server at {url} takes messages of {bytes} bytes at the most, and {LEAST_PAYLOAD} are needed: set its \
+         `max_payload` to 1MB, the default"
+    )]
+    SmallPayload {
+        /// Where it is.
+        url: String,
+        /// What it takes.
+        bytes: usize,
     },
     /// The server does not allow it.
     #[error(
@@ -266,6 +280,10 @@ impl Server {
         if !is_new_enough(&version) {
             return Err(ClusterError::TooOld { url, version });
         }
+        let bytes = client.server_info().max_payload;
+        if bytes < LEAST_PAYLOAD {
+            return Err(ClusterError::SmallPayload { url, bytes });
+        }
         let jetstream = {
             // It starts a task.
             let _entered = runtime.enter();
@@ -287,6 +305,7 @@ async fn keep_trying(client: Client) {
     let mut tick = tokio::time::interval(TRIAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut heard = tokio::time::Instant::now();
+    let mut tried = heard;
     loop {
         tokio::select! {
             answer = answers.next() => match answer {
@@ -294,6 +313,11 @@ async fn keep_trying(client: Client) {
                 None => return,
             },
             _ = tick.tick() => {
+                if tried.elapsed() >= DEAF {
+                    // This process stood still, and the answer may be there.
+                    heard = tokio::time::Instant::now();
+                }
+                tried = tokio::time::Instant::now();
                 if heard.elapsed() >= DEAF {
                     heard = tokio::time::Instant::now();
                     // If it fails, the client has been dropped, or is connecting already.

@@ -89,20 +89,23 @@ impl Link {
         }))
     }
 
-    /// All commands.
-    pub fn commands(&self) -> Result<Vec<Registered>, ClusterError> {
+    /// All commands, and the names of those that another version of Gorgon has registered.
+    pub fn commands(&self) -> Result<(Vec<Registered>, Vec<String>), ClusterError> {
         let keys = async {
             let store = self.register_store().await?;
             let keys = store.keys().await.map_err(|error| error.to_string())?;
             keys.try_collect::<Vec<String>>().await.map_err(|error| error.to_string())
         };
         let keys = self.within(keys).map_err(|why| self.refused("read its register of commands", why))?;
-        let mut commands = Vec::new();
-        for key in keys.iter().filter(|key| subjects::is_name(key)) {
-            commands.extend(self.registered(key)?);
+        let (mut commands, mut foreign) = (Vec::new(), Vec::new());
+        for key in keys.into_iter().filter(|key| subjects::is_name(key)) {
+            match self.registered(&key)? {
+                Some(registered) => commands.push(registered),
+                None => foreign.push(key),
+            }
         }
         commands.sort_by_key(|of: &Registered| of.changed);
-        Ok(commands)
+        Ok((commands, foreign))
     }
 
     /// Removes a command from the register.

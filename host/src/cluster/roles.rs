@@ -22,6 +22,21 @@ pub struct Permissions {
     pub subscribe: Vec<String>,
 }
 
+/// Whether a subject matches one of these patterns of NATS.
+pub fn matches(patterns: &[String], subject: &str) -> bool {
+    let is_one = |pattern: &String| {
+        let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
+        loop {
+            match (pattern.next(), subject.next()) {
+                (Some(">"), Some(_)) | (None, None) => return true,
+                (Some(token), Some(of)) if token == "*" || token == of => {}
+                _ => return false,
+            }
+        }
+    };
+    patterns.iter().any(is_one)
+}
+
 /// The inboxes of a user: answers come there. Nobody else may listen to them.
 pub fn inbox(user: &str) -> String {
     format!("_INBOX_{user}")
@@ -120,22 +135,10 @@ impl Role {
 mod tests {
     use super::*;
 
-    /// Whether `subject` matches `pattern`.
-    fn matches(pattern: &str, subject: &str) -> bool {
-        let (mut pattern, mut subject) = (pattern.split('.'), subject.split('.'));
-        loop {
-            match (pattern.next(), subject.next()) {
-                (Some(">"), Some(_)) | (None, None) => return true,
-                (Some(token), Some(of)) if token == "*" || token == of => {}
-                _ => return false,
-            }
-        }
-    }
-
     #[test]
     fn an_agent_speaks_for_itself_alone() {
         let of = Role::Agent("b1".into()).permissions();
-        let may = |subject: &str| of.publish.iter().any(|pattern| matches(pattern, subject));
+        let may = |subject: &str| matches(&of.publish, subject);
         for subject in ["gorgon.agent.b1.here", "gorgon.7.from.b1", "gorgon.7.output", "gorgon.7.trouble"] {
             assert!(may(subject), "{subject}");
         }
@@ -160,7 +163,7 @@ mod tests {
             assert!(!may(subject), "{subject}");
         }
         assert!(may("$JS.API.CONSUMER.CREATE.GORGON_7.x.gorgon.7.to.b1"));
-        let hears = |subject: &str| of.subscribe.iter().any(|pattern| matches(pattern, subject));
+        let hears = |subject: &str| matches(&of.subscribe, subject);
         assert!(hears("gorgon.agent.b1.open") && hears("_INBOX_agent-b1.x") && hears("gorgon.7.pulse"));
         for subject in ["gorgon.agent.b2.open", "_INBOX_agent-b2.x", "_INBOX_controller.x", "gorgon.7.output"] {
             assert!(!hears(subject), "{subject}");
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn a_viewer_changes_nothing() {
         let of = Role::Viewer.permissions();
-        let may = |subject: &str| of.publish.iter().any(|pattern| matches(pattern, subject));
+        let may = |subject: &str| matches(&of.publish, subject);
         for subject in [
             "gorgon.7.decided",
             "gorgon.7.to.b1",
