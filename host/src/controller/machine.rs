@@ -314,7 +314,10 @@ impl Machine {
     /// The decisions that are due because time has passed.
     fn overdue(&self, now: Duration) -> Vec<Decision> {
         let books = &self.books;
-        let late = |state| matches!(state, WorkerState::Dying { since } if now >= since + LAST_BREATH);
+        // Whoever was told to end may have done so while this controller could hear nobody.
+        let listens = if is_made(Mistake::CountTheOutage) { Duration::ZERO } else { self.since };
+        let overdue = |since: Duration, patience| now >= since.max(listens) + patience;
+        let late = |state| matches!(state, WorkerState::Dying { since } if overdue(since, LAST_BREATH));
         let undead = books.workers.iter().filter(|(_, of)| late(of.state)).map(|(&worker, _)| worker);
         let undead: Vec<_> = undead.map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
         if !undead.is_empty() {
@@ -326,12 +329,15 @@ impl Machine {
         }
         match books.stage {
             RunStage::Stopping { since } if now >= since + PATIENCE => return vec![Decision::Cut],
-            RunStage::Cutting { since, .. } if now >= since + LAST_PATIENCE => {
+            RunStage::Cutting { since, .. } if overdue(since, LAST_PATIENCE) => {
                 return books.heard().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
             }
             RunStage::Running if self.last_call().is_some_and(|last| now >= last) => {
                 if books.is_under_way() {
                     return vec![Decision::Cut];
+                }
+                if !overdue(Duration::ZERO, PATIENCE) {
+                    return Vec::new();
                 }
                 return self.operating().map(|worker| Decision::GiveUp { worker, why: Deafness::Deaf }).collect();
             }

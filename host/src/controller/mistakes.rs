@@ -38,6 +38,8 @@ pub(super) enum Mistake {
     HearTheLost,
     /// Decisions of a controller count after another has taken over.
     HearTheFenced,
+    /// Time in which the server was gone counts against those who were to end.
+    CountTheOutage,
     /// The fold reads something that is not in its entries.
     FoldWithAClock,
 }
@@ -45,7 +47,7 @@ pub(super) enum Mistake {
 #[cfg(test)]
 impl Mistake {
     /// Every mistake.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::LeaseTwice,
         Self::HearTheDead,
         Self::HearTwice,
@@ -62,6 +64,7 @@ impl Mistake {
         Self::BeginEarly,
         Self::HearTheLost,
         Self::HearTheFenced,
+        Self::CountTheOutage,
         Self::FoldWithAClock,
     ];
 }

@@ -59,6 +59,8 @@ pub(super) struct Account {
     left_boxes: BTreeSet<u32>,
     boxes: u32,
     epoch: u32,
+    /// The epoch of the controller that opened the run.
+    opened_by: u32,
     /// Numbers that a lost box held and that may be started again.
     again: BTreeSet<(usize, u64)>,
 }
@@ -86,7 +88,8 @@ impl Account {
             lost_boxes: BTreeSet::new(),
             left_boxes: BTreeSet::new(),
             boxes: job.spread.boxes.len() as u32,
-            epoch: 0,
+            epoch: job.spread.epoch,
+            opened_by: job.spread.epoch,
             again: BTreeSet::new(),
         }
     }
@@ -323,7 +326,7 @@ impl Account {
         }
         // The controllers that took over are told of, and nothing else.
         let took_over = record.faults.iter().filter(|fault| fault.kind == FaultKind::TakenOver).count();
-        if took_over < record.faults.len() || (took_over > 0) != (self.epoch > 0) {
+        if took_over < record.faults.len() || (took_over > 0) != (self.epoch > self.opened_by) {
             return Err(format!("nothing went wrong, but there is a fault: {:?}", record.faults));
         }
         if trouble.stopped {

@@ -81,5 +81,7 @@ pub(super) fn job(chance: &mut Rng) -> Job {
         _ => OnLoss::Skip,
     };
     let contact = Contact { lead: Duration::from_millis(200), ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL };
-    Job { spread: Spread { boxes, contact, on_loss, epoch: 0 }, ..job }
+    // The run may be one of many, as in a search, and a controller that took over before may open it.
+    let epoch = chance.u32(0..3);
+    Job { spread: Spread { boxes, contact, on_loss, epoch }, ..job }
 }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::account::{Account, Trouble};
 use super::job::job;
+use super::misfortunes::{Misfortunes, Outage};
 use super::worker::{SimulatedState, SimulatedWorker};
 use crate::controller::{Books, Effect, Input, Job, Machine, Output};
 use crate::fault::Standstill;
@@ -70,17 +71,8 @@ struct World {
     told: BTreeMap<u32, VecDeque<(Duration, Command)>>,
     loads: BTreeMap<u32, (u32, SlotIndex)>,
     dismissed: BTreeSet<u32>,
-    stops: Vec<Duration>,
-    crashes: Vec<Duration>,
-    deaths: Vec<Duration>,
-    hangs: Vec<(Duration, Duration)>,
-    /// When boxes die: they say nothing more, and their workers are gone.
-    box_deaths: Vec<(Duration, u32)>,
+    misfortunes: Misfortunes,
     dead_boxes: BTreeSet<u32>,
-    /// When boxes leave in order.
-    box_leaves: Vec<(Duration, u32)>,
-    /// The links of which boxes are cut, from when until when.
-    cuts: Vec<(u32, Duration, Duration)>,
     /// When each box says next that it is there.
     presence: Vec<Duration>,
     /// What a box has to do when its link is back.
@@ -89,7 +81,8 @@ struct World {
     on: BTreeMap<u32, u32>,
     /// A controller that another has replaced, and that does not know it yet.
     zombie: Option<Machine>,
-    deafness: Option<Duration>,
+    /// The last epoch that a controller was given.
+    epoch: u32,
     /// When a kill reaches which worker.
     kills: Vec<(Duration, u32)>,
     tick: Duration,
@@ -103,48 +96,7 @@ impl World {
     fn new(seed: u64, wanted: Telling) -> Self {
         let mut chance = Rng::with_seed(seed);
         let job = job(&mut chance);
-        let moment = |chance: &mut Rng| Duration::from_millis(chance.u64(0..3_000));
-        let some = |chance: &mut Rng, most: usize, one_in: u8| -> Vec<Duration> {
-            let is_so = chance.u8(0..one_in) == 0;
-            let how_many = if is_so { chance.usize(1..=most) } else { 0 };
-            let mut moments: Vec<Duration> = (0..how_many).map(|_| moment(chance)).collect();
-            moments.sort_unstable();
-            moments
-        };
-        let stops = some(&mut chance, 3, 4);
-        let crashes = some(&mut chance, 3, 3);
-        let deaths = some(&mut chance, 5, 2);
-        let hangs = some(&mut chance, 2, 3);
-        let hangs = hangs.into_iter().map(|from| {
-            // Some workers come back at about the time when they are given up.
-            let late = chance.u64(20_500..22_500);
-            let long = *chance.choice(&[50, 2_000, 15_000, late, late, 60_000, u64::MAX]).expect("there are some");
-            (from, if long == u64::MAX { Duration::MAX } else { from + Duration::from_millis(long) })
-        });
-        let hangs: Vec<_> = hangs.collect();
-        // Operations of a deaf worker end only with the phase or by a stop, so the run needs one of the two.
-        let has_end = job.phases().iter().all(|(_, plan)| plan.extent().duration().is_some()) || !stops.is_empty();
-        let deafness = (has_end && chance.u8(0..6) == 0).then(|| moment(&mut chance));
-        let boxes = job.spread.boxes.len() as u32;
-        let of_boxes = |moments: Vec<Duration>, chance: &mut Rng| -> Vec<(Duration, u32)> {
-            let moments = moments.into_iter().filter(|_| boxes > 0);
-            moments.map(|at| (at, chance.u32(0..boxes.max(1)))).collect()
-        };
-        let moments = some(&mut chance, 2, 4);
-        let box_deaths = of_boxes(moments, &mut chance);
-        let moments = some(&mut chance, 1, 4);
-        let box_leaves = of_boxes(moments, &mut chance);
-        let moments = some(&mut chance, 3, 3);
-        let cuts = of_boxes(moments, &mut chance).into_iter().map(|(from, index)| {
-            let long = *chance.choice(&[200, 3_000, 5_000, 7_000, 20_000]).expect("there are some");
-            (index, from, from + Duration::from_millis(long))
-        });
-        let cuts: Vec<_> = cuts.collect();
-        let trouble = Trouble {
-            stopped: !stops.is_empty(),
-            died: !deaths.is_empty() || !box_deaths.is_empty() || !cuts.is_empty() || !box_leaves.is_empty(),
-            stuck: !hangs.is_empty() || deafness.is_some() || !cuts.is_empty() || !box_deaths.is_empty(),
-        };
+        let (boxes, misfortunes) = (job.spread.boxes.len() as u32, Misfortunes::new(&job, &mut chance));
         let opened = SystemTime::UNIX_EPOCH;
         let delays: &[u64] = if boxes > 0 { &[1, 3, 40] } else { &[0, 0, 3, 40] };
         let delay_ms = *chance.choice(delays).expect("there are some");
@@ -152,6 +104,8 @@ impl World {
         Self {
             machine: Machine::new(Books::open(&job, opened), Duration::ZERO),
             account: Account::new(&job),
+            trouble: misfortunes.trouble(),
+            epoch: job.spread.epoch,
             chance,
             now: Duration::ZERO,
             job,
@@ -164,22 +118,14 @@ impl World {
             told: BTreeMap::new(),
             loads: BTreeMap::new(),
             dismissed: BTreeSet::new(),
-            stops,
-            crashes,
-            deaths,
-            hangs,
-            box_deaths,
+            misfortunes,
             dead_boxes: BTreeSet::new(),
-            box_leaves,
-            cuts,
             presence,
             postponed: VecDeque::new(),
             on: BTreeMap::new(),
             zombie: None,
-            deafness,
             kills: Vec::new(),
             tick: Duration::ZERO,
-            trouble,
             wanted,
             story: Vec::new(),
         }
@@ -214,10 +160,14 @@ impl World {
     fn next_moment(&self) -> Duration {
         let mut next = self.tick;
         let mut consider = |moment: Duration| next = next.min(moment);
-        [&self.stops, &self.crashes, &self.deaths].into_iter().filter_map(|of| of.first()).for_each(|&at| consider(at));
-        self.hangs.first().into_iter().for_each(|&(at, _)| consider(at));
-        self.deafness.into_iter().for_each(&mut consider);
-        self.waiting.front().into_iter().for_each(|(at, _)| consider(*at));
+        [&self.misfortunes.stops, &self.misfortunes.crashes, &self.misfortunes.deaths]
+            .into_iter()
+            .filter_map(|of| of.first())
+            .for_each(|&at| consider(at));
+        self.misfortunes.hangs.first().into_iter().for_each(|&(at, _)| consider(at));
+        self.misfortunes.deafness.into_iter().for_each(&mut consider);
+        let is_taken = self.outage().is_none();
+        self.waiting.front().filter(|_| is_taken).into_iter().for_each(|(at, _)| consider(*at));
         self.kills.iter().for_each(|(at, _)| consider(*at));
         for (id, worker) in &self.workers {
             consider(worker.next.max(worker.hangs_until));
@@ -226,7 +176,7 @@ impl World {
                 consider((*at).max(worker.hangs_until));
             }
         }
-        for (_, link) in self.links.iter().filter(|(id, _)| !self.is_cut_off(**id)) {
+        for (_, link) in self.links.iter().filter(|(id, _)| is_taken && !self.is_cut_off(**id)) {
             let frame = link.frames.get(link.handed).map(|(at, ..)| *at);
             let end = link.ends.filter(|_| link.frames.is_empty());
             frame.into_iter().chain(end).for_each(&mut consider);
@@ -238,21 +188,21 @@ impl World {
     fn happen(&mut self) -> Result<(), String> {
         let now = self.now;
         let due = |moments: &mut Vec<Duration>| moments.first().is_some_and(|&at| at <= now).then(|| moments.remove(0));
-        if let Some(died) = due(&mut self.deaths).and_then(|_| self.somebody()) {
+        if let Some(died) = due(&mut self.misfortunes.deaths).and_then(|_| self.somebody()) {
             self.tell(|| format!("worker {died} dies"));
             self.die(died);
         }
-        if let Some(&(at, until)) = self.hangs.first()
+        if let Some(&(at, until)) = self.misfortunes.hangs.first()
             && at <= now
         {
-            self.hangs.remove(0);
+            self.misfortunes.hangs.remove(0);
             if let Some(hung) = self.somebody() {
                 self.tell(|| format!("worker {hung} hangs until {until:?}"));
                 self.workers.get_mut(&hung).into_iter().for_each(|of| of.hangs_until = until);
             }
         }
-        if self.deafness.is_some_and(|at| at <= now) {
-            self.deafness = None;
+        if self.misfortunes.deafness.is_some_and(|at| at <= now) {
+            self.misfortunes.deafness = None;
             if let Some(deaf) = self.somebody() {
                 self.tell(|| format!("worker {deaf} goes deaf"));
                 self.workers.get_mut(&deaf).into_iter().for_each(|of| of.is_deaf = true);
@@ -262,14 +212,14 @@ impl World {
         for (_, killed) in self.kills.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.die(killed);
         }
-        if due(&mut self.crashes).is_some() {
+        if due(&mut self.misfortunes.crashes).is_some() {
             self.crash();
         }
-        if due(&mut self.stops).is_some() {
+        if due(&mut self.misfortunes.stops).is_some() {
             self.tell(|| "a stop is requested".into());
             self.feed(Input::Stop)?;
         }
-        while self.waiting.front().is_some_and(|(at, _)| *at <= now) {
+        while self.outage().is_none() && self.waiting.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, entry)) = self.waiting.pop_front() {
                 self.record(entry)?;
             }
@@ -281,6 +231,9 @@ impl World {
             if self.chance.u32(0..2_000) == 0 {
                 let (what, length) = (Standstill::Controller, Duration::from_secs(self.chance.u64(1..30)));
                 self.feed(Input::Stalled { what, length })?;
+            }
+            if self.outage().is_some_and(|of| !of.is_full) {
+                self.feed(Input::Unlinked)?;
             }
             self.feed(Input::Tick)?;
             if let Some(mut zombie) = self.zombie.take() {
@@ -295,7 +248,7 @@ impl World {
     /// What happens to boxes now.
     fn move_boxes(&mut self) -> Result<(), String> {
         let now = self.now;
-        for (_, index) in self.box_deaths.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+        for (_, index) in self.misfortunes.box_deaths.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.tell(|| format!("box {index} dies"));
             self.dead_boxes.insert(index);
             for worker in self.workers_of(index) {
@@ -304,8 +257,8 @@ impl World {
                 self.links.remove(&worker);
             }
         }
-        for (at, index) in self.box_leaves.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
-            if self.dead_boxes.contains(&index) || self.cut(index).is_some() {
+        for (at, index) in self.misfortunes.box_leaves.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
+            if self.dead_boxes.contains(&index) || self.cut(index).is_some() || self.outage().is_some() {
                 continue;
             }
             self.tell(|| format!("box {index} leaves"));
@@ -343,10 +296,17 @@ impl World {
         Ok(())
     }
 
-    /// The cut of a box's link at present.
+    /// The cut of a box's link at present: its own, or that of all boxes while the server is gone.
     fn cut(&self, index: u32) -> Option<(Duration, Duration)> {
-        let cut = self.cuts.iter().find(|(of, from, until)| *of == index && (*from..*until).contains(&self.now));
-        cut.map(|&(_, from, until)| (from, until))
+        let cut =
+            self.misfortunes.cuts.iter().find(|(of, from, until)| *of == index && (*from..*until).contains(&self.now));
+        let gone = || self.outage().filter(|of| !of.is_full).map(|of| (of.from, of.from + of.length));
+        cut.map(|&(_, from, until)| (from, until)).or_else(gone)
+    }
+
+    /// What keeps the journal from taking entries at present.
+    fn outage(&self) -> Option<&Outage> {
+        self.misfortunes.server.as_ref().filter(|of| (of.from..of.from + of.length).contains(&self.now))
     }
 
     /// The box of a worker, if it cannot be reached at present.
@@ -424,6 +384,9 @@ impl World {
 
     /// Hands what has arrived to the controller, some frames twice.
     fn listen(&mut self, now: Duration) -> Result<(), String> {
+        if self.outage().is_some() {
+            return Ok(());
+        }
         let ids: Vec<u32> = self.links.keys().copied().collect();
         if !self.job.spread.boxes.is_empty() {
             return ids
@@ -506,8 +469,10 @@ impl World {
         }
         if !self.job.spread.boxes.is_empty() {
             // What the first has put out is on its way, and it may not know that it was replaced.
-            let epoch = books.epoch + self.chance.u32(1..4);
-            let before = std::mem::replace(&mut self.machine, Machine::after_another(books, self.now, epoch));
+            // Each epoch is given once. Whoever was given one may have said nothing yet, or never will.
+            self.epoch += self.chance.u32(1..4);
+            let next = Machine::after_another(books, self.now, self.epoch);
+            let before = std::mem::replace(&mut self.machine, next);
             self.zombie = self.chance.bool().then_some(before);
             return;
         }
@@ -517,7 +482,7 @@ impl World {
                 What::Gone { worker, .. } => self.links.entry(worker).or_default().ends = Some(self.now),
                 What::Decided(crate::journal::Decision::Stop | crate::journal::Decision::Cut) => {
                     // The person who wanted it asks again.
-                    self.stops.insert(0, self.now + Duration::from_millis(1));
+                    self.misfortunes.stops.insert(0, self.now + Duration::from_millis(1));
                 }
                 _ => {}
             }
