@@ -33,7 +33,7 @@ usage: cargo xtask COMMAND
            print in how many runs each of a list of deliberate mistakes is found
   bench-http
            measure HTTP beside other tools, each on one core, against nginx on the other
-  bench-boxes [GORGON]
+  bench-boxes [GORGON [PART]]
            measure runs over boxes beside runs on one machine, with a real NATS server and agents on loopback
   stall [GORGON]
            freeze a target for four seconds, and compare the reports of gorgon and other tools with arithmetic
@@ -77,7 +77,7 @@ fn main() -> anyhow::Result<()> {
         Some("bench-html") => bench_html(),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
         Some("bench-http") => bench_http::run_all(),
-        Some("bench-boxes") => bench_boxes::run_all(arguments.get(1).map(PathBuf::from)),
+        Some("bench-boxes") => bench_boxes::run_all(arguments.get(1).map(PathBuf::from), arguments.get(2).copied()),
         Some("bench-beside") => {
             let old = arguments.get(1).context("name the gorgon to measure against")?;
             beside::run_all(old.into(), arguments.get(2).map(PathBuf::from))
