@@ -382,6 +382,69 @@ fn a_run_over_boxes_is_judged_and_kept_up_to_date_like_any_other() {
     nothing_is_left(&server, &agents);
 }
 
+/// A histogram of the report.
+fn histogram(summary: &Value) -> Option<hdrhistogram::Histogram<u64>> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(summary["hdr"].as_str()?).unwrap();
+    Some(hdrhistogram::serialization::Deserializer::new().deserialize(&mut &bytes[..]).unwrap())
+}
+
+/// Its counts, each with its duration.
+fn counts(histogram: &hdrhistogram::Histogram<u64>) -> Vec<(u64, u64)> {
+    histogram.iter_recorded().map(|at| (at.value_iterated_to(), at.count_at_value())).collect()
+}
+
+/// The durations of all intervals of a box are those of the box, and those of all boxes are those of the run.
+#[test]
+fn the_boxes_over_time_are_the_run() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["page.html", "table.csv"].map(|name| directory.path().join(name));
+    let mut command = start(&server, &guest("noop"), &["-d", "2s", "--pause", "1ms", "--boxes", "3", "--by-box"]);
+    command.arg("--html").arg(&files[0]).arg("--csv").arg(&files[1]);
+    let ran = ran(command.output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let run = &ran.report["runs"][0];
+    let boxes = boxes(&ran);
+    let whole = histogram(&run["latency_ns"]).unwrap();
+    let mut merged = whole.clone();
+    merged.reset();
+    for of in &boxes {
+        let buckets = of["timeline"]["buckets"].as_array().unwrap();
+        assert_eq!(buckets.len(), run["timeline"]["buckets"].as_array().unwrap().len());
+        let mut its = merged.clone();
+        its.reset();
+        buckets.iter().filter_map(|bucket| histogram(&bucket["latency_ns"])).for_each(|part| its.add(part).unwrap());
+        assert_eq!(counts(&its), counts(&histogram(&of["latency_ns"]).unwrap()));
+        assert_eq!(its.len(), of["operations"].as_u64().unwrap());
+        merged.add(its).unwrap();
+    }
+    assert_eq!(counts(&merged), counts(&whole));
+
+    let table = std::fs::read_to_string(&files[1]).unwrap();
+    let of_b2 = table.lines().filter(|line| line.ends_with(",b2")).count();
+    assert_eq!(of_b2, run["timeline"]["buckets"].as_array().unwrap().len());
+    let page = std::fs::read_to_string(&files[0]).unwrap();
+    assert!(page.contains("Throughput by box") && page.contains("p99 by box"));
+    let report = directory.path().join("report.json");
+    std::fs::write(&report, serde_json::to_vec(&ran.report).unwrap()).unwrap();
+    let text = gorgon().arg("report").arg(&report).output().unwrap();
+    assert_eq!(text.status.code(), Some(0), "{}", String::from_utf8_lossy(&text.stderr));
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("ops/s over time, up to") && text.lines().any(|line| line.starts_with("b3  ")), "{text}");
+
+    // What cannot be true is refused.
+    let mut false_report = ran.report.clone();
+    false_report["runs"][0]["boxes"][1]["timeline"]["buckets"][0]["started"] = 1.into();
+    false_report["runs"][0]["boxes"][1]["timeline"]["interval_ns"] = 1.into();
+    std::fs::write(&report, serde_json::to_vec(&false_report).unwrap()).unwrap();
+    let refused = gorgon().arg("report").arg(&report).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("`runs[0].boxes[1].timeline"), "{said}");
+    nothing_is_left(&server, &agents);
+}
+
 #[test]
 fn what_strangers_say_of_themselves_is_shown_as_text() {
     let server = NatsServer::start();

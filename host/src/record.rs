@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Stall};
 use crate::lane::Lane;
-use crate::metrics::{Cut, HealthLog, Metrics};
+use crate::metrics::{Cut, HealthLog, Metrics, Timeline};
 use crate::plan::RunPlan;
 
 /// Everything from which the report on a run is derived.
@@ -203,6 +203,8 @@ pub struct BoxRecord {
     pub lost: bool,
     /// Frames that came from it after it had been given up, and do not count.
     pub refused_frames: u64,
+    /// Its operations over time, if that was asked for. The indices of results are those of the run.
+    pub timeline: Option<Timeline>,
 }
 
 /// The machine on which the runs took place.

@@ -288,6 +288,27 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
 }
 
 #[test]
+fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let home = Home::new(&server);
+    let task = guest("noop");
+    // Without a checkpoint, the journal would be full after a part of this.
+    let args = ["-n", "2000000", "-p", "2", "-t", "2", "--pause", "1us", "--journal-max", "256KiB", "--detach"];
+    let (code, command) = {
+        let output = home.run(&server, &task, &args).wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    };
+    assert_eq!(code, Some(0), "{command}");
+    let attached = home.gorgon(&["attach", &command]).output().unwrap();
+    assert_eq!(attached.status.code(), Some(0), "{}", String::from_utf8_lossy(&attached.stderr));
+    let (code, kept) = home.said(&["report", "--journal", &command, "--quiet", "--json", "-"]);
+    assert_eq!(code, Some(0), "{kept}");
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&2_000_000.into(), &false.into()));
+}
+
+#[test]
 fn no_secret_is_on_the_server() {
     let server = NatsServer::start();
     let agents = three(&server);

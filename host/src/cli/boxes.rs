@@ -12,6 +12,7 @@ use super::output::ignore_closed;
 use super::{Exit, command, values};
 use crate::cluster::Server;
 use crate::cluster::presence::{Presence, Roll};
+use crate::cluster::register::Keep;
 use crate::controller::{self, ClockReading, OnLoss};
 use crate::guest_text::line;
 use crate::input;
@@ -75,6 +76,10 @@ pub(super) struct BoxFlags {
     #[arg(long, value_name = "WHAT")]
     on_loss: Option<Loss>,
 
+    /// Keep latency and throughput of each box over time, for all reports
+    #[arg(long)]
+    by_box: bool,
+
     /// Use only boxes with this label (gorgon agent --label)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     box_label: Vec<String>,
@@ -87,7 +92,7 @@ pub(super) struct BoxFlags {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     orphan_timeout: Option<Duration>,
 
-    /// Keep the journal when the run has ended, for gorgon report --journal
+    /// Keep the whole journal when the run has ended, for gorgon report --journal
     #[arg(long)]
     keep_journal: bool,
 
@@ -140,6 +145,8 @@ pub(super) struct Over {
     pub(super) boxes: Option<u32>,
     /// What becomes of the operations that a lost box held.
     pub(super) on_loss: OnLoss,
+    /// Whether to keep the operations of each box over time.
+    pub(super) by_box: bool,
     /// How much the journal may take, in bytes.
     pub(super) journal_max: u64,
     /// The labels that each box has to have.
@@ -148,19 +155,21 @@ pub(super) struct Over {
     pub(super) detach: bool,
     /// How long the boxes wait for another controller.
     pub(super) orphan_timeout: Duration,
-    /// Whether the journal stays when the command ends.
-    pub(super) keep_journal: bool,
+    /// What stays of the journal.
+    pub(super) keep: Keep,
 }
 
 impl BoxFlags {
     /// The boxes, if the run is not to take place on this machine; an error in words if the flags do not fit together.
     pub(super) fn over(&self) -> Result<Option<Over>, String> {
-        let Self { on, boxes, on_loss, box_label, detach, orphan_timeout, keep_journal, journal_max, server } = self;
+        let Self { on, boxes, on_loss, by_box, box_label, detach, orphan_timeout, keep_journal, journal_max, server } =
+            self;
         let resumed = command::resumed().map(|resumed| resumed.server);
         let Some(server) = resumed.or_else(|| server_of(on.clone(), server)) else {
             let stray = [
                 (boxes.is_some(), "--boxes"),
                 (on_loss.is_some(), "--on-loss"),
+                (*by_box, "--by-box"),
                 (!box_label.is_empty(), "--box-label"),
                 (*detach, "--detach"),
                 (orphan_timeout.is_some(), "--orphan-timeout"),
@@ -192,12 +201,17 @@ impl BoxFlags {
             server,
             boxes: *boxes,
             on_loss,
+            by_box: *by_box,
             journal_max,
             labels: box_label.clone(),
             detach: *detach,
             orphan_timeout: orphan_timeout.unwrap_or(usual),
-            // Whoever attaches later wants the report.
-            keep_journal: *keep_journal || *detach,
+            keep: match (keep_journal, detach) {
+                (true, _) => Keep::Entries,
+                // Whoever attaches later wants the report.
+                (false, true) => Keep::Books,
+                (false, false) => Keep::Nothing,
+            },
         }))
     }
 
@@ -208,6 +222,7 @@ impl BoxFlags {
             on: self.on.or(file.on),
             boxes: self.boxes.or(file.boxes),
             on_loss: self.on_loss.or(file.on_loss),
+            by_box: self.by_box || file.by_box,
             box_label: if self.box_label.is_empty() { file.box_label } else { self.box_label },
             detach: self.detach || file.detach,
             orphan_timeout: self.orphan_timeout.or(file.orphan_timeout),

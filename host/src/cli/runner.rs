@@ -14,6 +14,7 @@ use super::boxes::Over;
 use super::command::{self, KeptKey, Made, Resumed};
 use super::flags::TaskSource;
 use crate::cluster::files;
+use crate::cluster::register::Keep;
 use crate::cluster::seal::Key;
 use crate::controller::{
     self, Books, FilesThere, Fleet, Identity, Job, Observer, OnLoss, RunError, RunEvent, Spread, Wanted,
@@ -176,7 +177,7 @@ impl Runner {
         let stops = self.stops.receiver();
         let record = match (&self.fleet, &self.over) {
             (Some(fleet), Some(over)) => {
-                let job = Job { spread: fleet.spread(over.on_loss), ..job };
+                let job = Job { spread: fleet.spread(over.on_loss, over.by_box), ..job };
                 let files = || put(fleet, source, plan).map_err(|error| RunError::Refused(format!("{error:#}")));
                 controller::run_over(fleet, &job, files, stops, &mut observers)
             }
@@ -260,9 +261,9 @@ impl Runner {
             orphan_timeout: over.orphan_timeout,
             inputs: inputs.context("cannot keep what the command is made of")?,
             journal_max: over.journal_max,
-            keep_journal: over.keep_journal,
+            keep: over.keep,
         };
-        let (messages, is_quiet, stays) = (self.messages(), self.show == Show::Nothing, over.keep_journal);
+        let (messages, is_quiet, stays) = (self.messages(), self.show == Show::Nothing, over.keep != Keep::Nothing);
         let say = move |message: &str| {
             if !is_quiet {
                 messages.say(message);

@@ -11,7 +11,7 @@ use super::{ANSWER, ClusterError, Link, subjects};
 use crate::wire;
 
 /// The version of [`Listing`].
-const LISTING: u32 = 1;
+const LISTING: u32 = 2;
 
 /// The longest listing: a thousand agents with long policies.
 const MOST_BYTES: usize = 512 << 10;
@@ -41,8 +41,19 @@ pub struct Listing {
     pub failed: Option<Vec<u8>>,
     /// Whether the command has ended, and its journal is kept.
     pub ended: bool,
-    /// Whether the journal stays when the command ends.
-    pub kept: bool,
+    /// What stays of the journal.
+    pub keep: Keep,
+}
+
+/// What stays of a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keep {
+    /// Nothing: it is removed when the command ends.
+    Nothing,
+    /// The books: what they do not need is removed while the command goes on.
+    Books,
+    /// Every entry.
+    Entries,
 }
 
 /// A command in the register.

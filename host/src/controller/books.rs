@@ -276,7 +276,7 @@ impl Books {
             workers: BTreeMap::new(),
             places: vec![Place::Vacant; shape.workers() as usize],
             homes: (0..shape.workers()).map(|place| place / shape.processes).collect(),
-            boxes: job.spread.boxes.iter().cloned().map(BoxBooks::new).collect(),
+            boxes: job.spread.boxes.iter().map(|of| BoxBooks::new(of.clone(), &job.spread)).collect(),
             contact: job.spread.contact,
             on_loss: job.spread.on_loss,
             epoch: job.spread.epoch,

@@ -18,7 +18,7 @@ use super::remote::{self, RunName};
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Journal, Trouble};
 use crate::cluster::presence::Presence;
-use crate::cluster::register::{Listing, Registered};
+use crate::cluster::register::{Keep, Listing, Registered};
 use crate::cluster::seal::{Key, Signer};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Server, files};
@@ -113,8 +113,8 @@ pub struct Identity {
     pub inputs: Vec<u8>,
     /// How much the journal may take on the server, in bytes.
     pub journal_max: u64,
-    /// Whether the journal stays when the command ends.
-    pub keep_journal: bool,
+    /// What stays of the journal.
+    pub keep: Keep,
 }
 
 /// The boxes of a command.
@@ -191,7 +191,7 @@ impl Fleet {
             inputs: inputs.clone(),
             failed: None,
             ended: false,
-            kept: identity.keep_journal,
+            keep: identity.keep,
         };
         let most = i64::try_from(identity.journal_max).unwrap_or(i64::MAX);
         Journal::of(&identity.command, &identity.key).create(&link, most)?;
@@ -289,12 +289,12 @@ impl Fleet {
         &self.notes
     }
 
-    /// How a run is spread over the boxes, at their distance.
-    pub fn spread(&self, on_loss: OnLoss) -> Spread {
+    /// How a run is spread over the boxes, at their distance; `by_box` is whether to keep the timeline of each.
+    pub fn spread(&self, on_loss: OnLoss, by_box: bool) -> Spread {
         let trips = self.rtt.saturating_mul(TRIPS);
         let (lead, lease) = (LEAST_LEAD.max(trips), LEAST_LEASE.max(trips));
         let contact = Contact { lead, lease, interval: COUNTED, ahead: Some(AHEAD) };
-        Spread { boxes: self.facts(), contact, on_loss, epoch: self.epoch() }
+        Spread { boxes: self.facts(), contact, on_loss, epoch: self.epoch(), by_box }
     }
 
     /// Facts about the boxes, in their order.
@@ -345,7 +345,7 @@ impl Fleet {
 
     /// How many bytes the journal may have; `None` if it is kept whole.
     pub(super) fn journal_max(&self) -> Option<u64> {
-        (!self.listing.borrow().kept).then_some(self.journal_max)
+        (self.listing.borrow().keep != Keep::Entries).then_some(self.journal_max)
     }
 
     /// What the system's monotonic clock showed when the server's clock showed `there`.
@@ -438,7 +438,7 @@ impl Drop for Fleet {
             }
         }
         let listing = self.listing.borrow();
-        if listing.kept {
+        if listing.keep != Keep::Nothing {
             let ended = Listing { ended: true, ..listing.clone() };
             // If this fails, the command looks like one whose controller died.
             let _ = self.link.register(&self.command, &ended, revision);

@@ -45,11 +45,13 @@ pub struct Spread {
     pub on_loss: OnLoss,
     /// The epoch of the controller that opens the run.
     pub epoch: u32,
+    /// Whether to keep the operations of each box over time.
+    pub by_box: bool,
 }
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip, epoch: 0 }
+        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip, epoch: 0, by_box: false }
     }
 }
 

@@ -262,6 +262,13 @@ impl Metrics {
 
 impl AddAssign<&Metrics> for Metrics {
     fn add_assign(&mut self, other: &Metrics) {
+        self.add(other);
+    }
+}
+
+impl Metrics {
+    /// Adds `other`. Returns the index that each of its results has here, for [`Timeline::merge`].
+    pub fn add(&mut self, other: &Metrics) -> Vec<usize> {
         self.folded += other.folded;
         self.network += &other.network;
         self.scheduled += &other.scheduled;
@@ -285,6 +292,7 @@ impl AddAssign<&Metrics> for Metrics {
         if let Some(window) = other.window {
             self.widen(window);
         }
+        ids
     }
 }
 

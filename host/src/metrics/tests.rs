@@ -101,6 +101,29 @@ proptest! {
         prop_assert_eq!(facts(&sum(&sum(&a, &b), &c)), facts(&sum(&a, &sum(&b, &c))));
     }
 
+    /// Operations on several boxes, sent in parts that arrive in any order, make the histograms of one process, bit for
+    /// bit.
+    #[test]
+    fn boxes_make_the_histograms_of_one_process(
+        operations in prop::collection::vec((operation(), 0..9_usize), 0..120),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 9),
+    ) {
+        let part = |of: usize| -> Vec<_> {
+            operations.iter().filter(|(_, part)| *part == of).map(|(operation, _)| operation.clone()).collect()
+        };
+        let mut left: Vec<Vec<u8>> = (0..9).map(|of| postcard::to_stdvec(&count(&part(of))).unwrap()).collect();
+        let mut merged = Metrics::default();
+        for next in order {
+            let frame = left.swap_remove(next.index(left.len()));
+            merged += &postcard::from_bytes(&frame).unwrap();
+        }
+        let one = count(&operations.into_iter().map(|(operation, _)| operation).collect::<Vec<_>>());
+        for measure in Measure::ALL {
+            let bytes = [&merged, &one].map(|of| postcard::to_stdvec(&of.measured(measure)).unwrap());
+            prop_assert_eq!(&bytes[0], &bytes[1]);
+        }
+    }
+
     #[test]
     fn every_term_adds_up(operations in prop::collection::vec(operation(), 0..60)) {
         let metrics = count(&operations);

@@ -48,7 +48,7 @@ impl Bucket {
 }
 
 /// Buckets without a gap, from the first interval in which anything happened to the last.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeline {
     interval_ns: u64,
     first: u64,
@@ -72,9 +72,20 @@ impl Timeline {
         self.buckets.iter().enumerate().map(|(i, bucket)| ((self.first + i as u64) * self.interval_ns, bucket))
     }
 
-    /// The same timeline with empty buckets up to `end_ns`.
-    pub fn reaching(&self, end_ns: u64) -> Self {
+    /// The durations of all operations.
+    pub fn durations(&self) -> Histogram {
+        let mut all = Histogram::default();
+        self.buckets.iter().for_each(|bucket| all += &bucket.latency);
+        all
+    }
+
+    /// The same timeline with empty buckets up to `end_ns`, and intervals of at least `interval_ns`, which is the length
+    /// of a bucket of another timeline.
+    pub fn reaching(&self, end_ns: u64, interval_ns: u64) -> Self {
         let mut timeline = self.clone();
+        while timeline.interval_ns < interval_ns {
+            timeline.coarsen();
+        }
         if let Some(last_ns) = end_ns.checked_sub(1) {
             timeline.bucket_at(last_ns);
         }
@@ -106,7 +117,7 @@ impl Timeline {
     }
 
     /// Adds `other`, whose result `i` is our result `ids[i]`. The coarser of the two intervals wins.
-    pub(super) fn merge(&mut self, other: &Timeline, ids: &[usize]) {
+    pub fn merge(&mut self, other: &Timeline, ids: &[usize]) {
         while self.interval_ns < other.interval_ns {
             self.coarsen();
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::guest_text::cell;
 use crate::metrics::Outcome;
-use crate::report::{Report, RunReport, SpanReport, Summary, curves};
+use crate::report::{BucketReport, Report, RunReport, SpanReport, Summary, curves};
 
 /// A row. An interval has its own length, and `partial` if the run covers only a part of it; `all` has the time over
 /// which its rate is taken. Durations are in nanoseconds; figures that do not exist are empty.
@@ -38,10 +38,13 @@ struct CsvRow<'a> {
     p99_ns: Option<u64>,
     p99_9_ns: Option<u64>,
     max_ns: Option<u64>,
+    /// Of a row that is about one box.
+    #[serde(rename = "box")]
+    of_box: Option<Cow<'a, str>>,
 }
 
 /// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, and a row `interval`
-/// for each interval.
+/// for each interval; then those of each box, if they are known.
 pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     let mut rows = csv::Writer::from_writer(to);
     for (i, run) in report.runs.iter().enumerate() {
@@ -91,7 +94,7 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
             ..span(of)
         }));
     }
-    rows.extend(run.timeline.buckets.iter().map(|bucket| CsvRow {
+    let interval = |bucket: &'_ BucketReport| CsvRow {
         start_ns: Some(bucket.start_ns),
         length_ns: bucket.length_ns,
         partial: Some(bucket.partial),
@@ -100,6 +103,11 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
         not_ok: Some(bucket.failed),
         per_second: Some(curves::rate(run, bucket)),
         ..row("interval", &bucket.latency_ns)
-    }));
+    };
+    rows.extend(run.timeline.buckets.iter().map(interval));
+    for of in &run.boxes {
+        let its = of.timeline.iter().flat_map(|timeline| &timeline.buckets);
+        rows.extend(its.map(|bucket| CsvRow { of_box: Some(cell(&of.name)), ..interval(bucket) }));
+    }
     rows
 }

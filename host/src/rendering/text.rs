@@ -1,5 +1,6 @@
 //! The text report in the terminal: a sentence, the verdicts, and tables that fit 80 columns.
 
+mod boxes;
 mod table;
 
 use std::io::{self, Write};
@@ -7,14 +8,14 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use self::table::{Counted, TextRow, table};
-use super::lines::{COLUMNS, cut, prose, width};
+use super::lines::{COLUMNS, cut, prose};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
 use crate::report::words::{self, Tone, Word};
 use crate::report::{
-    BoxReport, Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, Total,
+    Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport, StartupReport,
+    Summary, Total,
 };
 
 /// Where the text of a note begins, behind its label.
@@ -107,28 +108,6 @@ fn suite(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<
     table("run", Counted::Operations, &rows, to)
 }
 
-/// The boxes of a run, if there are any.
-fn boxes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
-    if run.boxes.is_empty() {
-        return Ok(());
-    }
-    writeln!(to)?;
-    let rows: Vec<_> = run.boxes.iter().map(words::box_cells).collect();
-    let width_of = |i: usize| rows.iter().map(|row| width(&row[i])).chain([width(words::BOX_HEAD[i])]).max();
-    let mut line = |cells: [&str; 7], style: Style| {
-        let mut text = String::new();
-        for (i, cell) in cells.iter().enumerate() {
-            let (room, gap) = (width_of(i).unwrap_or_default(), if i == 0 { 0 } else { 2 });
-            let pad = " ".repeat(room.saturating_sub(width(cell)));
-            text.push_str(&if i == 0 { format!("{cell}{pad}") } else { format!("{:gap$}{pad}{cell}", "") });
-        }
-        writeln!(to, "{style}{}{style:#}", cut(text.trim_end(), COLUMNS))
-    };
-    line(words::BOX_HEAD, DIM)?;
-    let style = |of: &BoxReport| if of.lost { BAD } else { Style::new() };
-    rows.iter().zip(&run.boxes).try_for_each(|(row, of)| line(row.each_ref().map(String::as_str), style(of)))
-}
-
 fn tone(not_ok: u64) -> Style {
     if not_ok > 0 { BAD } else { Style::new() }
 }
@@ -158,7 +137,7 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to:
         }
     }
     notes(run, to)?;
-    boxes(run, to)?;
+    boxes::write(run, to)?;
     sentences(words::of_run(run, report.environment.clock_ns), to)
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BucketReport, ModelName, PlanReport, Report, RunReport, Summary, WorkerReport};
+use super::{BucketReport, ModelName, PlanReport, Report, RunReport, Summary, TimelineReport, WorkerReport};
 
 /// Operations per second in each interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,18 +23,7 @@ pub struct Rates<'a> {
 
 /// The rates of `run`, also for each of `results`.
 pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
-    let buckets = &run.timeline.buckets;
-    let rates = |of: &dyn Fn(&BucketReport) -> u64| -> Vec<f64> {
-        let rate = |i: usize| {
-            // If the end leaves less than half an interval, that is too short for a rate, so it is merged with its
-            // neighbour.
-            let is_short = i > 0 && covered_ns(run, &buckets[i]) < run.timeline.interval_ns / 2;
-            let span = &buckets[i - usize::from(is_short)..=i];
-            let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
-            span.iter().map(of).sum::<u64>() as f64 * 1e9 / covered as f64
-        };
-        (0..buckets.len()).map(rate).collect()
-    };
+    let rates = |of: &dyn Fn(&BucketReport) -> u64| per_second(run, &run.timeline, of);
     let of_result = |bucket: &BucketReport, name: &str| bucket.results.get(name).copied().unwrap_or_default();
     Rates {
         completed: rates(&|bucket| bucket.completed),
@@ -45,6 +34,25 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
             bucket.completed.saturating_sub(results.iter().map(|name| of_result(bucket, name)).sum())
         }),
     }
+}
+
+/// Operations per second in each interval of a part of `run`.
+pub fn part_rates(run: &RunReport, part: &TimelineReport) -> Vec<f64> {
+    per_second(run, part, &|bucket| bucket.completed)
+}
+
+/// What `of` counts in each interval of a timeline of `run`, per second.
+fn per_second(run: &RunReport, timeline: &TimelineReport, of: &dyn Fn(&BucketReport) -> u64) -> Vec<f64> {
+    let buckets = &timeline.buckets;
+    let rate = |i: usize| {
+        // If the end leaves less than half an interval, that is too short for a rate, so it is merged with its
+        // neighbour.
+        let is_short = i > 0 && covered_ns(run, &buckets[i]) < timeline.interval_ns / 2;
+        let span = &buckets[i - usize::from(is_short)..=i];
+        let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
+        span.iter().map(of).sum::<u64>() as f64 * 1e9 / covered as f64
+    };
+    (0..buckets.len()).map(rate).collect()
 }
 
 /// Operations per second that ended in `bucket`, over the time that the run covers of it.

@@ -1,7 +1,6 @@
 //! Computes the figures of a report: counts, rates and percentiles. Only this module computes them.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -11,16 +10,13 @@ use flate2::read::ZlibDecoder;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
 use super::{
-    BucketReport, Counts, GroupReport, Lack, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport,
-    StartupReport, Summary, TimelineReport, Total, health, percentile,
+    Counts, GroupReport, Lack, NetworkReport, PlanReport, Refusal, ResultReport, RunReport, SpanReport, StartupReport,
+    Summary, Total, health, intervals, percentile,
 };
-use crate::guest_text::GuestText;
 use crate::metrics::{
-    Cut, HIGHEST_NS, Histogram, Measure, Metrics, OTHER, Outcome, ResultMetrics, SIGNIFICANT_DIGITS, Span, Spans,
-    TimeSplit,
+    Cut, HIGHEST_NS, Histogram, Measure, Metrics, Outcome, SIGNIFICANT_DIGITS, Span, Spans, TimeSplit,
 };
 use crate::network::suggestion;
-use crate::pace::Slots;
 use crate::record::RunRecord;
 
 /// The report on one run.
@@ -60,7 +56,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         results: results(metrics, window_ns),
         spans: spans(metrics),
         network: network(metrics, window_ns),
-        timeline: timeline(record, elapsed_ns.max(scheduled_ns(record).unwrap_or_default())),
+        timeline: intervals::of_run(record),
         workers: record.workers.iter().map(|worker| health::worker(worker, &record.boxes)).collect(),
         boxes: health::boxes(record),
         possibly_executed_twice: record.possibly_twice.clone(),
@@ -221,91 +217,7 @@ fn network(metrics: &Metrics, window_ns: u64) -> Option<NetworkReport> {
     })
 }
 
-/// The timeline up to `end_ns`.
-fn timeline(record: &RunRecord, end_ns: u64) -> TimelineReport {
-    let metrics = &record.metrics;
-    let lag = |ns: u64| record.plan.load_model().open().map(|_| ns);
-    // Intervals in which a schedule went on and nothing ended are zeros, not gaps.
-    let timeline = metrics.timeline().reaching(end_ns);
-    let interval_ns = timeline.interval_ns();
-    let mut due = Due::of(record);
-    let covered_ns = |start_ns: u64| end_ns.saturating_sub(start_ns).min(interval_ns);
-    let empty = |i: u64| BucketReport {
-        start_ns: i * interval_ns,
-        length_ns: Some(covered_ns(i * interval_ns)),
-        partial: covered_ns(i * interval_ns) < interval_ns,
-        due: None,
-        started: 0,
-        dropped: 0,
-        lag_ns: lag(0),
-        completed: 0,
-        failed: 0,
-        latency_ns: summary(&Histogram::default()),
-        results: BTreeMap::new(),
-    };
-    let kept = most_frequent(metrics, MOST_ENTRIES / timeline.buckets().len().max(1));
-    let name =
-        |result: &ResultMetrics| if kept.contains(&result.result) { result.result.clone() } else { OTHER.into() };
-    let filled = timeline.buckets().map(|(start_ns, bucket)| {
-        let by_result = || metrics.results().iter().zip(&bucket.results).filter(|&(_, &operations)| operations > 0);
-        let mut results = BTreeMap::new();
-        by_result().for_each(|(result, operations)| *results.entry(name(result)).or_default() += operations);
-        BucketReport {
-            started: bucket.started,
-            dropped: bucket.dropped,
-            lag_ns: lag(bucket.worst_lag_ns),
-            completed: bucket.latency.count(),
-            failed: by_result().filter(|(result, _)| result.outcome != Outcome::Ok).map(|(_, &n)| n).sum(),
-            latency_ns: summary(&bucket.latency),
-            results,
-            ..empty(start_ns / interval_ns)
-        }
-    });
-    let mut buckets: Vec<_> = filled.collect();
-    let first = buckets.first().map_or(0, |first| first.start_ns / interval_ns);
-    buckets.splice(0..0, (0..first).map(empty));
-    for bucket in &mut buckets {
-        bucket.due = due.as_mut().map(|due| due.before(bucket.start_ns + interval_ns));
-    }
-    TimelineReport { interval_ns, buckets }
-}
-
-/// How many entries the results of all intervals have together. A result has up to 256 bytes, and a timeline hundreds
-/// of intervals.
-const MOST_ENTRIES: usize = 20_000;
-
-/// The `most` results with the most operations; all, if there are not more.
-fn most_frequent(metrics: &Metrics, most: usize) -> BTreeSet<GuestText> {
-    let mut results: Vec<_> = metrics.results().iter().collect();
-    results.sort_by_key(|result| Reverse(result.measured.operations()));
-    results.iter().take(most).map(|result| result.result.clone()).collect()
-}
-
-/// Counts the slots of an open run that were due.
-struct Due {
-    slots: Slots,
-    counted: u64,
-    /// As many as the run has offered, which is fewer than the schedule has if the run was stopped.
-    most: u64,
-}
-
-impl Due {
-    /// `None` for a closed run.
-    fn of(record: &RunRecord) -> Option<Self> {
-        let open = record.plan.load_model().open()?;
-        Some(Self { slots: Slots::of_run(&record.plan, open), counted: 0, most: record.offered })
-    }
-
-    /// How many were due before `end_ns`, and have not been counted yet.
-    fn before(&mut self, end_ns: u64) -> u64 {
-        let due = self.slots.due_by(end_ns.saturating_sub(1));
-        self.slots.skip_to(due);
-        let counted = due.0.min(self.most);
-        counted - std::mem::replace(&mut self.counted, counted)
-    }
-}
-
-fn summary(histogram: &Histogram) -> Summary {
+pub(super) fn summary(histogram: &Histogram) -> Summary {
     let (count, min, max) = (histogram.count(), histogram.min(), histogram.max());
     let hdr = histogram.to_hdr();
     let some = |figure: u64| (count > 0).then_some(figure);
@@ -400,7 +312,7 @@ fn can_be_counted(counts: &[u8]) -> bool {
 /// The most bytes of a histogram without compression: nine for each of its counts, which are fewer than 2^16.
 const MOST_ENCODED: usize = 9 << 16;
 
-fn elapsed_ns(metrics: &Metrics) -> u64 {
+pub(super) fn elapsed_ns(metrics: &Metrics) -> u64 {
     metrics.window().map_or(0, |window| window.last_end_ns)
 }
 
@@ -411,14 +323,14 @@ fn elapsed_ns(metrics: &Metrics) -> u64 {
 ///
 /// Operations of an open run start when they are due, so few of them fill only a part of the time in which they were
 /// offered. From the first start to the last end, one operation of a millisecond would be a thousand per second.
-fn window_ns(record: &RunRecord) -> u64 {
+pub(super) fn window_ns(record: &RunRecord) -> u64 {
     let ended = record.metrics.window().map_or(0, crate::metrics::Window::length_ns);
     scheduled_ns(record).map_or(ended, |scheduled| scheduled.max(record.metrics.scheduled.last_start_ns))
 }
 
 /// How long the schedule of an open run lasted, if a duration or a stop ended it. `None` if the number of operations
 /// did, or if the run has no schedule.
-fn scheduled_ns(record: &RunRecord) -> Option<u64> {
+pub(super) fn scheduled_ns(record: &RunRecord) -> Option<u64> {
     let extent = record.plan.extent();
     record.plan.load_model().open()?;
     let is_used_up = extent.operations().is_some_and(|planned| record.offered >= planned);
@@ -427,7 +339,7 @@ fn scheduled_ns(record: &RunRecord) -> Option<u64> {
 }
 
 /// Operations per second; `None` if no time passed.
-fn rate(operations: u64, window_ns: u64) -> Option<f64> {
+pub(super) fn rate(operations: u64, window_ns: u64) -> Option<f64> {
     (window_ns > 0).then(|| operations as f64 * 1e9 / window_ns as f64)
 }
 

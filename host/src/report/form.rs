@@ -436,6 +436,15 @@ pub struct BoxReport {
     pub lost: bool,
     /// Frames that came from it after it had been given up. They do not count.
     pub refused_frames: u64,
+    /// Operations per second, over the same time as those of the run; null without `--by-box`, and in older reports.
+    #[serde(default)]
+    pub throughput: Option<f64>,
+    /// From an operation's due time to its end, of its operations; null without `--by-box`, and in older reports.
+    #[serde(default)]
+    pub latency_ns: Option<Summary>,
+    /// Over time, in the intervals of the run's timeline; null without `--by-box`, and in older reports.
+    #[serde(default)]
+    pub timeline: Option<TimelineReport>,
 }
 
 /// The state of a worker between the previous entry and this one.

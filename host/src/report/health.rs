@@ -4,8 +4,9 @@
 //! notable part of their latency. What it did to a few of them, or for a time that is short beside their latency, is
 //! not. Each limit is a sentence with its figures (`words.rs`).
 
+use super::derive::{rate, summary, window_ns};
 use super::words::{Cause, Instances, Reason};
-use super::{BoxReport, Generator, HealthReport, Limit, WorkerReport};
+use super::{BoxReport, Generator, HealthReport, Limit, WorkerReport, intervals};
 use crate::lane::Lane;
 use crate::metrics::{Delayed, Health, Histogram, Measure, Outcome, ThreadWork, TimeSplit};
 use crate::record::{BoxRecord, RunRecord, WorkerRecord};
@@ -91,6 +92,9 @@ pub(super) fn boxes(record: &RunRecord) -> Vec<BoxReport> {
             start_skew_ns: of.start_late_ns,
             lost: of.lost,
             refused_frames: of.refused_frames,
+            throughput: (of.timeline.as_ref()).and_then(|its| rate(its.durations().count(), window_ns(record))),
+            latency_ns: of.timeline.as_ref().map(|its| summary(&its.durations())),
+            timeline: of.timeline.as_ref().map(|its| intervals::of_part(record, its, record.boxes.len())),
         }
     };
     (0..).zip(&record.boxes).map(report).collect()

@@ -1,7 +1,7 @@
 //! Derives the figures of a report, each of them once.
 //!
 //! [`Report`] is the JSON report, field by field: this file has what covers all runs, `form.rs` has one run, `plan.rs`
-//! its plan. `derive.rs` computes the figures, `curves.rs` those that are only drawn, and `words.rs` puts them into
+//! its plan. `derive.rs` computes the figures, `intervals.rs` those over time, `curves.rs` those that are only drawn, and `words.rs` puts them into
 //! sentences. This module knows neither the controller nor the workers, and no output format but JSON.
 
 pub mod curves;
@@ -9,6 +9,7 @@ mod derive;
 pub mod find;
 mod form;
 mod health;
+mod intervals;
 pub mod percentile;
 mod plan;
 pub mod units;

@@ -174,12 +174,16 @@ pub(crate) fn shape(run: &RunReport) -> String {
 /// What the table of boxes has.
 pub(crate) const BOX_HEAD: [&str; 7] = ["box", "workers", "operations", "cpu time", "rtt", "clock", "began late"];
 
+/// The name of a box, and whether it was lost.
+pub(crate) fn box_name(of: &BoxReport) -> String {
+    format!("{}{}", of.name, if of.lost { " (lost)" } else { "" })
+}
+
 /// The row of a box under [`BOX_HEAD`].
 pub(crate) fn box_cells(of: &BoxReport) -> [String; 7] {
     let sign = if of.clock_offset_ns < 0 { "-" } else { "+" };
-    let lost = if of.lost { " (lost)" } else { "" };
     [
-        format!("{}{lost}", of.name),
+        box_name(of),
         count(of.workers),
         count(of.operations),
         or_dash(of.cpu_ns, duration),

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Books, Effect, Failure, Place, RunStage, WorkerState, nanos};
 use crate::controller::faults::MAX_RANGES;
-use crate::controller::job::OnLoss;
+use crate::controller::job::{OnLoss, Spread};
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::fault::{BoxLoss, Fault};
 use crate::journal::{ClockReading, Decision, Entry, What, Writer};
+use crate::metrics::Timeline;
 use crate::numbers::NumberSet;
 use crate::pace::Slots;
 use crate::record::{BoxFacts, BoxRecord};
@@ -28,13 +29,24 @@ pub(in crate::controller) struct BoxBooks {
     late_ns: Option<u64>,
     /// Frames that came after it was lost.
     refused: u64,
+    /// Its operations over time, if that was asked for.
+    pub(super) timeline: Option<Timeline>,
     /// Until when its slots are leased, since the run was opened.
     pub(in crate::controller) leased_until: Duration,
 }
 
 impl BoxBooks {
-    pub(super) fn new(facts: BoxFacts) -> Self {
-        Self { facts, lost: None, leaves: false, clock: None, late_ns: None, refused: 0, leased_until: Duration::ZERO }
+    pub(super) fn new(facts: BoxFacts, spread: &Spread) -> Self {
+        Self {
+            facts,
+            lost: None,
+            leaves: false,
+            clock: None,
+            late_ns: None,
+            refused: 0,
+            timeline: spread.by_box.then(Timeline::default),
+            leased_until: Duration::ZERO,
+        }
     }
 
     /// Whether the run still uses it.
@@ -61,6 +73,7 @@ impl BoxBooks {
             start_late_ns: self.late_ns,
             lost: self.lost.is_some(),
             refused_frames: self.refused,
+            timeline: self.timeline.clone(),
         }
     }
 }

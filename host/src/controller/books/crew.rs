@@ -125,7 +125,10 @@ impl Books {
         let counted = delta.metrics.completed();
         if phase.phase == Phase::Run || is_made(Mistake::CountTheWarmup) {
             of.record.operations += counted;
-            self.metrics += &delta.metrics;
+            let ids = self.metrics.add(&delta.metrics);
+            if let Some(its) = self.boxes.get_mut(of.on as usize).and_then(|home| home.timeline.as_mut()) {
+                its.merge(delta.metrics.timeline(), &ids);
+            }
             self.in_flight.extend(&delta.in_flight);
             self.overtime.extend(&delta.overtime);
         }

@@ -311,6 +311,13 @@ impl Account {
         if let Some(fault) = record.faults.iter().find(|fault| fault.kind == crate::fault::FaultKind::Miscounted) {
             return Err(fault.message.clone());
         }
+        for (index, of) in (0..).zip(&record.boxes) {
+            let its: u64 = record.workers.iter().filter(|worker| worker.on == index).map(|of| of.operations).sum();
+            let over_time = of.timeline.as_ref().map(|timeline| timeline.durations().count());
+            if let Some(over_time) = over_time.filter(|&over_time| over_time != its) {
+                return Err(format!("box {index} did {its} operations, and its timeline has {over_time}"));
+            }
+        }
         let deaths = record.workers.len() as u32 - record.plan.shape().workers().min(record.workers.len() as u32);
         let shape = record.plan.shape();
         let moved = (self.lost_boxes.len() + self.left_boxes.len()) as u32 * shape.workers();

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::flaw::{Checked, MOST_ENTRIES, all, at_most, flaw, time};
+use super::durations::summary;
+use super::flaw::{Checked, MOST_ENTRIES, all, at_most, flaw, per_second, time};
+use super::timeline::{buckets, sum};
 use crate::fault::FaultKind;
-use crate::report::RunReport;
+use crate::report::{BoxReport, BucketReport, RunReport};
 
 /// The boxes of a run against its workers.
 pub(super) fn check(run: &RunReport) -> Checked {
@@ -47,12 +49,32 @@ pub(super) fn check(run: &RunReport) -> Checked {
         if of.clock_uncertainty_ns != of.rtt_ns.div_ceil(2) {
             return flaw("clock_uncertainty_ns", "is not half of rtt_ns");
         }
-        match of.saturated {
-            Some(share) if !(0.0..=1.0).contains(&share) => flaw("saturated", format!("is {share}, and not a share")),
-            _ => Ok(()),
+        if let Some(share) = of.saturated.filter(|share| !(0.0..=1.0).contains(share)) {
+            return flaw("saturated", format!("is {share}, and not a share"));
         }
+        over_time(of, run)
     })?;
     possibly_twice(run)
+}
+
+/// What is known of the operations of a box over time, against their number and the timeline of the run.
+fn over_time(of: &BoxReport, run: &RunReport) -> Checked {
+    per_second(of.throughput, "throughput")?;
+    of.latency_ns.as_ref().map_or(Ok(()), |s| summary(s, Some(of.operations)).map_err(|flaw| flaw.of("latency_ns")))?;
+    let Some(timeline) = &of.timeline else { return Ok(()) };
+    buckets(timeline).map_err(|flaw| flaw.of("timeline"))?;
+    let (its, all) = (timeline, &run.timeline);
+    if (its.interval_ns, its.buckets.len()) != (all.interval_ns, all.buckets.len()) {
+        return flaw("timeline", "does not have the intervals of the run's timeline");
+    }
+    if sum(its, |bucket| bucket.completed) != Some(of.operations) {
+        return flaw("timeline", "does not add up to the operations of the box");
+    }
+    let is_more = |(its, all): (&BucketReport, &BucketReport)| its.completed > all.completed || its.failed > all.failed;
+    if its.buckets.iter().zip(&all.buckets).any(is_more) {
+        return flaw("timeline", "has more operations in an interval than the run");
+    }
+    Ok(())
 }
 
 /// The ranges are numbers of the plan, in their order, and there is a box that held them.

@@ -4,6 +4,7 @@
 //! tables. The scripts draw the same data as interactive charts. `maud` creates the markup and escapes every text. The
 //! page's policy lets only its own scripts run and prevents all requests.
 
+mod boxes;
 mod charts;
 mod compare;
 mod figure;

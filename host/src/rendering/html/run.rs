@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::palette::Palette;
-use super::{charts, health, prose, tables};
+use super::{boxes, charts, health, prose, tables};
 use crate::metrics::TimeSplit;
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Word};
@@ -32,6 +32,7 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
             (health::schedule(run))
             @if let Some(of) = &run.network { section { h3 { "Network" } (network(of)) } }
         }
+        (boxes::charts(run, id))
         (health::charts(run, id))
         (tables::timeline(run, id))
         details #(format!("{id}-plan")) { summary { "What was run" } (tables::plan(run)) }
