@@ -233,6 +233,61 @@ fn a_box_that_dies_costs_only_what_it_held() {
     nothing_is_left(&server, &agents);
 }
 
+/// How many operations an open run has in the tests below, 300 a second.
+const OFFERED: u64 = 4_800;
+
+/// An open run of sixteen seconds, of whose second box something happens after about two.
+fn open_run_with(happen: impl FnOnce(&mut Agent)) {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::ZERO);
+    let args = target.args();
+    let mut all = vec!["-d", "16s", "--rate", "300/s", "-c", "20", "--boxes", "3", "--by-box"];
+    all.extend(args.iter().map(String::as_str));
+    let mut command = start(&server, &guest("getter"), &all);
+    let run = command.spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    happen(&mut agents[1]);
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    ran.adds_up();
+    let of = |what: &str| ran.figure(&format!("/operations/{what}"));
+    assert_eq!((of("offered"), of("completed") + of("lost") + of("dropped")), (OFFERED, OFFERED));
+    let (asked, completed) = (target.once(), of("completed"));
+    assert!((completed..=completed + of("lost")).contains(&asked), "{asked} were asked for, {completed} confirmed");
+    // Another box goes on behind the six seconds that were leased, within seven. Some of a second is for the machine.
+    let missed = of("lost") + of("dropped");
+    assert!(missed < 100 * 8, "{missed} were missed of a third of 300 per second");
+    let gone = boxes(&ran);
+    assert_eq!(gone.iter().map(|of| of["lost"].as_bool().unwrap()).collect::<Vec<_>>(), [false, true, false]);
+    // At the end all of the rate is there.
+    let buckets = ran.report["runs"][0]["timeline"]["buckets"].as_array().unwrap();
+    let last = |of: &str| {
+        buckets[buckets.len() - 13..buckets.len() - 1].iter().map(|at| at[of].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((last("due"), last("started")), (900, 900), "of the last three seconds");
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn the_rate_of_an_open_run_is_whole_again_after_a_box_has_died() {
+    open_run_with(|agent| agent.process.kill().unwrap());
+}
+
+#[test]
+fn a_box_that_stands_still_in_an_open_run_starts_nothing_twice() {
+    open_run_with(|agent| {
+        let workers = workers(&agent.process);
+        for &process in workers.iter().chain([&agent.process.id()]) {
+            signal("STOP", process);
+        }
+        std::thread::sleep(Duration::from_secs(12));
+        for &process in workers.iter().chain([&agent.process.id()]) {
+            signal("CONT", process);
+        }
+    });
+}
+
 #[test]
 fn a_box_that_leaves_gives_its_numbers_back() {
     let server = NatsServer::start();
@@ -541,5 +596,14 @@ fn what_cannot_work_is_said_in_one_line() {
     let refused = said(&["run", task, "--on", &url, "--dir", &grant]);
     assert_eq!(refused.0, Some(1));
     assert!(refused.1.contains("b1: it gives tasks no directory"), "{}", refused.1);
+    // What the second run needs is known before the first one.
+    let suite = directory.path().join("suite.toml");
+    let run = |shape: &str| format!("[[run]]\ntask = '{task}'\noperations = 10\nshape = '{shape}'\n");
+    std::fs::write(&suite, run("1x1x1") + &run("1x99x1")).unwrap();
+    let large = said(&["suite", suite.to_str().unwrap(), "--on", &url]);
+    assert_eq!((large.0, large.1.contains("worker processes, not 99")), (Some(1), true), "{}", large.1);
+    std::fs::write(&suite, run("2x1x1") + &run("3x1x1")).unwrap();
+    let other = said(&["suite", suite.to_str().unwrap(), "--on", &url]);
+    assert_eq!((other.0, other.1.contains("has other boxes than the rest")), (Some(2), true), "{}", other.1);
     drop(agent);
 }

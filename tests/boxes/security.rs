@@ -325,6 +325,24 @@ fn a_server_that_takes_small_messages_only_is_refused() {
 }
 
 #[test]
+fn buckets_that_lose_what_is_put_there_are_refused() {
+    let server = NatsServer::start();
+    let agent = Agent::start(&server.url(), "b1", &[]);
+    runtime().block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let max_age = Duration::from_secs(60);
+        let config =
+            async_nats::jetstream::kv::Config { bucket: subjects::REGISTER.into(), max_age, ..Default::default() };
+        jetstream.create_key_value(config).await.unwrap();
+    });
+    let output = start(&server, &guest("noop"), &["-n", "10"]).output().unwrap();
+    let said = text(&output);
+    let expected = "it forgets what is put into `gorgon_runs` after 60s: remove the stream `KV_gorgon_runs`";
+    assert_eq!((output.status.code(), said.contains(expected)), (Some(1), true), "{said}");
+    nothing_is_left(&server, &[agent]);
+}
+
+#[test]
 fn commands_of_another_version_are_named_and_can_be_removed() {
     let server = NatsServer::start();
     runtime().block_on(async {

@@ -62,6 +62,10 @@ fn meminfo(name: &str) -> u64 {
 /// The plan with only those grants that the box gives: what is asked for, and its policy allows. An error if the plan
 /// names something of the machine that the box does not give.
 pub(super) fn granted(plan: &RunPlan, settings: &Settings) -> Result<RunPlan, String> {
+    let (most, processes) = (settings.max_processes, plan.shape().processes);
+    if processes > most {
+        return Err(format!("it starts at most {most} worker processes (--max-processes), not {processes}"));
+    }
     let mut spec: RunSpec = plan.spec().clone();
     for dir in &mut spec.grants.dirs {
         let path = dir.host.display().to_string();
@@ -84,4 +88,32 @@ pub(super) fn granted(plan: &RunPlan, settings: &Settings) -> Result<RunPlan, St
     }
     spec.grants.network = spec.grants.network.and(&settings.network);
     RunPlan::try_from(spec).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Server;
+    use crate::network::Policy;
+    use crate::plan::{Extent, LoadModel};
+
+    #[test]
+    fn a_box_starts_no_more_workers_than_its_policy_says() {
+        let settings = Settings {
+            server: Server { url: "nats://127.0.0.1:4222".into(), creds: None, tls_ca: None },
+            name: "b1".into(),
+            max_processes: 4,
+            network: Policy::default(),
+            dir_roots: Vec::new(),
+            labels: Vec::new(),
+            trust: Vec::new(),
+        };
+        let plan =
+            |processes| crate::pace::tests::plan(Extent::new(Some(9), None).unwrap(), processes, LoadModel::default());
+        assert!(granted(&plan(4), &settings).is_ok());
+        assert_eq!(
+            granted(&plan(5), &settings).err().as_deref(),
+            Some("it starts at most 4 worker processes (--max-processes), not 5")
+        );
+    }
 }

@@ -45,6 +45,8 @@ pub(super) struct Work {
     name: RunName,
     index: u32,
     equipment: Equipment,
+    /// How many workers the box has at most.
+    most: u32,
     /// What the workers read.
     _files: (Compiled, Option<Rows>, Vec<Scratch>),
     /// From the beginning on.
@@ -69,6 +71,8 @@ enum Called {
 
 struct Started {
     crew: Crew,
+    /// How many workers it has at most.
+    most: u32,
     opened: Duration,
     journal: Appender,
     outbox: Outbox,
@@ -126,7 +130,8 @@ impl Work {
         let orders = vec![subjects::to(&run.command, &settings.name)];
         let orders = journal.follow(link, orders, 0, news.clone(), News::Posted);
         let (started, hook, hooks) = (None, None, Arc::default());
-        Ok(Self { name: run, index, journal, equipment, _files: files, started, _orders: orders, hook, hooks })
+        let most = settings.max_processes;
+        Ok(Self { name: run, index, journal, equipment, most, _files: files, started, _orders: orders, hook, hooks })
     }
 
     /// The run.
@@ -167,7 +172,8 @@ impl Work {
         let trouble = Trouble::told(link, self.journal.key(), subjects::trouble(&self.name.command));
         let journal = self.journal.appender(link, subject, writer, 0, None, trouble);
         let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
-        self.started = Some(Started { crew, opened, journal, outbox, orders: 0, sent, is_leaving: false });
+        self.started =
+            Some(Started { crew, most: self.most, opened, journal, outbox, orders: 0, sent, is_leaving: false });
         Ok(())
     }
 
@@ -318,6 +324,11 @@ impl Started {
         let Some(worker) = effect.worker() else { return };
         if self.is_leaving && matches!(effect, Effect::Launch { .. }) {
             self.fail(worker, "its box is leaving".into());
+            return;
+        }
+        if self.crew.size() >= self.most && matches!(effect, Effect::Launch { .. }) {
+            let how = format!("its box starts at most {} worker processes (--max-processes)", self.most);
+            self.fail(worker, how);
             return;
         }
         let begins = matches!(effect, Effect::Go { .. });

@@ -21,7 +21,7 @@ use crate::controller::{
 };
 use crate::input;
 use crate::lane::Lane;
-use crate::plan::{PlanError, RunPlan, Trust};
+use crate::plan::{PlanError, RunPlan, Shape, Trust};
 use crate::progress::{Messages, Progress, Show};
 use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
@@ -39,6 +39,8 @@ pub(super) struct Runner {
     progress: Progress,
     show: Show,
     over: Option<Over>,
+    /// How many worker processes each box needs room for, in any run of the command.
+    processes: u32,
     /// The boxes, once they have been gathered.
     fleet: Option<Fleet>,
     /// The key of the command over boxes, for as long as it may be needed. Dropped after `fleet`.
@@ -111,6 +113,7 @@ impl Runner {
             progress: Progress::new(show)?,
             show,
             over,
+            processes: 1,
             fleet: None,
             key: None,
         })
@@ -194,6 +197,21 @@ impl Runner {
         }
     }
 
+    /// Tells of the shapes of all runs, before the first one. An error if no boxes can have all of them.
+    pub(super) fn expect(&mut self, shapes: impl Iterator<Item = Shape>) -> Result<(), CannotRun> {
+        let mut boxes = self.over.as_ref().and_then(|over| over.boxes);
+        for shape in shapes {
+            self.processes = self.processes.max(shape.processes);
+            if self.over.is_some() && shape.boxes > 1 && boxes.replace(shape.boxes).is_some_and(|of| of != shape.boxes)
+            {
+                return Err(CannotRun::Usage(format!(
+                    "the shape {shape} has other boxes than the rest of the command: give all runs the same"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// How many boxes the runs take place on; one, if that is this machine, or before the first run.
     pub(super) fn boxes(&self) -> u32 {
         self.fleet.as_ref().map_or(1, Fleet::size)
@@ -221,7 +239,7 @@ impl Runner {
             let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
             let labels = over.labels.clone();
             let signer = over.server.signer().map(|signer| signer.public());
-            let wanted = Wanted { boxes: wanted, processes: shape.processes, labels, signer };
+            let wanted = Wanted { boxes: wanted, processes: self.processes.max(shape.processes), labels, signer };
             let Some(fleet) = self.gather(over, wanted, source)? else { return Ok(None) };
             fleet.notes().iter().for_each(|note| self.say(note));
             self.fleet = Some(fleet);

@@ -128,6 +128,9 @@ impl Session {
             _ => Show::Progress,
         };
         let mut runner = Runner::new(show, self.over.clone())?;
+        if let Err(error) = runner.expect(self.planned_runs.iter().map(|run| run.plan.shape())) {
+            return Ok(error.say());
+        }
         let board = flags.board(&runner)?;
         let caption = self.caption();
         let watch = Watch {

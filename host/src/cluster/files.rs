@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::object_store::{Config, ObjectStore};
+use async_nats::jetstream::stream::StorageType;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
@@ -10,6 +11,9 @@ use super::{ClusterError, Link, subjects};
 
 /// The largest file.
 pub const MOST_BYTES: u64 = 1 << 30;
+
+/// How long the server keeps a file. Nobody needs it for longer; what is missing is put there again.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// How long a file may take from or to the server.
 const TRANSFER: Duration = Duration::from_secs(300);
@@ -66,13 +70,35 @@ impl Link {
         let _ = self.runtime.block_on(async { tokio::time::timeout(super::ANSWER, removed).await });
     }
 
+    /// Refuses the buckets of a server if somebody else made them, and they lose what is put there.
+    pub fn check_buckets(&self) -> Result<(), ClusterError> {
+        let buckets = [(subjects::FILES, "OBJ", KEPT), (subjects::REGISTER, "KV", Duration::MAX)];
+        for (bucket, kind, least) in buckets {
+            let stream = format!("{kind}_{bucket}");
+            let found = async {
+                // A bucket that is not there yet is made in the right way.
+                let Ok(stream) = self.jetstream.get_stream(&stream).await else { return Ok(()) };
+                let config = &stream.cached_info().config;
+                if !config.max_age.is_zero() && config.max_age < least {
+                    return Err(format!("it forgets what is put into `{bucket}` after {:?}", config.max_age));
+                }
+                match config.storage {
+                    StorageType::File => Ok(()),
+                    StorageType::Memory => Err(format!("it keeps `{bucket}` in memory")),
+                }
+            };
+            let found = self.runtime.block_on(async { tokio::time::timeout(super::ANSWER, found).await });
+            let why = found.unwrap_or_else(|_| Err("it took too long".into()));
+            why.map_err(|why| {
+                let remedy = format!("remove the stream `{stream}` of the server, and it will be made anew");
+                self.refused("offer what a command needs", format!("{why}: {remedy}"))
+            })?;
+        }
+        Ok(())
+    }
+
     async fn store(&self) -> Result<ObjectStore, String> {
-        let config = Config {
-            bucket: subjects::FILES.into(),
-            // Nobody needs a file of a run for longer; what is missing is put there again.
-            max_age: Duration::from_secs(7 * 24 * 3_600),
-            ..Config::default()
-        };
+        let config = Config { bucket: subjects::FILES.into(), max_age: KEPT, ..Config::default() };
         match self.jetstream.get_object_store(subjects::FILES).await {
             Ok(store) => Ok(store),
             Err(_) => self.jetstream.create_object_store(config).await.map_err(|error| error.to_string()),

@@ -177,6 +177,7 @@ impl Fleet {
         say: impl Fn(&str),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
+        link.check_buckets()?;
         let (agents, notes) = choice::among_those_there(&link, wanted, say)?;
         let inputs = link.put(&identity.inputs)?;
         let listing = Listing {

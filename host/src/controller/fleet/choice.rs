@@ -45,7 +45,8 @@ pub(super) fn among_those_there(
                 let is_enough = are >= boxes as usize;
                 if !is_enough && began.elapsed() >= CENSUS && !has_said.replace(true) {
                     let seconds = PATIENCE.as_secs();
-                    say(&format!("waiting for {boxes} boxes, and {are} can be used now; at most {seconds} s"));
+                    let others = left_out(there, wanted);
+                    say(&format!("waiting for {boxes} boxes, and {are} can be used now{others}; at most {seconds} s"));
                 }
                 is_enough
             })
@@ -98,12 +99,18 @@ fn choose(there: Vec<Presence>, wanted: &Wanted) -> Vec<Presence> {
     alone.into_iter().chain(again).take(most).collect()
 }
 
+/// The agents that cannot be used, each with the reason, in parentheses; empty if there are none.
+fn left_out(there: &[Presence], wanted: &Wanted) -> String {
+    let reasons = there.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, why_not(agent, wanted)?)));
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    if reasons.is_empty() { String::new() } else { format!(" ({reasons})") }
+}
+
 fn too_few(there: &[Presence], wanted: &Wanted, url: &str) -> FleetError {
-    let reasons: Vec<_> =
-        there.iter().filter_map(|agent| Some(format!("{}: {}", agent.name, why_not(agent, wanted)?))).collect();
-    let others = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
+    let usable = there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
+    let others = left_out(there, wanted);
     let are = |count: usize| match count {
-        0 if !reasons.is_empty() => "no agent can be used".to_owned(),
+        0 if !others.is_empty() => "no agent can be used".to_owned(),
         0 => "no agent is there".to_owned(),
         1 => "one agent is there".to_owned(),
         _ => format!("{count} agents are there"),
@@ -112,7 +119,7 @@ fn too_few(there: &[Presence], wanted: &Wanted, url: &str) -> FleetError {
         None | Some(1) => "one is".to_owned(),
         Some(boxes) => format!("{boxes} are"),
     };
-    FleetError::TooFew { there: are(there.len() - reasons.len()), wanted, others, url: url.to_owned() }
+    FleetError::TooFew { there: are(usable), wanted, others, url: url.to_owned() }
 }
 
 #[cfg(test)]

@@ -81,13 +81,13 @@ pub(super) fn schedule(run: &RunReport) -> Markup {
     html! {
         section {
             h3 { "Schedule" }
-            table {
+            div .scroll tabindex="0" role="region" aria-label="Schedule" { table {
                 thead { tr { @for head in ["Time", "p50", "p90", "p99", "max"] { th scope="col" { (head) } } } }
                 tbody { @for ((name, span), s) in rows { tr {
                     th scope="row" { (name) ": " (span) }
                     @for ns in [s.p50, s.p90, s.p99, s.max] { td { (or_dash(ns, duration)) } }
                 } } }
-            }
+            } }
             (tables::facts(&[
                 ("Due", Some(counted(run.operations.offered, "operation"))),
                 ("Never started", Some(counted(run.operations.dropped, "operation"))),
