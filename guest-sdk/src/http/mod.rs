@@ -7,7 +7,7 @@
 //! fn order(n: u64) -> Result<u16, http::Error> {
 //!     let created = http::post("http://127.0.0.1:8080/objects").json(&format!("object {n}")).send()?;
 //!     let id: u64 = created.json()?;
-//!     let read = http::get(&format!("http://127.0.0.1:8080/objects/{id}"))?;
+//!     let read = http::get(&format!("http://127.0.0.1:8080/objects/{id}")).send()?;
 //!     Ok(read.status())
 //! }
 //! ```
@@ -44,14 +44,14 @@ use url::Url;
 /// As many as a browser follows before it speaks of a loop, more or less.
 const MAX_REDIRECTS: usize = 20;
 
-/// Sends a GET request.
-pub fn get(url: &str) -> Result<Response, Error> {
-    request("GET", url).send()
+/// A GET request, to be given headers and sent.
+pub fn get(url: &str) -> Request {
+    request("GET", url)
 }
 
-/// Sends a DELETE request.
-pub fn delete(url: &str) -> Result<Response, Error> {
-    request("DELETE", url).send()
+/// A DELETE request, to be given headers and sent.
+pub fn delete(url: &str) -> Request {
+    request("DELETE", url)
 }
 
 /// A POST request, to be given what it carries and sent.

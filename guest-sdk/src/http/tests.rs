@@ -133,19 +133,19 @@ fn redirects_are_followed_and_cookies_kept() {
     assert!(seen.text().starts_with("get /next") && seen.text().contains("cookie: id=7"), "{}", seen.text());
     let again = post(&format!("{server}/again")).body("hello").send().unwrap().text();
     assert!(again.starts_with("post /next") && again.ends_with("hello"), "{again}");
-    assert_eq!(get(&format!("{server}/odd")).unwrap().text(), "odd");
-    assert_eq!(get(&format!("{server}/loop")).unwrap().status(), 302);
+    assert_eq!(get(&format!("{server}/odd")).send().unwrap().text(), "odd");
+    assert_eq!(get(&format!("{server}/loop")).send().unwrap().status(), 302);
     assert_eq!(request("GET", &format!("{server}/start")).redirects(0).send().unwrap().status(), 302);
 }
 
 #[test]
 fn an_error_names_its_request() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = get(&format!("http://{closed}/x")).unwrap_err().to_string();
+    let error = get(&format!("http://{closed}/x")).send().unwrap_err().to_string();
     assert!(error.contains("refused") && error.ends_with(&format!(" (GET http://{closed}/x)")), "{error}");
-    assert!(get("nowhere").unwrap_err().to_string().contains("is no URL"));
+    assert!(get("nowhere").send().unwrap_err().to_string().contains("is no URL"));
     let server = serve(|_, _| response("503 Service Unavailable", "", "no json"));
-    let response = get(&server).unwrap();
+    let response = get(&server).send().unwrap();
     assert!(response.json::<u64>().unwrap_err().to_string().contains("is not that JSON"));
     assert_eq!(response.ok().unwrap_err().to_string(), format!("status 503 (GET {server}/)"));
 }
