@@ -32,6 +32,21 @@ fn traps_are_results_and_the_run_goes_on() {
 }
 
 #[test]
+fn a_trap_has_the_last_words_of_the_guest_and_they_are_printed_once() {
+    let args = ["-n", "9", "-t", "2", "--env", "TEXT=no user 7", "--", "panic"];
+    let ran = run(&guest("hostile"), &args);
+    let result = &ran.adds_up().report["runs"][0]["results"][0];
+    assert_eq!((&result["result"], &result["operations"]), (&"trap: unreachable".into(), &9.into()));
+    let reasons: Vec<_> = result["reasons"].as_object().unwrap().iter().collect();
+    let is_told = |(reason, times): &(&String, &serde_json::Value)| {
+        reason.starts_with("no user 7 (tests/guests/hostile/src/lib.rs:") && **times == 9
+    };
+    assert!(reasons.len() == 1 && is_told(&reasons[0]), "{reasons:?}");
+    let printed = ran.stderr.lines().filter(|line| *line == "no user 7").count();
+    assert_eq!((printed, ran.stderr.contains("printed 9 times: no user 7\n")), (1, true), "{}", ran.stderr);
+}
+
+#[test]
 fn an_endless_loop_is_ended_by_the_timeout() {
     let every = "(if (i64.eqz (i64.rem_u (local.get $n) (i64.const 3))) (then (loop (br 0))))";
     let task = operation(every);

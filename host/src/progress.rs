@@ -3,7 +3,7 @@
 //! If stderr is not a terminal, a plain line every ten seconds replaces the redrawn one. Does not know how a run is
 //! executed, and never writes to stdout.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -54,9 +54,14 @@ pub struct Messages(Option<Sender<Update>>);
 /// An event, as the thread that writes gets it.
 enum Update {
     Began(Extent, String),
-    Counted { latency: Histogram, failed: u64 },
+    Counted {
+        latency: Histogram,
+        failed: u64,
+    },
     Standing(Standing),
     Print(Vec<u8>),
+    /// By a guest.
+    Printed(String),
     Stopping,
     Ended,
 }
@@ -79,6 +84,50 @@ struct Line {
     failed: u64,
     stopping: bool,
 }
+
+/// What guests have printed in a run: each text is shown once.
+#[derive(Default)]
+struct Printed {
+    texts: HashMap<String, u64>,
+    /// The texts in the order in which they came first.
+    order: Vec<String>,
+}
+
+impl Printed {
+    /// Notes a text. Returns whether it has to be shown now.
+    fn is_new(&mut self, text: &str) -> bool {
+        if let Some(times) = self.texts.get_mut(text) {
+            *times += 1;
+            return false;
+        }
+        if self.order.len() < MOST_TEXTS {
+            self.texts.insert(text.to_owned(), 1);
+            self.order.push(text.to_owned());
+        }
+        true
+    }
+
+    /// What was printed more than once, and how often; empty if nothing was.
+    fn again(self) -> String {
+        let times = self.order.iter().map(|text| (text, self.texts[text]));
+        let repeated: Vec<_> = times.filter(|&(text, times)| times > 1 && !text.trim().is_empty()).collect();
+        let mut said = String::new();
+        for (text, times) in repeated.iter().take(MOST_REPEATED) {
+            said.push_str(&format!("printed {} times: {}\n", count(*times), text.trim_end()));
+        }
+        if repeated.len() > MOST_REPEATED {
+            let more = counted((repeated.len() - MOST_REPEATED) as u64, "more text");
+            said.push_str(&format!("{more} came more than once\n"));
+        }
+        said
+    }
+}
+
+/// How many different texts of guests are remembered. Texts beyond them are shown as they come.
+const MOST_TEXTS: usize = 1_000;
+
+/// How many texts are listed that were printed more than once.
+const MOST_REPEATED: usize = 10;
 
 /// How many events may wait to be written before figures are left out. Messages are never left out.
 const MOST_WAITING: usize = 64;
@@ -103,7 +152,7 @@ impl Progress {
         let wants_messages = self.show != Show::Nothing;
         let wants_progress = self.show == Show::Progress;
         match &event.what {
-            Happened::Output(bytes) if wants_messages => self.tell(Update::Print(output(bytes).into_bytes())),
+            Happened::Output(bytes) if wants_messages => self.tell(Update::Printed(output(bytes))),
             // If operations or workers are missing because of a fault, that is an error, and even `--quiet` shows it.
             Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
                 self.tell(Update::Print(format!("fault: {}\n", line(&fault.message)).into_bytes()));
@@ -173,15 +222,22 @@ impl Drop for Progress {
 /// Writes what has to be shown, until there is no more.
 fn write(events: &Receiver<Update>) {
     let mut line: Option<Line> = None;
+    let mut printed = Printed::default();
+    let print = |line: &Option<Line>, bytes: &[u8]| {
+        // If stderr is closed, nothing can be shown.
+        let print = || drop(anstream::stderr().lock().write_all(bytes));
+        match line.as_ref().and_then(|line| line.bar.as_ref()) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    };
     for event in events {
         match (event, &mut line) {
             (Update::Began(extent, shape), line) => *line = Some(Line::new(extent, shape)),
-            (Update::Print(bytes), line) => {
-                // If stderr is closed, nothing can be shown.
-                let print = || drop(anstream::stderr().lock().write_all(&bytes));
-                match line.as_ref().and_then(|line| line.bar.as_ref()) {
-                    Some(bar) => bar.suspend(print),
-                    None => print(),
+            (Update::Print(bytes), line) => print(line, &bytes),
+            (Update::Printed(text), line) => {
+                if printed.is_new(&text) {
+                    print(line, text.as_bytes());
                 }
             }
             (Update::Counted { latency, failed }, Some(line)) => {
@@ -194,6 +250,7 @@ fn write(events: &Receiver<Update>) {
                 if let Some(bar) = line.take().and_then(|line| line.bar) {
                     bar.finish_and_clear();
                 }
+                print(line, std::mem::take(&mut printed).again().as_bytes());
             }
             (Update::Counted { .. } | Update::Standing(_) | Update::Stopping, None) => {}
         }
@@ -273,4 +330,24 @@ fn bar() -> ProgressBar {
         bar.set_style(style.progress_chars("━━─"));
     }
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_is_printed_once_with_a_count() {
+        let mut printed = Printed::default();
+        let texts = ["a panic\n", "\n", "hello 1\n", "a panic\n", "\n", "hello 2\n", "a panic\n"];
+        let new: Vec<_> = texts.into_iter().filter(|text| printed.is_new(text)).collect();
+        assert_eq!(new, ["a panic\n", "\n", "hello 1\n", "hello 2\n"]);
+        assert_eq!(printed.again(), "printed 3 times: a panic\n");
+
+        let mut many = Printed::default();
+        (0..2 * MOST_TEXTS).for_each(|i| assert!(many.is_new(&format!("{i}\n"))));
+        (0..2 * MOST_TEXTS).for_each(|i| assert_eq!(many.is_new(&format!("{i}\n")), i >= MOST_TEXTS));
+        let again = many.again();
+        assert_eq!((again.lines().count(), again.lines().last()), (11, Some("990 more texts came more than once")));
+    }
 }

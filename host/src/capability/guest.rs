@@ -11,7 +11,7 @@ use super::current::Current;
 use super::http::Http;
 use super::limits::MemoryLimit;
 use super::network::Network;
-use super::output::GuestOutput;
+use super::output::{GuestOutput, GuestStream};
 use super::run::Given;
 use super::timers::Due;
 use super::wasi;
@@ -64,6 +64,7 @@ pub struct Guest {
     pub(super) clock: Clock,
     pub(super) timetable: Timetable,
     pub(super) wasi: WasiCtx,
+    stderr: GuestStream,
     pub(super) table: ResourceTable,
     pub(super) given: Arc<Given>,
     pub(super) network: Arc<Network>,
@@ -81,8 +82,10 @@ impl Guest {
         let memory = MemoryLimit::new(limits.max_memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(memory.max_handles());
+        let (wasi, stderr) = wasi::context(grants, &surroundings.output, &surroundings.network, memory.max_passed())?;
         Ok(Self {
-            wasi: wasi::context(grants, &surroundings.output, &surroundings.network, memory.max_passed())?,
+            wasi,
+            stderr,
             table,
             current: Current::new(surroundings.clock.clone()),
             number: 0,
@@ -101,6 +104,12 @@ impl Guest {
 }
 
 impl Guest {
+    /// Why the guest has trapped, as far as it has said so since `began`.
+    #[cold]
+    pub(crate) fn last_words(&self, began: Instant) -> Option<String> {
+        self.stderr.last_words(began)
+    }
+
     /// Drops what the last call of an instance has left behind. Its requests end now, and not when the instance is
     /// dropped, which may be later than the last counts.
     #[cold]

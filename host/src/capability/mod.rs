@@ -6,6 +6,7 @@
 pub mod current;
 pub mod guest;
 pub mod http;
+mod last_words;
 pub mod limits;
 pub mod network;
 pub mod output;

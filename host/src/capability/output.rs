@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use crossbeam::channel::Sender;
@@ -12,6 +13,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::last_words::LastWords;
 use crate::guest_text;
 
 /// How many bytes all guests of a process may print in a run. The rest is counted and dropped.
@@ -45,7 +47,13 @@ impl GuestOutput {
 
     /// One of the output streams of an instance.
     pub(super) fn stream(&self) -> GuestStream {
-        GuestStream(Arc::new(Lines { output: self.clone(), unfinished: Mutex::default() }))
+        GuestStream(Arc::new(Lines { output: self.clone(), unfinished: Mutex::default(), last_words: None }))
+    }
+
+    /// The same, of which the last words are kept.
+    pub(super) fn stream_with_last_words(&self) -> GuestStream {
+        let last_words = Some(Mutex::default());
+        GuestStream(Arc::new(Lines { output: self.clone(), unfinished: Mutex::default(), last_words }))
     }
 
     fn pass_on(&self, line: &[u8]) {
@@ -68,6 +76,19 @@ impl GuestOutput {
 #[derive(Clone)]
 pub(super) struct GuestStream(Arc<Lines>);
 
+impl GuestStream {
+    /// Why the guest has trapped, as far as it has said so since `began`.
+    pub(super) fn last_words(&self, began: Instant) -> Option<String> {
+        let last_words = self.0.last_words.as_ref()?;
+        let unfinished = self.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut last_words = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unfinished.is_empty() {
+            last_words.hear(&unfinished);
+        }
+        last_words.why(began)
+    }
+}
+
 impl IsTerminal for GuestStream {
     fn is_terminal(&self) -> bool {
         false
@@ -88,6 +109,7 @@ impl StdoutStream for GuestStream {
 struct Lines {
     output: GuestOutput,
     unfinished: Mutex<Vec<u8>>,
+    last_words: Option<Mutex<LastWords>>,
 }
 
 impl Lines {
@@ -98,12 +120,16 @@ impl Lines {
             let whole = whole(&unfinished);
             GuestOutput::show(&unfinished[..whole]);
             unfinished.drain(..whole);
+            // Who watches sees them.
             return;
         }
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             unfinished.extend_from_slice(piece);
             if piece.ends_with(b"\n") || unfinished.len() >= MAX_LINE {
                 self.output.pass_on(&unfinished);
+                if let Some(last_words) = &self.last_words {
+                    last_words.lock().unwrap_or_else(PoisonError::into_inner).hear(&unfinished);
+                }
                 unfinished.clear();
             }
         }

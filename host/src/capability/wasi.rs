@@ -7,7 +7,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx};
 
 use super::http;
 use super::network::{self, Network};
-use super::output::GuestOutput;
+use super::output::{GuestOutput, GuestStream};
 use super::timers;
 use crate::capability::guest::Guest;
 use crate::lane::Lane;
@@ -27,15 +27,16 @@ pub fn link(linker: &mut Linker<Guest>, lane: Lane) -> wasmtime::Result<()> {
 }
 
 /// The state of one instance: its arguments, environment and directories; stdin is empty, stdout and stderr go to
-/// `output`.
-pub fn context(
+/// `output`. Also returns its stderr.
+pub(super) fn context(
     grants: &Grants,
     output: &GuestOutput,
     network: &Arc<Network>,
     max_passed: usize,
-) -> wasmtime::Result<WasiCtx> {
+) -> wasmtime::Result<(WasiCtx, GuestStream)> {
     let mut wasi = WasiCtx::builder();
-    wasi.stdout(output.stream()).stderr(output.stream()).max_random_size(max_passed as u64);
+    let stderr = output.stream_with_last_words();
+    wasi.stdout(output.stream()).stderr(stderr.clone()).max_random_size(max_passed as u64);
     // A program expects its name before its arguments.
     wasi.arg("task").args(&grants.args).envs(&grants.env);
     for dir in &grants.dirs {
@@ -46,5 +47,5 @@ pub fn context(
         wasi.preopened_dir(&dir.host, &dir.guest, access)?;
     }
     network::configure(&mut wasi, network);
-    Ok(wasi.build())
+    Ok((wasi.build(), stderr))
 }

@@ -152,7 +152,7 @@ impl Instance {
         let end_ns = clock.elapsed_ns();
         // Look at the result in place: a copy would be a measurable part of a short operation's cost.
         let returned = returned.as_ref().map(Returned::result).map_err(|error| self.stopped_by(error));
-        self.conclude(Times { ticket, start_ns, end_ns, split: None }, returned, count)
+        self.conclude(Times { ticket, clock, start_ns, end_ns, split: None }, returned, count)
     }
 
     async fn call_async_as<R: Returned>(
@@ -173,7 +173,7 @@ impl Instance {
             until(timeout, &halt, Timed::new(call, &self.woken, &mut split)).await
         };
         let end_ns = clock.elapsed_ns();
-        self.conclude(Times { ticket, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
+        self.conclude(Times { ticket, clock, start_ns, end_ns, split: Some(&split) }, self.in_time(&returned), count)
     }
 
     /// Readies the store for operation `number`.
@@ -198,7 +198,7 @@ impl Instance {
         returned: Result<Result<&str, &str>, Stopped<'_>>,
         count: &mut impl FnMut(Sample<'_>),
     ) -> Result<u64, Cut> {
-        let Times { ticket: Ticket { number, due_ns }, start_ns, end_ns, split } = times;
+        let Times { ticket: Ticket { number, due_ns }, clock, start_ns, end_ns, split } = times;
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
             self.backtrace = frames_of(stopped);
@@ -216,7 +216,7 @@ impl Instance {
             (Ok(Ok(result) | Err(result)), reason) => (Outcome::Failed, result, reason),
             (Err(Stopped::Cut), _) => return Err(Cut { number, age_ns: end_ns - start_ns }),
             (Err(stopped), _) => {
-                said = self.outcome_of(stopped);
+                said = self.outcome_of(stopped, instant(clock, start_ns));
                 (said.0, said.1.as_str(), said.2.as_deref())
             }
         };
@@ -307,7 +307,8 @@ impl Instance {
             let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
             return Err(failed(format!("it took longer{}", most.unwrap_or_default())));
         }
-        let (_, result, reason) = self.outcome_of(stopped);
+        let began = self.store.data().called;
+        let (_, result, reason) = self.outcome_of(stopped, began.unwrap_or_else(Instant::now));
         Err(failed(reason.map_or(result.clone(), |reason| format!("{result}: {reason}"))))
     }
 
@@ -328,8 +329,9 @@ impl Instance {
         }
     }
 
-    /// How a call that did not return is reported: outcome, result, and a reason if there is more to say.
-    fn outcome_of(&self, stopped: Stopped<'_>) -> (Outcome, String, Option<String>) {
+    /// How a call that did not return is reported, and that began at `began`: outcome, result, and a reason if there is
+    /// more to say.
+    fn outcome_of(&self, stopped: Stopped<'_>, began: Instant) -> (Outcome, String, Option<String>) {
         let error = match stopped {
             Stopped::Late | Stopped::Cut => return (Outcome::TimedOut, "timeout".into(), None),
             Stopped::Trapped(error) => error,
@@ -354,7 +356,8 @@ impl Instance {
                 None => ("host error".into(), Some(error.root_cause().to_string())),
             },
         };
-        (Outcome::Trapped, format!("trap: {name}"), reason)
+        let reason = reason.or_else(|| self.store.data().last_words(began));
+        (Outcome::Trapped, format!("trap: {name}"), reason.map(|reason| cut(&reason).to_owned()))
     }
 }
 
@@ -362,9 +365,17 @@ impl Instance {
 #[derive(Clone, Copy)]
 struct Times<'a> {
     ticket: Ticket,
+    clock: &'a Clock,
     start_ns: u64,
     end_ns: u64,
     split: Option<&'a TimeSplit>,
+}
+
+/// The moment at which `clock` said `ns`.
+#[cold]
+fn instant(clock: &Clock, ns: u64) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_nanos(clock.elapsed_ns().saturating_sub(ns))).unwrap_or(now)
 }
 
 /// Why a call did not return.
