@@ -6,7 +6,7 @@ use clap::Parser;
 use gorgon::cli::{self, Cli, Exit};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(cli::words()) {
         Ok(cli) => cli,
         Err(error) => return cli::answer(&error).into(),
     };

@@ -31,6 +31,7 @@ mod unknown;
 mod values;
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -136,6 +137,22 @@ impl From<Exit> for ExitCode {
 /// A message may quote a file from somebody else. A longer one is cut to this many bytes.
 const MOST_OF_MESSAGE: usize = 4_096;
 
+/// The words of the command line. `gorgon help run` and `gorgon version` say what flags say.
+pub fn words() -> Vec<OsString> {
+    of_flags(std::env::args_os().collect())
+}
+
+fn of_flags(mut words: Vec<OsString>) -> Vec<OsString> {
+    let flag = match words.get(1).and_then(|word| word.to_str()) {
+        Some("help") => "--help",
+        Some("version") => "--version",
+        _ => return words,
+    };
+    words.remove(1);
+    words.push(flag.into());
+    words
+}
+
 /// Writes one line to stderr. If that fails, there is nobody to tell.
 fn tell(message: &str) {
     let message = line(&without_credentials(message));
@@ -181,7 +198,8 @@ pub fn answer(error: &clap::Error) -> Exit {
         _ => {
             let words: Vec<String> =
                 std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-            let problem = unknown::flag(error, &words).unwrap_or_else(|| problem(error));
+            let known = unknown::flag(error, &words).or_else(|| unknown::command(error, &words));
+            let problem = known.unwrap_or_else(|| problem(error));
             say(&format!("{problem}; --help tells more"));
         }
     }

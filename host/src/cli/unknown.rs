@@ -85,6 +85,9 @@ pub(super) fn flag(error: &clap::Error, words: &[String]) -> Option<String> {
         return negative(command, words, given);
     }
     let name = command.get_name();
+    if has(command, given) {
+        return Some(format!("{given} belongs behind the command: `gorgon {name} … {given} …`"));
+    }
     let none = |advice: &str| Some(format!("`gorgon {name}` has no {given}: {advice}"));
     let ours = PEERS.iter().find(|(theirs, _)| theirs.contains(&given.as_str())).map(|(_, ours)| *ours);
     let is_absent = |flags: &[&str]| flags.contains(&given.as_str()) || ours.is_some_and(|ours| flags.contains(&ours));
@@ -100,6 +103,49 @@ pub(super) fn flag(error: &clap::Error, words: &[String]) -> Option<String> {
         [] => None,
         [one] => none(&format!("only {one} has it")),
         [rest @ .., last] => none(&format!("{} and {last} have it", rest.join(", "))),
+    }
+}
+
+/// Words of other tools for what a command is here.
+const COMMANDS: [(&[&str], &str); 9] = [
+    (&["start", "exec", "load"], "run"),
+    (&["debug", "try"], "test"),
+    (&["init", "create"], "new"),
+    (&["get", "bench", "hit", "attack", "curl"], "http"),
+    (&["search", "saturate", "breakpoint"], "find"),
+    (&["diff"], "compare"),
+    (&["worker", "slave"], "agent"),
+    (&["ps", "list", "ls"], "runs"),
+    (&["kill", "cancel"], "stop"),
+];
+
+/// What to do about the unknown command that `error` is about: the command for what was given in its place, or the one
+/// that is spelt most like it.
+pub(super) fn command(error: &clap::Error, words: &[String]) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    let rest = || words.iter().skip_while(|word| *word != given).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let is_url = given.starts_with("http://") || given.starts_with("https://");
+    let for_files = match given.rsplit_once('.').map(|(_, extension)| extension) {
+        _ if is_url => Some("http"),
+        Some("wasm" | "wat") => Some("run"),
+        Some("toml") => Some("suite"),
+        Some("har" | "http" | "rest") => Some("http"),
+        _ => None,
+    };
+    if let Some(name) = for_files {
+        return Some(format!("`{given}` is not a command: write `gorgon {name} {}`", rest()));
+    }
+    let ours = COMMANDS.iter().find(|(theirs, _)| theirs.contains(&given.as_str())).map(|(_, ours)| *ours);
+    let program = Cli::command();
+    let visible: Vec<_> = program.get_subcommands().filter(|of| !of.is_hide_set()).map(Command::get_name).collect();
+    let distance = |name: &&&str| strsim::damerau_levenshtein(name, given);
+    let nearest = || visible.iter().min_by_key(distance).filter(|name| distance(name) <= 2).copied();
+    match ours.or_else(nearest) {
+        Some(name) => Some(format!("there is no command `{given}`: is `gorgon {name}` meant?")),
+        None => Some(format!("there is no command `{given}`: there are {}", visible.join(", "))),
     }
 }
 
@@ -140,6 +186,34 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn a_command_that_is_not_there_is_answered_by_the_one_that_is_meant() {
+        for (line, advice) in [
+            ("rnu t.wasm", "there is no command `rnu`: is `gorgon run` meant?"),
+            ("t.wasm -n 5", "`t.wasm` is not a command: write `gorgon run t.wasm -n 5`"),
+            ("http://localhost -c 5", "`http://localhost` is not a command: write `gorgon http http://localhost -c 5`"),
+            ("suite.toml", "`suite.toml` is not a command: write `gorgon suite suite.toml`"),
+            ("ps", "there is no command `ps`: is `gorgon runs` meant?"),
+            ("attack u", "there is no command `attack`: is `gorgon http` meant?"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let error = Cli::try_parse_from(std::iter::once("gorgon".to_owned()).chain(words.clone())).unwrap_err();
+            assert_eq!(command(&error, &words).as_deref(), Some(advice), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_words_too() {
+        let of = |line: &str| {
+            let words = line.split(' ').map(std::ffi::OsString::from).collect();
+            Cli::try_parse_from(super::super::of_flags(words)).unwrap_err().kind()
+        };
+        assert_eq!(of("gorgon help"), ErrorKind::DisplayHelp);
+        assert_eq!(of("gorgon help run"), ErrorKind::DisplayHelp);
+        assert_eq!(of("gorgon version"), ErrorKind::DisplayVersion);
+        assert_eq!(of("gorgon run help x"), ErrorKind::UnknownArgument);
+    }
 
     fn said(line: &str) -> Option<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -183,6 +257,7 @@ mod tests {
                 "`gorgon compare` has no --quiet: it prints nothing but the comparison; --json - puts JSON in \
                  its place",
             ),
+            ("--on nats://x run t.wasm", "--on belongs behind the command: `gorgon run … --on …`"),
             ("run t.wasm --number 5", "`gorgon run` has no --number: only `gorgon test` has it"),
             (
                 "compare a.json b.json --csv f",

@@ -19,7 +19,7 @@ use twox_hash::XxHash3_128;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::{Purpose, TaskError, child, count, describe, engine};
+use super::{Purpose, TaskError, child, count, describe, engine, project};
 use crate::fault;
 use crate::input;
 use crate::scratch::Scratch;
@@ -285,11 +285,23 @@ fn why(error: &wasmtime::Error) -> String {
 
 /// Reads a component's file. If the file is not a component, the error says what it is.
 fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
-    let not_a_component = |what, remedy| TaskError::NotAComponent { path: path.display().to_string(), what, remedy };
-    let unreadable =
-        |error: io::Error| TaskError::Unreadable { path: path.display().to_string(), problem: error.to_string() };
+    let not_a_component = |what, remedy: &str| TaskError::NotAComponent {
+        path: path.display().to_string(),
+        what,
+        remedy: remedy.to_owned(),
+    };
+    let unreadable = |error: io::Error| {
+        let build = Some(error.kind()).filter(|kind| *kind == io::ErrorKind::NotFound);
+        let build = build.and_then(|_| project::build_command(path));
+        let remedy = build.map(|command| format!("; build it first: {command}")).unwrap_or_default();
+        TaskError::Unreadable { path: path.display().to_string(), problem: format!("{error}{remedy}") }
+    };
+    let after_build = |remedy: &str| match project::build_command(path) {
+        Some(command) => format!("{remedy} ({command})"),
+        None => remedy.to_owned(),
+    };
     if fs::metadata(input::here(path)).map_err(unreadable)?.is_dir() {
-        return Err(not_a_component("a directory", "name the .wasm file that your build has made"));
+        return Err(not_a_component("a directory", &after_build("name the .wasm file that your build has made")));
     }
     let bytes = input::read(path, MOST_OF_COMPONENT).map_err(unreadable)?;
     match &bytes[..] {
@@ -307,7 +319,9 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
             "compiled machine code",
             "give the .wasm file that it was compiled from; machine code is never taken from a file",
         )),
-        _ if std::str::from_utf8(&bytes).is_ok() => Err(not_a_component("text", "give a compiled .wasm file")),
+        _ if std::str::from_utf8(&bytes).is_ok() => {
+            Err(not_a_component("text", &after_build("give a compiled .wasm file")))
+        }
         _ => Err(not_a_component("some other file", "give a compiled .wasm file")),
     }
 }

@@ -10,6 +10,7 @@ mod count;
 mod inspect;
 mod instance;
 mod interface;
+mod project;
 mod timed;
 
 use std::path::Path;
@@ -54,7 +55,7 @@ pub enum TaskError {
         /// What the file is instead.
         what: &'static str,
         /// What to do.
-        remedy: &'static str,
+        remedy: String,
     },
     /// The component does not compile or does not link.
     #[error("cannot use the task `{path}`: {problem}")]
