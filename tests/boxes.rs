@@ -294,7 +294,8 @@ fn a_box_that_leaves_gives_its_numbers_back() {
     let [stays, also_stays, leaves] = three(&server);
     let target = Target::start(Duration::from_millis(5));
     let args = target.args();
-    let mut all = vec!["-n", "4000", "-t", "2", "-c", "5", "--boxes", "3"];
+    // It goes on for longer than a box may be silent: nothing is awaited of one that has left.
+    let mut all = vec!["-d", "9s", "--pause", "20ms", "-t", "2", "-c", "5", "--boxes", "3"];
     all.extend(args.iter().map(String::as_str));
     let run = start(&server, &guest("getter"), &all).spawn().unwrap();
     wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
@@ -302,8 +303,32 @@ fn a_box_that_leaves_gives_its_numbers_back() {
     assert!(said.contains("leaving: the operations in flight may end"), "{said}");
     let ran = ran(run.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
-    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (4_000, 4_000));
+    assert_eq!(ran.adds_up().figure("/operations/completed"), target.once());
+    let kinds: Vec<_> = ran.report["runs"][0]["faults"].as_array().unwrap().iter().map(|of| &of["kind"]).collect();
+    assert_eq!((kinds.as_slice(), ran.figure("/operations/lost")), (&[&Value::from("box_left")][..], 0));
+    assert!(boxes(&ran).iter().all(|of| of["lost"] == false), "{:#?}", boxes(&ran));
     nothing_is_left(&server, &[stays, also_stays]);
+}
+
+#[test]
+fn the_loss_of_a_box_can_end_the_run() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let args = target.args();
+    let mut all = vec!["-d", "60s", "--pause", "20ms", "-c", "5", "--boxes", "3", "--on-loss", "abort"];
+    all.extend(args.iter().map(String::as_str));
+    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    agents[1].process.kill().unwrap();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    ran.adds_up();
+    target.once();
+    let faults = ran.report["runs"][0]["faults"].to_string();
+    assert!(faults.contains("the run was stopped, as --on-loss abort says"), "{faults}");
+    assert_eq!(ran.report["runs"][0]["workers"].as_array().unwrap().len(), 3, "nobody replaces the worker");
+    nothing_is_left(&server, &agents);
 }
 
 #[test]

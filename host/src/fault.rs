@@ -144,10 +144,19 @@ pub struct BoxLoss<'a> {
     pub workers: u64,
     /// How many operations these held, which are lost.
     pub operations: u64,
-    /// How many of its workers another box replaces.
-    pub moved: u64,
-    /// Whether what they held is executed again.
-    pub again: bool,
+    /// What becomes of its work.
+    pub then: AfterLoss,
+}
+
+/// What becomes of the work of a box that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterLoss {
+    /// Other boxes replace so many of its workers.
+    Moved(u64),
+    /// The same, and what it held is executed again.
+    Again(u64),
+    /// The run is stopped.
+    Stopped,
 }
 
 impl Parting {
@@ -178,16 +187,18 @@ impl Fault {
 
     /// A box is lost; `numbers` of its operations are lost.
     pub fn box_lost(loss: BoxLoss<'_>, numbers: Vec<(u64, u64)>) -> Self {
-        let BoxLoss { name, workers, operations, moved, again } = loss;
-        let held = if again {
-            "the operations that it held are executed again".to_owned()
-        } else {
-            format!("{operations} operations that it held are lost")
+        let BoxLoss { name, workers, operations, then } = loss;
+        let held = match then {
+            AfterLoss::Again(_) => "the operations that it held are executed again".to_owned(),
+            AfterLoss::Moved(_) | AfterLoss::Stopped => format!("{operations} operations that it held are lost"),
         };
-        let message = format!(
-            "the box {name} was lost, as nothing came from it; {held}; other boxes have replaced {moved} of its \
-             {workers} workers"
-        );
+        let then = match then {
+            AfterLoss::Moved(moved) | AfterLoss::Again(moved) => {
+                format!("other boxes have replaced {moved} of its {workers} workers")
+            }
+            AfterLoss::Stopped => "the run was stopped, as --on-loss abort says".to_owned(),
+        };
+        let message = format!("the box {name} was lost, as nothing came from it; {held}; {then}");
         Self { numbers, ..Self::new(FaultKind::BoxLost, message) }
     }
 

@@ -173,8 +173,7 @@ impl Progress {
             }
             Happened::Stopping if wants_messages => {
                 let patience = PATIENCE.as_secs();
-                let message =
-                    format!("stopping: operations in flight may end, for {patience} s; Ctrl-C again cuts them\n");
+                let message = format!("stopping: operations in flight may end, for {patience} s; Ctrl-C cuts them\n");
                 self.tell(Update::Stopping);
                 self.tell(Update::Print(message.into_bytes()));
             }

@@ -15,7 +15,8 @@ use super::report::report;
 use super::runner::{CannotRun, Runner};
 use super::snapshots::{Snapshots, Wanted};
 use super::{Exit, values};
-use crate::controller::{Books, Happened, RunEvent};
+use crate::controller::{Books, Happened, OnLoss, RunEvent};
+use crate::fault::{Fault, FaultKind};
 use crate::judging::verdict::Expression;
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
@@ -182,7 +183,11 @@ impl Session {
             runner.wait_for_stop();
         }
         written?;
-        Ok(if report.partial && aborted.is_none() { Exit::Stopped } else { Exit::of(&report) })
+        // A run that was stopped by the loss of a box is incomplete, and nobody's wish.
+        let aborts = self.over.as_ref().is_some_and(|over| over.on_loss == OnLoss::Abort);
+        let is_lost = |fault: &Fault| aborts && fault.kind == FaultKind::BoxLost;
+        let by_loss = report.runs.iter().flat_map(|run| &run.faults).any(is_lost);
+        Ok(if report.partial && aborted.is_none() && !by_loss { Exit::Stopped } else { Exit::of(&report) })
     }
 
     /// Runs one turn after the other, until the last one or a stop.

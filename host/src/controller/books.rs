@@ -342,8 +342,15 @@ impl Books {
         }
     }
 
-    /// Notes a stall. Only the longest are kept.
+    /// Notes a stall. A stall that goes on is told of again and again, and is one. Only the longest are kept.
     fn stall(&mut self, stall: Stall) {
+        let end_ns = |of: &Stall| of.at_ns.saturating_add(of.length_ns);
+        let is_it = |of: &&mut Stall| (of.what, of.process) == (stall.what, stall.process) && stall.at_ns <= end_ns(of);
+        if let Some(known) = self.stalls.iter_mut().rev().find(is_it).filter(|known| end_ns(&stall) >= known.at_ns) {
+            let (from_ns, to_ns) = (known.at_ns.min(stall.at_ns), end_ns(known).max(end_ns(&stall)));
+            (known.at_ns, known.length_ns) = (from_ns, to_ns - from_ns);
+            return;
+        }
         self.stalls.push(stall);
         if self.stalls.len() > MAX_STALLS {
             let shortest = (0..self.stalls.len()).min_by_key(|&i| self.stalls[i].length_ns);

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::books::{Books, Effect, Failure, Place, RunStage, WorkerState};
+use super::books::{Books, BoxBooks, Effect, Failure, Place, RunStage, WorkerState};
 use super::events::{Happened, RunEvent};
 use super::mistakes::{Mistake, is_made};
 use crate::fault::Standstill;
@@ -305,7 +305,9 @@ impl Machine {
 
     /// The boxes that have been absent for too long.
     fn absent(&self, now: Duration) -> Vec<Decision> {
-        let there = (0..).zip(&self.books.boxes).filter(|(_, of)| of.is_there());
+        // Of a box that has left nothing is awaited.
+        let is_awaited = |index, of: &BoxBooks| of.is_there() && (!of.leaves() || self.books.works_on(index));
+        let there = (0..).zip(&self.books.boxes).filter(|(index, of)| is_awaited(*index, of));
         let seen = |index: u32| self.present.get(&index).copied().unwrap_or_default().max(self.since);
         let absent = there.filter(|(index, _)| now.saturating_sub(seen(*index)) >= ABSENCE);
         absent.map(|(index, _)| Decision::LoseBox { index }).collect()

@@ -112,7 +112,7 @@ pub fn why_void(run: &RunReport, evidence: &Evidence) -> Vec<String> {
         // Part of the load was missing.
         return run.faults.iter().map(|fault| fault.message.clone()).collect();
     }
-    let delays = |stall: &Stall| matches!(stall.what, Standstill::Machine | Standstill::Worker);
+    let delays = |stall: &Stall| matches!(stall.what, Standstill::Machine | Standstill::Worker | Standstill::Numbers);
     let is_broken = matches!(evidence.standing(), Standing::Broken(_));
     if is_broken && run.generator.stalls.iter().any(delays) {
         words::stalls(run).iter().map(|word| word.text(str::to_owned)).collect()
@@ -147,6 +147,7 @@ mod tests {
             why_void(&run, &evidence.blaming(Culprit::Target))
         };
         assert!(why("p90<1us", vec![stall(Standstill::Machine)]).iter().any(|why| why.contains("suspended")));
+        assert!(why("p90<1us", vec![stall(Standstill::Numbers)]).iter().any(|why| why.contains("numbers")));
         for harmless in [vec![], vec![stall(Standstill::WallClock)], vec![stall(Standstill::Controller)]] {
             assert_eq!(why("p90<1us", harmless), Vec::<String>::new());
         }

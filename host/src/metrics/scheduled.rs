@@ -45,6 +45,8 @@ pub struct Scheduled {
     /// Operations that started late although an instance was waiting for them: their thread was not woken in time, or
     /// was busy.
     pub late: Delayed,
+    /// Operations whose slots were leased after they were due: boxes that the command could not reach had no more.
+    pub starved: Delayed,
     /// When the last of them started.
     pub last_start_ns: u64,
     /// Slots that were due and never started.
@@ -66,6 +68,12 @@ impl Scheduled {
         self.last_start_ns = self.last_start_ns.max(now_ns);
     }
 
+    /// Counts an operation that started at `now_ns` and whose slot was leased `ns` after it was due.
+    pub fn starved(&mut self, ns: u64, now_ns: u64) {
+        self.starved.count(ns);
+        self.last_start_ns = self.last_start_ns.max(now_ns);
+    }
+
     /// Whether there is nothing to report without completed operations: no dropped slots.
     pub fn is_empty(&self) -> bool {
         self.dropped == 0
@@ -76,6 +84,7 @@ impl AddAssign<&Scheduled> for Scheduled {
     fn add_assign(&mut self, other: &Scheduled) {
         self.waited += other.waited;
         self.late += other.late;
+        self.starved += other.starved;
         self.last_start_ns = self.last_start_ns.max(other.last_start_ns);
         self.dropped += other.dropped;
         self.left += other.left;

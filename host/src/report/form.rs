@@ -360,7 +360,7 @@ pub struct BucketReport {
     pub length_ns: Option<u64>,
     /// Whether the run covers only a part of it.
     pub partial: bool,
-    /// Slots that were due in it; null in a closed run, and in older reports.
+    /// Slots that were due in it; null in a closed run, for a box, and in older reports.
     #[serde(default)]
     pub due: Option<u64>,
     /// Operations that began in it.

@@ -195,6 +195,7 @@ impl Evidence {
         reasons.extend(withheld);
         reasons.extend(lacked(record));
         let is_hindered = !reasons.is_empty() || !record.stalls.is_empty();
+        reasons.extend(self.starved(record));
         reasons.extend(self.late(record, saturated.is_some()));
         reasons.extend(self.waited(record, is_hindered));
         reasons
@@ -223,18 +224,29 @@ impl Evidence {
     /// Operations that started late though an instance was waiting for them.
     fn late(&self, record: &RunRecord, is_saturated: bool) -> Option<Reason> {
         let delayed = self.notable(record.metrics.scheduled.late, record)?;
-        let added_ns = delayed.sum_ns as f64 / started(record);
-        let is_limit = delayed.operations >= LEAST_LATE && added_ns >= NOTABLE_LATENESS * self.usual_ns;
+        let is_limit = self.is_limit(delayed, record);
         let cause = if is_saturated { Cause::ThreadBusy } else { Cause::NotWoken };
         Some(Reason::Late { delayed, cause, is_limit })
+    }
+
+    /// Operations that started late as their boxes had no numbers. No target is to blame for that.
+    fn starved(&self, record: &RunRecord) -> Option<Reason> {
+        let delayed = Some(record.metrics.scheduled.starved).filter(|of| of.operations > 0)?;
+        Some(Reason::Starved { delayed, is_limit: self.is_limit(delayed, record) })
+    }
+
+    /// Whether delays on this side are a part of all durations that nobody can overlook.
+    fn is_limit(&self, delayed: Delayed, record: &RunRecord) -> bool {
+        let added_ns = delayed.sum_ns as f64 / started(record);
+        delayed.operations >= LEAST_LATE && added_ns >= NOTABLE_LATENESS * self.usual_ns
     }
 
     /// Operations that waited for an instance. If something on this side hindered the instances, the target need not
     /// have been too slow.
     fn waited(&self, record: &RunRecord, is_hindered: bool) -> Option<Reason> {
         let delayed = self.notable(record.metrics.scheduled.waited, record)?;
-        let all = u64::from(record.plan.shape().workers()) * record.plan.instances_per_process();
-        let instances = Instances { all, lane: record.task.lane };
+        let (each, workers) = (record.plan.instances_per_process(), u64::from(record.plan.shape().workers()));
+        let instances = Instances { each, workers, lane: record.task.lane };
         Some(Reason::Waited { delayed, instances, cause: if is_hindered { Cause::ThreadBusy } else { Cause::Unknown } })
     }
 
@@ -337,6 +349,7 @@ mod tests {
         work: ThreadWork,
         withheld: Withheld,
         late: Delayed,
+        starved: Delayed,
         waited: Delayed,
     }
 
@@ -348,8 +361,8 @@ mod tests {
             let watched_ns = 10 * SECOND;
             let work =
                 ThreadWork { watched_ns, delay_watched_ns: watched_ns, computing_ns: SECOND, ..Default::default() };
-            let (withheld, late, waited) = Default::default();
-            Self { lane: Lane::Io, took_ns, split, work, withheld, late, waited }
+            let (withheld, late, starved, waited) = Default::default();
+            Self { lane: Lane::Io, took_ns, split, work, withheld, late, starved, waited }
         }
 
         fn metrics(self, is_open: bool) -> Metrics {
@@ -370,6 +383,7 @@ mod tests {
             }
             let mut metrics = recorder.take();
             (metrics.scheduled.late, metrics.scheduled.waited) = (self.late, self.waited);
+            metrics.scheduled.starved = self.starved;
             metrics
         }
 
@@ -423,6 +437,8 @@ mod tests {
             ("a third of the processors stolen", Made { withheld: stolen(6_600), ..free }, true, true),
             ("a hundredth of them", Made { withheld: stolen(200), ..free }, false, false),
             ("late by a tenth of a second", Made { late: delayed(15, 100 * MS), ..free }, true, false),
+            ("without numbers for a tenth of a second", Made { starved: delayed(15, 100 * MS), ..free }, true, false),
+            ("nine without numbers", Made { starved: delayed(9, 100 * MS), ..free }, false, false),
             ("late by 2 ms of a second", Made { late: delayed(900, 2 * MS), ..slow }, false, false),
             ("late by 30 ms, but rarely", Made { late: delayed(15, 30 * MS), ..free }, false, false),
             ("nine late operations", Made { late: delayed(9, 100 * MS), ..free }, false, false),
@@ -436,7 +452,8 @@ mod tests {
             let open = made.generator(true);
             assert_eq!(open.limited, in_open, "{what}, open: {:?}", open.reasons);
             // Without a schedule nothing is late, and nothing waits for an instance.
-            let closed = Made { late: Delayed::default(), waited: Delayed::default(), ..made }.generator(false);
+            let none = Delayed::default();
+            let closed = Made { late: none, starved: none, waited: none, ..made }.generator(false);
             assert_eq!(closed.limited, in_closed, "{what}, closed: {:?}", closed.reasons);
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Inbox<'a> {
     pub(super) clock: Option<Clock>,
     pub(super) worst_lag_ns: u64,
     watch: Watch,
+    /// When this worker began with the phase.
+    begun_ns: u64,
     /// The processor time of this process at the last tick.
     cpu_ns: u64,
 }
@@ -50,11 +52,23 @@ impl<'a> Inbox<'a> {
     ) -> Self {
         let cpu_ns = usage().cpu_ns;
         let ticks = tick(LOOK);
-        Self { commands, events, printed, ticks, intervals: 0, cpu_ns, watch, clock: None, worst_lag_ns: 0 }
+        Self {
+            commands,
+            events,
+            printed,
+            ticks,
+            intervals: 0,
+            cpu_ns,
+            watch,
+            clock: None,
+            begun_ns: 0,
+            worst_lag_ns: 0,
+        }
     }
 
     /// A phase begins, which `clock` times.
     pub(super) fn begin(&mut self, clock: Clock) {
+        self.begun_ns = clock.elapsed_ns();
         self.clock = Some(clock);
         self.watch.begin();
         self.tell_health();
@@ -116,7 +130,10 @@ impl<'a> Inbox<'a> {
     fn tell_stall(&self, what: Standstill, length: Duration) {
         if let Some(clock) = &self.clock {
             let length_ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
-            let at_ns = clock.elapsed_ns().saturating_sub(length_ns);
+            // What was before this worker began concerns the one before it.
+            let now_ns = clock.elapsed_ns();
+            let length_ns = length_ns.min(now_ns.saturating_sub(self.begun_ns));
+            let at_ns = now_ns - length_ns;
             say(&Message::Stalled(Stall { what, process: Some(std::process::id()), at_ns, length_ns }));
         }
     }

@@ -150,8 +150,11 @@ impl Schedule {
             }
         };
         state.busy += 1;
-        // What it waited for before that was numbers, and is told of as a stall.
+        // What it waited for before that was numbers.
         let ready_ns = slot.due_ns.max(state.leased_ns(slot.index));
+        if ready_ns > slot.due_ns {
+            state.told.metrics.scheduled.starved(ready_ns - slot.due_ns, now_ns);
+        }
         let waited = ready_ns < idle_ns;
         if waited {
             state.told.metrics.scheduled.waited(now_ns - ready_ns, now_ns);
@@ -346,6 +349,8 @@ mod tests {
         assert_eq!((next.due_ns, next.waited), (3 * MS, true));
         let told = schedule.tell().metrics.scheduled;
         assert_eq!((told.late.operations, told.waited.operations, told.waited.worst_ns), (0, 1, 12 * MS));
+        // Both were leased after they were due.
+        assert_eq!(told.starved, Delayed { operations: 2, sum_ns: u128::from(11 * MS), worst_ns: 6 * MS });
     }
 
     #[test]

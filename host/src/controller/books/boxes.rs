@@ -8,7 +8,7 @@ use super::{Books, Effect, Failure, Place, RunStage, WorkerState, nanos};
 use crate::controller::faults::MAX_RANGES;
 use crate::controller::job::{OnLoss, Spread};
 use crate::controller::mistakes::{Mistake, is_made};
-use crate::fault::{BoxLoss, Fault};
+use crate::fault::{AfterLoss, BoxLoss, Fault};
 use crate::journal::{ClockReading, Decision, Entry, What, Writer};
 use crate::metrics::Timeline;
 use crate::numbers::NumberSet;
@@ -52,6 +52,11 @@ impl BoxBooks {
     /// Whether the run still uses it.
     pub(in crate::controller) fn is_there(&self) -> bool {
         self.lost.is_none()
+    }
+
+    /// Whether it takes no more workers, as its agent was told to end.
+    pub(in crate::controller) fn leaves(&self) -> bool {
+        self.leaves
     }
 
     pub(super) fn compare(&mut self, reading: ClockReading) {
@@ -144,6 +149,11 @@ impl Books {
         }
     }
 
+    /// Whether workers of a box are alive.
+    pub(in crate::controller) fn works_on(&self, index: u32) -> bool {
+        self.living().any(|worker| self.workers[&worker].on == index)
+    }
+
     /// Whether the box of a place leaves.
     pub(super) fn is_left(&self, place: u32) -> bool {
         let home = self.homes.get(place as usize).and_then(|home| self.boxes.get(*home as usize));
@@ -175,7 +185,8 @@ impl Books {
             lost += held.len();
             let room = MAX_RANGES.saturating_sub(numbers.iter().count());
             self.numbers(place, &held).into_iter().take(room).for_each(|(from, to)| numbers.insert(from..to + 1));
-            if self.last_mut().shares.of(place).unleased() == 0 || self.stage != RunStage::Running {
+            let goes_on = self.stage == RunStage::Running && self.on_loss != OnLoss::Abort;
+            if !goes_on || self.last_mut().shares.of(place).unleased() == 0 {
                 continue;
             }
             moved += u64::from(self.move_place(place));
@@ -185,8 +196,12 @@ impl Books {
             return effects;
         }
         let numbers = numbers.iter().map(|range| (range.start, range.end - 1)).collect();
-        let again = self.on_loss == OnLoss::Rerun;
-        let loss = BoxLoss { name: &name, workers: workers.len() as u64, operations: lost, moved, again };
+        let then = match self.on_loss {
+            OnLoss::Skip => AfterLoss::Moved(moved),
+            OnLoss::Rerun => AfterLoss::Again(moved),
+            OnLoss::Abort => AfterLoss::Stopped,
+        };
+        let loss = BoxLoss { name: &name, workers: workers.len() as u64, operations: lost, then };
         effects.extend(self.note(Fault::box_lost(loss, numbers)));
         if self.on_loss == OnLoss::Abort {
             effects.extend(self.stop(at));

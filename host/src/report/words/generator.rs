@@ -23,6 +23,8 @@ pub(in crate::report) enum Reason {
     Withheld { cause: Cause, share: f64 },
     /// Operations started late though an instance was waiting for them.
     Late { delayed: Delayed, cause: Cause, is_limit: bool },
+    /// Operations started late, as their boxes had no more numbers.
+    Starved { delayed: Delayed, is_limit: bool },
     /// Requests waited for a stream of HTTP/2, for this share of the operations' time.
     Streams { requests: u64, share: f64, is_limit: bool },
     /// Connections could not be opened.
@@ -49,8 +51,10 @@ pub(in crate::report) enum Cause {
 /// The instances of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::report) struct Instances {
-    /// How many there are.
-    pub all: u64,
+    /// How many each worker has.
+    pub each: u64,
+    /// How many workers there are.
+    pub workers: u64,
     /// How their calls run, which says how there can be more of them.
     pub lane: Lane,
 }
@@ -64,7 +68,7 @@ impl Reason {
             Self::Crowded { .. } => Some(Limit::Crowded),
             Self::Withheld { cause: Cause::Throttled, .. } => Some(Limit::Throttled),
             Self::Withheld { .. } => Some(Limit::Stolen),
-            Self::Late { is_limit, .. } => is_limit.then_some(Limit::Late),
+            Self::Late { is_limit, .. } | Self::Starved { is_limit, .. } => is_limit.then_some(Limit::Late),
             Self::Streams { is_limit, .. } => is_limit.then_some(Limit::Streams),
             Self::Lacked { is_limit, .. } => is_limit.then_some(Limit::Lacked),
             Self::Waited { .. } => None,
@@ -102,6 +106,13 @@ impl Reason {
                 let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
                 format!("{operations} started late (at worst by {worst}) though an instance was idle: {why}")
             }
+            Self::Starved { delayed, .. } => {
+                let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
+                format!(
+                    "{operations} started late (at worst by {worst}), as their boxes had no numbers: the command, the \
+                     server or a link to it stood still"
+                )
+            }
             Self::Streams { requests, share, .. } => format!(
                 "{} waited for a free stream of HTTP/2, {} of the operations' time: the server limits the streams of a \
                  connection, and --http2-connections opens more of them",
@@ -126,9 +137,11 @@ impl Reason {
             }
             Self::Waited { delayed, instances, cause } => {
                 let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
-                let busy = match instances.all {
-                    1 => "the only one was busy".to_owned(),
-                    all => format!("all {} were busy", count(all)),
+                let busy = match (instances.each, instances.workers) {
+                    (1, 1) => "the only one was busy".to_owned(),
+                    (1, _) => "the only one of their worker was busy".to_owned(),
+                    (all, 1) => format!("all {} were busy", count(all)),
+                    (all, _) => format!("all {} of their worker were busy", count(all)),
                 };
                 let more = if instances.lane == Lane::Io { "-c, -t or -p" } else { "-t or -p" };
                 let why = match cause {
