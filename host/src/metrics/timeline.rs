@@ -79,8 +79,8 @@ impl Timeline {
         all
     }
 
-    /// The same timeline with empty buckets up to `end_ns`, and intervals of at least `interval_ns`, which is the length
-    /// of a bucket of another timeline.
+    /// The same timeline with empty buckets up to `end_ns`, in intervals of at least `interval_ns`: the length of those
+    /// of another timeline.
     pub fn reaching(&self, end_ns: u64, interval_ns: u64) -> Self {
         let mut timeline = self.clone();
         while timeline.interval_ns < interval_ns {

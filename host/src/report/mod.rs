@@ -1,8 +1,9 @@
 //! Derives the figures of a report, each of them once.
 //!
-//! [`Report`] is the JSON report, field by field: this file has what covers all runs, `form.rs` has one run, `plan.rs`
-//! its plan. `derive.rs` computes the figures, `intervals.rs` those over time, `curves.rs` those that are only drawn, and `words.rs` puts them into
-//! sentences. This module knows neither the controller nor the workers, and no output format but JSON.
+//! [`Report`] is the JSON report, field by field: this file has what covers all runs, `form.rs` has one run,
+//! `plan.rs` its plan. `derive.rs` computes the figures, `intervals.rs` those over time, `curves.rs` those that are
+//! only drawn, and `words.rs` puts them into sentences. This module knows neither the controller nor the workers, and
+//! no output format but JSON.
 
 pub mod curves;
 mod derive;
