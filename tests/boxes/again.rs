@@ -308,6 +308,28 @@ fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&2_000_000.into(), &false.into()));
 }
 
+/// The journal of this run is full long before a checkpoint makes room.
+#[test]
+fn whoever_attaches_is_told_what_a_full_journal_has_lost() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let home = Home::new(&server);
+    let of_run = ["-n", "40000", "-p", "2", "-c", "20", "--env", "GORGON_WAIT_US=20000"];
+    let args = [&of_run[..], &["--journal-max", "64KiB", "--detach"]].concat();
+    let output = home.run(&server, &guest("waiter"), &args).wait_with_output().unwrap();
+    let command = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    wait_until("it has ended", || home.commands() == [(command.clone(), "ended".to_owned())]);
+    let attached = ran(home.gorgon(&["attach", &command]).output().unwrap());
+    assert_eq!(attached.code, Some(11), "{}", attached.stderr);
+    attached.adds_up();
+    assert!(attached.figure("/operations/lost") > 0);
+    let faults = attached.report["runs"][0]["faults"].to_string();
+    assert!(faults.contains("the run could not go on: the journal has no room"), "{faults}");
+    let (_, kept) = home.said(&["report", "--journal", &command, "--quiet", "--json", "-"]);
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept["runs"], attached.report["runs"]);
+}
+
 #[test]
 fn no_secret_is_on_the_server() {
     let server = NatsServer::start();

@@ -551,12 +551,13 @@ impl Reach for Boxes<'_> {
         self.flush();
     }
 
-    fn close(&mut self, machine: Machine, at: Duration) {
-        self.append(&Item::Closed { run: self.name.run, at });
+    fn close(&mut self, machine: Machine, at: Duration, broken: Option<String>) {
+        // A journal without room for entries may have some for this.
+        self.append(&Item::Closed { run: self.name.run, at, broken: broken.clone() });
         self.flush();
         if let Some(opened) = self.opened_there {
             let told = Told::opened(opened, machine, std::mem::take(&mut self.orders));
-            self.fleet.chronicle.borrow_mut().close(self.name.run, told, at);
+            self.fleet.chronicle.borrow_mut().close(self.name.run, told, at, broken);
         }
         let name = &self.name;
         // An agent that does not answer is lost, or ends its part by itself.

@@ -15,6 +15,7 @@ use super::machine::{Input, Machine, Output};
 use super::remote::{self, Item, Order};
 use crate::cluster::journal::Posted;
 use crate::cluster::subjects;
+use crate::fault::Fault;
 use crate::journal::{Entry, Writer};
 use crate::record::RunRecord;
 
@@ -41,6 +42,8 @@ pub(super) struct Told {
     /// When the last entry was written, since the run was opened.
     latest: Duration,
     closed: Option<Duration>,
+    /// Why it could not go on.
+    broken: Option<String>,
 }
 
 /// Which orders the agents were given in a run. They follow from the books, so that every controller counts alike.
@@ -86,6 +89,7 @@ struct KeptRun<'a> {
     orders: Cow<'a, Orders>,
     latest: Duration,
     closed: Option<Duration>,
+    broken: Option<String>,
 }
 
 impl Chronicle {
@@ -98,12 +102,13 @@ impl Chronicle {
     pub(super) fn restore(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Kept { decided, read, runs } = remote::read(bytes)?;
         (self.decided, self.read) = (decided, read);
-        let told = |KeptRun { opened, books, orders, latest, closed }| Told {
+        let told = |KeptRun { opened, books, orders, latest, closed, broken }| Told {
             opened,
             machine: Machine::watching(books.into_owned()),
             orders: orders.into_owned(),
             latest,
             closed,
+            broken,
         };
         self.runs = runs.into_iter().map(|(run, of)| (run, told(of))).collect();
         Ok(())
@@ -124,10 +129,11 @@ impl Chronicle {
             orders: Cow::Owned(of.orders.clone()),
             latest: of.latest,
             closed: of.closed,
+            broken: of.broken.clone(),
         };
         let mut runs: Vec<_> = self.runs.iter().map(|(&run, of)| (run, kept(of))).collect();
         let (books, orders) = (Cow::Borrowed(books), Cow::Borrowed(orders));
-        runs.push((run, KeptRun { opened, books, orders, latest, closed: None }));
+        runs.push((run, KeptRun { opened, books, orders, latest, closed: None, broken: None }));
         remote::bytes(&Kept { decided: self.decided, read: self.read, runs })
     }
 
@@ -177,9 +183,12 @@ impl Chronicle {
                         }
                     }
                 }
-                Item::Closed { run, at } => {
-                    if let Some(of) = self.runs.get_mut(&run) {
-                        of.closed.get_or_insert(at);
+                Item::Closed { run, at, broken } => {
+                    if let Some(of) = self.runs.get_mut(&run).filter(|of| of.closed.is_none()) {
+                        of.closed = Some(at);
+                        if let Some(why) = broken {
+                            of.break_off(why);
+                        }
                     }
                 }
                 Item::Checkpoint { digest } => self.checkpoint = Some(digest),
@@ -203,8 +212,16 @@ impl Chronicle {
     }
 
     /// A run is over.
-    pub(super) fn close(&mut self, run: u32, told: Told, at: Duration) {
-        self.runs.insert(run, Told { closed: Some(at), ..told });
+    pub(super) fn close(&mut self, run: u32, told: Told, at: Duration, broken: Option<String>) {
+        self.runs.insert(run, Told { closed: Some(at), broken, ..told });
+    }
+
+    /// The command is over: a run that has no end in the journal could not go on.
+    pub(super) fn end(&mut self) {
+        for of in self.runs.values_mut().filter(|of| of.closed.is_none()) {
+            of.closed = Some(of.latest);
+            of.break_off("the journal ends before the run".into());
+        }
     }
 }
 
@@ -216,16 +233,28 @@ impl Told {
 
     /// A run that is opened now.
     pub(super) fn opened(opened: SystemTime, machine: Machine, orders: Orders) -> Self {
-        Self { opened, machine, orders, latest: Duration::ZERO, closed: None }
+        Self { opened, machine, orders, latest: Duration::ZERO, closed: None, broken: None }
+    }
+
+    /// The run could not go on: what its workers held is lost.
+    fn break_off(&mut self, why: String) {
+        self.machine.abandon();
+        self.broken = Some(why);
     }
 
     /// The record of the run, if it is over.
     pub(super) fn record(&self) -> Option<RunRecord> {
-        Some(self.machine.books().record(self.closed?))
+        self.closed.map(|at| self.record_at(at))
     }
 
     /// The record of the run as far as the journal goes.
     pub(super) fn record_so_far(&self) -> RunRecord {
-        self.machine.books().record(self.closed.unwrap_or(self.latest))
+        self.record_at(self.closed.unwrap_or(self.latest))
+    }
+
+    fn record_at(&self, at: Duration) -> RunRecord {
+        let mut record = self.machine.books().record(at);
+        record.faults.extend(self.broken.as_deref().map(Fault::journal));
+        record
     }
 }

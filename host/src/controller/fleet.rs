@@ -221,8 +221,12 @@ impl Fleet {
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         let Registered { listing, .. } = find(&link, command)?;
+        let ended = listing.ended;
         let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
         fleet.read_all()?;
+        if ended {
+            fleet.chronicle.borrow_mut().end();
+        }
         if takes_over {
             fleet.lead()?;
         } else {
@@ -242,6 +246,9 @@ impl Fleet {
         let (stops, _) = bounded(1);
         let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
         fleet.read_all()?;
+        if ended {
+            fleet.chronicle.borrow_mut().end();
+        }
         let records: Vec<_> = fleet.chronicle.borrow().runs().map(Told::record_so_far).collect();
         match failed {
             Some(why) if records.is_empty() => Err(FleetError::Failed(command.to_owned(), why)),

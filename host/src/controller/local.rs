@@ -97,5 +97,5 @@ impl Reach for Local {
         self.crew.end_all();
     }
 
-    fn close(&mut self, _machine: Machine, _at: Duration) {}
+    fn close(&mut self, _machine: Machine, _at: Duration, _broken: Option<String>) {}
 }

@@ -111,7 +111,7 @@ pub fn run_over(
 
 fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     let prepared = match shell.call(Hook::Prepare, Command::Prepare) {
-        Err(RunError::Stopped) => return Ok(shell.close()),
+        Err(RunError::Stopped) => return Ok(shell.close(None)),
         prepared => prepared?.unwrap_or_default(),
     };
     let ran = shell.work_through(&prepared);
@@ -121,7 +121,11 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     }
     // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
-    let record = shell.close();
+    let broken = match &ran {
+        Err(RunError::Journal(why)) => Some(why.clone()),
+        _ => None,
+    };
+    let record = shell.close(broken);
     match ran {
         Ok(()) | Err(RunError::Stopped) => Ok(record),
         // What the journal has is known, and is reported.

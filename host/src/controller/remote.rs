@@ -191,6 +191,8 @@ pub enum Item {
         run: u32,
         /// When, since it was opened.
         at: Duration,
+        /// Why it could not go on, if it could not. What its workers held is lost.
+        broken: Option<String>,
     },
     /// What the journal says up to a place is a file on the server, and may be removed from the journal.
     Checkpoint {

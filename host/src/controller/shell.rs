@@ -74,8 +74,8 @@ pub(super) trait Reach {
     /// No worker is needed any more: ends all that are left.
     fn end(&mut self);
 
-    /// The run is over, with its hooks, at the time `at` after it was opened.
-    fn close(&mut self, machine: Machine, at: Duration);
+    /// The run is over, with its hooks, at the time `at` after it was opened; or it is `broken`, for this reason.
+    fn close(&mut self, machine: Machine, at: Duration, broken: Option<String>);
 }
 
 /// What the shell has waited for.
@@ -212,11 +212,11 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
         })
     }
 
-    /// The run is over.
-    pub(super) fn close(mut self) -> RunRecord {
+    /// The run is over, or could not go on, for the reason `broken`.
+    pub(super) fn close(mut self, broken: Option<String>) -> RunRecord {
         let at = since(self.opened);
         let record = self.machine.books().record(at);
-        self.reach.close(self.machine, at);
+        self.reach.close(self.machine, at, broken);
         record
     }
 
