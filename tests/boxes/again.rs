@@ -308,6 +308,23 @@ fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&2_000_000.into(), &false.into()));
 }
 
+#[test]
+fn whoever_attaches_sees_that_a_verdict_has_stopped_the_run() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let home = Home::new(&server);
+    let args = ["-d", "60s", "--pause", "5ms", "--abort-if", "ok>500", "--detach"];
+    let output = home.run(&server, &guest("noop"), &args).wait_with_output().unwrap();
+    let command = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    // Once while the run goes on, and once when it is over.
+    for _ in 0..2 {
+        let attached = ran(home.gorgon(&["attach", &command]).output().unwrap());
+        assert_eq!(attached.code, Some(10), "{}", attached.stderr);
+        let verdict = &attached.adds_up().report["verdicts"][0];
+        assert_eq!((&verdict["origin"], &verdict["failed"]), (&"abort_if".into(), &true.into()));
+    }
+}
+
 /// The journal of this run is full long before a checkpoint makes room.
 #[test]
 fn whoever_attaches_is_told_what_a_full_journal_has_lost() {

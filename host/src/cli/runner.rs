@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,6 +41,7 @@ pub(super) struct Runner {
     progress: Progress,
     show: Show,
     over: Option<Over>,
+    leads: Arc<AtomicBool>,
     /// How many worker processes each box needs room for, in any run of the command.
     processes: u32,
     /// The boxes, once they have been gathered.
@@ -113,6 +116,7 @@ impl Runner {
             progress: Progress::new(show)?,
             show,
             over,
+            leads: Arc::new(AtomicBool::new(command::resumed().is_none())),
             processes: 1,
             fleet: None,
             key: None,
@@ -122,6 +126,11 @@ impl Runner {
     /// Asks for a stop.
     pub(super) fn stop(&self) -> Sender<()> {
         self.stops.sender()
+    }
+
+    /// Whether this process controls the runs: not if it follows those of another one.
+    pub(super) fn leads(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.leads)
     }
 
     /// Prints a line, unless nothing may be shown.
@@ -257,7 +266,8 @@ impl Runner {
     fn gather(&mut self, over: Over, wanted: Wanted, source: &TaskSource) -> Result<Option<Fleet>, CannotRun> {
         let stops = self.stops.sender();
         if let Some(Resumed { server, command, key, takes_over }) = command::resumed() {
-            let attach = move || Fleet::attach(&server, &command, &key, takes_over, stops);
+            let leads = self.leads();
+            let attach = move || Fleet::attach(&server, &command, &key, takes_over, (stops, leads));
             let attached = self.unless_stopped("boxes", attach)?.transpose();
             return Ok(attached.map_err(anyhow::Error::from)?);
         }

@@ -1,6 +1,8 @@
 //! Executes the runs of a command one after the other, keeps files and viewers up to date, and writes one report.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -14,7 +16,7 @@ use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
 use super::snapshots::{Snapshots, Wanted};
-use super::{Exit, values};
+use super::{Exit, command, values};
 use crate::controller::{Books, Happened, OnLoss, RunEvent};
 use crate::fault::{Fault, FaultKind};
 use crate::judging::verdict::Expression;
@@ -22,7 +24,7 @@ use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::Show;
 use crate::record::{Environment, Origin, RunRecord};
-use crate::report::{Report, SuiteReport, Verdict};
+use crate::report::{Report, SuiteReport, Verdict, VerdictOrigin};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -137,6 +139,7 @@ impl Session {
         let watch = Watch {
             abort_if: self.planned_runs.iter().map(|turn| turn.abort_if.clone()).collect(),
             stop: runner.stop(),
+            leads: runner.leads(),
         };
         let (broke, broken) = bounded(1);
         let wanted = Wanted {
@@ -187,7 +190,10 @@ impl Session {
         let aborts = self.over.as_ref().is_some_and(|over| over.on_loss == OnLoss::Abort);
         let is_lost = |fault: &Fault| aborts && fault.kind == FaultKind::BoxLost;
         let by_loss = report.runs.iter().flat_map(|run| &run.faults).any(is_lost);
-        Ok(if report.partial && aborted.is_none() && !by_loss { Exit::Stopped } else { Exit::of(&report) })
+        // What stopped a run that another process controlled is not known, but by its verdicts.
+        let is_broken = |verdict: &Verdict| verdict.origin == VerdictOrigin::AbortIf && verdict.failed;
+        let by_verdict = aborted.is_some() || command::resumed().is_some() && report.verdicts.iter().any(is_broken);
+        Ok(if report.partial && !by_verdict && !by_loss { Exit::Stopped } else { Exit::of(&report) })
     }
 
     /// Runs one turn after the other, until the last one or a stop.
@@ -245,6 +251,8 @@ struct Watch {
     /// By the index of the run.
     abort_if: Vec<Vec<Expression>>,
     stop: Sender<()>,
+    /// Whether this process controls the runs. Otherwise another one stops them.
+    leads: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -254,7 +262,9 @@ impl Watch {
         let mut judged = self.abort_if.get(place)?.iter().map(|of| of.judge_early(place, &report.runs[place]));
         let broken = judged.find(|verdict| verdict.held)?;
         // If the run has already ended, nobody receives this.
-        let _ = self.stop.send(());
+        if self.leads.load(Ordering::Relaxed) {
+            let _ = self.stop.send(());
+        }
         Some(broken)
     }
 }

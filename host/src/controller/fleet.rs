@@ -5,7 +5,7 @@ mod follow;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -138,6 +138,8 @@ pub struct Fleet {
     files: RefCell<Vec<String>>,
     /// What this process is for the command.
     role: RefCell<Role>,
+    /// Whether this process controls the command.
+    leads: Arc<AtomicBool>,
     stops: Sender<()>,
 }
 
@@ -211,18 +213,19 @@ impl Fleet {
     }
 
     /// Connects to the server, and reads what the journal says about a command that has begun. If `takes_over` is set,
-    /// this process controls it from now on; otherwise, once its controller is gone.
+    /// this process controls it from now on; otherwise, once its controller is gone. `leads` is told of that.
     pub fn attach(
         server: &Server,
         command: &str,
         key: &Key,
         takes_over: bool,
-        stops: Sender<()>,
+        (stops, leads): (Sender<()>, Arc<AtomicBool>),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         let Registered { listing, .. } = find(&link, command)?;
         let ended = listing.ended;
-        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
+        let mut fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
+        fleet.leads = leads;
         fleet.read_all()?;
         if ended {
             fleet.chronicle.borrow_mut().end();
@@ -283,6 +286,7 @@ impl Fleet {
             listing: RefCell::new(listing),
             files: RefCell::default(),
             role: RefCell::new(Role::Replaced),
+            leads: Arc::default(),
             stops,
         }
     }
@@ -407,6 +411,7 @@ impl Fleet {
         let (tell, trouble) = bounded(1);
         let decider = self.journal.decider(&self.link, self.epoch(), last, move |trouble| drop(tell.send(trouble)));
         let since = (here, changed);
+        self.leads.store(true, Ordering::Relaxed);
         self.role.replace(Role::Leads(Lead { revision, since, decider, trouble, _pulse: pulse, _stop: stop }));
         Ok(())
     }
