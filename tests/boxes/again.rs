@@ -271,19 +271,19 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
-    let args = getting(&target, &["-n", "60000", "-p", "3", "--journal-max", "256KiB", "--timeout", "61s"]);
+    let args = getting(&target, &["-n", "90000", "-p", "3", "--journal-max", "384KiB", "--timeout", "61s"]);
     let mut first = home.run(&server, &guest("getter"), &strs(&args));
     // Without a checkpoint, the journal would be full by then.
     wait_until("it has gone far", || {
         assert!(first.try_wait().unwrap().is_none());
-        target.asked.lock().unwrap().len() > 20_000
+        target.asked.lock().unwrap().len() > 30_000
     });
     let command = home.command();
     first.kill().unwrap();
     first.wait().unwrap();
     let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
     assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
-    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (60_000, 60_000));
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (90_000, 90_000));
     nothing_is_left(&server, &agents);
 }
 
