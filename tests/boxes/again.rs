@@ -291,21 +291,23 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
 fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     let server = NatsServer::start();
     let _agents = three(&server);
-    let home = Home::new(&server);
-    let task = guest("noop");
+    let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
     // Without a checkpoint, the journal would be full after a part of this.
-    let args = ["-n", "2000000", "-p", "2", "-t", "2", "--pause", "1us", "--journal-max", "256KiB", "--detach"];
+    let of_run = ["-n", "90000", "-p", "3", "--journal-max", "384KiB", "--timeout", "61s", "--detach"];
+    let args = getting(&target, &of_run);
     let (code, command) = {
-        let output = home.run(&server, &task, &args).wait_with_output().unwrap();
+        let output = home.run(&server, &guest("getter"), &strs(&args)).wait_with_output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap().trim().to_owned())
     };
     assert_eq!(code, Some(0), "{command}");
     let attached = home.gorgon(&["attach", &command]).output().unwrap();
     assert_eq!(attached.status.code(), Some(0), "{}", String::from_utf8_lossy(&attached.stderr));
+    // Its last run is over a little before the command is.
+    wait_until("it has ended", || home.commands() == [(command.clone(), "ended".to_owned())]);
     let (code, kept) = home.said(&["report", "--journal", &command, "--quiet", "--json", "-"]);
     assert_eq!(code, Some(0), "{kept}");
     let kept: Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&2_000_000.into(), &false.into()));
+    assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&90_000.into(), &false.into()));
 }
 
 #[test]
