@@ -271,7 +271,7 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
-    let args = getting(&target, &["-n", "90000", "-p", "3", "--journal-max", "384KiB", "--timeout", "61s"]);
+    let args = getting(&target, &["-n", "90000", "-p", "3", "--journal-max", "640KiB", "--timeout", "61s"]);
     let mut first = home.run(&server, &guest("getter"), &strs(&args));
     // Without a checkpoint, the journal would be full by then.
     wait_until("it has gone far", || {
@@ -293,7 +293,7 @@ fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     let _agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
     // Without a checkpoint, the journal would be full after a part of this.
-    let of_run = ["-n", "90000", "-p", "3", "--journal-max", "384KiB", "--timeout", "61s", "--detach"];
+    let of_run = ["-n", "90000", "-p", "3", "--journal-max", "640KiB", "--timeout", "61s", "--detach"];
     let args = getting(&target, &of_run);
     let (code, command) = {
         let output = home.run(&server, &guest("getter"), &strs(&args)).wait_with_output().unwrap();
