@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -80,6 +80,16 @@ fn start(server: &NatsServer, task: &Path, args: &[&str]) -> Command {
 
 fn run(server: &NatsServer, task: &Path, args: &[&str]) -> Ran {
     ran(start(server, task, args).output().unwrap())
+}
+
+/// A run on three boxes that asks the target for each number, and is under way.
+fn under_way(server: &NatsServer, target: &Target, of_run: &[&str]) -> Child {
+    let args = target.args();
+    let all: Vec<&str> =
+        of_run.iter().copied().chain(["--boxes", "3"]).chain(args.iter().map(String::as_str)).collect();
+    let run = start(server, &guest("getter"), &all).spawn().unwrap();
+    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    run
 }
 
 fn three(server: &NatsServer) -> [Agent; 3] {
@@ -211,12 +221,7 @@ fn a_box_that_dies_costs_only_what_it_held() {
     let server = NatsServer::start();
     let mut agents = three(&server);
     let target = Target::start(Duration::from_millis(5));
-    let args = target.args();
-    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3"];
-    all.extend(args.iter().map(String::as_str));
-    let mut command = start(&server, &guest("getter"), &all);
-    let run = command.spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-n", "6000", "-t", "2", "-c", "5"]);
     agents[1].process.kill().unwrap();
     let ran = ran(run.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(11), "{}", ran.stderr);
@@ -241,12 +246,7 @@ fn open_run_with(happen: impl FnOnce(&mut Agent)) {
     let server = NatsServer::start();
     let mut agents = three(&server);
     let target = Target::start(Duration::ZERO);
-    let args = target.args();
-    let mut all = vec!["-d", "16s", "--rate", "300/s", "-c", "20", "--boxes", "3", "--by-box"];
-    all.extend(args.iter().map(String::as_str));
-    let mut command = start(&server, &guest("getter"), &all);
-    let run = command.spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-d", "16s", "--rate", "300/s", "-c", "20", "--by-box"]);
     happen(&mut agents[1]);
     let ran = ran(run.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(11), "{}", ran.stderr);
@@ -293,12 +293,8 @@ fn a_box_that_leaves_gives_its_numbers_back() {
     let server = NatsServer::start();
     let [stays, also_stays, leaves] = three(&server);
     let target = Target::start(Duration::from_millis(5));
-    let args = target.args();
     // It goes on for longer than a box may be silent: nothing is awaited of one that has left.
-    let mut all = vec!["-d", "9s", "--pause", "20ms", "-t", "2", "-c", "5", "--boxes", "3"];
-    all.extend(args.iter().map(String::as_str));
-    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-d", "9s", "--pause", "20ms", "-t", "2", "-c", "5"]);
     let said = leaves.leave();
     assert!(said.contains("leaving: the operations in flight may end"), "{said}");
     let ran = ran(run.wait_with_output().unwrap());
@@ -315,11 +311,7 @@ fn the_loss_of_a_box_can_end_the_run() {
     let server = NatsServer::start();
     let mut agents = three(&server);
     let target = Target::start(Duration::from_millis(5));
-    let args = target.args();
-    let mut all = vec!["-d", "60s", "--pause", "20ms", "-c", "5", "--boxes", "3", "--on-loss", "abort"];
-    all.extend(args.iter().map(String::as_str));
-    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-d", "60s", "--pause", "20ms", "-c", "5", "--on-loss", "abort"]);
     agents[1].process.kill().unwrap();
     let ran = ran(run.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(11), "{}", ran.stderr);
@@ -336,11 +328,7 @@ fn a_server_that_is_killed_and_comes_back_costs_nothing() {
     let mut server = NatsServer::start();
     let agents = three(&server);
     let target = Target::start(Duration::from_millis(5));
-    let args = target.args();
-    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3"];
-    all.extend(args.iter().map(String::as_str));
-    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-n", "6000", "-t", "2", "-c", "5"]);
     server.kill();
     server.start_again();
     let ran = ran(run.wait_with_output().unwrap());
@@ -423,11 +411,7 @@ fn numbers_of_a_lost_box_can_be_executed_again() {
     let server = NatsServer::start();
     let mut agents = three(&server);
     let target = Target::start(Duration::from_millis(5));
-    let args = target.args();
-    let mut all = vec!["-n", "6000", "-t", "2", "-c", "5", "--boxes", "3", "--on-loss", "rerun"];
-    all.extend(args.iter().map(String::as_str));
-    let run = start(&server, &guest("getter"), &all).spawn().unwrap();
-    wait_until("it runs", || target.asked.lock().unwrap().len() > 600);
+    let run = under_way(&server, &target, &["-n", "6000", "-t", "2", "-c", "5", "--on-loss", "rerun"]);
     agents[1].process.kill().unwrap();
     let ran = ran(run.wait_with_output().unwrap());
     assert_eq!(ran.code, Some(11), "{}", ran.stderr);

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn the_reason_is_what_the_language_says_last() {
         let of = |text: &str| reason(&text.lines().collect::<Vec<_>>());
-        let rust = "hello\n\nthread '<unnamed>' (1) panicked at src/lib.rs:11:9:\nno user 7\nnote: run with `RUST_BACKTRACE=1`";
+        let rust = "hello\n\nthread '<unnamed>' (1) panicked at src/lib.rs:11:9:\nno user 7\n\
+                    note: run with `RUST_BACKTRACE=1`";
         for (printed, expected) in [
             (rust, Some("no user 7 (src/lib.rs:11:9)")),
             (
@@ -74,7 +75,8 @@ mod tests {
             ("thread 'main' panicked at 'old', src/a.rs:1:1", Some("panicked at 'old', src/a.rs:1:1")),
             ("panic: index out of range\n\ngoroutine 1 [running]:\nmain.run(...)", Some("panic: index out of range")),
             (
-                "Traceback (most recent call last):\n  File \"app.py\", line 3, in operation\n    1 / 0\nZeroDivisionError: division by zero",
+                "Traceback (most recent call last):\n  File \"app.py\", line 3, in operation\n    1 / 0\n\
+                 ZeroDivisionError: division by zero",
                 Some("ZeroDivisionError: division by zero"),
             ),
             ("Error: no such user\n    at operation (task.js:3:9)", Some("Error: no such user")),

@@ -30,8 +30,8 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
             (chart(run, format!("{id}-box-rates"), "Throughput by box",
                    "Operations that ended per second on each box.", Scale::PerSecond, &drawn, &rates))
             (chart(run, format!("{id}-box-p99"), "p99 by box",
-                   "The 99th percentile of the durations on each box, by interval. A box that is apart from the others is \
-                    slower, or farther away.", Scale::Durations, &drawn, &p99))
+                   "The 99th percentile of the durations on each box, by interval. A box that is apart from the others \
+                    is slower, or farther away.", Scale::Durations, &drawn, &p99))
         }
     }
 }
