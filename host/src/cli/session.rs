@@ -186,14 +186,18 @@ impl Session {
             runner.wait_for_stop();
         }
         written?;
-        // A run that was stopped by the loss of a box is incomplete, and nobody's wish.
+        let by_somebody = report.partial && aborted.is_none() && !self.has_stopped_itself(&report);
+        Ok(if by_somebody { Exit::Stopped } else { Exit::of(&report) })
+    }
+
+    /// Whether the loss of a box, or a verdict of the process that controlled the command, has stopped a run.
+    fn has_stopped_itself(&self, report: &Report) -> bool {
         let aborts = self.over.as_ref().is_some_and(|over| over.on_loss == OnLoss::Abort);
-        let is_lost = |fault: &Fault| aborts && fault.kind == FaultKind::BoxLost;
-        let by_loss = report.runs.iter().flat_map(|run| &run.faults).any(is_lost);
-        // What stopped a run that another process controlled is not known, but by its verdicts.
+        let is_loss = |fault: &Fault| aborts && fault.kind == FaultKind::BoxLost;
         let is_broken = |verdict: &Verdict| verdict.origin == VerdictOrigin::AbortIf && verdict.failed;
-        let by_verdict = aborted.is_some() || command::resumed().is_some() && report.verdicts.iter().any(is_broken);
-        Ok(if report.partial && !by_verdict && !by_loss { Exit::Stopped } else { Exit::of(&report) })
+        let is_resumed = command::resumed().is_some();
+        report.runs.iter().flat_map(|run| &run.faults).any(is_loss)
+            || is_resumed && report.verdicts.iter().any(is_broken)
     }
 
     /// Runs one turn after the other, until the last one or a stop.
