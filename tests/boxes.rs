@@ -12,6 +12,7 @@ use gorgon::cluster::presence::Presence;
 use serde_json::Value;
 
 mod again;
+mod changes;
 mod links;
 mod security;
 

@@ -33,6 +33,8 @@ pub enum FaultKind {
     BoxLost,
     /// A box left the run in order.
     BoxLeft,
+    /// A box that was wanted was not there when the run began.
+    BoxAbsent,
     /// The journal of the run did not go on.
     Journal,
     /// Another controller took over.
@@ -207,6 +209,11 @@ impl Fault {
         Self::new(FaultKind::BoxLeft, format!("the box {name} left the run: its agent was told to end"))
     }
 
+    /// The run began without boxes that are wanted; `words` say which.
+    pub fn box_absent(words: &str) -> Self {
+        Self::new(FaultKind::BoxAbsent, format!("the run had {words}"))
+    }
+
     /// The journal of the run did not go on.
     pub fn journal(why: &str) -> Self {
         Self::new(FaultKind::Journal, format!("the run could not go on: {why}"))
@@ -304,6 +311,7 @@ impl Fault {
             | FaultKind::Miscounted => true,
             FaultKind::Silent
             | FaultKind::BoxLeft
+            | FaultKind::BoxAbsent
             | FaultKind::TakenOver
             | FaultKind::Setup
             | FaultKind::Teardown

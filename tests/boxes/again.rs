@@ -10,17 +10,17 @@ use super::{Agent, NatsServer, Target, nothing_is_left, start, three};
 use crate::support::{Ran, gorgon, guest, ran, signal, wait_until};
 
 /// A person with a home of their own, where the keys of commands are.
-struct Home {
+pub(super) struct Home {
     directory: tempfile::TempDir,
     url: String,
 }
 
 impl Home {
-    fn new(server: &NatsServer) -> Self {
+    pub(super) fn new(server: &NatsServer) -> Self {
         Self { directory: tempfile::tempdir().unwrap(), url: server.url() }
     }
 
-    fn gorgon(&self, args: &[&str]) -> Command {
+    pub(super) fn gorgon(&self, args: &[&str]) -> Command {
         let mut command = gorgon();
         command.args(args).env("XDG_STATE_HOME", self.directory.path()).env("GORGON_ON", &self.url);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -49,7 +49,7 @@ impl Home {
     }
 
     /// The only command that is there.
-    fn command(&self) -> String {
+    pub(super) fn command(&self) -> String {
         let commands = self.commands();
         assert_eq!(commands.len(), 1, "{commands:?}");
         commands[0].0.clone()

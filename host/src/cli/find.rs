@@ -330,13 +330,11 @@ impl<'a> Finder<'a> {
 
     /// Runs a probe, with more instances if there were too few.
     fn probe(&mut self, source: &TaskSource, rate: f64, lasting: Duration) -> Result<Tried, CannotRun> {
-        let load = &self.command.load;
-        let threads = u64::from(load.processes) * u64::from(load.threads) * u64::from(self.runner.boxes());
         let concurrency = NonZeroU32::new(self.instances.per_thread(rate)).unwrap_or(NonZeroU32::MIN);
-        let instances = u64::from(concurrency.get()) * threads;
         let begun = Instant::now();
         let Some(report) = self.run(source, rate, lasting, concurrency)? else { return Ok(Tried::Stopped) };
         let Some(run) = report.runs.first() else { return Ok(Tried::Stopped) };
+        let instances = run.plan.instances();
         let shortage = self.instances.shortage(rate, instances, run);
         let evidence = Evidence::of(run, lasting, self.slos);
         let broken = evidence.broken(run, self.slos);

@@ -189,13 +189,20 @@ impl Runner {
         let stops = self.stops.receiver();
         let record = match (&self.fleet, &self.over) {
             (Some(fleet), Some(over)) => {
-                let job = Job { spread: fleet.spread(over.on_loss, over.by_box), ..job };
-                let files = || put(fleet, source, plan).map_err(|error| RunError::Refused(format!("{error:#}")));
-                controller::run_over(fleet, &job, files, stops, &mut observers)
+                let refused = |error: anyhow::Error| RunError::Refused(format!("{error:#}"));
+                let job = || {
+                    let spread = fleet.spread(over.on_loss, over.by_box);
+                    let plan = plan.on_boxes(spread.boxes.len() as u32).map_err(|error| refused(error.into()))?;
+                    Ok(Job { spread, plan, ..job.clone() })
+                };
+                let files = || put(fleet, source, plan).map_err(refused);
+                let over = controller::Over { fleet, job: &job, files: &files, say: &|message| self.say(message) };
+                controller::run_over(&over, stops, &mut observers)
             }
             _ => controller::run(&job, stops, &mut observers),
         };
         match record {
+            Err(RunError::Stopped) => Ok(None),
             // Nothing went wrong with the run.
             Err(away @ (RunError::LetGo(_) | RunError::Fenced(_))) => {
                 // Another process needs it.
@@ -248,7 +255,9 @@ impl Runner {
             let wanted = over.boxes.or((shape.boxes > 1).then_some(shape.boxes));
             let labels = over.labels.clone();
             let signer = over.server.signer().map(|signer| signer.public());
-            let wanted = Wanted { boxes: wanted, processes: self.processes.max(shape.processes), labels, signer };
+            let processes = self.processes.max(shape.processes);
+            let command = command::resumed().map_or_else(command::name, |resumed| resumed.command);
+            let wanted = Wanted { command, boxes: wanted, processes, labels, signer };
             let Some(fleet) = self.gather(over, wanted, source)? else { return Ok(None) };
             fleet.notes().iter().for_each(|note| self.say(note));
             self.fleet = Some(fleet);
@@ -265,9 +274,9 @@ impl Runner {
     /// a stop came first.
     fn gather(&mut self, over: Over, wanted: Wanted, source: &TaskSource) -> Result<Option<Fleet>, CannotRun> {
         let stops = self.stops.sender();
-        if let Some(Resumed { server, command, key, takes_over }) = command::resumed() {
+        if let Some(Resumed { server, key, takes_over, .. }) = command::resumed() {
             let leads = self.leads();
-            let attach = move || Fleet::attach(&server, &command, &key, takes_over, (stops, leads));
+            let attach = move || Fleet::attach(&server, wanted, &key, takes_over, (stops, leads));
             let attached = self.unless_stopped("boxes", attach)?.transpose();
             return Ok(attached.map_err(anyhow::Error::from)?);
         }
@@ -279,11 +288,9 @@ impl Runner {
             return Err(CannotRun::Detached(begun.command));
         }
         let key = Key::new().map_err(anyhow::Error::from)?;
-        let command = command::name();
-        self.key = Some(KeptKey::new(&command, &key)?);
+        self.key = Some(KeptKey::new(&wanted.command, &key)?);
         let inputs = Made::of_this_process().and_then(|made| made.seal(&key));
         let identity = Identity {
-            command,
             key,
             title: command::title(source.path()),
             orphan_timeout: over.orphan_timeout,
@@ -297,7 +304,7 @@ impl Runner {
                 messages.say(message);
             }
         };
-        let gather = move || Fleet::gather(&over.server, &wanted, &identity, stops, say);
+        let gather = move || Fleet::gather(&over.server, wanted, &identity, stops, say);
         let gathered = self.unless_stopped("boxes", gather)?.transpose().map_err(anyhow::Error::from)?;
         if let (Some(key), Some(_), true) = (&mut self.key, &gathered, stays) {
             key.keep();

@@ -5,6 +5,7 @@
 
 pub mod files;
 pub mod journal;
+mod mail;
 pub mod presence;
 pub mod register;
 pub mod roles;
@@ -17,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
-use crossbeam::channel::{Receiver, Sender, bounded};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::input;
+pub use mail::{Listening, Mail};
 use seal::Signer;
 
 /// How long the first connection to the server may take.
@@ -49,25 +50,6 @@ const LEAST_PAYLOAD: usize = 600_000;
 
 /// The longest file of credentials.
 const MOST_OF_CREDENTIALS: u64 = 64 << 10;
-
-/// How many messages of a subscription may wait for their reader.
-const WAITING: usize = 4_096;
-
-/// Something that goes on in the background until this is dropped.
-#[derive(Debug)]
-pub struct Listening(tokio::task::AbortHandle);
-
-impl Listening {
-    fn to(task: tokio::task::JoinHandle<()>) -> Self {
-        Self(task.abort_handle())
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// How a server is reached.
 #[derive(Clone, Debug)]
@@ -147,17 +129,6 @@ impl ClusterError {
     pub fn refused(what: &str, why: impl std::fmt::Display) -> Self {
         Self::Refused { what: what.to_owned(), why: why.to_string() }
     }
-}
-
-/// A message that came by a plain subject.
-#[derive(Debug)]
-pub struct Mail {
-    /// Its subject.
-    pub subject: String,
-    /// What it says.
-    pub payload: Vec<u8>,
-    /// Where an answer is expected.
-    pub reply: Option<String>,
 }
 
 /// A connection to the server, which is made again whenever it breaks.
@@ -376,97 +347,6 @@ impl Link {
     /// The server's identifier.
     pub fn server_id(&self) -> String {
         self.client.server_info().server_id
-    }
-
-    /// Sends a message to whoever listens. While the server is away, messages wait.
-    pub fn publish(&self, subject: &str, payload: Vec<u8>) {
-        // Fails if the client is closed, which it never is before this is dropped, or for a wrong subject.
-        let _ = self.runtime.block_on(self.client.publish(subject.to_owned(), payload.into()));
-    }
-
-    /// Asks whoever listens, and returns the answer; `None` if there is none within `most`.
-    pub fn request(&self, subject: &str, payload: Vec<u8>, most: Duration) -> Option<Vec<u8>> {
-        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(most));
-        let answer = self.runtime.block_on(self.client.send_request(subject.to_owned(), request));
-        answer.ok().map(|message| message.payload.to_vec())
-    }
-
-    /// Answers each request at a subject with what `answer` makes of it, at once.
-    pub fn answer(
-        &self,
-        subject: &str,
-        answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
-    ) -> Result<Listening, ClusterError> {
-        let client = self.client.clone();
-        let subscribed = self.runtime.block_on(client.subscribe(subject.to_owned()));
-        let mut subscriber = subscribed.map_err(|why| ClusterError::refused(&format!("listen to {subject}"), why))?;
-        Ok(Listening::to(self.runtime.spawn(async move {
-            while let Some(message) = subscriber.next().await {
-                if let Some(reply) = message.reply {
-                    // Who asked asks again.
-                    let _ = client.publish(reply, answer(&message.payload).into()).await;
-                }
-            }
-        })))
-    }
-
-    /// Sends an empty message to a subject again and again.
-    pub fn beat(&self, subject: String, interval: Duration) -> Listening {
-        let client = self.client.clone();
-        Listening::to(self.runtime.spawn(async move {
-            let mut tick = tokio::time::interval(interval);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
-                tick.tick().await;
-                let _ = client.publish(subject.clone(), Vec::new().into()).await;
-            }
-        }))
-    }
-
-    /// The subjects that match `subject` at which something is sent within `most`.
-    pub fn heard(&self, subject: &str, most: Duration) -> Result<Vec<String>, ClusterError> {
-        let (mail, _listening) = self.subscribe(subject)?;
-        let deadline = Instant::now() + most;
-        let mut heard: Vec<String> =
-            std::iter::from_fn(|| mail.recv_deadline(deadline).ok()).map(|mail| mail.subject).collect();
-        heard.sort_unstable();
-        heard.dedup();
-        Ok(heard)
-    }
-
-    /// What is sent to a subject from now on. If nobody reads, the oldest messages stay and new ones are dropped.
-    pub fn subscribe(&self, subject: &str) -> Result<(Receiver<Mail>, Listening), ClusterError> {
-        let (sender, receiver) = bounded(WAITING);
-        let listening = self.subscribe_to(subject, sender, |mail| mail)?;
-        Ok((receiver, listening))
-    }
-
-    /// As [`subscribe`](Self::subscribe), with what `read` makes of each message.
-    pub fn subscribe_to<T: Send + 'static>(
-        &self,
-        subject: &str,
-        to: Sender<T>,
-        read: impl Fn(Mail) -> T + Send + 'static,
-    ) -> Result<Listening, ClusterError> {
-        let client = self.client.clone();
-        let subscribed = self.runtime.block_on(async {
-            let subscriber = client.subscribe(subject.to_owned()).await.map_err(|error| error.to_string())?;
-            client.flush().await.map_err(|error| error.to_string())?;
-            Ok::<_, String>(subscriber)
-        });
-        let mut subscriber = subscribed.map_err(|why| ClusterError::refused(&format!("listen to {subject}"), why))?;
-        Ok(Listening::to(self.runtime.spawn(async move {
-            while let Some(message) = subscriber.next().await {
-                let mail = Mail {
-                    subject: message.subject.to_string(),
-                    payload: message.payload.to_vec(),
-                    reply: message.reply.map(|reply| reply.to_string()),
-                };
-                if let Err(crossbeam::channel::TrySendError::Disconnected(_)) = to.try_send(read(mail)) {
-                    return;
-                }
-            }
-        })))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Who is there: what each agent says about itself once a second.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Receiver;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterError, Link, Listening, Mail, subjects};
@@ -90,37 +92,81 @@ impl Presence {
     }
 }
 
+/// Who has been silent for so long is taken to be away, or about to be.
+const LATELY: Duration = Duration::from_secs(2);
+
+/// The most agents that are heard at a time: whoever can publish can give itself any number of names.
+const MOST_AGENTS: usize = 20_000;
+
 /// Listens for agents.
 pub struct Roll {
-    mail: Receiver<Mail>,
+    called: Arc<Called>,
     _listening: Listening,
+}
+
+/// Who was heard, by name, and when last.
+#[derive(Default)]
+struct Called {
+    heard: Mutex<BTreeMap<String, (Instant, Presence)>>,
+    changed: Condvar,
+}
+
+impl Called {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, Presence)>> {
+        // Nothing that holds the lock can panic half-way.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Roll {
     /// Begins to listen.
     pub fn call(link: &Link) -> Result<Self, ClusterError> {
-        let (mail, listening) = link.subscribe(&subjects::presence("*"))?;
-        Ok(Self { mail, _listening: listening })
+        let called: Arc<Called> = Arc::default();
+        let hearing = Arc::clone(&called);
+        let listening = link.listen(&subjects::presence("*"), move |mail| {
+            if let Some(presence) = Presence::read(&mail) {
+                let mut heard = hearing.lock();
+                if heard.len() >= MOST_AGENTS {
+                    heard.retain(|_, (at, _)| at.elapsed() < LATELY);
+                }
+                if heard.len() < MOST_AGENTS {
+                    heard.insert(presence.name.clone(), (Instant::now(), presence));
+                    hearing.changed.notify_all();
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Self { called, _listening: listening })
     }
 
-    /// Who says that it is there, until `until` says that these are enough, or until `most` has passed. In the order of
-    /// names.
+    /// Whether something came from the agent `name` within `most`.
+    pub fn has_heard(&self, name: &str, most: Duration) -> bool {
+        self.called.lock().get(name).is_some_and(|(at, _)| at.elapsed() < most)
+    }
+
+    /// What distinguishes the process of the agent `name` from one before it, if it was heard.
+    pub fn session(&self, name: &str) -> Option<u64> {
+        self.called.lock().get(name).map(|(_, presence)| presence.session)
+    }
+
+    /// The agent `name` is taken to be away until it is heard again.
+    pub fn forget(&self, name: &str) {
+        self.called.lock().remove(name);
+    }
+
+    /// Who says that it is there, once `until` says that these are enough, or `most` has passed. In the order of names.
     pub fn wait(&self, most: Duration, until: impl Fn(&[Presence]) -> bool) -> Vec<Presence> {
         let deadline = Instant::now() + most;
-        let mut there: Vec<Presence> = Vec::new();
-        while !until(&there) {
-            let next = deadline.min(Instant::now() + INTERVAL);
-            let mail = match self.mail.recv_deadline(next) {
-                Ok(mail) => mail,
-                Err(_) if Instant::now() < deadline => continue,
-                Err(_) => break,
-            };
-            let Some(presence) = Presence::read(&mail) else { continue };
-            match there.binary_search_by(|other| other.name.cmp(&presence.name)) {
-                Ok(known) => there[known] = presence,
-                Err(new) => there.insert(new, presence),
+        let mut heard = self.called.lock();
+        loop {
+            let lately = heard.values().filter(|(at, _)| at.elapsed() < LATELY);
+            let there: Vec<_> = lately.map(|(_, presence)| presence.clone()).collect();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if until(&there) || left.is_zero() {
+                return there;
             }
+            let waited = self.called.changed.wait_timeout(heard, left.min(INTERVAL));
+            heard = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        there
     }
 }

@@ -170,6 +170,8 @@ pub enum Failure {
     Died(String),
     /// A stop was requested before the first operation.
     Stopped,
+    /// A box was lost, or left, before the run began; the text says which. Without it the run can begin.
+    BoxGone(String),
 }
 
 /// What has to be done because of an entry.
@@ -266,6 +268,10 @@ impl Books {
             PhaseBooks { phase, plan, shares, began: None, ended: None }
         });
         let shape = job.plan.shape();
+        let mut faults = Faults::default();
+        if let Some(fault) = job.spread.absent.as_deref().map(Fault::box_absent) {
+            faults.note(&fault);
+        }
         Self {
             task: job.task.clone(),
             files: job.files.clone(),
@@ -290,7 +296,7 @@ impl Books {
             in_flight: Vec::new(),
             overtime: Vec::new(),
             stalls: Vec::new(),
-            faults: Faults::default(),
+            faults,
             failure: None,
         }
     }

@@ -2,27 +2,25 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam::channel::{Receiver, Sender, bounded, never, select};
+use crossbeam::channel::{Receiver, Sender, bounded, never, select, tick};
 
 use super::RunError;
+use super::asking::{ANSWER, LOOK, ask, compare};
 use super::books::{Books, Effect};
 use super::checkpoints::Checkpoints;
 use super::chronicle::{Orders, Told};
 use super::fleet::{FilesThere, Fleet};
 use super::job::Job;
 use super::machine::{Input, Machine};
-use super::remote::{
-    self, Asked, ClockFace, Envelope, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Signed, Start,
-};
+use super::remote::{self, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Start};
 use super::shell::Reach;
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Posted, Trouble, UNSTORED};
 use crate::cluster::presence::Presence;
-use crate::cluster::seal;
 use crate::cluster::subjects::{self, Ask};
-use crate::cluster::{Link, Listening, Mail};
+use crate::cluster::{Listening, Mail};
 use crate::journal::{ClockReading, Entry};
 use crate::metrics::NetworkCounts;
 use crate::wire::{Command, Message};
@@ -33,20 +31,11 @@ const NEWS: usize = 1_024;
 /// How long an agent may take to fetch and compile a task: the compiler ends after three minutes.
 const OPENING: Duration = Duration::from_secs(240);
 
-/// An invitation is valid for so long: clocks of machines may differ by less.
-const VALID: Duration = Duration::from_secs(600);
-
-/// How long an agent may take to answer anything else.
-const ANSWER: Duration = Duration::from_secs(5);
-
 /// How long a hook may take beyond its time-out.
 const GRACE: Duration = Duration::from_secs(25);
 
 /// Without a time-out of its own a hook may take a day.
 const ENDLESS: Duration = Duration::from_secs(24 * 3_600);
-
-/// The clock of a box is read so many times, and the reading with the shortest round trip counts.
-const PROBES: usize = 9;
 
 /// How often the clocks are compared during a run.
 const COMPARED: Duration = Duration::from_secs(10);
@@ -66,6 +55,8 @@ pub(super) enum News {
 /// The boxes of one run.
 pub(super) struct Boxes<'f> {
     fleet: &'f Fleet,
+    /// The agents, in the order of the boxes.
+    agents: Vec<Presence>,
     name: RunName,
     epoch: u32,
     hook_timeout: Option<Duration>,
@@ -94,15 +85,15 @@ pub(super) struct Boxes<'f> {
 
 impl<'f> Boxes<'f> {
     /// Invites the agents of `fleet` to the run of `job`, which needs `files`, and waits until all have compiled the
-    /// task.
+    /// task. If one is gone, the others can be invited again.
     pub(super) fn invite(
         fleet: &'f Fleet,
         run: u32,
         job: &Job,
-        files: impl FnOnce() -> Result<FilesThere, RunError>,
+        files: &FilesThere,
         stops: &Receiver<()>,
     ) -> Result<RunName, RunError> {
-        let (name, files) = (fleet.name_of(run), files()?);
+        let name = fleet.name_of(run);
         let invitation = Invitation {
             run: name.clone(),
             index: 0,
@@ -111,11 +102,16 @@ impl<'f> Boxes<'f> {
             orphan_timeout: fleet.orphan_timeout(),
             task: job.task.path.clone(),
             sha256: job.task.sha256.clone(),
-            data: files.data,
-            authorities: files.authorities,
+            data: files.data.clone(),
+            authorities: files.authorities.clone(),
         };
-        let invited = fleet.ask_all(Ask::Open, OPENING, stops, |index| Invitation { index, ..invitation.clone() });
-        invited.map(|()| name)
+        let agents = fleet.agents().to_vec();
+        let invite = |index| Invitation { index, ..invitation.clone() };
+        let gone = fleet.ask_all(&agents, Ask::Open, OPENING, stops, invite)?;
+        let Some(agent) = gone.first() else { return Ok(name) };
+        // The others wait for nothing.
+        let _ = fleet.ask_all(&agents, Ask::Close, ANSWER, &never(), |_| name.clone());
+        Err(RunError::BoxGone(format!("the box {agent} was lost before the run began")))
     }
 
     /// The run of `job`, to which the agents have been invited as `name`, opened at `opened` by the system's monotonic
@@ -136,7 +132,7 @@ impl<'f> Boxes<'f> {
         let mut boxes = Self::new(fleet, fleet.name_of(run), job, opened, orders, Some(there))?;
         let extent = fleet.journal.extent(&fleet.link).map_err(RunError::Cluster)?;
         boxes.checkpoints.take_over(extent.bytes);
-        for (agent, (_, known)) in fleet.agents.iter().zip(&mut boxes.carriers) {
+        for (agent, (_, known)) in boxes.agents.iter().zip(&mut boxes.carriers) {
             let subject = subjects::to(&fleet.command, &agent.name);
             let last = fleet.journal.last_bundle(&fleet.link, &subject).map_err(RunError::Cluster)?;
             let orders =
@@ -174,9 +170,11 @@ impl<'f> Boxes<'f> {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
             (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, Some(UNSTORED), trouble()), 0)
         };
-        let carriers = fleet.agents.iter().map(order).collect();
+        let agents = fleet.agents().to_vec();
+        let carriers = agents.iter().map(order).collect();
         Ok(Self {
             fleet,
+            agents,
             name,
             epoch,
             hook_timeout: job.plan.limits().hook_timeout,
@@ -198,7 +196,7 @@ impl<'f> Boxes<'f> {
     }
 
     fn index(&self, agent: &str) -> Option<u32> {
-        (0..).zip(&self.fleet.agents).find(|(_, of)| of.name == agent).map(|(index, _)| index)
+        (0..).zip(&self.agents).find(|(_, of)| of.name == agent).map(|(index, _)| index)
     }
 
     /// What the machine hears because of a bundle of the journal.
@@ -224,7 +222,7 @@ impl<'f> Boxes<'f> {
         if let Some(presence) = Presence::read(mail) {
             let index = self.index(&presence.name)?;
             // Another process of this name is not the one that was invited.
-            if self.fleet.agents[index as usize].session != presence.session {
+            if self.agents[index as usize].session != presence.session {
                 return None;
             }
             if presence.carried_out.0 == self.name.run {
@@ -264,7 +262,7 @@ impl<'f> Boxes<'f> {
     fn compare(&mut self) {
         self.compared = Instant::now();
         let link = Arc::clone(&self.fleet.link);
-        let agents: Vec<String> = self.fleet.agents.iter().map(|agent| agent.name.clone()).collect();
+        let agents: Vec<String> = self.agents.iter().map(|agent| agent.name.clone()).collect();
         let news = self.news_in.clone();
         // If there is no thread for it, the clocks are compared next time.
         let _ = std::thread::Builder::new().name("clocks".into()).spawn(move || {
@@ -277,105 +275,6 @@ impl<'f> Boxes<'f> {
             }
         });
     }
-}
-
-impl Fleet {
-    /// What to ask an agent, sealed. An invitation brings the key.
-    pub(super) fn question<T: serde::Serialize>(
-        &self,
-        agent: &Presence,
-        what: Ask,
-        question: T,
-    ) -> io::Result<Vec<u8>> {
-        let (key, subject) = (self.journal.key(), subjects::ask(&agent.name, what));
-        let sealed = remote::seal(key, &subject, &Asked { epoch: self.epoch(), what: question })?;
-        if what != Ask::Open {
-            return Ok(sealed);
-        }
-        let for_agent = key.seal_for(&agent.public_key).map_err(io::Error::other)?;
-        let not_after = SystemTime::now() + VALID;
-        let mut envelope = Envelope {
-            command: self.command.clone(),
-            key: for_agent,
-            invitation: sealed,
-            not_after: not_after.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            nonce: seal::nonce().map_err(io::Error::other)?,
-            signed: None,
-        };
-        if let Some(signer) = &self.signer {
-            let signature = signer.sign(&envelope.signed_bytes(&subject)).map_err(io::Error::other)?;
-            envelope.signed = Some(Signed { by: signer.public(), signature });
-        }
-        remote::bytes(&envelope)
-    }
-
-    /// Asks every agent, and waits for all answers; an error if one does not answer or says no.
-    fn ask_all<T: serde::Serialize>(
-        &self,
-        what: Ask,
-        most: Duration,
-        stops: &Receiver<()>,
-        question: impl Fn(u32) -> T,
-    ) -> Result<(), RunError> {
-        let (answered, answers) = bounded(self.agents.len());
-        for (index, agent) in (0..).zip(&self.agents) {
-            let question = self.question(agent, what, question(index));
-            let question = question.map_err(|error| RunError::Refused(error.to_string()))?;
-            let (link, agent, answered) = (Arc::clone(&self.link), agent.name.clone(), answered.clone());
-            // If nobody waits for the answer any more, it does not matter.
-            let ask = move || drop(answered.send(ask::<Result<(), String>>(&link, &agent, what, most, question)));
-            std::thread::Builder::new().name("asking".into()).spawn(ask).map_err(RunError::Launch)?;
-        }
-        for _ in &self.agents {
-            select! {
-                recv(answers) -> answer => {
-                    let (agent, answer) = answer.map_err(|_| RunError::Died("a thread has panicked".into()))?;
-                    let refused = |why: String| RunError::Refused(format!("{agent}: {why}"));
-                    answer.and_then(|answer| answer).map_err(refused)?;
-                },
-                recv(stops) -> _ => return Err(RunError::Stopped),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Asks an agent, and returns its name with its answer, or why there is none.
-fn ask<T: serde::de::DeserializeOwned>(
-    link: &Link,
-    agent: &str,
-    what: Ask,
-    most: Duration,
-    question: Vec<u8>,
-) -> (String, Result<T, String>) {
-    let answer = link.request(&subjects::ask(agent, what), question, most);
-    let answer = answer.ok_or_else(|| "it does not answer".to_owned());
-    let answer = answer.and_then(|answer| remote::read(&answer).map_err(|error| error.to_string()));
-    (agent.to_owned(), answer)
-}
-
-/// How the clock of an agent compares with that of this machine; `None` if it does not answer.
-pub fn compare(link: &Link, agent: &str) -> Option<ClockReading> {
-    let subject = subjects::ask(agent, Ask::Clock);
-    let readings = (0..PROBES).filter_map(|_| {
-        let (before, began) = (faces(), Instant::now());
-        let there: ClockFace = remote::read(&link.request(&subject, Vec::new(), ANSWER)?).ok()?;
-        let rtt = began.elapsed();
-        let half_ns = i64::try_from(rtt.as_nanos() / 2).ok()?;
-        Some(ClockReading {
-            rtt_ns: u64::try_from(rtt.as_nanos()).ok()?,
-            offset_ns: there.wall_ns - before.wall_ns - half_ns,
-            monotonic_ns: there.monotonic_ns - before.monotonic_ns - half_ns,
-        })
-    });
-    readings.min_by_key(|reading| reading.rtt_ns)
-}
-
-/// The clocks of this machine.
-pub fn faces() -> ClockFace {
-    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    ClockFace { monotonic_ns: nanos(system_monotonic()), wall_ns: nanos(wall) }
 }
 
 impl Reach for Boxes<'_> {
@@ -435,33 +334,39 @@ impl Reach for Boxes<'_> {
         print: &mut dyn FnMut(Vec<u8>),
     ) -> Result<String, RunError> {
         let fleet = self.fleet;
-        let Some(agent) = fleet.agents.first() else { return Err(RunError::Refused("there is no box".into())) };
+        let mut attention = fleet.attention();
+        let is_there = |agent: &&Presence| !attention.is_another(agent) && attention.has_heard(&agent.name);
+        let there = self.agents.iter().find(is_there).or(self.agents.first());
+        let agent = there.ok_or_else(|| RunError::Refused("there is no box".into()))?.clone();
         let most = self.hook_timeout.map_or(ENDLESS, |timeout| timeout.saturating_add(GRACE));
         let failed = |error: io::Error| RunError::Refused(error.to_string());
         let call = HookCall { run: self.name.clone(), command };
-        let call = fleet.question(agent, Ask::Hook, call).map_err(failed)?;
-        let close = fleet.question(agent, Ask::Close, self.name.clone()).map_err(failed)?;
+        let call = fleet.question(&agent, Ask::Hook, call).map_err(failed)?;
+        let close = fleet.question(&agent, Ask::Close, self.name.clone()).map_err(failed)?;
         let place = subjects::ask(&agent.name, Ask::Hook);
         let (answered, answer) = bounded(1);
         let (link, name) = (Arc::clone(&fleet.link), agent.name.clone());
         let ask_for_it = move || drop(answered.send(ask::<Vec<u8>>(&link, &name, Ask::Hook, most, call)));
         std::thread::Builder::new().name("hook".into()).spawn(ask_for_it).map_err(RunError::Launch)?;
-        let news = self.news.clone();
+        let (news, ticks) = (self.news.clone(), tick(LOOK));
+        let failed = |why: String| RunError::Refused(format!("{}: {why}", agent.name));
         loop {
             select! {
                 recv(answer) -> reply => {
-                    let (agent, reply) = reply.map_err(|_| RunError::Died("a thread has panicked".into()))?;
-                    let refused_why = |why: String| RunError::Refused(format!("{agent}: {why}"));
-                    let sealed = reply.map_err(refused_why)?;
+                    let (_, reply) = reply.map_err(|_| RunError::Died("a thread has panicked".into()))?;
+                    let sealed = reply.ok_or_else(|| failed("it does not answer".into()))?.map_err(failed)?;
                     let reply = remote::open::<HookReply>(fleet.journal.key(), &place, &sealed);
-                    let reply = reply.map_err(|error| RunError::Refused(format!("{agent}: {error}")))?;
+                    let reply = reply.map_err(|error| failed(error.to_string()))?;
                     *refused += &reply.refused;
                     return reply.returned.map_err(RunError::Refused);
                 },
                 recv(stops) -> _ => {
                     // The agent kills the hook.
-                    let _ = ask::<Result<(), String>>(&fleet.link, &agent.name, Ask::Close, ANSWER, close);
+                    let _ = ask::<()>(&fleet.link, &agent.name, Ask::Close, ANSWER, close);
                     return Err(RunError::Stopped);
+                },
+                recv(ticks) -> _ => if attention.is_silent(&agent.name) {
+                    return Err(failed("it was lost before the hook ended".into()));
                 },
                 recv(news) -> news => for input in news.into_iter().flat_map(|news| self.understand(news)) {
                     if let Input::Heard { message: Message::Output(bytes), .. } = input {
@@ -478,19 +383,11 @@ impl Reach for Boxes<'_> {
     fn prepare(&mut self, prepared: &str) -> Result<(), RunError> {
         let readings: Vec<Option<ClockReading>> = std::thread::scope(|scope| {
             let link = &self.fleet.link;
-            let compared: Vec<_> =
-                self.fleet.agents.iter().map(|agent| scope.spawn(|| compare(link, &agent.name))).collect();
+            let compared: Vec<_> = self.agents.iter().map(|agent| scope.spawn(|| compare(link, &agent.name))).collect();
             compared.into_iter().map(|compared| compared.join().ok().flatten()).collect()
         });
-        let takes_over = self.epoch > 0;
-        for (index, (agent, reading)) in (0..).zip(self.fleet.agents.iter().zip(&readings)) {
-            let Some(reading) = *reading else {
-                if takes_over {
-                    // It will be lost, if it does not come back.
-                    continue;
-                }
-                return Err(RunError::Refused(format!("{}: it does not answer", agent.name)));
-            };
+        // A box that does not answer will be lost, if it does not come back.
+        for (index, reading) in (0..).zip(&readings).filter_map(|(index, reading)| Some((index, (*reading)?))) {
             // The channel has room: nothing has been sent to it yet but some seconds of presence.
             let _ = self.news_in.try_send(News::Compared { index, reading });
         }
@@ -500,9 +397,10 @@ impl Reach for Boxes<'_> {
             Duration::from_nanos(u64::try_from(there).unwrap_or_default())
         };
         let start = |index| Start { run: self.name.clone(), opened: opened(index), prepared: prepared.to_owned() };
-        match self.fleet.ask_all(Ask::Begin, ANSWER, &never(), start) {
-            Err(_) if takes_over => Ok(()),
-            begun => begun,
+        match self.fleet.ask_all(&self.agents, Ask::Begin, ANSWER, &never(), start) {
+            // Another controller may have begun, and boxes may have ended their part since.
+            Err(error) if self.epoch == 0 => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -512,7 +410,7 @@ impl Reach for Boxes<'_> {
         {
             let times = (opened, system_monotonic().saturating_sub(self.opened));
             let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, times, books, &self.orders);
-            let given = (0..self.fleet.size()).map(|index| self.orders.given(index)).collect();
+            let given = (0..self.agents.len() as u32).map(|index| self.orders.given(index)).collect();
             self.checkpoints.make(self.fleet, kept, given, self.decider.clone());
         }
     }
@@ -561,6 +459,6 @@ impl Reach for Boxes<'_> {
         }
         let name = &self.name;
         // An agent that does not answer is lost, or ends its part by itself.
-        let _ = self.fleet.ask_all(Ask::Close, ANSWER, &never(), |_| name.clone());
+        let _ = self.fleet.ask_all(&self.agents, Ask::Close, ANSWER, &never(), |_| name.clone());
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::books::{Books, Effect};
+use super::books::{Books, Effect, Failure};
 use super::events::RunEvent;
 use super::machine::{Input, Machine, Output};
 use super::remote::{self, Item, Order};
@@ -22,8 +22,8 @@ use crate::record::RunRecord;
 /// The runs of a command, as its journal tells of them.
 pub(super) struct Chronicle {
     command: String,
-    /// The agents, in the order of the boxes.
-    agents: Vec<String>,
+    /// The boxes of each run, in their order.
+    boxes: BTreeMap<u32, Vec<String>>,
     /// The epoch and the serial of the last bundle of decisions.
     decided: (u32, u64),
     /// The place of the last message that was read.
@@ -94,8 +94,9 @@ struct KeptRun<'a> {
 
 impl Chronicle {
     /// The chronicle of a command of which nothing has been read.
-    pub(super) fn new(command: &str, agents: Vec<String>) -> Self {
-        Self { command: command.to_owned(), agents, decided: (0, 0), read: 0, runs: BTreeMap::new(), checkpoint: None }
+    pub(super) fn new(command: &str) -> Self {
+        let (command, decided, read) = (command.to_owned(), (0, 0), 0);
+        Self { command, boxes: BTreeMap::new(), decided, read, runs: BTreeMap::new(), checkpoint: None }
     }
 
     /// The chronicle with what a checkpoint says.
@@ -110,7 +111,10 @@ impl Chronicle {
             closed,
             broken,
         };
-        self.runs = runs.into_iter().map(|(run, of)| (run, told(of))).collect();
+        for (run, of) in runs {
+            self.boxes.insert(run, of.books.box_names().map(str::to_owned).collect());
+            self.runs.insert(run, told(of));
+        }
         Ok(())
     }
 
@@ -140,26 +144,35 @@ impl Chronicle {
     /// What was posted, item by item, with their true writers. Nothing, if it was posted before already.
     pub(super) fn items(&mut self, posted: &Posted) -> Vec<Item> {
         self.read = self.read.max(posted.sequence);
-        let by = if posted.subject == subjects::decided(&self.command) {
-            let decided = (posted.bundle.epoch, posted.bundle.serial);
+        let epoch = posted.bundle.epoch;
+        let agent = posted.subject.strip_prefix(&subjects::from(&self.command, ""));
+        if posted.subject == subjects::decided(&self.command) {
+            let decided = (epoch, posted.bundle.serial);
             if decided <= self.decided {
                 return Vec::new();
             }
             self.decided = decided;
-            Writer::Controller { epoch: posted.bundle.epoch }
-        } else {
-            let agent = posted.subject.strip_prefix(&subjects::from(&self.command, ""));
-            let index = agent.and_then(|agent| self.agents.iter().position(|of| of == agent));
-            let Some(index) = index else { return Vec::new() };
-            Writer::Box(index as u32)
-        };
+        } else if agent.is_none() {
+            return Vec::new();
+        }
         let items = posted.bundle.items.iter().filter_map(|item| remote::read::<Item>(item).ok());
-        let of_writer = |item| match (item, by) {
-            (Item::Noted { run, entry }, by) => Some(Item::Noted { run, entry: Entry { by, ..entry } }),
-            (_, Writer::Box(_)) => None,
-            (item, Writer::Controller { .. }) => Some(item),
+        let mut of_writer = |item| match (item, agent) {
+            (Item::Noted { run, entry }, None) => {
+                Some(Item::Noted { run, entry: Entry { by: Writer::Controller { epoch }, ..entry } })
+            }
+            (Item::Noted { run, entry }, Some(agent)) => {
+                let index = self.boxes.get(&run)?.iter().position(|of| of == agent)?;
+                Some(Item::Noted { run, entry: Entry { by: Writer::Box(index as u32), ..entry } })
+            }
+            (item, None) => {
+                if let Item::Opened { run, books } = &item {
+                    self.boxes.insert(*run, books.box_names().map(str::to_owned).collect());
+                }
+                Some(item)
+            }
+            (_, Some(_)) => None,
         };
-        items.filter_map(of_writer).collect()
+        items.filter_map(&mut of_writer).collect()
     }
 
     /// Books what was posted, and tells of the events that follow.
@@ -240,6 +253,11 @@ impl Told {
     fn break_off(&mut self, why: String) {
         self.machine.abandon();
         self.broken = Some(why);
+    }
+
+    /// Whether it never began, because a box was gone. Another run is in its place.
+    pub(super) fn is_void(&self) -> bool {
+        matches!(self.machine.ended(), Some(Err(Failure::BoxGone(_))))
     }
 
     /// The record of the run, if it is over.

@@ -3,7 +3,7 @@
 mod choice;
 mod follow;
 
-use std::cell::RefCell;
+use std::cell::{Cell, Ref, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,19 +11,20 @@ use std::time::{Duration, SystemTime};
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::RunError;
-use super::boxes::compare;
+use super::asking::compare;
 use super::chronicle::{Chronicle, Told};
 use super::job::{OnLoss, Spread};
 use super::remote::{self, RunName};
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Journal, Trouble};
-use crate::cluster::presence::Presence;
+use crate::cluster::presence::{Presence, Roll};
 use crate::cluster::register::{Keep, Listing, Registered};
 use crate::cluster::seal::{Key, Signer};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Server, files};
 use crate::record::{BoxFacts, RunRecord};
 use crate::wire::Contact;
+use choice::Next;
 pub use choice::Wanted;
 pub(super) use follow::Followed;
 use follow::Watch;
@@ -101,8 +102,6 @@ pub enum FleetError {
 /// What a command is known by.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// The command.
-    pub command: String,
     /// Its key.
     pub key: Key,
     /// What is run, for people.
@@ -124,14 +123,21 @@ pub struct Fleet {
     pub(super) journal: Journal,
     /// What invitations are signed with, if agents ask for that.
     pub(super) signer: Option<Signer>,
-    pub(super) agents: Vec<Presence>,
+    /// Which boxes the command wants.
+    wanted: Wanted,
+    /// How many boxes a run has, if enough are there.
+    size: u32,
+    /// The boxes that a run has had and the current one does not have.
+    former: RefCell<Vec<Presence>>,
+    /// In words: which boxes the current run does not have, although they are wanted.
+    absent: RefCell<Option<String>>,
     /// How many runs have begun.
     runs: AtomicU32,
     pub(super) chronicle: RefCell<Chronicle>,
     /// What people should know about the choice of boxes.
     notes: Vec<String>,
     /// The longest round trip to a box.
-    rtt: Duration,
+    rtt: Cell<Duration>,
     journal_max: u64,
     listing: RefCell<Listing>,
     /// The files that are on the server for this command alone.
@@ -166,6 +172,8 @@ struct Lead {
     _pulse: Listening,
     /// Others can ask it to stop.
     _stop: Listening,
+    /// Which agents are there.
+    roll: Arc<Roll>,
 }
 
 impl Fleet {
@@ -173,14 +181,15 @@ impl Fleet {
     /// `stops`.
     pub fn gather(
         server: &Server,
-        wanted: &Wanted,
+        wanted: Wanted,
         identity: &Identity,
         stops: Sender<()>,
         say: impl Fn(&str),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         link.check_buckets()?;
-        let (agents, notes) = choice::among_those_there(&link, wanted, say)?;
+        let roll = Arc::new(Roll::call(&link)?);
+        let (agents, notes) = choice::among_those_there(&roll, link.url(), &wanted, say)?;
         let inputs = link.put(&identity.inputs)?;
         let listing = Listing {
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
@@ -197,18 +206,19 @@ impl Fleet {
             keep: identity.keep,
         };
         let most = i64::try_from(identity.journal_max).unwrap_or(i64::MAX);
-        Journal::of(&identity.command, &identity.key).create(&link, most)?;
-        let registered = link.register(&identity.command, &listing, 0);
+        Journal::of(&wanted.command, &identity.key).create(&link, most)?;
+        let registered = link.register(&wanted.command, &listing, 0);
         if !matches!(registered, Ok(Some(_))) {
             // Nobody would know of it.
-            let _ = Journal::remove(&link, &identity.command);
+            let _ = Journal::remove(&link, &wanted.command);
             link.forget(&inputs);
         }
         let revision = registered?;
         let taken = || ClusterError::refused("register the command", "there is one with this name");
         let revision = revision.ok_or_else(taken)?;
-        let fleet = Self::of(server, link, &identity.command, &identity.key, listing, notes, stops);
-        fleet.begin_to_lead(revision)?;
+        let mut fleet = Self::of(server, link, &identity.key, listing, wanted, stops);
+        fleet.notes = notes;
+        fleet.begin_to_lead(revision, roll)?;
         Ok(fleet)
     }
 
@@ -216,15 +226,15 @@ impl Fleet {
     /// this process controls it from now on; otherwise, once its controller is gone. `leads` is told of that.
     pub fn attach(
         server: &Server,
-        command: &str,
+        wanted: Wanted,
         key: &Key,
         takes_over: bool,
         (stops, leads): (Sender<()>, Arc<AtomicBool>),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
-        let Registered { listing, .. } = find(&link, command)?;
+        let Registered { listing, .. } = find(&link, &wanted.command)?;
         let ended = listing.ended;
-        let mut fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
+        let mut fleet = Self::of(server, link, key, listing, wanted, stops);
         fleet.leads = leads;
         fleet.read_all()?;
         if ended {
@@ -247,41 +257,35 @@ impl Fleet {
         key.open(remote::FILE, &made).ok_or_else(|| FleetError::Key(command.to_owned()))?;
         let failed = why_failed(&listing, key);
         let (stops, _) = bounded(1);
-        let fleet = Self::of(server, link, command, key, listing, Vec::new(), stops);
+        let wanted = Wanted { command: command.to_owned(), ..Wanted::default() };
+        let fleet = Self::of(server, link, key, listing, wanted, stops);
         fleet.read_all()?;
         if ended {
             fleet.chronicle.borrow_mut().end();
         }
-        let records: Vec<_> = fleet.chronicle.borrow().runs().map(Told::record_so_far).collect();
+        let records: Vec<_> =
+            fleet.chronicle.borrow().runs().filter(|of| !of.is_void()).map(Told::record_so_far).collect();
         match failed {
             Some(why) if records.is_empty() => Err(FleetError::Failed(command.to_owned(), why)),
             _ => Ok((records, ended)),
         }
     }
 
-    fn of(
-        server: &Server,
-        link: Arc<Link>,
-        command: &str,
-        key: &Key,
-        listing: Listing,
-        notes: Vec<String>,
-        stops: Sender<()>,
-    ) -> Self {
-        let agents = listing.agents.clone();
-        let trips = agents.iter().filter_map(|agent| compare(&link, &agent.name)).map(|reading| reading.rtt_ns);
-        let rtt = Duration::from_nanos(trips.max().unwrap_or_default());
-        let names = agents.iter().map(|agent| agent.name.clone()).collect();
+    fn of(server: &Server, link: Arc<Link>, key: &Key, listing: Listing, wanted: Wanted, stops: Sender<()>) -> Self {
+        let size = wanted.boxes.unwrap_or_default().max(listing.agents.len() as u32);
         Self {
+            rtt: Cell::new(farthest(&link, &listing.agents)),
             link,
-            command: command.to_owned(),
-            journal: Journal::of(command, key),
+            command: wanted.command.clone(),
+            journal: Journal::of(&wanted.command, key),
             signer: server.signer(),
-            agents,
             runs: AtomicU32::new(0),
-            chronicle: RefCell::new(Chronicle::new(command, names)),
-            notes,
-            rtt,
+            chronicle: RefCell::new(Chronicle::new(&wanted.command)),
+            wanted,
+            size,
+            former: RefCell::default(),
+            absent: RefCell::default(),
+            notes: Vec::new(),
             journal_max: listing.journal_max,
             listing: RefCell::new(listing),
             files: RefCell::default(),
@@ -291,9 +295,14 @@ impl Fleet {
         }
     }
 
-    /// How many boxes there are.
+    /// How many boxes a run has, if enough are there.
     pub fn size(&self) -> u32 {
-        self.agents.len() as u32
+        self.size
+    }
+
+    /// The agents of the current run, in the order of its boxes.
+    pub(super) fn agents(&self) -> Ref<'_, [Presence]> {
+        Ref::map(self.listing.borrow(), |listing| &*listing.agents)
     }
 
     /// What people should know about the choice of boxes.
@@ -303,10 +312,11 @@ impl Fleet {
 
     /// How a run is spread over the boxes, at their distance; `by_box` is whether to keep the timeline of each.
     pub fn spread(&self, on_loss: OnLoss, by_box: bool) -> Spread {
-        let trips = self.rtt.saturating_mul(TRIPS);
+        let trips = self.rtt.get().saturating_mul(TRIPS);
         let (lead, lease) = (LEAST_LEAD.max(trips), LEAST_LEASE.max(trips));
         let contact = Contact { lead, lease, interval: COUNTED, ahead: Some(AHEAD) };
-        Spread { boxes: self.facts(), contact, on_loss, epoch: self.epoch(), by_box }
+        let absent = self.absent.borrow().clone();
+        Spread { boxes: self.facts(), contact, on_loss, epoch: self.epoch(), by_box, absent }
     }
 
     /// Facts about the boxes, in their order.
@@ -318,7 +328,7 @@ impl Fleet {
             memory_bytes: agent.memory_bytes,
             max_processes: agent.max_processes,
         };
-        self.agents.iter().map(facts).collect()
+        self.agents().iter().map(facts).collect()
     }
 
     /// Puts a task on the server, where the agents find it by the SHA-256 that this returns.
@@ -391,10 +401,10 @@ impl Fleet {
         let revision = self.link.register(&self.command, &listing, revision)?;
         let revision = revision.ok_or_else(|| FleetError::Taken(self.command.clone()))?;
         self.listing.replace(listing);
-        self.begin_to_lead(revision)
+        self.begin_to_lead(revision, Arc::new(Roll::call(&self.link)?))
     }
 
-    fn begin_to_lead(&self, revision: u64) -> Result<(), FleetError> {
+    fn begin_to_lead(&self, revision: u64, roll: Arc<Roll>) -> Result<(), FleetError> {
         let here = system_monotonic();
         let Registered { changed, .. } = find(&self.link, &self.command)?;
         let pulse = self.link.beat(subjects::pulse(&self.command), PULSE);
@@ -412,8 +422,61 @@ impl Fleet {
         let decider = self.journal.decider(&self.link, self.epoch(), last, move |trouble| drop(tell.send(trouble)));
         let since = (here, changed);
         self.leads.store(true, Ordering::Relaxed);
-        self.role.replace(Role::Leads(Lead { revision, since, decider, trouble, _pulse: pulse, _stop: stop }));
+        self.role.replace(Role::Leads(Lead { revision, since, decider, trouble, _pulse: pulse, _stop: stop, roll }));
         Ok(())
+    }
+
+    /// Who is there, if this process controls the command.
+    pub(super) fn roll(&self) -> Option<Arc<Roll>> {
+        match &*self.role.borrow() {
+            Role::Leads(lead) => Some(Arc::clone(&lead.roll)),
+            Role::Follows(_) | Role::Replaced => None,
+        }
+    }
+
+    /// Looks which boxes are there for the next run: those of the run before, or others in their places. Returns what
+    /// people should know about a change.
+    pub(super) fn muster(&self, stops: &Receiver<()>) -> Result<Option<String>, RunError> {
+        let roll = self.roll().ok_or_else(|| RunError::Fenced(self.command.clone()))?;
+        let (before, former) = (self.agents().to_vec(), self.former.borrow().clone());
+        let is_stopped = || stops.try_recv().is_ok();
+        let next = choice::for_the_next_run(&roll, (&before, &former), &self.wanted, self.size as usize, &is_stopped);
+        let Next { agents, changes } = next.ok_or(RunError::Stopped)?;
+        if agents.is_empty() {
+            return Err(RunError::Refused(format!("no box can be used any more ({changes})")));
+        }
+        let process = |agent: &Presence| (agent.name.clone(), agent.session);
+        if before.iter().map(process).eq(agents.iter().map(process)) {
+            return Ok(None);
+        }
+        let listing = Listing { agents, ..self.listing.borrow().clone() };
+        self.relist(&listing)?;
+        self.rtt.set(farthest(&self.link, &listing.agents));
+        let is_gone = |agent: &Presence| listing.agents.iter().all(|of| of.name != agent.name);
+        self.former.borrow_mut().extend(before.into_iter().filter(is_gone));
+        let (boxes, size) = (listing.agents.len(), self.size as usize);
+        let plural = if boxes == 1 { "box" } else { "boxes" };
+        let absent = (boxes < size).then(|| format!("{boxes} {plural} instead of {size} ({changes})"));
+        let said = absent.clone().unwrap_or_else(|| format!("{boxes} {plural} ({changes})"));
+        self.absent.replace(absent);
+        self.listing.replace(listing);
+        Ok(Some(format!("the next run has {said}")))
+    }
+
+    /// Changes the listing of the command, if this process still controls it.
+    fn relist(&self, listing: &Listing) -> Result<(), RunError> {
+        let mut role = self.role.borrow_mut();
+        let changed = match &mut *role {
+            Role::Leads(lead) => {
+                let revision = self.link.register(&self.command, listing, lead.revision).map_err(RunError::Cluster)?;
+                revision.map(|revision| lead.revision = revision)
+            }
+            Role::Follows(_) | Role::Replaced => None,
+        };
+        changed.ok_or_else(|| {
+            *role = Role::Replaced;
+            RunError::Fenced(self.command.clone())
+        })
     }
 
     /// What appends decisions, and why it does not any more; `None` if this process does not control.
@@ -423,6 +486,12 @@ impl Fleet {
             Role::Follows(_) | Role::Replaced => None,
         }
     }
+}
+
+/// The longest round trip to one of `agents`.
+fn farthest(link: &Link, agents: &[Presence]) -> Duration {
+    let trips = agents.iter().filter_map(|agent| compare(link, &agent.name)).map(|reading| reading.rtt_ns);
+    Duration::from_nanos(trips.max().unwrap_or_default())
 }
 
 /// A command in the register that this version of Gorgon understands.
@@ -444,7 +513,7 @@ fn why_failed(listing: &Listing, key: &Key) -> Option<String> {
 impl Drop for Fleet {
     fn drop(&mut self) {
         let Role::Leads(Lead { revision, .. }) = self.role.replace(Role::Replaced) else { return };
-        for agent in &self.agents {
+        for agent in self.agents().iter().chain(&*self.former.borrow()) {
             // Without this, the agent is free after some seconds without a pulse.
             if let Ok(release) = self.question(agent, Ask::Release, self.name_of(0)) {
                 self.link.publish(&subjects::ask(&agent.name, Ask::Release), release);

@@ -47,11 +47,14 @@ pub struct Spread {
     pub epoch: u32,
     /// Whether to keep the operations of each box over time.
     pub by_box: bool,
+    /// In words: which boxes the run does not have, although they are wanted.
+    pub absent: Option<String>,
 }
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { boxes: Vec::new(), contact: Contact::LOCAL, on_loss: OnLoss::Skip, epoch: 0, by_box: false }
+        let (boxes, contact, on_loss) = (Vec::new(), Contact::LOCAL, OnLoss::Skip);
+        Self { boxes, contact, on_loss, epoch: 0, by_box: false, absent: None }
     }
 }
 

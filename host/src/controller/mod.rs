@@ -5,6 +5,7 @@
 //! fold of the entries. `shell.rs` surrounds the machine with clocks and processes. Observers follow the run by
 //! [`RunEvent`]s; nothing here prints. The result is a [`RunRecord`], from which `report/` derives every figure.
 
+mod asking;
 mod books;
 mod boxes;
 mod checkpoints;
@@ -34,9 +35,9 @@ use crate::hook::Hook;
 pub use crate::journal::ClockReading;
 use crate::record::RunRecord;
 use crate::wire::Command;
+pub use asking::{compare, faces};
 pub use books::{Books, Effect, Failure};
 use boxes::Boxes;
-pub use boxes::{compare, faces};
 use chronicle::Told;
 pub use crew::{Crew, Equipment, not_started};
 pub use events::{Happened, Observer, RunEvent};
@@ -47,6 +48,9 @@ pub use job::{Job, OnLoss, Spread};
 use local::Local;
 pub use machine::{Input, Machine, Output, PATIENCE};
 use shell::{Reach, Shell};
+
+/// How many times a run begins again, because a box was gone before the first operation.
+const ATTEMPTS: u32 = 5;
 
 /// Why a run did not take place.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,9 @@ pub enum RunError {
     /// A stop was requested before the run began.
     #[error("it was stopped")]
     Stopped,
+    /// A box was gone before the run began.
+    #[error("{0}")]
+    BoxGone(String),
     /// The server between the boxes cannot be used.
     #[error(transparent)]
     Cluster(ClusterError),
@@ -84,29 +91,76 @@ pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> R
     work(Shell::new(job, |opened| Ok(Local::new(job, opened)), stops, observers)?)
 }
 
-/// Runs `job` on the boxes of `fleet`, as [`run`] does on this machine. `files` puts what the boxes need on the
-/// server, if the run has not begun.
-pub fn run_over(
-    fleet: &Fleet,
-    job: &Job,
-    files: impl FnOnce() -> Result<FilesThere, RunError>,
+/// A run over boxes.
+pub struct Over<'a> {
+    /// The boxes.
+    pub fleet: &'a Fleet,
+    /// Makes the job, once it is known which boxes take part.
+    pub job: &'a dyn Fn() -> Result<Job, RunError>,
+    /// Puts what the boxes need on the server.
+    pub files: &'a dyn Fn() -> Result<FilesThere, RunError>,
+    /// Tells people that the boxes have changed.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// Runs a job over boxes, as [`run`] does on this machine. If a box is gone before the first operation, the run begins
+/// again without it.
+pub fn run_over(over: &Over<'_>, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> Result<RunRecord, RunError> {
+    let mut files = None;
+    let mut attempts = 0;
+    loop {
+        let run = over.fleet.next_run();
+        let worked = match over.fleet.follow(run, stops, observers)? {
+            Followed::Over(Some(record)) => return Ok(*record),
+            Followed::Over(None) => continue,
+            Followed::Left(Some(told)) => go_on(over, run, *told, stops, observers),
+            Followed::Left(None) => begin(over, run, &mut files, stops, observers),
+        };
+        match worked {
+            Err(RunError::BoxGone(why)) if attempts < ATTEMPTS => {
+                (over.say)(&format!("{why}; the run begins again"));
+                attempts += 1;
+            }
+            worked => return worked.inspect_err(|error| over.fleet.fail(error)),
+        }
+    }
+}
+
+/// Begins a run on the boxes that are there.
+fn begin(
+    over: &Over<'_>,
+    run: u32,
+    files: &mut Option<FilesThere>,
     stops: &Receiver<()>,
     observers: &mut [Observer<'_>],
 ) -> Result<RunRecord, RunError> {
-    let run = fleet.next_run();
-    let told = match fleet.follow(run, stops, observers)? {
-        Followed::Over(record) => return Ok(*record),
-        Followed::Left(told) => told,
+    let fleet = over.fleet;
+    if let Some(changed) = fleet.muster(stops)? {
+        (over.say)(&changed);
+    }
+    let job = (over.job)()?;
+    let files = match files {
+        Some(files) => files,
+        None => files.insert((over.files)()?),
     };
-    let Some(Told { opened, machine, orders, .. }) = told.map(|told| *told) else {
-        let worked = Boxes::invite(fleet, run, job, files, stops)
-            .and_then(|name| work(Shell::new(job, |opened| Boxes::open(fleet, name, job, opened), stops, observers)?));
-        return worked.inspect_err(|error| fleet.fail(error));
-    };
+    let name = Boxes::invite(fleet, run, &job, files, stops)?;
+    work(Shell::new(&job, |opened| Boxes::open(fleet, name, &job, opened), stops, observers)?)
+}
+
+/// Goes on with a run that another controller has left.
+fn go_on(
+    over: &Over<'_>,
+    run: u32,
+    told: Told,
+    stops: &Receiver<()>,
+    observers: &mut [Observer<'_>],
+) -> Result<RunRecord, RunError> {
+    let (fleet, job) = (over.fleet, (over.job)()?);
+    let Told { opened, machine, orders, .. } = told;
     let here = fleet.here(opened);
-    let reach = Boxes::go_on(fleet, run, job, here, (opened, orders))?;
+    let reach = Boxes::go_on(fleet, run, &job, here, (opened, orders))?;
     let machine = machine.take_over(system_monotonic().saturating_sub(here), fleet.epoch());
-    work(Shell::resume(job, machine, here, reach, stops, observers))
+    work(Shell::resume(&job, machine, here, reach, stops, observers))
 }
 
 fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {

@@ -209,6 +209,7 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
             (Failure::Died(how), None) => RunError::Died(how),
             (Failure::Refused(reason), _) => RunError::Refused(reason),
             (Failure::Stopped, _) => RunError::Stopped,
+            (Failure::BoxGone(why), _) => RunError::BoxGone(why),
         })
     }
 

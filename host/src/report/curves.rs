@@ -185,7 +185,7 @@ pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
     let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
     for run in closed.filter(|run| run.throughput.is_some()) {
         let plan = &run.plan;
-        let in_flight = plan.workers() * u64::from(plan.threads) * u64::from(plan.concurrency);
+        let in_flight = plan.instances();
         tasks.entry(&run.task.path).or_default().entry((in_flight, shape(run))).or_default().push(run);
     }
     let curves = tasks.into_iter().filter(|(_, shapes)| shapes.len() > 1);

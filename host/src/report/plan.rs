@@ -128,6 +128,11 @@ impl PlanReport {
     pub fn workers(&self) -> u64 {
         u64::from(self.boxes.unwrap_or(1)) * u64::from(self.processes)
     }
+
+    /// Instances of the task in all of them together.
+    pub fn instances(&self) -> u64 {
+        self.workers() * u64::from(self.threads) * u64::from(self.concurrency)
+    }
 }
 
 impl From<Extent> for WarmupPlan {

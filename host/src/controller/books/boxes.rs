@@ -84,6 +84,11 @@ impl BoxBooks {
 }
 
 impl Books {
+    /// The names of the boxes, in their order.
+    pub(in crate::controller) fn box_names(&self) -> impl Iterator<Item = &str> {
+        self.boxes.iter().map(|of| &*of.facts.name)
+    }
+
     /// Whether an entry counts: its writer may write it, and is still part of the run. Notes a new epoch.
     pub(super) fn admit(&mut self, entry: &Entry) -> bool {
         match (entry.by, &entry.what) {
@@ -192,7 +197,7 @@ impl Books {
             moved += u64::from(self.move_place(place));
         }
         if !has_begun {
-            self.failure.get_or_insert(Failure::Died(format!("the box {name} was lost")));
+            self.failure.get_or_insert(Failure::BoxGone(format!("the box {name} was lost before the run began")));
             return effects;
         }
         let numbers = numbers.iter().map(|range| (range.start, range.end - 1)).collect();

@@ -197,7 +197,7 @@ impl Books {
         let lost = self.lose(worker, Some(at));
         let Some(place) = self.part_with(worker) else { return Vec::new() };
         if self.phases[0].began.is_none() {
-            self.failure.get_or_insert(Failure::Died(how));
+            self.failure.get_or_insert(if self.is_left(place) { Failure::BoxGone(how) } else { Failure::Died(how) });
             return Vec::new();
         }
         let duration = self.plan().extent().duration();

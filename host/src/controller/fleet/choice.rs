@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::FleetError;
-use crate::cluster::Link;
 use crate::cluster::presence::{Presence, Roll};
 
 /// Agents say twice a second that they are there. Who is there has said so by then.
@@ -14,9 +13,14 @@ const CENSUS: Duration = Duration::from_millis(1_500);
 /// How long a command waits for the boxes that it wants.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a command waits between two runs for a box that is gone, or for another.
+const RETURN: Duration = Duration::from_secs(10);
+
 /// The boxes that a command wants.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
+    /// The command.
+    pub command: String,
     /// How many; `None` for all that are there.
     pub boxes: Option<u32>,
     /// How many worker processes each has to have room for.
@@ -29,11 +33,11 @@ pub struct Wanted {
 
 /// Waits for agents, and chooses among them. Returns the chosen ones, and what people should know about the choice.
 pub(super) fn among_those_there(
-    link: &Link,
+    roll: &Roll,
+    url: &str,
     wanted: &Wanted,
     say: impl Fn(&str),
 ) -> Result<(Vec<Presence>, Vec<String>), FleetError> {
-    let roll = Roll::call(link)?;
     let usable = |there: &[Presence]| there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
     let there = match wanted.boxes {
         None => roll.wait(CENSUS, |_| false),
@@ -54,7 +58,7 @@ pub(super) fn among_those_there(
     };
     let least = wanted.boxes.unwrap_or(1) as usize;
     if usable(&there) < least {
-        return Err(too_few(&there, wanted, link.url()));
+        return Err(too_few(&there, wanted, url));
     }
     let mut notes: Vec<String> = there
         .iter()
@@ -69,6 +73,54 @@ pub(super) fn among_those_there(
     Ok((agents, notes))
 }
 
+/// The boxes of the next run.
+pub(super) struct Next {
+    /// Their agents, in the order of the boxes.
+    pub(super) agents: Vec<Presence>,
+    /// For people: who is missing and why, and who is new; empty if nothing has changed.
+    pub(super) changes: String,
+}
+
+/// The boxes of the next run, `size` at the most: those of the run before, as far as they are there, and others in the
+/// places of those that are not. `before` are the agents of the run before, and `former` those of earlier runs. Waits up
+/// to [`RETURN`] for as many as there were before. `None` if `is_stopped` says so first.
+pub(super) fn for_the_next_run(
+    roll: &Roll,
+    (before, former): (&[Presence], &[Presence]),
+    wanted: &Wanted,
+    size: usize,
+    is_stopped: &dyn Fn() -> bool,
+) -> Option<Next> {
+    let usable = |there: &[Presence]| there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
+    let was_stopped = Cell::new(false);
+    let there = roll.wait(RETURN, |there| {
+        was_stopped.set(is_stopped());
+        was_stopped.get() || usable(there) >= before.len()
+    });
+    (!was_stopped.get()).then(|| replaced(&there, (before, former), wanted, size))
+}
+
+/// The boxes of the next run, if `there` says who is there.
+fn replaced(there: &[Presence], (before, former): (&[Presence], &[Presence]), wanted: &Wanted, size: usize) -> Next {
+    let now = |of: &Presence| there.iter().find(|agent| agent.name == of.name);
+    let is_usable = |agent: &&Presence| why_not(agent, wanted).is_none();
+    let is_old = |agent: &Presence| before.iter().any(|of| of.name == agent.name);
+    let old = before.iter().filter_map(now).filter(is_usable);
+    let others = there.iter().filter(is_usable).filter(|agent| !is_old(agent));
+    let agents: Vec<Presence> = old.chain(others).take(size).cloned().collect();
+    let missing = before.iter().chain(former.iter().filter(|of| !is_old(of)));
+    let missing = missing.filter_map(|of| match now(of) {
+        Some(agent) => Some(format!("{}: {}", of.name, why_not(agent, wanted)?)),
+        None => Some(format!("{}: it is not there", of.name)),
+    });
+    let new = agents.iter().filter_map(|agent| match before.iter().find(|of| of.name == agent.name) {
+        None => Some(format!("{} takes part from now on", agent.name)),
+        Some(of) => (of.session != agent.session).then(|| format!("{} was started again", agent.name)),
+    });
+    let changes = missing.chain(new).collect::<Vec<_>>().join("; ");
+    Next { agents, changes }
+}
+
 /// Why an agent cannot be used; `None` if it can.
 fn why_not(agent: &Presence, wanted: &Wanted) -> Option<String> {
     if !agent.fits() {
@@ -77,7 +129,7 @@ fn why_not(agent: &Presence, wanted: &Wanted) -> Option<String> {
     if agent.leaving {
         return Some("it is leaving".into());
     }
-    if let Some(command) = &agent.command {
+    if let Some(command) = agent.command.as_ref().filter(|command| **command != wanted.command) {
         return Some(format!("it works for the command {command}"));
     }
     if !agent.trust.is_empty() && !wanted.signer.as_ref().is_some_and(|signer| agent.trust.contains(signer)) {
@@ -151,6 +203,31 @@ mod tests {
 
     fn wanted(boxes: Option<u32>, processes: u32) -> Wanted {
         Wanted { boxes, processes, ..Wanted::default() }
+    }
+
+    #[test]
+    fn the_next_run_has_the_boxes_that_are_there() {
+        let wanted = Wanted { command: "7".into(), ..wanted(Some(3), 2) };
+        let of = |names: [&str; 3]| names.map(|name| Presence { command: Some("7".into()), ..agent(name, name) });
+        let before = of(["a", "b", "c"]);
+        let next = |there: &[Presence], before: &[Presence], former: &[Presence]| {
+            let Next { agents, changes } = replaced(there, (before, former), &wanted, 3);
+            (agents.into_iter().map(|agent| agent.name).collect::<Vec<_>>().join(" "), changes)
+        };
+        let said = |boxes: &str, changes: &str| (boxes.to_owned(), changes.to_owned());
+        assert_eq!(next(&before, &before, &[]), said("a b c", ""));
+        let there = [before[0].clone(), before[2].clone()];
+        assert_eq!(next(&there, &before, &[]), said("a c", "b: it is not there"));
+        // Who was missing before is still missing.
+        assert_eq!(next(&there[..1], &there, &before[1..2]), said("a", "c: it is not there; b: it is not there"));
+        // Whoever comes back has its place again, and a stranger may take it.
+        assert_eq!(next(&before, &there, &before[1..2]), said("a c b", "b takes part from now on"));
+        let there = [before[0].clone(), before[2].clone(), agent("d", "d"), agent("e", "e")];
+        assert_eq!(next(&there, &before, &[]), said("a c d", "b: it is not there; d takes part from now on"));
+        let there = [before[0].clone(), Presence { session: 2, ..before[1].clone() }, before[2].clone()];
+        assert_eq!(next(&there, &before, &[]), said("a b c", "b was started again"));
+        let there = [before[0].clone(), Presence { leaving: true, ..before[1].clone() }];
+        assert_eq!(next(&there, &before, &[]), said("a", "b: it is leaving; c: it is not there"));
     }
 
     #[test]

@@ -43,8 +43,8 @@ enum Seen {
 
 /// What came of following a run.
 pub(in crate::controller) enum Followed {
-    /// It is over.
-    Over(Box<RunRecord>),
+    /// It is over; without a record if it never began, and another is in its place.
+    Over(Option<Box<RunRecord>>),
     /// This process controls; the run is as its last controller has left it, if it has begun.
     Left(Option<Box<Told>>),
 }
@@ -60,8 +60,10 @@ impl Fleet {
         let cluster = |error: FleetError| RunError::Refused(error.to_string());
         let ticks = tick(TICK);
         loop {
-            if let Some(record) = self.chronicle.borrow().run(run).and_then(Told::record) {
-                return Ok(Followed::Over(Box::new(record)));
+            if let Some(told) = self.chronicle.borrow().run(run)
+                && let Some(record) = told.record()
+            {
+                return Ok(Followed::Over((!told.is_void()).then(|| Box::new(record))));
             }
             let is_gone = match &mut *self.role.borrow_mut() {
                 Role::Leads(_) => return Ok(Followed::Left(self.chronicle.borrow_mut().take(run).map(Box::new))),

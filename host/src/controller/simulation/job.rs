@@ -83,5 +83,5 @@ pub(super) fn job(chance: &mut Rng) -> Job {
     let contact = Contact { lead: Duration::from_millis(200), ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL };
     // The run may be one of many, as in a search, and a controller that took over before may open it.
     let epoch = chance.u32(0..3);
-    Job { spread: Spread { boxes, contact, on_loss, epoch, by_box: chance.bool() }, ..job }
+    Job { spread: Spread { boxes, contact, on_loss, epoch, by_box: chance.bool(), absent: None }, ..job }
 }

@@ -57,10 +57,12 @@ fn hoard(n: u64) -> Result<String, String> {
     }
 }
 
-/// What `prepare` returns may have any length.
+/// `prepare` may take any time, and what it returns may have any length.
 #[gorgon_guest::prepare]
 fn prepare() -> String {
-    "p".repeat(std::env::var("PREPARED").ok().and_then(|length| length.parse().ok()).unwrap_or_default())
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or_default();
+    std::thread::sleep(std::time::Duration::from_millis(number("PREPARING_MS")));
+    "p".repeat(number("PREPARED") as usize)
 }
 
 fn fields(bytes: usize) -> Result<String, String> {

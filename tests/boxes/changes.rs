@@ -1,0 +1,136 @@
+//! Boxes that come and go between the runs of a command, or before a run has begun.
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::again::Home;
+use super::{Agent, NatsServer, Target, nothing_is_left, start, three};
+use crate::support::{Ran, gorgon, guest, ran, wait_until, workers};
+
+/// A file with a suite of `runs` runs of 2,000 operations each, which ask the target for numbers of their own.
+fn suite(directory: &Path, target: &Target, runs: u32) -> String {
+    let [_, env, _, allow] = target.args();
+    let (name, value) = env.split_once('=').unwrap();
+    let runs: String = (0..runs).map(|i| format!("[[run]]\nname = \"r{i}\"\nfirst = {}\n\n", i * 2_000)).collect();
+    let text = format!(
+        "[defaults]\ntask = \"{}\"\noperations = 2000\nthreads = 2\nconcurrency = 5\nallow = [\"{allow}\"]\n\
+         env = {{ {name} = \"{value}\" }}\n\n{runs}",
+        guest("getter").display()
+    );
+    let file = directory.join("suite.toml");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn box_of(server: &NatsServer, name: &str) -> Agent {
+    Agent::start(&server.url(), name, &["--allow", "all", "--max-processes", "4"])
+}
+
+fn has_begun(run: &mut Child, target: &Target, operations: usize) {
+    wait_until("a run is under way", || {
+        assert!(run.try_wait().unwrap().is_none(), "it has ended");
+        target.asked.lock().unwrap().len() > operations
+    });
+}
+
+/// The names of the boxes of each run, and the faults that say which were not there.
+fn boxes(ran: &Ran) -> Vec<(Vec<String>, Vec<String>)> {
+    let text = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
+    let of_run = |run: &Value| {
+        let boxes = run["boxes"].as_array().unwrap().iter().map(|of| text(of, "name")).collect();
+        let faults = run["faults"].as_array().unwrap().iter().filter(|fault| fault["kind"] == "box_absent");
+        (boxes, faults.map(|fault| text(fault, "message")).collect())
+    };
+    ran.report["runs"].as_array().unwrap().iter().map(of_run).collect()
+}
+
+#[test]
+fn a_suite_goes_on_with_the_boxes_that_are_there() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(20)));
+    let directory = tempfile::tempdir().unwrap();
+    let suite = suite(directory.path(), &target, 4);
+    let args = ["suite", &suite, "--boxes", "3", "--orphan-timeout", "60s", "--json", "-"];
+    let mut first = home.gorgon(&args).spawn().unwrap();
+    has_begun(&mut first, &target, 500);
+    // The second box dies, and the third one is started again: neither is part of this run any more.
+    for agent in &mut agents[1..] {
+        agent.process.kill().unwrap();
+        agent.process.wait().unwrap();
+    }
+    agents[2] = box_of(&server, "b3");
+    // The second run has two boxes. A new one comes while the run goes on, and has a place in the next run.
+    has_begun(&mut first, &target, 2_500);
+    let _late = box_of(&server, "b4");
+    has_begun(&mut first, &target, 4_500);
+    // Whoever takes over in the third run knows whose entries are whose.
+    let command = home.command();
+    first.kill().unwrap();
+    let said = String::from_utf8(first.wait_with_output().unwrap().stderr).unwrap();
+    assert!(
+        said.contains("the next run has 2 boxes instead of 3 (b2: it is not there; b3 was started again)"),
+        "{said}"
+    );
+    assert!(said.contains("the next run has 3 boxes (b2: it is not there; b4 takes part from now on)"), "{said}");
+    let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
+    assert_eq!(ran.code, Some(11), "{}", ran.stderr);
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let missing = vec!["the run had 2 boxes instead of 3 (b2: it is not there; b3 was started again)".to_owned()];
+    assert_eq!(
+        boxes(&ran),
+        [
+            (names(&["b1", "b2", "b3"]), vec![]),
+            (names(&["b1", "b3"]), missing),
+            (names(&["b1", "b3", "b4"]), vec![]),
+            (names(&["b1", "b3", "b4"]), vec![]),
+        ]
+    );
+    let of = |run: &Value, key: &str| run["operations"][key].as_u64().unwrap();
+    let sums: Vec<_> =
+        ran.report["runs"].as_array().unwrap().iter().map(|run| of(run, "completed") + of(run, "lost")).collect();
+    assert_eq!(sums, [2_000; 4]);
+    assert!(ran.report["runs"].as_array().unwrap()[1..].iter().all(|run| of(run, "lost") == 0));
+    let lost = of(&ran.report["runs"][0], "lost");
+    assert!((8_000 - lost..=8_000).contains(&target.once()));
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_run_begins_again_without_a_box_that_is_lost_before() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let args = ["-n", "300", "-t", "2", "--env", "PREPARING_MS=3000", "--", "results"];
+    let run = start(&server, &guest("hoarder"), &args).spawn().unwrap();
+    wait_until("it prepares", || !workers(&agents[0].process).is_empty());
+    agents[1].process.kill().unwrap();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the box b2 was lost before the run began; the run begins again"), "{}", ran.stderr);
+    let missing = "the run had 2 boxes instead of 3 (b2: it is not there)".to_owned();
+    assert_eq!(boxes(&ran), [(vec!["b1".to_owned(), "b3".to_owned()], vec![missing])]);
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 300);
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_search_goes_on_with_the_boxes_that_are_there() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    let mut command = gorgon();
+    command.arg("find").arg(guest("getter")).args(["--on", &server.url(), "--json", "-", "--slo", "p99<2s"]);
+    command.args(["--to", "400", "--from", "100", "--probe", "2s", "--budget", "3m"]).args(target.args());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut find = command.spawn().unwrap();
+    has_begun(&mut find, &target, 300);
+    agents[1].process.kill().unwrap();
+    let output = find.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("the next run has 2 boxes instead of 3 (b2: it is not there)"), "{said}");
+    nothing_is_left(&server, &agents);
+}
