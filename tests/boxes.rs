@@ -581,7 +581,7 @@ fn what_cannot_work_is_said_in_one_line() {
     assert_eq!(stray.0, Some(2));
     assert!(stray.1.contains("--boxes needs boxes: name their server"), "{}", stray.1);
     let small = said(&["run", task, "--on", &url, "--journal-max", "1KiB"]);
-    assert_eq!((small.0, small.1.contains("at least 64KiB")), (Some(2), true), "{}", small.1);
+    assert_eq!((small.0, small.1.contains("at least 1MiB")), (Some(2), true), "{}", small.1);
     let endless = said(&["run", task, "--on", &url, "--orphan-timeout", "99999d"]);
     assert_eq!((endless.0, endless.1.contains("at most 7d")), (Some(2), true), "{}", endless.1);
     let shape = said(&["run", task, "--shape", "3x1x1"]);

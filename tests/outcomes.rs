@@ -209,8 +209,7 @@ fn an_edited_report_is_not_judged() {
         assert!(code == Some(1) && said.contains(problem) && said.lines().count() == 1, "{place}: {code:?} {said}");
     }
     let partial = |report: &mut serde_json::Value| report["partial"] = true.into();
-    let warning =
-        "gorgon: warning: `r.json` is partial, because its run was stopped: its figures until then are judged\n";
+    let warning = "gorgon: warning: `r.json` is partial, as a run did not reach the end of its plan: its figures until then are judged\n";
     assert_eq!(judged(&partial, &[]), (Some(0), warning.to_owned()));
 }
 

@@ -310,7 +310,7 @@ fn a_snapshot_also_keeps_the_page_up_to_date() {
     wait_until("a page of a run that goes on", || page().contains("data-chart") && page().ends_with("</html>"));
     gorgon.kill().unwrap();
     gorgon.wait().unwrap();
-    assert!(page().contains("Partial: the run was stopped before its end"));
+    assert!(page().contains("Partial: the run did not reach the end of its plan"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Home {
     }
 
     /// Begins `gorgon run` with a JSON report on stdout.
-    fn run(&self, server: &NatsServer, task: &Path, args: &[&str]) -> Child {
+    pub(super) fn run(&self, server: &NatsServer, task: &Path, args: &[&str]) -> Child {
         let mut command = start(server, task, args);
         command.env("XDG_STATE_HOME", self.directory.path());
         command.spawn().unwrap()
@@ -41,7 +41,7 @@ impl Home {
     }
 
     /// The commands that are there, each with its state.
-    fn commands(&self) -> Vec<(String, String)> {
+    pub(super) fn commands(&self) -> Vec<(String, String)> {
         let output = self.gorgon(&["runs", "--json"]).output().unwrap();
         let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
         let text = |of: &Value, key: &str| of[key].as_str().unwrap().to_owned();
@@ -271,19 +271,19 @@ fn a_long_journal_is_cut_and_still_enough_for_another_controller() {
     let server = NatsServer::start();
     let agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
-    let args = getting(&target, &["-n", "90000", "-p", "3", "--journal-max", "640KiB", "--timeout", "61s"]);
+    let args = getting(&target, &["-n", "150000", "-p", "3", "--journal-max", "1MiB", "--timeout", "61s"]);
     let mut first = home.run(&server, &guest("getter"), &strs(&args));
     // Without a checkpoint, the journal would be full by then.
     wait_until("it has gone far", || {
         assert!(first.try_wait().unwrap().is_none());
-        target.asked.lock().unwrap().len() > 30_000
+        target.asked.lock().unwrap().len() > 60_000
     });
     let command = home.command();
     first.kill().unwrap();
     first.wait().unwrap();
     let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
     assert_eq!(ran.code, Some(0), "{} {:#}", ran.stderr, ran.report["runs"][0]["faults"]);
-    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (90_000, 90_000));
+    assert_eq!((ran.adds_up().figure("/operations/completed"), target.once()), (150_000, 150_000));
     nothing_is_left(&server, &agents);
 }
 
@@ -293,7 +293,7 @@ fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     let _agents = three(&server);
     let (home, target) = (Home::new(&server), Target::start(Duration::from_millis(10)));
     // Without a checkpoint, the journal would be full after a part of this.
-    let of_run = ["-n", "90000", "-p", "3", "--journal-max", "640KiB", "--timeout", "61s", "--detach"];
+    let of_run = ["-n", "150000", "-p", "3", "--journal-max", "1MiB", "--timeout", "61s", "--detach"];
     let args = getting(&target, &of_run);
     let (code, command) = {
         let output = home.run(&server, &guest("getter"), &strs(&args)).wait_with_output().unwrap();
@@ -307,7 +307,7 @@ fn a_command_in_the_background_has_a_short_journal_and_a_whole_report() {
     let (code, kept) = home.said(&["report", "--journal", &command, "--quiet", "--json", "-"]);
     assert_eq!(code, Some(0), "{kept}");
     let kept: Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&90_000.into(), &false.into()));
+    assert_eq!((&kept["runs"][0]["operations"]["completed"], &kept["partial"]), (&150_000.into(), &false.into()));
 }
 
 #[test]
@@ -327,14 +327,14 @@ fn whoever_attaches_sees_that_a_verdict_has_stopped_the_run() {
     }
 }
 
-/// The journal of this run is full long before a checkpoint makes room.
+/// A journal that is to be kept whole is never cut, and this one is full long before the end of the run.
 #[test]
 fn whoever_attaches_is_told_what_a_full_journal_has_lost() {
     let server = NatsServer::start();
     let _agents = three(&server);
     let home = Home::new(&server);
-    let of_run = ["-n", "40000", "-p", "2", "-c", "20", "--env", "GORGON_WAIT_US=20000"];
-    let args = [&of_run[..], &["--journal-max", "64KiB", "--detach"]].concat();
+    let of_run = ["-n", "400000", "-p", "2", "-c", "20", "--env", "GORGON_WAIT_US=5000"];
+    let args = [&of_run[..], &["--journal-max", "1MiB", "--keep-journal", "--detach"]].concat();
     let output = home.run(&server, &guest("waiter"), &args).wait_with_output().unwrap();
     let command = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     wait_until("it has ended", || home.commands() == [(command.clone(), "ended".to_owned())]);

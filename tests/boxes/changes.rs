@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::again::Home;
 use super::{Agent, NatsServer, Target, nothing_is_left, start, three};
-use crate::support::{Ran, gorgon, guest, ran, wait_until, workers};
+use crate::support::{Ran, gorgon, guest, ran, signal, wait_until, workers};
 
 /// A file with a suite of `runs` runs of 2,000 operations each, which ask the target for numbers of their own.
 fn suite(directory: &Path, target: &Target, runs: u32) -> String {
@@ -133,4 +133,41 @@ fn a_search_goes_on_with_the_boxes_that_are_there() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("the next run has 2 boxes instead of 3 (b2: it is not there)"), "{said}");
     nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_command_that_is_stopped_while_it_begins_is_not_left_behind() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let home = Home::new(&server);
+    let streams = server.store().join("jetstream/$G/streams");
+    for _ in 0..3 {
+        let run = home.run(&server, &guest("noop"), &["-d", "60s"]);
+        wait_until("its journal is there", || {
+            let names = std::fs::read_dir(&streams).into_iter().flatten().flatten();
+            names.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.starts_with("GORGON_"))
+        });
+        signal("INT", run.id());
+        signal("INT", run.id());
+        let output = run.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(home.commands(), []);
+        nothing_is_left(&server, &agents);
+    }
+}
+
+#[test]
+fn an_agent_that_leaves_while_a_command_begins_is_left_out() {
+    let server = NatsServer::start();
+    let [first, second, third] = three(&server);
+    let args = ["-n", "300", "-t", "2", "--env", "PREPARING_MS=2000", "--", "results"];
+    let run = start(&server, &guest("hoarder"), &args).spawn().unwrap();
+    wait_until("it prepares", || !workers(&first.process).is_empty());
+    second.leave();
+    let ran = ran(run.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let missing = "the run had 2 boxes instead of 3 (b2: it is not there)".to_owned();
+    assert_eq!(boxes(&ran), [(vec!["b1".to_owned(), "b3".to_owned()], vec![missing])]);
+    assert_eq!(ran.adds_up().figure("/operations/completed"), 300);
+    nothing_is_left(&server, &[first, third]);
 }

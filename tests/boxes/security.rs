@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use gorgon::cluster::roles::{Permissions, Role, matches};
 use gorgon::cluster::subjects::{self, Ask};
-use gorgon::controller::remote::{self, Envelope};
+use gorgon::controller::remote::{self, Envelope, Refusal};
 
 use super::{Agent, NatsServer, nothing_is_left, run, start};
 use crate::support::nats::program;
@@ -110,6 +110,9 @@ fn each_role_does_its_part_and_no_more() {
     let server = Guarded::start(&["b1", "b2"]);
     let task = guest("noop");
     let task = task.to_str().unwrap();
+    // Nothing has ever been there.
+    let (code, said) = server.said("viewer.nk", &["runs"]);
+    assert_eq!((code, said.contains("there are no commands")), (Some(0), true), "{said}");
     let agents = [server.agent("b1", "agent-b1.nk", &[]), server.agent("b2", "agent-b2.nk", &[])];
     let (code, said) = server.said("controller.nk", &["run", task, "-n", "20000", "--boxes", "2", "--keep-journal"]);
     assert_eq!((code, said.contains("20,000")), (Some(0), true), "{said}");
@@ -232,7 +235,7 @@ fn an_agent_takes_part_in_runs_that_it_trusts_and_once() {
         let message = heard.next().await.unwrap();
         let ask = async |payload: Vec<u8>| {
             let answer = client.request(subject.clone(), payload.into()).await.unwrap();
-            remote::read::<Result<(), String>>(&answer.payload).unwrap().unwrap_err()
+            remote::read::<Result<(), Refusal>>(&answer.payload).unwrap().unwrap_err().to_string()
         };
         let again = ask(message.payload.to_vec()).await;
         assert_eq!(again, "the invitation has been sent before");
@@ -339,6 +342,50 @@ fn buckets_that_lose_what_is_put_there_are_refused() {
     let said = text(&output);
     let expected = "it forgets what is put into `gorgon_runs` after 60s: remove the stream `KV_gorgon_runs`";
     assert_eq!((output.status.code(), said.contains(expected)), (Some(1), true), "{said}");
+    runtime().block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        jetstream.delete_stream("KV_gorgon_runs").await.unwrap();
+        let subjects = vec!["$O.gorgon_files.>".to_owned()];
+        let (name, max_bytes) = ("OBJ_gorgon_files".to_owned(), 1 << 20);
+        let config = async_nats::jetstream::stream::Config { name, subjects, max_bytes, ..Default::default() };
+        jetstream.create_stream(config).await.unwrap();
+    });
+    let output = start(&server, &guest("noop"), &["-n", "10"]).output().unwrap();
+    let said = text(&output);
+    let expected = "it drops the oldest of what is in `gorgon_files` once that is full: remove the stream";
+    assert_eq!((output.status.code(), said.contains(expected)), (Some(1), true), "{said}");
+    nothing_is_left(&server, &[agent]);
+}
+
+#[test]
+fn a_stream_that_answers_in_place_of_agents_is_said() {
+    let server = NatsServer::start();
+    runtime().block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let subjects = vec!["gorgon.>".to_owned()];
+        let config = async_nats::jetstream::stream::Config { name: "all".into(), subjects, ..Default::default() };
+        jetstream.create_stream(config).await.unwrap();
+    });
+    let output = gorgon().args(["agent", "--nats", &server.url(), "--name", "b1"]).output().unwrap();
+    let said = text(&output);
+    let expected = "answers what agents are asked: one of its streams has the subjects `gorgon.>`";
+    assert_eq!((output.status.code(), said.contains(expected)), (Some(1), true), "{said}");
+}
+
+#[test]
+fn a_file_of_which_a_part_is_missing_is_put_there_again() {
+    let server = NatsServer::start();
+    let agent = Agent::start(&server.url(), "b1", &[]);
+    let ends = || start(&server, &guest("noop"), &["-n", "10"]).output().unwrap();
+    assert_eq!(ends().status.code(), Some(0));
+    let parts = runtime().block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let stream = jetstream.get_stream("OBJ_gorgon_files").await.unwrap();
+        stream.purge().filter("$O.gorgon_files.C.>").await.unwrap().purged
+    });
+    assert!(parts > 0);
+    let output = ends();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     nothing_is_left(&server, &[agent]);
 }
 

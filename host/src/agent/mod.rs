@@ -22,7 +22,7 @@ use crate::cluster::seal::{self, Key, Letterbox};
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{ClusterError, Link, Listening, Mail, Server};
 use crate::controller::faces;
-use crate::controller::remote::{self, Asked, Envelope, Invitation};
+use crate::controller::remote::{self, Asked, ClockFace, Envelope, Invitation, Refusal};
 use crate::guest_text::line;
 use crate::network::Policy;
 use crate::plan::MAX_PROCESSES;
@@ -83,6 +83,12 @@ pub enum AgentError {
     /// Another agent has the name.
     #[error("another agent has the name `{0}`: give this one another (--name NAME)")]
     Taken(String),
+    /// Somebody else answers in place of agents.
+    #[error(
+        "the NATS server at {0} answers what agents are asked: one of its streams has the subjects `gorgon.>`, or all; \
+         give the stream others"
+    )]
+    Captured(String),
     /// The number of processes makes no sense.
     #[error("cannot offer `{0}` worker processes: give 1 to {MAX_PROCESSES}")]
     Processes(u32),
@@ -210,8 +216,11 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     let compiler = Compiler::new(Purpose::Multiply)?;
     let link = Arc::new(settings.server.connect_agent(&settings.name)?);
     // Whoever has the name already answers at once.
-    if link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), presence::INTERVAL * 2).is_some() {
-        return Err(AgentError::Taken(settings.name));
+    if let Some(answer) = link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), presence::INTERVAL * 2) {
+        return Err(match remote::read::<ClockFace>(&answer) {
+            Ok(_) => AgentError::Taken(settings.name),
+            Err(_) => AgentError::Captured(link.url().to_owned()),
+        });
     }
     let (news_in, news) = bounded(WAITING);
     let mut listening = Vec::new();
@@ -357,7 +366,7 @@ impl Agent<'_> {
             Ask::Close => self.close(mail),
         };
         if let Err(why) = &answer {
-            (self.say)(&Said::Refused(why.clone()));
+            (self.say)(&Said::Refused(why.to_string()));
         }
         let answer = match ask {
             Ask::Hook => remote::bytes(&answer.map(|()| Vec::<u8>::new())),
@@ -367,25 +376,25 @@ impl Agent<'_> {
     }
 
     /// What the controller of the command asks that this agent works for.
-    fn asked<T: DeserializeOwned>(&mut self, mail: &Mail) -> Result<(T, &mut Work), String> {
-        let uninvited = || "it was not invited".to_owned();
+    fn asked<T: DeserializeOwned>(&mut self, mail: &Mail) -> Result<(T, &mut Work), Refusal> {
+        let uninvited = || Refusal::Gone("it was not invited".into());
         let asked = self.held.as_mut().ok_or_else(uninvited)?.open(&mail.subject, &mail.payload)?;
         Ok((asked, self.work.as_mut().ok_or_else(uninvited)?))
     }
 
-    fn begin(&mut self, mail: &Mail) -> Result<(), String> {
+    fn begin(&mut self, mail: &Mail) -> Result<(), Refusal> {
         let link = Arc::clone(&self.link);
         let (start, work) = self.asked(mail)?;
-        work.begin(&link, &start)
+        Ok(work.begin(&link, &start)?)
     }
 
-    fn call(&mut self, mail: &Mail, reply: &str) -> Result<(), String> {
+    fn call(&mut self, mail: &Mail, reply: &str) -> Result<(), Refusal> {
         let link = Arc::clone(&self.link);
         let (call, work) = self.asked(mail)?;
-        work.call(&link, call, reply.to_owned(), mail.subject.clone())
+        Ok(work.call(&link, call, reply.to_owned(), mail.subject.clone())?)
     }
 
-    fn close(&mut self, mail: &Mail) -> Result<(), String> {
+    fn close(&mut self, mail: &Mail) -> Result<(), Refusal> {
         let (name, work): (remote::RunName, _) = self.asked(mail)?;
         if *work.name() == name && !work.stop_hook() {
             work.end();
@@ -430,23 +439,26 @@ impl Agent<'_> {
         Ok(())
     }
 
-    fn open(&mut self, mail: &Mail) -> Result<(), String> {
+    fn open(&mut self, mail: &Mail) -> Result<(), Refusal> {
         let envelope: Envelope = remote::read(&mail.payload).map_err(|error| error.to_string())?;
         self.trust(&mail.subject, &envelope)?;
-        let key = self.letterbox.open(&envelope.key).ok_or("its key was not sealed for this agent")?;
+        let key = self
+            .letterbox
+            .open(&envelope.key)
+            .ok_or_else(|| Refusal::Gone("its key was not sealed for this agent".into()))?;
         let asked = remote::open(&key, &mail.subject, &envelope.invitation).map_err(|error| error.to_string())?;
         let Asked::<Invitation> { epoch, what: invitation } = asked;
         if lock(&self.presence).leaving {
-            return Err("it is leaving".into());
+            return Err(Refusal::Gone("it is leaving".into()));
         }
         let (task, command) = (invitation.task.clone(), invitation.run.command.clone());
         let is_up = self.link.is_up();
         let (own, other): (Vec<_>, Vec<_>) = self.held.iter().partition(|held| held.command == command);
         if let Some(held) = other.first().filter(|held| !held.is_orphaned(is_up)) {
-            return Err(format!("it works for the command {}", held.command));
+            return Err(format!("it works for the command {}", held.command).into());
         }
         if own.iter().any(|held| held.epoch > epoch) {
-            return Err("another controller has taken over".into());
+            return Err("another controller has taken over".to_owned().into());
         }
         if self.work.as_ref().is_some_and(|work| *work.name() == invitation.run) {
             // The controller before has invited it.

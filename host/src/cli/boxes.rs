@@ -107,8 +107,8 @@ pub(super) struct BoxFlags {
 /// How much a journal may take, if the user does not say.
 const JOURNAL_MAX: u64 = 1 << 30;
 
-/// A journal needs at least so much, for a run that is opened.
-const LEAST_JOURNAL: u64 = 64 << 10;
+/// A journal needs at least so much: it has to have room for some messages of each box before it is cut.
+const LEAST_JOURNAL: u64 = 1 << 20;
 
 /// How long boxes wait for another controller, if the user does not say.
 const ATTACHED: Duration = Duration::from_secs(10);
@@ -191,7 +191,7 @@ impl BoxFlags {
         };
         let journal_max = journal_max.unwrap_or(JOURNAL_MAX);
         if journal_max < LEAST_JOURNAL {
-            return Err(format!("a journal of {journal_max} bytes is too small: give --journal-max at least 64KiB"));
+            return Err(format!("a journal of {journal_max} bytes is too small: give --journal-max at least 1MiB"));
         }
         let usual = if *detach { DETACHED } else { ATTACHED };
         if orphan_timeout.is_some_and(|timeout| timeout > MOST_ORPHANED) {

@@ -87,11 +87,10 @@ impl RenderCommand {
             ensure!(!report.runs.is_empty(), "`{shown}` has no run: nothing can be judged");
             judge::warn(&self.fail.fail_if);
             if report.partial {
-                let partial = match self.journal {
-                    None => "is partial, because its run was stopped: its figures until then are judged",
-                    Some(_) => "is partial: it was stopped or goes on, and its figures until now are judged",
-                };
-                super::say(&format!("warning: `{shown}` {partial}"));
+                super::say(&format!(
+                    "warning: `{shown}` is partial, as a run did not reach the end of its plan: its figures until then \
+                     are judged"
+                ));
             }
             let runs = report.runs.iter().enumerate();
             report.verdicts = runs.flat_map(|(i, run)| self.fail.judge(i, run)).collect();

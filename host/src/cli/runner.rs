@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use crossbeam::channel::{Sender, bounded, select};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
 
 use super::Exit;
 use super::boxes::Over;
@@ -31,6 +31,9 @@ use crate::rows::Rows;
 use crate::signals::Stops;
 use crate::task::{self, Compiled, Compiler, Purpose, Task, TaskError};
 use crate::terminal;
+
+/// How long a stop waits until what was done for the boxes is undone.
+const UNDO: Duration = Duration::from_secs(10);
 
 /// Runs the jobs of a command.
 pub(super) struct Runner {
@@ -304,8 +307,15 @@ impl Runner {
                 messages.say(message);
             }
         };
-        let gather = move || Fleet::gather(&over.server, wanted, &identity, stops, say);
-        let gathered = self.unless_stopped("boxes", gather)?.transpose().map_err(anyhow::Error::from)?;
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&is_cancelled);
+        let gather = move || Fleet::gather(&over.server, wanted, &identity, stops, &cancelled, say);
+        let undo = |gathering: &Receiver<_>| {
+            is_cancelled.store(true, Ordering::Relaxed);
+            // A command that is in the register by now is removed again with its fleet.
+            drop(gathering.recv_timeout(UNDO));
+        };
+        let gathered = self.unless_stopped_with("boxes", gather, undo)?.transpose().map_err(anyhow::Error::from)?;
         if let (Some(key), Some(_), true) = (&mut self.key, &gathered, stays) {
             key.keep();
         }
@@ -353,6 +363,16 @@ impl Runner {
         name: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> anyhow::Result<Option<T>> {
+        self.unless_stopped_with(name, work, |_| ())
+    }
+
+    /// The same; after a stop, `undo` may wait for what comes of the work.
+    fn unless_stopped_with<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+        undo: impl FnOnce(&Receiver<T>),
+    ) -> anyhow::Result<Option<T>> {
         let (done, worked) = bounded(1);
         std::thread::Builder::new().name(name.into()).spawn(move || {
             // After a stop nobody receives this.
@@ -360,7 +380,10 @@ impl Runner {
         })?;
         select! {
             recv(worked) -> worked => Ok(Some(worked.with_context(|| format!("the thread `{name}` has panicked"))?)),
-            recv(self.stops.receiver()) -> _ => Ok(None),
+            recv(self.stops.receiver()) -> _ => {
+                undo(&worked);
+                Ok(None)
+            },
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Files on the server, by their SHA-256: tasks and data. An agent keeps what it has fetched.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use async_nats::jetstream::object_store::{Config, ObjectStore};
-use async_nats::jetstream::stream::StorageType;
+use async_nats::jetstream::object_store::{Config, ObjectInfo, ObjectStore};
+use async_nats::jetstream::stream::{DiscardPolicy, StorageType};
+use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
@@ -15,6 +16,12 @@ pub const MOST_BYTES: u64 = 1 << 30;
 /// How long the server keeps a file. Nobody needs it for longer; what is missing is put there again.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// A file that is older is put there anew, so that it does not go while it is needed.
+const FRESH: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long the next part of a file may take from the server.
+const PART: Duration = Duration::from_secs(20);
+
 /// How long a file may take from or to the server.
 const TRANSFER: Duration = Duration::from_secs(300);
 
@@ -25,8 +32,9 @@ impl Link {
         let refused = |why: String| self.refused("keep a file", why);
         let put = async {
             let store = self.store().await?;
-            let size = content.len();
-            if store.info(&digest).await.is_ok_and(|info| info.size == size) {
+            if let Ok(info) = store.info(&digest).await
+                && self.is_whole(&info, content.len()).await
+            {
                 return Ok(());
             }
             let mut reader = content;
@@ -36,6 +44,24 @@ impl Link {
         let done = self.runtime.block_on(async { tokio::time::timeout(TRANSFER, put).await });
         done.map_err(|_| refused("it took too long".into()))?.map_err(refused)?;
         Ok(digest)
+    }
+
+    /// Whether a file of `size` bytes is there, with all its parts, and for long enough.
+    async fn is_whole(&self, info: &ObjectInfo, size: usize) -> bool {
+        let age = info.modified.and_then(|at| SystemTime::now().duration_since(at.into()).ok()).unwrap_or_default();
+        if info.size != size || info.deleted || age >= FRESH {
+            return false;
+        }
+        let Ok(stream) = self.jetstream.get_stream_no_info(format!("OBJ_{}", subjects::FILES)).await else {
+            return false;
+        };
+        let parts = format!("$O.{}.C.{}", subjects::FILES, info.nuid);
+        let Ok(mut there) = stream.info_with_subjects(parts).await else { return false };
+        let mut count = 0;
+        while let Ok(Some((_, parts))) = there.try_next().await {
+            count += parts;
+        }
+        count == info.chunks
     }
 
     /// Fetches the file with this SHA-256, of at most `most` bytes.
@@ -49,8 +75,14 @@ impl Link {
             }
             let mut content = Vec::new();
             let mut reader = object.take(most + 1);
-            reader.read_to_end(&mut content).await.map_err(|error| error.to_string())?;
-            Ok(content)
+            loop {
+                // A part that is not there is waited for without end.
+                let read = tokio::time::timeout(PART, reader.read_buf(&mut content)).await;
+                let missing = || format!("nothing came for {} s: part of it is missing", PART.as_secs());
+                if read.map_err(|_| missing())?.map_err(|error| error.to_string())? == 0 {
+                    return Ok(content);
+                }
+            }
         };
         let got = self.runtime.block_on(async { tokio::time::timeout(TRANSFER, get).await });
         let content = got.map_err(|_| refused("it took too long".into()))?.map_err(refused)?;
@@ -81,6 +113,10 @@ impl Link {
                 let config = &stream.cached_info().config;
                 if !config.max_age.is_zero() && config.max_age < least {
                     return Err(format!("it forgets what is put into `{bucket}` after {:?}", config.max_age));
+                }
+                let is_bound = config.max_bytes > 0 || config.max_messages > 0;
+                if is_bound && config.discard == DiscardPolicy::Old {
+                    return Err(format!("it drops the oldest of what is in `{bucket}` once that is full"));
                 }
                 match config.storage {
                     StorageType::File => Ok(()),

@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 
 use super::seal::Key;
 use super::{ClusterError, Link, Listening, subjects};
-pub use append::{Appender, Trouble, UNSTORED};
+pub use append::{Appender, Patience, Trouble};
 pub use bundle::Bundle;
 use bundle::Parts;
 
@@ -86,7 +86,12 @@ impl Journal {
             ..Config::default()
         };
         let created = link.runtime.block_on(link.jetstream.create_stream(config));
-        created.map(drop).map_err(|error| link.refused("make the journal of the run", error))
+        created.map(drop).map_err(|error| {
+            let is_short = error.to_string().contains("insufficient");
+            let remedy =
+                if is_short { format!("; it has no room for {most} bytes (--journal-max)") } else { String::new() };
+            link.refused("make the journal of the run", format!("{error}{remedy}"))
+        })
     }
 
     /// Removes the stream of `command`.

@@ -92,8 +92,8 @@ impl Presence {
     }
 }
 
-/// Who has been silent for so long is taken to be away, or about to be.
-const LATELY: Duration = Duration::from_secs(2);
+/// Who has been silent for so long is not there: an agent of a busy machine may be late.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// The most agents that are heard at a time: whoever can publish can give itself any number of names.
 const MOST_AGENTS: usize = 20_000;

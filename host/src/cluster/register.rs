@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::kv::{Config, Operation, Store};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use super::{ANSWER, ClusterError, Link, subjects};
 use crate::wire;
 
 /// The version of [`Listing`].
-const LISTING: u32 = 2;
+const LISTING: u32 = 3;
 
 /// The longest listing: a thousand agents with long policies.
 const MOST_BYTES: usize = 512 << 10;
@@ -37,6 +39,9 @@ pub struct Listing {
     pub journal_max: u64,
     /// The SHA-256 of the sealed inputs of the command, by which they are on the server.
     pub inputs: String,
+    /// The SHA-256 of the last sealed checkpoint, by which it is on the server. What the checkpoint says may be removed
+    /// from the journal. It stands here, because here is room even if the journal has none.
+    pub checkpoint: Option<String>,
     /// Why the command could not run, sealed.
     pub failed: Option<Vec<u8>>,
     /// Whether the command has ended, and its journal is kept.
@@ -89,7 +94,7 @@ impl Link {
     /// A command, if it is registered.
     pub fn registered(&self, command: &str) -> Result<Option<Registered>, ClusterError> {
         let got = async {
-            let store = self.register_store().await?;
+            let Some(store) = self.register_there().await? else { return Ok(None) };
             store.entry(command).await.map_err(|error| error.to_string())
         };
         let entry = self.within(got).map_err(|why| self.refused("read its register of commands", why))?;
@@ -103,7 +108,7 @@ impl Link {
     /// All commands, and the names of those that another version of Gorgon has registered.
     pub fn commands(&self) -> Result<(Vec<Registered>, Vec<String>), ClusterError> {
         let keys = async {
-            let store = self.register_store().await?;
+            let Some(store) = self.register_there().await? else { return Ok(Vec::new()) };
             let keys = store.keys().await.map_err(|error| error.to_string())?;
             keys.try_collect::<Vec<String>>().await.map_err(|error| error.to_string())
         };
@@ -134,11 +139,24 @@ impl Link {
     }
 
     async fn register_store(&self) -> Result<Store, String> {
-        if let Ok(store) = self.jetstream.get_key_value(subjects::REGISTER).await {
+        if let Some(store) = self.register_there().await? {
             return Ok(store);
         }
         let config = Config { bucket: subjects::REGISTER.into(), history: 1, ..Config::default() };
         self.jetstream.create_key_value(config).await.map_err(|error| error.to_string())
+    }
+
+    /// The register; `None` if no command has ever been there. Whoever only reads need not be able to make it.
+    async fn register_there(&self) -> Result<Option<Store>, String> {
+        match self.jetstream.get_stream(format!("KV_{}", subjects::REGISTER)).await {
+            Ok(_) => {
+                self.jetstream.get_key_value(subjects::REGISTER).await.map(Some).map_err(|error| error.to_string())
+            }
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
+                _ => Err(error.to_string()),
+            },
+        }
     }
 }
 

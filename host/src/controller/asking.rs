@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, bounded, select, tick};
 use super::RunError;
 use super::fleet::Fleet;
 use super::machine::ABSENCE;
-use super::remote::{self, Asked, ClockFace, Envelope, Signed};
+use super::remote::{self, Asked, ClockFace, Envelope, Refusal, Signed};
 use crate::clock::system_monotonic;
 use crate::cluster::Link;
 use crate::cluster::presence::{Presence, Roll};
@@ -122,13 +122,11 @@ impl Fleet {
                 recv(answers) -> answer => {
                     let (agent, answer) = answer.map_err(|_| RunError::Died("a thread has panicked".into()))?;
                     let Some(place) = asked.iter().position(|of| of.name == agent) else { continue };
-                    let asked = asked.swap_remove(place);
+                    asked.swap_remove(place);
                     match answer {
                         Some(Ok(())) => {}
-                        Some(Err(why)) if !attention.is_another(asked) => {
-                            return Err(RunError::Refused(format!("{agent}: {why}")));
-                        }
-                        Some(Err(_)) | None => gone.push(agent),
+                        Some(Err(Refusal::Refused(why))) => return Err(RunError::Refused(format!("{agent}: {why}"))),
+                        Some(Err(Refusal::Gone(_))) | None => gone.push(agent),
                     }
                 },
                 recv(ticks) -> _ => {
@@ -138,7 +136,9 @@ impl Fleet {
                 recv(stops) -> _ => return Err(RunError::Stopped),
             }
         }
-        gone.iter().for_each(|name| attention.forget(name));
+        for name in &gone {
+            attention.forget(name);
+        }
         Ok(gone)
     }
 }
@@ -150,9 +150,9 @@ pub(super) fn ask<T: serde::de::DeserializeOwned>(
     what: Ask,
     most: Duration,
     question: Vec<u8>,
-) -> (String, Option<Result<T, String>>) {
+) -> (String, Option<Result<T, Refusal>>) {
     let answer = link.request(&subjects::ask(agent, what), question, most);
-    let answer = answer.map(|answer| remote::read(&answer).unwrap_or_else(|error| Err(error.to_string())));
+    let answer = answer.map(|answer| remote::read(&answer).unwrap_or_else(|error| Err(error.to_string().into())));
     (agent.to_owned(), answer)
 }
 

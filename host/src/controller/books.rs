@@ -132,6 +132,8 @@ pub(super) struct WorkerBooks {
     launched: Duration,
     /// When its last frame was heard.
     pub(super) heard: Duration,
+    /// Until when its operations are in the books, since the run was opened.
+    counted: Duration,
     /// Whether its silence has been reported.
     pub(super) missed: bool,
     /// Why it was given up, for people.
@@ -401,7 +403,18 @@ impl Books {
         let state = WorkerState::Launched;
         self.workers.insert(
             worker,
-            WorkerBooks { place, on, state, frames: 0, launched: at, heard: at, missed: false, given_up: None, record },
+            WorkerBooks {
+                place,
+                on,
+                state,
+                frames: 0,
+                launched: at,
+                heard: at,
+                counted: at,
+                missed: false,
+                given_up: None,
+                record,
+            },
         );
         vec![Effect::Launch { worker, on }]
     }

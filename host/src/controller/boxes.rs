@@ -17,7 +17,7 @@ use super::machine::{Input, Machine};
 use super::remote::{self, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Start};
 use super::shell::Reach;
 use crate::clock::system_monotonic;
-use crate::cluster::journal::{Appender, Posted, Trouble, UNSTORED};
+use crate::cluster::journal::{Appender, Posted, Trouble};
 use crate::cluster::presence::Presence;
 use crate::cluster::subjects::{self, Ask};
 use crate::cluster::{Listening, Mail};
@@ -105,7 +105,7 @@ impl<'f> Boxes<'f> {
             data: files.data.clone(),
             authorities: files.authorities.clone(),
         };
-        let agents = fleet.agents().to_vec();
+        let agents = fleet.agents();
         let invite = |index| Invitation { index, ..invitation.clone() };
         let gone = fleet.ask_all(&agents, Ask::Open, OPENING, stops, invite)?;
         let Some(agent) = gone.first() else { return Ok(name) };
@@ -131,7 +131,8 @@ impl<'f> Boxes<'f> {
     ) -> Result<Self, RunError> {
         let mut boxes = Self::new(fleet, fleet.name_of(run), job, opened, orders, Some(there))?;
         let extent = fleet.journal.extent(&fleet.link).map_err(RunError::Cluster)?;
-        boxes.checkpoints.take_over(extent.bytes);
+        let (read, is_whole) = fleet.chronicle.borrow().place();
+        boxes.checkpoints.take_over(extent.bytes, read, is_whole);
         for (agent, (_, known)) in boxes.agents.iter().zip(&mut boxes.carriers) {
             let subject = subjects::to(&fleet.command, &agent.name);
             let last = fleet.journal.last_bundle(&fleet.link, &subject).map_err(RunError::Cluster)?;
@@ -159,7 +160,7 @@ impl<'f> Boxes<'f> {
         };
         let command = &name.command;
         let heard = vec![subjects::decided(command), subjects::from(command, "*")];
-        let followed = journal.follow(link, heard, fleet.chronicle.borrow().read, news_in.clone(), News::Posted);
+        let followed = journal.follow(link, heard, fleet.chronicle.borrow().place().0, news_in.clone(), News::Posted);
         let subscribed = [&subjects::presence("*"), &subjects::output(command), &subjects::trouble(command)]
             .map(|subject| link.subscribe_to(subject, news_in.clone(), News::Mail).map_err(RunError::Cluster));
         let mut listening = vec![followed];
@@ -168,9 +169,10 @@ impl<'f> Boxes<'f> {
         }
         let order = |agent: &Presence| {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
-            (journal.appender(link, subjects::to(command, &agent.name), writer, epoch, Some(UNSTORED), trouble()), 0)
+            let (subject, patience) = (subjects::to(command, &agent.name), Some(fleet.patience()));
+            (journal.appender(link, subject, writer, epoch, patience, trouble()), 0)
         };
-        let agents = fleet.agents().to_vec();
+        let agents = fleet.agents();
         let carriers = agents.iter().map(order).collect();
         Ok(Self {
             fleet,
@@ -211,7 +213,6 @@ impl<'f> Boxes<'f> {
             match item {
                 Item::Noted { run, entry } if run == self.name.run => inputs.push(Input::Recorded(entry)),
                 Item::Opened { run, .. } if run == self.name.run => self.opened_there = Some(posted.published),
-                Item::Checkpoint { digest } => self.checkpoints.stands(self.fleet, digest),
                 Item::Noted { .. } | Item::Opened { .. } | Item::Closed { .. } => {}
             }
         }
@@ -354,7 +355,8 @@ impl Reach for Boxes<'_> {
             select! {
                 recv(answer) -> reply => {
                     let (_, reply) = reply.map_err(|_| RunError::Died("a thread has panicked".into()))?;
-                    let sealed = reply.ok_or_else(|| failed("it does not answer".into()))?.map_err(failed)?;
+                    let sealed = reply.ok_or_else(|| failed("it does not answer".into()))?;
+                    let sealed = sealed.map_err(|why| failed(why.to_string()))?;
                     let reply = remote::open::<HookReply>(fleet.journal.key(), &place, &sealed);
                     let reply = reply.map_err(|error| failed(error.to_string()))?;
                     *refused += &reply.refused;
@@ -410,13 +412,16 @@ impl Reach for Boxes<'_> {
         {
             let times = (opened, system_monotonic().saturating_sub(self.opened));
             let kept = self.fleet.chronicle.borrow().to_bytes(self.name.run, times, books, &self.orders);
-            let given = (0..self.agents.len() as u32).map(|index| self.orders.given(index)).collect();
-            self.checkpoints.make(self.fleet, kept, given, self.decider.clone());
+            // Orders that wait for room in the journal will come after what is cut.
+            let given = self.carriers.iter().map(|(carrier, known)| known + carrier.stored()).collect();
+            self.checkpoints.make(self.fleet, kept, given);
         }
     }
 
     fn tick(&mut self) -> Option<Input> {
-        self.checkpoints.tick(self.fleet);
+        if self.checkpoints.tick(self.fleet).is_err() {
+            self.trouble.get_or_insert(Trouble::Fenced);
+        }
         if self.compared.elapsed() >= COMPARED {
             self.compare();
         }

@@ -1,13 +1,14 @@
-//! Keeps the journal of a long command short: what it says up to a place becomes a file on the server, and only after
-//! the journal itself says so is anything removed from it.
+//! Keeps the journal of a long command short: what it says up to a place becomes a file on the server, and only once
+//! the register names that file is anything removed from the journal.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam::channel::{Receiver, bounded};
+
 use super::fleet::Fleet;
-use super::remote::{self, Item};
-use crate::cluster::journal::{Appender, Posted};
+use crate::cluster::journal::Posted;
 
 /// A checkpoint is made when the journal after the last one has at least so many bytes, and more than the checkpoint
 /// itself had.
@@ -30,16 +31,14 @@ pub(super) struct Checkpoints {
     last: Instant,
     /// Whether the journal can be cut at the last message that was read.
     is_whole: bool,
-    /// The place up to which the checkpoint reaches that is being made.
-    making: Option<u64>,
+    making: Option<Making>,
     /// The place of the last message that was read.
     read: u64,
-    /// How many orders each box had been given by the last checkpoint.
-    given: Vec<u64>,
     /// How many orders each box has carried out.
     carried_out: Vec<u64>,
-    /// What can be removed once all boxes have read it: the place, the file before, and since when.
-    old: Option<(u64, Option<String>, Instant)>,
+    /// What can be removed once all boxes have read it: the place, the orders that each box had been given by then, and
+    /// since when.
+    old: Option<(u64, Vec<u64>, Instant)>,
 }
 
 impl Checkpoints {
@@ -54,15 +53,15 @@ impl Checkpoints {
             is_whole: false,
             making: None,
             read: 0,
-            given: Vec::new(),
             carried_out: Vec::new(),
             old: None,
         }
     }
 
-    /// The journal already has so many bytes.
-    pub(super) fn take_over(&mut self, bytes: u64) {
+    /// The journal already has so many bytes, and has been read up to a place, where it can be cut or not.
+    pub(super) fn take_over(&mut self, bytes: u64, read: u64, is_whole: bool) {
         self.tail = usize::try_from(bytes).unwrap_or(usize::MAX);
+        (self.read, self.is_whole) = (read, is_whole);
     }
 
     /// A message has been read.
@@ -82,28 +81,34 @@ impl Checkpoints {
     }
 
     /// Makes a checkpoint of what was read so far, beside the run.
-    pub(super) fn make(&mut self, fleet: &Fleet, kept: io::Result<Vec<u8>>, given: Vec<u64>, decider: Appender) {
-        self.given = given;
-        self.making = Some(self.read);
+    pub(super) fn make(&mut self, fleet: &Fleet, kept: io::Result<Vec<u8>>, given: Vec<u64>) {
         (self.tail, self.last) = (0, Instant::now());
-        let (link, key) = (Arc::clone(&fleet.link), fleet.journal.key().clone());
         let Ok(kept) = kept else { return };
         self.size = kept.len();
+        let (link, key) = (Arc::clone(&fleet.link), fleet.journal.key().clone());
+        let (registration, (tell, made)) = (Arc::clone(&fleet.registration), bounded(1));
         let make = move || {
             let digest = key.seal(FILE, kept).ok().and_then(|sealed| link.put(&sealed).ok());
-            if let Some(Ok(item)) = digest.map(|digest| remote::bytes(&Item::Checkpoint { digest })) {
-                decider.append(item);
-            }
+            let stands = digest.map_or(Made::Failed, |digest| {
+                let mut before = None;
+                let changed = registration.try_change(|listing| before = listing.checkpoint.replace(digest.clone()));
+                match (changed, before) {
+                    (Ok(true), before) => {
+                        if let Some(before) = before {
+                            link.forget(&before);
+                        }
+                        Made::Stands
+                    }
+                    (Ok(false), _) => Made::Fenced,
+                    (Err(_), _) => Made::Failed,
+                }
+            });
+            // After the end of the run nobody receives this.
+            let _ = tell.send(stands);
         };
-        // If it cannot be made, the journal stays as it is.
-        let _ = std::thread::Builder::new().name("checkpoint".into()).spawn(make);
-    }
-
-    /// A checkpoint has its place in the journal.
-    pub(super) fn stands(&mut self, fleet: &Fleet, digest: String) {
-        let before = fleet.chronicle.borrow_mut().checkpoint.replace(digest);
-        if let Some(place) = self.making.take() {
-            self.old = Some((place, before, Instant::now()));
+        // If it cannot be made, the journal stays as it is until the next one.
+        if std::thread::Builder::new().name("checkpoint".into()).spawn(make).is_ok() {
+            self.making = Some(Making { place: self.read, given, made });
         }
     }
 
@@ -114,22 +119,50 @@ impl Checkpoints {
         self.carried_out[index] = orders;
     }
 
-    /// Some time has passed.
-    pub(super) fn tick(&mut self, fleet: &Fleet) {
-        let read = |(i, given): (usize, &u64)| self.carried_out.get(i).is_some_and(|carried_out| carried_out >= given);
-        let all_have_read = self.given.iter().enumerate().all(read);
-        let is_old = |(_, _, since): &mut (u64, _, Instant)| all_have_read || since.elapsed() >= UNREAD;
-        let Some((place, before, _)) = self.old.take_if(is_old) else { return };
-        let (link, journal) = (Arc::clone(&fleet.link), fleet.journal.clone());
-        // Whatever is not removed now is removed with the next checkpoint.
-        let _ = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
-            if journal.purge(&link, place).is_ok()
-                && let Some(before) = before
-            {
-                link.forget(&before);
+    /// Some time has passed. An error if another controller has taken over.
+    pub(super) fn tick(&mut self, fleet: &Fleet) -> Result<(), Fenced> {
+        if let Some(making) = self.making.take_if(|making| !making.made.is_empty()) {
+            match making.made.try_recv() {
+                Ok(Made::Stands) => self.old = Some((making.place, making.given, Instant::now())),
+                Ok(Made::Fenced) => return Err(Fenced),
+                Ok(Made::Failed) | Err(_) => {}
             }
-        });
+        }
+        let carried_out = &self.carried_out;
+        let has_read = |(i, given): (usize, &u64)| carried_out.get(i).is_some_and(|carried_out| carried_out >= given);
+        let is_old = |(_, given, since): &mut (u64, Vec<u64>, Instant)| {
+            given.iter().enumerate().all(has_read) || since.elapsed() >= UNREAD
+        };
+        if let Some((place, ..)) = self.old.take_if(is_old) {
+            let (link, journal) = (Arc::clone(&fleet.link), fleet.journal.clone());
+            // Whatever is not removed now is removed with the next checkpoint.
+            let purge = move || drop(journal.purge(&link, place));
+            let _ = std::thread::Builder::new().name("checkpoint".into()).spawn(purge);
+        }
+        Ok(())
     }
+}
+
+/// Another controller has taken over.
+pub(super) struct Fenced;
+
+/// A checkpoint that is being made.
+struct Making {
+    /// The place up to which it reaches.
+    place: u64,
+    /// How many orders each box had been given by then.
+    given: Vec<u64>,
+    made: Receiver<Made>,
+}
+
+/// What came of a checkpoint.
+enum Made {
+    /// It stands in the register, and what it says can be removed from the journal.
+    Stands,
+    /// The register is another controller's.
+    Fenced,
+    /// The server did not take it.
+    Failed,
 }
 
 /// What files of checkpoints are sealed for.

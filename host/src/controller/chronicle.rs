@@ -27,10 +27,10 @@ pub(super) struct Chronicle {
     /// The epoch and the serial of the last bundle of decisions.
     decided: (u32, u64),
     /// The place of the last message that was read.
-    pub(super) read: u64,
+    read: u64,
+    /// Whether no bundle is incomplete there.
+    is_whole: bool,
     runs: BTreeMap<u32, Told>,
-    /// The file of the last checkpoint.
-    pub(super) checkpoint: Option<String>,
 }
 
 /// A run.
@@ -56,11 +56,6 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// How many orders a box was given.
-    pub(super) fn given(&self, index: u32) -> u64 {
-        self.given.get(&index).copied().unwrap_or_default()
-    }
-
     /// The order that an effect makes, and the index of the box that is to carry it out; `None` if nobody is.
     pub(super) fn next(&mut self, run: u32, effect: Effect) -> Option<(u32, Order)> {
         let worker = effect.worker()?;
@@ -95,8 +90,8 @@ struct KeptRun<'a> {
 impl Chronicle {
     /// The chronicle of a command of which nothing has been read.
     pub(super) fn new(command: &str) -> Self {
-        let (command, decided, read) = (command.to_owned(), (0, 0), 0);
-        Self { command, boxes: BTreeMap::new(), decided, read, runs: BTreeMap::new(), checkpoint: None }
+        let (boxes, runs) = (BTreeMap::new(), BTreeMap::new());
+        Self { command: command.to_owned(), boxes, decided: (0, 0), read: 0, is_whole: true, runs }
     }
 
     /// The chronicle with what a checkpoint says.
@@ -143,7 +138,9 @@ impl Chronicle {
 
     /// What was posted, item by item, with their true writers. Nothing, if it was posted before already.
     pub(super) fn items(&mut self, posted: &Posted) -> Vec<Item> {
-        self.read = self.read.max(posted.sequence);
+        if posted.sequence > self.read {
+            (self.read, self.is_whole) = (posted.sequence, posted.whole == posted.sequence);
+        }
         let epoch = posted.bundle.epoch;
         let agent = posted.subject.strip_prefix(&subjects::from(&self.command, ""));
         if posted.subject == subjects::decided(&self.command) {
@@ -175,8 +172,17 @@ impl Chronicle {
         items.filter_map(&mut of_writer).collect()
     }
 
-    /// Books what was posted, and tells of the events that follow.
-    pub(super) fn apply(&mut self, posted: &Posted, tell: &mut dyn FnMut(u32, &RunEvent, &Books)) {
+    /// Books the next message of all subjects, and tells of the events that follow. Returns false, and does nothing, if
+    /// a message before it is missing: the journal was cut before that was read.
+    pub(super) fn follow(&mut self, posted: &Posted, tell: &mut dyn FnMut(u32, &RunEvent, &Books)) -> bool {
+        let is_next = posted.sequence <= self.read + 1;
+        if is_next {
+            self.apply(posted, tell);
+        }
+        is_next
+    }
+
+    fn apply(&mut self, posted: &Posted, tell: &mut dyn FnMut(u32, &RunEvent, &Books)) {
         for item in self.items(posted) {
             match item {
                 Item::Opened { run, books } => {
@@ -204,9 +210,13 @@ impl Chronicle {
                         }
                     }
                 }
-                Item::Checkpoint { digest } => self.checkpoint = Some(digest),
             }
         }
+    }
+
+    /// The place of the last message that was read, and whether no bundle is incomplete there.
+    pub(super) fn place(&self) -> (u64, bool) {
+        (self.read, self.is_whole)
     }
 
     /// A run that was opened.

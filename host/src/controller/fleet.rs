@@ -2,13 +2,15 @@
 
 mod choice;
 mod follow;
+mod lead;
+mod registration;
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Sender, bounded};
 
 use super::RunError;
 use super::asking::compare;
@@ -16,21 +18,19 @@ use super::chronicle::{Chronicle, Told};
 use super::job::{OnLoss, Spread};
 use super::remote::{self, RunName};
 use crate::clock::system_monotonic;
-use crate::cluster::journal::{Appender, Journal, Trouble};
+use crate::cluster::journal::{Journal, Patience};
 use crate::cluster::presence::{Presence, Roll};
 use crate::cluster::register::{Keep, Listing, Registered};
 use crate::cluster::seal::{Key, Signer};
 use crate::cluster::subjects::{self, Ask};
-use crate::cluster::{ClusterError, Link, Listening, Server, files};
+use crate::cluster::{ClusterError, Link, Server, files};
 use crate::record::{BoxFacts, RunRecord};
 use crate::wire::Contact;
-use choice::Next;
 pub use choice::Wanted;
 pub(super) use follow::Followed;
 use follow::Watch;
-
-/// How often the agents hear that the controller lives.
-const PULSE: Duration = Duration::from_millis(500);
+use lead::Lead;
+pub(super) use registration::Registration;
 
 /// A lease of numbers lasts at least so many round trips, and a phase begins so many after it has been decided.
 const TRIPS: u32 = 20;
@@ -139,7 +139,7 @@ pub struct Fleet {
     /// The longest round trip to a box.
     rtt: Cell<Duration>,
     journal_max: u64,
-    listing: RefCell<Listing>,
+    pub(super) registration: Arc<Registration>,
     /// The files that are on the server for this command alone.
     files: RefCell<Vec<String>>,
     /// What this process is for the command.
@@ -159,37 +159,21 @@ enum Role {
     Replaced,
 }
 
-/// A process that controls.
-struct Lead {
-    revision: u64,
-    /// The system's monotonic clock, and the server's clock, when it began to control.
-    since: (Duration, SystemTime),
-    /// Appends decisions, for all runs.
-    decider: Appender,
-    /// Why it does not append any more.
-    trouble: Receiver<Trouble>,
-    /// The agents hear that the controller lives, also between two runs.
-    _pulse: Listening,
-    /// Others can ask it to stop.
-    _stop: Listening,
-    /// Which agents are there.
-    roll: Arc<Roll>,
-}
-
 impl Fleet {
     /// Connects to the server, waits for agents, and makes the journal. Whoever asks the command to stop is heard by
-    /// `stops`.
+    /// `stops`. Once `is_cancelled` is set, this waits for no agent any more.
     pub fn gather(
         server: &Server,
         wanted: Wanted,
         identity: &Identity,
         stops: Sender<()>,
+        is_cancelled: &AtomicBool,
         say: impl Fn(&str),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
         link.check_buckets()?;
         let roll = Arc::new(Roll::call(&link)?);
-        let (agents, notes) = choice::among_those_there(&roll, link.url(), &wanted, say)?;
+        let (agents, notes) = choice::among_those_there(&roll, link.url(), &wanted, is_cancelled, say)?;
         let inputs = link.put(&identity.inputs)?;
         let listing = Listing {
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
@@ -201,6 +185,7 @@ impl Fleet {
             orphan_timeout: identity.orphan_timeout,
             journal_max: identity.journal_max,
             inputs: inputs.clone(),
+            checkpoint: None,
             failed: None,
             ended: false,
             keep: identity.keep,
@@ -216,9 +201,9 @@ impl Fleet {
         let revision = registered?;
         let taken = || ClusterError::refused("register the command", "there is one with this name");
         let revision = revision.ok_or_else(taken)?;
-        let mut fleet = Self::of(server, link, &identity.key, listing, wanted, stops);
+        let mut fleet = Self::of(server, link, &identity.key, (listing, revision), wanted, stops);
         fleet.notes = notes;
-        fleet.begin_to_lead(revision, roll)?;
+        fleet.begin_to_lead(roll)?;
         Ok(fleet)
     }
 
@@ -232,9 +217,9 @@ impl Fleet {
         (stops, leads): (Sender<()>, Arc<AtomicBool>),
     ) -> Result<Self, FleetError> {
         let link = Arc::new(server.connect("controller")?);
-        let Registered { listing, .. } = find(&link, &wanted.command)?;
+        let Registered { listing, revision, .. } = find(&link, &wanted.command)?;
         let ended = listing.ended;
-        let mut fleet = Self::of(server, link, key, listing, wanted, stops);
+        let mut fleet = Self::of(server, link, key, (listing, revision), wanted, stops);
         fleet.leads = leads;
         fleet.read_all()?;
         if ended {
@@ -251,14 +236,14 @@ impl Fleet {
     /// The runs of a command, as far as its journal tells of them, and whether the command has ended.
     pub fn records(server: &Server, command: &str, key: &Key) -> Result<(Vec<RunRecord>, bool), FleetError> {
         let link = Arc::new(server.connect("report")?);
-        let Registered { listing, .. } = find(&link, command)?;
+        let Registered { listing, revision, .. } = find(&link, command)?;
         let ended = listing.ended;
         let made = link.get(&listing.inputs, files::MOST_BYTES)?;
         key.open(remote::FILE, &made).ok_or_else(|| FleetError::Key(command.to_owned()))?;
         let failed = why_failed(&listing, key);
         let (stops, _) = bounded(1);
         let wanted = Wanted { command: command.to_owned(), ..Wanted::default() };
-        let fleet = Self::of(server, link, key, listing, wanted, stops);
+        let fleet = Self::of(server, link, key, (listing, revision), wanted, stops);
         fleet.read_all()?;
         if ended {
             fleet.chronicle.borrow_mut().end();
@@ -271,10 +256,19 @@ impl Fleet {
         }
     }
 
-    fn of(server: &Server, link: Arc<Link>, key: &Key, listing: Listing, wanted: Wanted, stops: Sender<()>) -> Self {
+    fn of(
+        server: &Server,
+        link: Arc<Link>,
+        key: &Key,
+        (listing, revision): (Listing, u64),
+        wanted: Wanted,
+        stops: Sender<()>,
+    ) -> Self {
         let size = wanted.boxes.unwrap_or_default().max(listing.agents.len() as u32);
         Self {
             rtt: Cell::new(farthest(&link, &listing.agents)),
+            journal_max: listing.journal_max,
+            registration: Arc::new(Registration::new(&link, &wanted.command, listing, revision)),
             link,
             command: wanted.command.clone(),
             journal: Journal::of(&wanted.command, key),
@@ -286,8 +280,6 @@ impl Fleet {
             former: RefCell::default(),
             absent: RefCell::default(),
             notes: Vec::new(),
-            journal_max: listing.journal_max,
-            listing: RefCell::new(listing),
             files: RefCell::default(),
             role: RefCell::new(Role::Replaced),
             leads: Arc::default(),
@@ -301,8 +293,8 @@ impl Fleet {
     }
 
     /// The agents of the current run, in the order of its boxes.
-    pub(super) fn agents(&self) -> Ref<'_, [Presence]> {
-        Ref::map(self.listing.borrow(), |listing| &*listing.agents)
+    pub(super) fn agents(&self) -> Vec<Presence> {
+        self.registration.read(|listing| listing.agents.clone())
     }
 
     /// What people should know about the choice of boxes.
@@ -357,17 +349,22 @@ impl Fleet {
 
     /// The epoch of the controller.
     pub(super) fn epoch(&self) -> u32 {
-        self.listing.borrow().epoch
+        self.registration.read(|listing| listing.epoch)
     }
 
     /// How long agents wait for another controller.
     pub(super) fn orphan_timeout(&self) -> Duration {
-        self.listing.borrow().orphan_timeout
+        self.registration.read(|listing| listing.orphan_timeout)
     }
 
     /// How many bytes the journal may have; `None` if it is kept whole.
     pub(super) fn journal_max(&self) -> Option<u64> {
-        (self.listing.borrow().keep != Keep::Entries).then_some(self.journal_max)
+        self.registration.read(|listing| listing.keep != Keep::Entries).then_some(self.journal_max)
+    }
+
+    /// How long the server may store nothing.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::with_journal(self.journal_max().is_none())
     }
 
     /// What the system's monotonic clock showed when the server's clock showed `there`.
@@ -379,112 +376,13 @@ impl Fleet {
     /// The command could not run.
     pub(super) fn fail(&self, error: &RunError) {
         // Without this, whoever attaches later is told only that it has ended.
-        self.listing.borrow_mut().failed = self.journal.key().seal(remote::FILE, error.to_string().into()).ok();
+        let sealed = self.journal.key().seal(remote::FILE, error.to_string().into()).ok();
+        self.registration.note(|listing| listing.failed = sealed);
     }
 
     /// Another controller has taken over.
     pub(super) fn lose_command(&self) {
         self.role.replace(Role::Replaced);
-    }
-
-    /// Controls the command from now on, if no other process begins to.
-    fn lead(&self) -> Result<(), FleetError> {
-        let Registered { mut listing, revision, .. } = find(&self.link, &self.command)?;
-        if let Some(why) = why_failed(&listing, self.journal.key()) {
-            return Err(FleetError::Failed(self.command.clone(), why));
-        }
-        if listing.ended {
-            return Err(FleetError::Over(self.command.clone()));
-        }
-        listing.epoch += 1;
-        listing.host = crate::machine::name();
-        let revision = self.link.register(&self.command, &listing, revision)?;
-        let revision = revision.ok_or_else(|| FleetError::Taken(self.command.clone()))?;
-        self.listing.replace(listing);
-        self.begin_to_lead(revision, Arc::new(Roll::call(&self.link)?))
-    }
-
-    fn begin_to_lead(&self, revision: u64, roll: Arc<Roll>) -> Result<(), FleetError> {
-        let here = system_monotonic();
-        let Registered { changed, .. } = find(&self.link, &self.command)?;
-        let pulse = self.link.beat(subjects::pulse(&self.command), PULSE);
-        let (key, stops, subject) = (self.journal.key().clone(), self.stops.clone(), subjects::stop(&self.command));
-        let stop = self.link.answer(&subject.clone(), move |payload| {
-            if key.open(&subject, payload).is_none() {
-                return Vec::new();
-            }
-            // If nobody listens any more, the command is ending.
-            let _ = stops.send(());
-            b"stopping".to_vec()
-        })?;
-        let last = self.journal.last_decision(&self.link)?;
-        let (tell, trouble) = bounded(1);
-        let decider = self.journal.decider(&self.link, self.epoch(), last, move |trouble| drop(tell.send(trouble)));
-        let since = (here, changed);
-        self.leads.store(true, Ordering::Relaxed);
-        self.role.replace(Role::Leads(Lead { revision, since, decider, trouble, _pulse: pulse, _stop: stop, roll }));
-        Ok(())
-    }
-
-    /// Who is there, if this process controls the command.
-    pub(super) fn roll(&self) -> Option<Arc<Roll>> {
-        match &*self.role.borrow() {
-            Role::Leads(lead) => Some(Arc::clone(&lead.roll)),
-            Role::Follows(_) | Role::Replaced => None,
-        }
-    }
-
-    /// Looks which boxes are there for the next run: those of the run before, or others in their places. Returns what
-    /// people should know about a change.
-    pub(super) fn muster(&self, stops: &Receiver<()>) -> Result<Option<String>, RunError> {
-        let roll = self.roll().ok_or_else(|| RunError::Fenced(self.command.clone()))?;
-        let (before, former) = (self.agents().to_vec(), self.former.borrow().clone());
-        let is_stopped = || stops.try_recv().is_ok();
-        let next = choice::for_the_next_run(&roll, (&before, &former), &self.wanted, self.size as usize, &is_stopped);
-        let Next { agents, changes } = next.ok_or(RunError::Stopped)?;
-        if agents.is_empty() {
-            return Err(RunError::Refused(format!("no box can be used any more ({changes})")));
-        }
-        let process = |agent: &Presence| (agent.name.clone(), agent.session);
-        if before.iter().map(process).eq(agents.iter().map(process)) {
-            return Ok(None);
-        }
-        let listing = Listing { agents, ..self.listing.borrow().clone() };
-        self.relist(&listing)?;
-        self.rtt.set(farthest(&self.link, &listing.agents));
-        let is_gone = |agent: &Presence| listing.agents.iter().all(|of| of.name != agent.name);
-        self.former.borrow_mut().extend(before.into_iter().filter(is_gone));
-        let (boxes, size) = (listing.agents.len(), self.size as usize);
-        let plural = if boxes == 1 { "box" } else { "boxes" };
-        let absent = (boxes < size).then(|| format!("{boxes} {plural} instead of {size} ({changes})"));
-        let said = absent.clone().unwrap_or_else(|| format!("{boxes} {plural} ({changes})"));
-        self.absent.replace(absent);
-        self.listing.replace(listing);
-        Ok(Some(format!("the next run has {said}")))
-    }
-
-    /// Changes the listing of the command, if this process still controls it.
-    fn relist(&self, listing: &Listing) -> Result<(), RunError> {
-        let mut role = self.role.borrow_mut();
-        let changed = match &mut *role {
-            Role::Leads(lead) => {
-                let revision = self.link.register(&self.command, listing, lead.revision).map_err(RunError::Cluster)?;
-                revision.map(|revision| lead.revision = revision)
-            }
-            Role::Follows(_) | Role::Replaced => None,
-        };
-        changed.ok_or_else(|| {
-            *role = Role::Replaced;
-            RunError::Fenced(self.command.clone())
-        })
-    }
-
-    /// What appends decisions, and why it does not any more; `None` if this process does not control.
-    pub(super) fn decider(&self) -> Option<(Appender, Receiver<Trouble>)> {
-        match &*self.role.borrow() {
-            Role::Leads(lead) => Some((lead.decider.clone(), lead.trouble.clone())),
-            Role::Follows(_) | Role::Replaced => None,
-        }
     }
 }
 
@@ -512,28 +410,21 @@ fn why_failed(listing: &Listing, key: &Key) -> Option<String> {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        let Role::Leads(Lead { revision, .. }) = self.role.replace(Role::Replaced) else { return };
+        let Role::Leads(_) = self.role.replace(Role::Replaced) else { return };
         for agent in self.agents().iter().chain(&*self.former.borrow()) {
             // Without this, the agent is free after some seconds without a pulse.
             if let Ok(release) = self.question(agent, Ask::Release, self.name_of(0)) {
                 self.link.publish(&subjects::ask(&agent.name, Ask::Release), release);
             }
         }
-        let listing = self.listing.borrow();
-        if listing.keep != Keep::Nothing {
-            let ended = Listing { ended: true, ..listing.clone() };
+        if self.registration.read(|listing| listing.keep != Keep::Nothing) {
             // If this fails, the command looks like one whose controller died.
-            let _ = self.link.register(&self.command, &ended, revision);
+            let _ = self.registration.try_change(|listing| listing.ended = true);
             return;
         }
         // What the server does not remove now can be removed later: `gorgon runs --prune`.
-        let checkpoint = self.chronicle.borrow_mut().checkpoint.take();
-        self.files
-            .borrow()
-            .iter()
-            .chain(&checkpoint)
-            .chain([&listing.inputs])
-            .for_each(|digest| self.link.forget(digest));
+        let (inputs, checkpoint) = self.registration.read(|of| (of.inputs.clone(), of.checkpoint.clone()));
+        self.files.borrow().iter().chain(&checkpoint).chain([&inputs]).for_each(|digest| self.link.forget(digest));
         let _ = Journal::remove(&self.link, &self.command);
         let _ = self.link.unregister(&self.command);
     }

@@ -94,7 +94,29 @@ impl Envelope {
     }
 }
 
-/// Asks an agent to take part in a run. The answer is `Result<(), String>`, once the task has been compiled.
+/// Why an agent does not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It takes part in nothing any more, or is another process than the one that was asked.
+    Gone(String),
+    /// It cannot, or its owner does not want it to.
+    Refused(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Gone(why) | Self::Refused(why)) = self;
+        f.write_str(why)
+    }
+}
+
+/// Asks an agent to take part in a run. The answer is `Result<(), Refusal>`, once the task has been compiled.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Invitation {
     /// The run.
@@ -117,7 +139,7 @@ pub struct Invitation {
     pub authorities: Option<String>,
 }
 
-/// Asks an agent to begin with a run that it has been invited to. The answer is `Result<(), String>`. If the agent has
+/// Asks an agent to begin with a run that it has been invited to. The answer is `Result<(), Refusal>`. If the agent has
 /// begun already, nothing changes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Start {
@@ -193,11 +215,6 @@ pub enum Item {
         at: Duration,
         /// Why it could not go on, if it could not. What its workers held is lost.
         broken: Option<String>,
-    },
-    /// What the journal says up to a place is a file on the server, and may be removed from the journal.
-    Checkpoint {
-        /// The SHA-256 of the sealed file.
-        digest: String,
     },
 }
 

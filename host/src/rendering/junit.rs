@@ -88,7 +88,7 @@ fn complete(report: &Report, run: &RunReport) -> TestCase {
     };
     let (lost, dropped) = (of_all(counts.lost, "were lost"), of_all(counts.dropped, "were dropped"));
     problems.extend([&lost, &dropped].into_iter().flatten().map(String::as_str));
-    problems.extend(report.partial.then_some("it was stopped before its end"));
+    problems.extend(report.partial.then_some("it did not reach the end of its plan"));
     let status = match problems.as_slice() {
         [] => Status::Passed(words::headline(run)),
         problems => Status::Error(problems.join("; ")),

@@ -24,13 +24,29 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     if width(text) <= most {
         return text.to_owned();
     }
-    let mut kept = 0;
+    format!("{}…", taken(text.chars(), most.saturating_sub(1)).trim_end())
+}
+
+/// `text` in at most `most` columns: if it is cut, an ellipsis is in its middle. Names that begin alike often differ at
+/// their end.
+pub(super) fn cut_middle(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let room = most.saturating_sub(1);
+    let begin = taken(text.chars(), room.div_ceil(2));
+    let end: Vec<char> = taken(text.chars().rev(), room / 2).chars().collect();
+    format!("{begin}…{}", end.iter().rev().collect::<String>())
+}
+
+/// The first characters, as many as have room.
+fn taken(chars: impl Iterator<Item = char>, room: usize) -> String {
+    let mut used = 0;
     let fits = |c: &char| {
-        kept += c.width().unwrap_or(0);
-        kept < most
+        used += c.width().unwrap_or(0);
+        used <= room
     };
-    let begin: String = text.chars().take_while(fits).collect();
-    format!("{}…", begin.trim_end())
+    chars.take_while(fits).collect()
 }
 
 /// Writes `text` behind `label`, broken at spaces; further lines are indented.
@@ -76,6 +92,20 @@ fn broken(text: &str, first: usize, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_cut_keeps_both_ends() {
+        for (text, most, expected) in [
+            ("GET /orders", 11, "GET /orders"),
+            ("GET /orders/{id}/lines", 11, "GET /…lines"),
+            ("abcdef", 4, "ab…f"),
+            ("abcdef", 1, "…"),
+            ("日本語日本語", 7, "日…語"),
+        ] {
+            let cut = cut_middle(text, most);
+            assert_eq!((cut.as_str(), width(&cut) <= most), (expected, true));
+        }
+    }
 
     #[test]
     fn lines_fit_and_keep_every_word() {

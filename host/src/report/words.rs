@@ -111,7 +111,7 @@ fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, windo
 pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
     match report {
         _ if moment == Moment::Running => (Tone::Plain, "running"),
-        report if report.partial => (Tone::Warning, "stopped early"),
+        report if report.partial => (Tone::Warning, "partial"),
         report if report.is_incomplete() => (Tone::Bad, "incomplete"),
         report if report.verdicts.iter().any(|verdict| verdict.failed) => (Tone::Bad, "failed"),
         report if !report.verdicts.is_empty() => (Tone::Good, "passed"),
@@ -230,7 +230,7 @@ pub(crate) fn alarms(report: &Report) -> Vec<Word> {
 
 /// Whether the report is partial, and what `--fail-if` and `--abort-if` found.
 pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
-    let partial = "partial: the run was stopped before its end, and these are its figures until then";
+    let partial = "partial: the run did not reach the end of its plan, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
     let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
     let asked = report.verdicts.iter().filter(|of| of.origin != VerdictOrigin::BuiltIn);

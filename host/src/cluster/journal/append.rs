@@ -1,5 +1,7 @@
 //! Appends to a journal: one message at a time, each until it is acknowledged.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::connection::State;
@@ -16,9 +18,24 @@ use crate::cluster::{Link, subjects};
 /// How long the server may take to acknowledge an entry before it is sent again.
 const ACKNOWLEDGE: Duration = Duration::from_secs(2);
 
-/// How long the server may be there and store nothing before a controller gives up. A server whose disk is full does
-/// not answer at all.
-pub const UNSTORED: Duration = Duration::from_secs(30);
+/// How long the server may be there and store nothing before whoever appends gives up.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Without a reason. A server whose disk is full does not answer at all.
+    unstored: Duration,
+    /// Because the journal has no room.
+    full: Duration,
+}
+
+/// See [`Patience::unstored`]. In this time a controller can shorten its journal several times.
+const UNSTORED: Duration = Duration::from_secs(30);
+
+impl Patience {
+    /// With a journal that its controller makes shorter, or with one that `is_kept` whole.
+    pub fn with_journal(is_kept: bool) -> Self {
+        Self { unstored: UNSTORED, full: if is_kept { Duration::ZERO } else { UNSTORED } }
+    }
+}
 
 /// The pause before something is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -36,9 +53,10 @@ pub enum Trouble {
 
 impl Trouble {
     /// Sends it to a subject, sealed, from wherever it arises.
-    pub fn told(link: &Link, key: &Key, subject: String) -> impl FnOnce(Self) + Send + 'static {
+    pub fn told(link: &Link, key: &Key, subject: String) -> impl Fn(Self) + Send + Sync + 'static {
         let (client, runtime, key) = (link.client.clone(), link.runtime.handle().clone(), key.clone());
         move |trouble: Self| {
+            let (client, subject) = (client.clone(), subject.clone());
             let text = match trouble {
                 Self::Fenced => String::new(),
                 Self::Full(why) | Self::Gone(why) => why,
@@ -57,13 +75,21 @@ pub struct Appender {
     queue: mpsc::UnboundedSender<Vec<u8>>,
     /// How many bytes have not been acknowledged.
     waiting: watch::Sender<usize>,
+    /// How many items have been acknowledged.
+    stored: Arc<AtomicU64>,
 }
 
 impl Appender {
     fn new() -> (Self, Queue) {
         let (queue, items) = mpsc::unbounded_channel();
         let (waiting, _) = watch::channel(0);
-        (Self { queue, waiting: waiting.clone() }, Queue { items, waiting })
+        let stored = Arc::default();
+        (Self { queue, waiting: waiting.clone(), stored: Arc::clone(&stored) }, Queue { items, waiting, stored })
+    }
+
+    /// How many items are in the journal.
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
     }
 
     /// Appends an item. Never waits.
@@ -83,6 +109,7 @@ impl Appender {
 struct Queue {
     items: mpsc::UnboundedReceiver<Vec<u8>>,
     waiting: watch::Sender<usize>,
+    stored: Arc<AtomicU64>,
 }
 
 impl Queue {
@@ -103,21 +130,22 @@ impl Queue {
     /// These items have been acknowledged.
     fn acknowledge(&self, items: &[Vec<u8>]) {
         let done: usize = items.iter().map(Vec::len).sum();
+        self.stored.fetch_add(items.len() as u64, Ordering::Release);
         self.waiting.send_modify(|bytes| *bytes -= done);
     }
 }
 
 impl Journal {
     /// Appends to `subject`. The server drops a message that it has had; `name` is unique in the stream. `trouble` is
-    /// called once, if it does not go on.
+    /// called if it does not go on; without a limit to its patience, whenever there has been no room for a while.
     pub fn appender(
         &self,
         link: &Link,
         subject: String,
         name: String,
         epoch: u32,
-        patience: Option<Duration>,
-        trouble: impl FnOnce(Trouble) + Send + 'static,
+        patience: Option<Patience>,
+        trouble: impl Fn(Trouble) + Send + Sync + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
         let (key, store) = (self.key.clone(), Store::of(link, patience));
@@ -129,7 +157,7 @@ impl Journal {
                 let appended = async {
                     for part in parts(&key, &subject, &bundle)? {
                         message += 1;
-                        append(&store, &subject, &format!("{name}/{message}"), part).await?;
+                        append(&store, &subject, &format!("{name}/{message}"), part, &trouble).await?;
                     }
                     Ok(())
                 };
@@ -150,10 +178,11 @@ impl Journal {
         link: &Link,
         epoch: u32,
         mut last: u64,
+        patience: Patience,
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
-        let (store, subject) = (Store::of(link, Some(UNSTORED)), subjects::decided(&self.command));
+        let (store, subject) = (Store::of(link, Some(patience)), subjects::decided(&self.command));
         let (stream, key) = (subjects::stream(&self.command), self.key.clone());
         link.runtime.spawn(async move {
             let mut serial = 0_u64;
@@ -185,43 +214,57 @@ impl Journal {
 struct Store {
     client: async_nats::Client,
     jetstream: jetstream::Context,
-    /// How long it may be there and store nothing.
-    patience: Option<Duration>,
+    /// How long it may be there and store nothing; without limit if it is `None`.
+    patience: Option<Patience>,
 }
 
 impl Store {
-    fn of(link: &Link, patience: Option<Duration>) -> Self {
+    fn of(link: &Link, patience: Option<Patience>) -> Self {
         Self { client: link.client.clone(), jetstream: link.jetstream.clone(), patience }
     }
 
-    /// A message was not stored; since `since`, if the server was there all the time.
-    fn still(&self, since: &mut Option<Instant>) -> Result<(), Trouble> {
+    /// A message was not stored, because there is no room for it if `full` says so; since `since`, if the server was
+    /// there all the time.
+    fn still(&self, since: &mut Option<Instant>, full: Option<String>) -> Result<(), Trouble> {
         if self.client.connection_state() != State::Connected {
             *since = None;
             return Ok(());
         }
         let unstored = since.get_or_insert_with(Instant::now).elapsed();
-        match self.patience {
-            Some(patience) if unstored >= patience => {
-                let seconds = patience.as_secs();
-                Err(Trouble::Full(format!(
-                    "the server has stored nothing for {seconds} s: its disk is full, or the journal was removed"
-                )))
-            }
+        let Some(Patience { unstored: most, full: most_full }) = self.patience else { return Ok(()) };
+        match full {
+            Some(why) if unstored >= most_full => Err(Trouble::Full(why)),
+            None if unstored >= most => Err(Trouble::Full(format!(
+                "the server has stored nothing for {} s: its disk is full, or the journal was removed",
+                most.as_secs()
+            ))),
             _ => Ok(()),
         }
     }
 }
 
 /// Appends one message, again and again until it is acknowledged.
-async fn append(store: &Store, subject: &str, id: &str, payload: bytes::Bytes) -> Result<(), Trouble> {
+async fn append(
+    store: &Store,
+    subject: &str,
+    id: &str,
+    payload: bytes::Bytes,
+    trouble: &impl Fn(Trouble),
+) -> Result<(), Trouble> {
     let mut since = None;
     loop {
         let message = PublishMessage::build().payload(payload.clone()).message_id(id);
         match publish(&store.jetstream, subject, message).await {
             Ok(_) => return Ok(()),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::WrongLast | Refusal::Again) => store.still(&mut since)?,
+            Err(Refusal::Full(why)) if store.patience.is_none() => {
+                if since.get_or_insert_with(Instant::now).elapsed() >= UNSTORED {
+                    since = None;
+                    trouble(Trouble::Full(why));
+                }
+            }
+            Err(Refusal::Full(why)) => store.still(&mut since, Some(why))?,
+            Err(Refusal::WrongLast | Refusal::Again) => store.still(&mut since, None)?,
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -245,7 +288,8 @@ async fn decide(
         match publish(jetstream, subject, message).await {
             Ok(sequence) => return Ok(sequence),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::Again) => store.still(&mut since)?,
+            Err(Refusal::Full(why)) => store.still(&mut since, Some(why))?,
+            Err(Refusal::Again) => store.still(&mut since, None)?,
             // Either it is there and its acknowledgement was lost, or somebody has sent something. No two sealed
             // messages are the same.
             Err(Refusal::WrongLast) => match last_of(jetstream, stream, subject).await {
@@ -269,6 +313,8 @@ async fn decide(
 enum Refusal {
     /// It may be appended later.
     Again,
+    /// The journal has no room now.
+    Full(String),
     /// The last message of its subject is another one.
     WrongLast,
     /// It will never be appended.
@@ -287,7 +333,7 @@ async fn publish(jetstream: &jetstream::Context, subject: &str, message: Publish
             let code = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
             match code.map(jetstream::Error::error_code) {
                 Some(ErrorCode::STREAM_NOT_FOUND) => Refusal::Trouble(Trouble::Gone(why)),
-                Some(code) if is_full(code) => Refusal::Trouble(Trouble::Full(why)),
+                Some(code) if is_full(code) => Refusal::Full(why),
                 _ => Refusal::Again,
             }
         }

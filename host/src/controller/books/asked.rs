@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, BoxBooks, Failure, PhaseBooks, Place, RunStage, WorkerState};
+use super::{Books, BoxBooks, Failure, PhaseBooks, Place, RunStage, WorkerBooks, WorkerState};
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::numbers::Ledger;
 use crate::plan::RunPlan;
@@ -68,6 +68,17 @@ impl Books {
         self.last().began.map_or(Duration::ZERO, |began| at.saturating_sub(began))
     }
 
+    /// Until when operations are in the books at the time `at`, if the run goes on: workers report one after the
+    /// other, so this is the mean of their times. Both count from the opening of the run.
+    fn counted_until(&self, at: Duration) -> Duration {
+        let running = self.workers.values().filter(|of| of.state == WorkerState::Running);
+        // A worker that is heard and counts nothing has nothing to count.
+        let idle = self.contact.interval * 2;
+        let until = |of: &WorkerBooks| if of.heard.saturating_sub(of.counted) > idle { of.heard } else { of.counted };
+        let (sum, count) = running.fold((Duration::ZERO, 0), |(sum, count), of| (sum + until(of), count + 1));
+        if count == 0 { at } else { at.min(sum / count) }
+    }
+
     /// How many operations have ended, as far as workers have reported.
     pub fn completed(&self) -> u64 {
         self.last().shares.sum(Ledger::confirmed)
@@ -84,7 +95,7 @@ impl Books {
             started_at: self.opened + last.began.unwrap_or_default(),
             stopped: self.stopped().is_some() || self.failure == Some(Failure::Stopped),
             short_of_plan: (self.stage != RunStage::Ended { stopped: None })
-                .then(|| self.elapsed(self.stopped().unwrap_or(at))),
+                .then(|| self.elapsed(self.stopped().unwrap_or_else(|| self.counted_until(at)))),
             startup: self.startup,
             metrics: self.metrics.clone(),
             warmup: warmup.and_then(|warmup| {

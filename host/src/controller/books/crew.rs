@@ -113,6 +113,7 @@ impl Books {
     /// Books what a worker has counted: metrics and the numbers that they cover.
     fn count(&mut self, worker: u32, delta: &Delta) -> Vec<Effect> {
         let Some(of) = self.workers.get_mut(&worker) else { return Vec::new() };
+        of.counted = of.heard;
         let phase = &mut self.phases[self.phase];
         let ledger = phase.shares.of(of.place);
         let mut held = ledger.confirm(worker, delta.numbers.iter().cloned());

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::FleetError;
@@ -36,11 +37,12 @@ pub(super) fn among_those_there(
     roll: &Roll,
     url: &str,
     wanted: &Wanted,
+    is_cancelled: &AtomicBool,
     say: impl Fn(&str),
 ) -> Result<(Vec<Presence>, Vec<String>), FleetError> {
     let usable = |there: &[Presence]| there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
     let there = match wanted.boxes {
-        None => roll.wait(CENSUS, |_| false),
+        None => roll.wait(CENSUS, |_| is_cancelled.load(Ordering::Relaxed)),
         Some(boxes) => {
             let began = Instant::now();
             let has_said = Cell::new(false);
@@ -52,7 +54,7 @@ pub(super) fn among_those_there(
                     let others = left_out(there, wanted);
                     say(&format!("waiting for {boxes} boxes, and {are} can be used now{others}; at most {seconds} s"));
                 }
-                is_enough
+                is_enough || is_cancelled.load(Ordering::Relaxed)
             })
         }
     };
@@ -82,8 +84,8 @@ pub(super) struct Next {
 }
 
 /// The boxes of the next run, `size` at the most: those of the run before, as far as they are there, and others in the
-/// places of those that are not. `before` are the agents of the run before, and `former` those of earlier runs. Waits up
-/// to [`RETURN`] for as many as there were before. `None` if `is_stopped` says so first.
+/// places of those that are not. `before` are the agents of the run before, and `former` those of earlier runs. Waits
+/// up to [`RETURN`] for as many as there were before. `None` if `is_stopped` says so first.
 pub(super) fn for_the_next_run(
     roll: &Roll,
     (before, former): (&[Presence], &[Presence]),

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded, select, tick};
 
-use super::{Fleet, FleetError, Role};
+use super::{Fleet, FleetError, Role, find};
 use crate::cluster::journal::{Extent, Posted};
 use crate::cluster::{ClusterError, Listening, Mail, files, subjects};
 use crate::controller::books::Books;
 use crate::controller::chronicle::Told;
 use crate::controller::events::{self, Happened, Observer, RunEvent};
-use crate::controller::remote::{self, Item, Printed};
+use crate::controller::remote::{self, Printed};
 use crate::controller::{RunError, checkpoints};
 use crate::record::RunRecord;
 
@@ -60,6 +60,7 @@ impl Fleet {
         let cluster = |error: FleetError| RunError::Refused(error.to_string());
         let ticks = tick(TICK);
         loop {
+            let mut has_missed = false;
             if let Some(told) = self.chronicle.borrow().run(run)
                 && let Some(record) = told.record()
             {
@@ -77,7 +78,7 @@ impl Fleet {
                                         events::tell(observers, event, books);
                                     }
                                 };
-                                self.chronicle.borrow_mut().apply(&posted, &mut tell);
+                                has_missed = !self.chronicle.borrow_mut().follow(&posted, &mut tell);
                             }
                             Ok(Seen::Pulse) => watch.heard = Instant::now(),
                             Ok(Seen::Mail(mail)) => self.print(run, &mail, observers),
@@ -92,6 +93,17 @@ impl Fleet {
                     watch.heard.elapsed() >= GONE
                 }
             };
+            if has_missed {
+                self.read_all().and_then(|()| self.watch()).map_err(cluster)?;
+            }
+            if is_gone && find(&self.link, &self.command).map_err(cluster)?.listing.ended {
+                // It has ended in order, and the journal says how.
+                self.read_all().map_err(cluster)?;
+                self.chronicle.borrow_mut().end();
+                if self.chronicle.borrow().run(run).is_some() {
+                    continue;
+                }
+            }
             if is_gone {
                 self.lead().map_err(cluster)?;
             }
@@ -119,8 +131,8 @@ impl Fleet {
     /// Listens to the controller and to the journal from now on.
     pub(super) fn watch(&self) -> Result<(), FleetError> {
         let (news_in, news) = bounded(SEEN);
-        let all = vec![subjects::decided(&self.command), subjects::from(&self.command, "*")];
-        let read = self.chronicle.borrow().read;
+        // Whoever reads all subjects notices what has been removed meanwhile.
+        let (all, read) = (subjects::of_stream(&self.command), self.chronicle.borrow().place().0);
         let followed = self.journal.follow(&self.link, all, read, news_in.clone(), Seen::Posted);
         let pulse = self.link.subscribe_to(&subjects::pulse(&self.command), news_in.clone(), |_| Seen::Pulse)?;
         let output = self.link.subscribe_to(&subjects::output(&self.command), news_in, Seen::Mail)?;
@@ -132,49 +144,43 @@ impl Fleet {
     /// Reads what the journal has by now.
     pub(super) fn read_all(&self) -> Result<(), FleetError> {
         let mut chronicle = self.chronicle.borrow_mut();
-        let Extent { first, last, .. } = self.journal.extent(&self.link)?;
-        if first > 1 {
-            let digest = self
-                .last_checkpoint()?
-                .ok_or_else(|| ClusterError::refused("keep the journal of the command", "its beginning is gone"))?;
-            let sealed = self.link.get(&digest, files::MOST_BYTES)?;
-            let foreign = || ClusterError::refused("keep the checkpoint", "it is another one");
-            let bytes = self.journal.key().open(checkpoints::FILE, &sealed).ok_or_else(foreign)?;
-            chronicle.restore(&bytes).map_err(|error| ClusterError::refused("keep the checkpoint", error))?;
+        loop {
+            let Extent { first, last, .. } = self.journal.extent(&self.link)?;
+            if first > chronicle.place().0 + 1 {
+                let bytes = self.checkpoint()?;
+                chronicle.restore(&bytes).map_err(|error| ClusterError::refused("keep the checkpoint", error))?;
+            }
+            let (news_in, news) = bounded(SEEN);
+            let (all, read) = (subjects::of_stream(&self.command), chronicle.place().0);
+            let _followed = self.journal.follow(&self.link, all, read, news_in, |posted| posted);
+            let mut is_whole = true;
+            while is_whole && chronicle.place().0 < last {
+                let Ok(posted) = news.recv_timeout(READ) else {
+                    return Err(ClusterError::refused("give the journal of the command", "it took too long").into());
+                };
+                is_whole = chronicle.follow(&posted, &mut |_, _, _| ());
+            }
+            if is_whole {
+                return Ok(());
+            }
         }
-        let all = vec![
-            subjects::decided(&self.command),
-            subjects::from(&self.command, "*"),
-            subjects::to(&self.command, "*"),
-        ];
-        let (news_in, news) = bounded(SEEN);
-        let _followed = self.journal.follow(&self.link, all, chronicle.read, news_in, |posted| posted);
-        while chronicle.read < last {
-            let Ok(posted) = news.recv_timeout(READ) else {
-                return Err(ClusterError::refused("give the journal of the command", "it took too long").into());
-            };
-            chronicle.apply(&posted, &mut |_, _, _| ());
-        }
-        Ok(())
     }
 
-    /// The file of the last checkpoint.
-    fn last_checkpoint(&self) -> Result<Option<String>, FleetError> {
-        let last = self.journal.last_decision(&self.link)?;
-        let (news_in, news) = bounded(SEEN);
-        let decided = vec![subjects::decided(&self.command)];
-        let _followed = self.journal.follow(&self.link, decided, 0, news_in, |posted| posted);
-        let mut found = None;
-        while let Ok(posted) = news.recv_timeout(READ) {
-            for item in posted.bundle.items.iter().filter_map(|item| remote::read::<Item>(item).ok()) {
-                if let Item::Checkpoint { digest } = item {
-                    found = Some(digest);
+    /// The last checkpoint. While this is read, another may take its place.
+    fn checkpoint(&self) -> Result<Vec<u8>, FleetError> {
+        let mut before = None;
+        loop {
+            let digest = find(&self.link, &self.command)?.listing.checkpoint;
+            let digest = digest
+                .ok_or_else(|| ClusterError::refused("keep the journal of the command", "its beginning is gone"))?;
+            match self.link.get(&digest, files::MOST_BYTES) {
+                Ok(sealed) => {
+                    let foreign = || ClusterError::refused("keep the checkpoint", "it is another one");
+                    return Ok(self.journal.key().open(checkpoints::FILE, &sealed).ok_or_else(foreign)?);
                 }
-            }
-            if posted.sequence >= last {
-                break;
+                Err(error) if before.as_ref() == Some(&digest) => return Err(error.into()),
+                Err(_) => before = Some(digest),
             }
         }
-        Ok(found)
     }
 }

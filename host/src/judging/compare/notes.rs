@@ -53,7 +53,7 @@ fn incomplete(name: &str, side: &Group<'_>) -> Vec<String> {
     let stopped: Vec<_> = side.runs.iter().filter(|run| run.is_partial).map(|run| format!("`{}`", run.file)).collect();
     if !stopped.is_empty() {
         let files = distinct(stopped).join(", ");
-        notes.push(format!("{files} is partial, because a run was stopped: {name} did not run its whole plan"));
+        notes.push(format!("{files} is partial: {name} did not run its whole plan"));
     }
     notes
 }

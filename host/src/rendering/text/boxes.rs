@@ -6,9 +6,12 @@ use anstyle::Style;
 
 use super::table::{Counted, TextRow, table};
 use super::{BAD, DIM};
-use crate::rendering::lines::{COLUMNS, cut, width};
+use crate::rendering::lines::{COLUMNS, cut_middle, width};
 use crate::report::units::rate;
 use crate::report::{BoxReport, RunReport, curves, words};
+
+/// Between two columns.
+const GAP: usize = 2;
 
 /// Writes the boxes of a run, if there are any.
 pub(super) fn write(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
@@ -16,16 +19,21 @@ pub(super) fn write(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(to)?;
-    let rows: Vec<_> = run.boxes.iter().map(words::box_cells).collect();
-    let width_of = |i: usize| rows.iter().map(|row| width(&row[i])).chain([width(words::BOX_HEAD[i])]).max();
+    let mut rows: Vec<_> = run.boxes.iter().map(words::box_cells).collect();
+    let widest = |rows: &[[String; 7]], i: usize| {
+        rows.iter().map(|row| width(&row[i])).chain([width(words::BOX_HEAD[i])]).max().unwrap_or_default()
+    };
+    let figures: usize = (1..7).map(|i| widest(&rows, i) + GAP).sum();
+    for row in &mut rows {
+        row[0] = cut_middle(&row[0], COLUMNS.saturating_sub(figures));
+    }
     let mut line = |cells: [&str; 7], style: Style| {
         let mut text = String::new();
         for (i, cell) in cells.iter().enumerate() {
-            let (room, gap) = (width_of(i).unwrap_or_default(), if i == 0 { 0 } else { 2 });
-            let pad = " ".repeat(room.saturating_sub(width(cell)));
-            text.push_str(&if i == 0 { format!("{cell}{pad}") } else { format!("{:gap$}{pad}{cell}", "") });
+            let pad = " ".repeat(widest(&rows, i) - width(cell));
+            text.push_str(&if i == 0 { format!("{cell}{pad}") } else { format!("{:GAP$}{pad}{cell}", "") });
         }
-        writeln!(to, "{style}{}{style:#}", cut(text.trim_end(), COLUMNS))
+        writeln!(to, "{style}{}{style:#}", text.trim_end())
     };
     line(words::BOX_HEAD, DIM)?;
     rows.iter().zip(&run.boxes).try_for_each(|(row, of)| line(row.each_ref().map(String::as_str), style(of)))?;
@@ -54,7 +62,7 @@ fn over_time(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     writeln!(to, "\n{DIM}ops/s over time, up to {}{DIM:#}", rate(most))?;
     let names = rates.iter().map(|(name, _)| width(name)).max().unwrap_or_default().min(MOST_NAME);
     for (name, rates) in rates {
-        let name = cut(&name, names);
+        let name = cut_middle(&name, names);
         let (pad, bars) = (" ".repeat(names - width(&name)), bars(&rates, most, COLUMNS - names - 2));
         writeln!(to, "{name}{pad}  {bars}")?;
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::Style;
 
 use super::DIM;
-use crate::rendering::lines::{COLUMNS, cut, width};
+use crate::rendering::lines::{COLUMNS, cut_middle, width};
 use crate::report::Summary;
 use crate::report::units::{count, duration, or_dash, rate};
 
@@ -83,7 +83,7 @@ pub(super) fn table(head: &str, counted: Counted, rows: &[TextRow], to: &mut imp
     let room = COLUMNS.saturating_sub(figures).max(NARROWEST_NAME);
     let names = rows.iter().map(|row| width(&row.name)).chain([width(head)]).max().unwrap_or_default().min(room);
     let mut line = |name: &str, cells: [&str; 6], style: Style| {
-        let name = cut(name, names);
+        let name = cut_middle(name, names);
         let mut text = format!("{name}{}", " ".repeat(names - width(&name)));
         for ((cell, most), gap) in cells.iter().zip(widths).zip(gaps) {
             text.push_str(&format!("{}{cell}", " ".repeat(gap + most - width(cell))));
