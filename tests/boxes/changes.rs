@@ -123,7 +123,7 @@ fn a_search_goes_on_with_the_boxes_that_are_there() {
     let target = Target::start(Duration::from_millis(5));
     let mut command = gorgon();
     command.arg("find").arg(guest("getter")).args(["--on", &server.url(), "--json", "-", "--slo", "p99<2s"]);
-    command.args(["--to", "400", "--from", "100", "--probe", "2s", "--budget", "3m"]).args(target.args());
+    command.args(["--to", "200", "--from", "100", "--probe", "2s", "--budget", "1m"]).args(target.args());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut find = command.spawn().unwrap();
     has_begun(&mut find, &target, 300);

@@ -1,5 +1,7 @@
 //! Measures runs over boxes beside runs on one machine, with a real NATS server and agents on loopback.
 
+mod disturbed;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -26,6 +28,9 @@ struct Bench {
     nats: Server,
 }
 
+/// A part of what is measured.
+type Part = fn(&mut Bench) -> anyhow::Result<()>;
+
 /// A NATS server.
 struct Server {
     process: Child,
@@ -44,17 +49,19 @@ pub(crate) fn run_all(gorgon: Option<PathBuf>, part: Option<&str>) -> anyhow::Re
         None => release()?,
     };
     let folder = target()?.join("tmp/bench-boxes");
-    let bench = Bench { gorgon, guests: target()?.join(TARGET).join("release"), nats: Server::start(folder)? };
-    let parts: [(&str, &dyn Fn() -> anyhow::Result<()>); 5] = [
-        ("harness", &|| bench.harness()),
-        ("waiting", &|| bench.waiting()),
-        ("find", &|| bench.search()),
-        ("skew", &|| bench.skew()),
-        ("agents", &|| bench.many(200)),
+    let mut bench = Bench { gorgon, guests: target()?.join(TARGET).join("release"), nats: Server::start(folder)? };
+    let parts: [(&str, Part); 6] = [
+        ("harness", |bench| bench.harness()),
+        ("waiting", |bench| bench.waiting()),
+        ("find", |bench| bench.search()),
+        ("skew", |bench| bench.skew()),
+        ("agents", |bench| bench.many(200)),
+        ("disturbed", disturbed::print),
     ];
     let names = parts.map(|(name, _)| name).join(", ");
     ensure!(part.is_none_or(|part| parts.iter().any(|(name, _)| *name == part)), "the parts are {names}");
-    parts.iter().filter(|(name, _)| part.is_none_or(|part| part == *name)).try_for_each(|(_, measure)| measure())
+    let wanted = parts.iter().filter(|(name, _)| part.is_none_or(|part| part == *name));
+    wanted.map(|(_, measure)| measure).try_for_each(|measure| measure(&mut bench))
 }
 
 impl Bench {
@@ -217,20 +224,15 @@ impl Server {
         // What an earlier measurement has left there.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
-        let mut server = Command::new(xtask::languages::nats_server()?);
-        server.args(["--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir"]).arg(&folder);
-        server.arg("--ports_file_dir").arg(&folder).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = server.spawn()?;
-        let file = folder.join(format!("nats-server_{}.ports", process.id()));
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            let ports = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-            if let Some(url) = ports.as_ref().and_then(|ports| ports["nats"][0].as_str()) {
-                return Ok(Self { process, url: url.to_owned(), folder });
-            }
-            ensure!(Instant::now() < until, "the NATS server does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let (process, url) = launch(&folder, "-1")?;
+        Ok(Self { process, url, folder })
+    }
+
+    /// Starts it again, at the same port and with the same streams.
+    fn start_again(&mut self) -> anyhow::Result<()> {
+        let (_, port) = self.url.rsplit_once(':').context("no port")?;
+        (self.process, _) = launch(&self.folder, port)?;
+        Ok(())
     }
 
     /// How many bytes it keeps.
@@ -248,6 +250,24 @@ impl Server {
             }
         }
         Ok(bytes)
+    }
+}
+
+/// Starts a server, and returns where it listens.
+fn launch(folder: &Path, port: &str) -> anyhow::Result<(Child, String)> {
+    let mut server = Command::new(xtask::languages::nats_server()?);
+    server.args(["--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir"]).arg(folder);
+    server.arg("--ports_file_dir").arg(folder).stdout(Stdio::null()).stderr(Stdio::null());
+    let process = server.spawn()?;
+    let file = folder.join(format!("nats-server_{}.ports", process.id()));
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let ports = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        if let Some(url) = ports.as_ref().and_then(|ports| ports["nats"][0].as_str()) {
+            return Ok((process, url.to_owned()));
+        }
+        ensure!(Instant::now() < until, "the NATS server does not start");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

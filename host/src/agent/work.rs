@@ -11,7 +11,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use super::outbox::Outbox;
 use super::{News, Settings, offer};
 use crate::clock::{since_boot, system_monotonic};
-use crate::cluster::journal::{Appender, Journal, Posted, Trouble};
+use crate::cluster::journal::{Appender, Journal, Patience, Posted, Trouble};
 use crate::cluster::seal::Key;
 use crate::cluster::{Link, Listening, files, subjects};
 use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
@@ -52,6 +52,8 @@ pub(super) struct Work {
     /// From the beginning on.
     started: Option<Started>,
     journal: Journal,
+    /// Whether the journal is kept whole.
+    is_kept: bool,
     _orders: Listening,
     /// Stops the hook that is being called.
     hook: Option<Sender<()>>,
@@ -92,7 +94,8 @@ impl Work {
         compiler: &Compiler,
         news: &Sender<News>,
     ) -> Result<Self, String> {
-        let Invitation { run, index, phases, contact, task, sha256, data, authorities, orphan_timeout: _ } = invitation;
+        let Invitation { run, index, phases, contact, task, sha256, data, authorities, is_kept, orphan_timeout: _ } =
+            invitation;
         let fetch = |digest: &str, most| link.get(digest, most).map_err(|error| error.to_string());
         let wasm = fetch(&sha256, MOST_OF_COMPONENT)?;
         let compiled = compiler.compile_bytes(Path::new(&task), &wasm, |_| ()).map_err(|error| error.to_string())?;
@@ -131,7 +134,19 @@ impl Work {
         let orders = journal.follow(link, orders, 0, news.clone(), News::Posted);
         let (started, hook, hooks) = (None, None, Arc::default());
         let most = settings.max_processes;
-        Ok(Self { name: run, index, journal, equipment, most, _files: files, started, _orders: orders, hook, hooks })
+        Ok(Self {
+            name: run,
+            index,
+            journal,
+            is_kept,
+            equipment,
+            most,
+            _files: files,
+            started,
+            _orders: orders,
+            hook,
+            hooks,
+        })
     }
 
     /// The run.
@@ -170,7 +185,8 @@ impl Work {
         let subject = subjects::from(&self.name.command, &agent);
         let writer = format!("{agent}/{}/{:x}", self.name.run, fastrand::u64(..));
         let trouble = Trouble::told(link, self.journal.key(), subjects::trouble(&self.name.command));
-        let journal = self.journal.appender(link, subject, writer, 0, None, trouble);
+        let patience = Patience::of_agent(self.is_kept);
+        let journal = self.journal.appender(link, subject, writer, 0, patience, trouble);
         let (opened, outbox, sent) = (start.opened, Outbox::default(), since_boot());
         self.started =
             Some(Started { crew, most: self.most, opened, journal, outbox, orders: 0, sent, is_leaving: false });

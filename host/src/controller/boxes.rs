@@ -100,6 +100,7 @@ impl<'f> Boxes<'f> {
             phases: job.phases(),
             contact: job.spread.contact,
             orphan_timeout: fleet.orphan_timeout(),
+            is_kept: fleet.journal_max().is_none(),
             task: job.task.path.clone(),
             sha256: job.task.sha256.clone(),
             data: files.data.clone(),
@@ -169,7 +170,7 @@ impl<'f> Boxes<'f> {
         }
         let order = |agent: &Presence| {
             let writer = format!("{epoch}/{}/{}", name.run, agent.name);
-            let (subject, patience) = (subjects::to(command, &agent.name), Some(fleet.patience()));
+            let (subject, patience) = (subjects::to(command, &agent.name), fleet.patience());
             (journal.appender(link, subject, writer, epoch, patience, trouble()), 0)
         };
         let agents = fleet.agents();

@@ -364,7 +364,7 @@ impl Fleet {
 
     /// How long the server may store nothing.
     pub(super) fn patience(&self) -> Patience {
-        Patience::with_journal(self.journal_max().is_none())
+        Patience::of_controller(self.journal_max().is_none())
     }
 
     /// What the system's monotonic clock showed when the server's clock showed `there`.

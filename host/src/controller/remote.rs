@@ -129,6 +129,8 @@ pub struct Invitation {
     pub contact: Contact,
     /// How long the agent waits for another controller when this one is gone.
     pub orphan_timeout: Duration,
+    /// Whether the journal is kept whole, so that nobody makes room in it.
+    pub is_kept: bool,
     /// The name of the task, for people.
     pub task: String,
     /// The SHA-256 of the task, by which it is on the server.

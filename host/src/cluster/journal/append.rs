@@ -18,22 +18,27 @@ use crate::cluster::{Link, subjects};
 /// How long the server may take to acknowledge an entry before it is sent again.
 const ACKNOWLEDGE: Duration = Duration::from_secs(2);
 
-/// How long the server may be there and store nothing before whoever appends gives up.
+/// How long the server may be there and store nothing before whoever appends gives up; without limit if it is `None`.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// Without a reason. A server whose disk is full does not answer at all.
-    unstored: Duration,
+    unstored: Option<Duration>,
     /// Because the journal has no room.
-    full: Duration,
+    full: Option<Duration>,
 }
 
 /// See [`Patience::unstored`]. In this time a controller can shorten its journal several times.
 const UNSTORED: Duration = Duration::from_secs(30);
 
 impl Patience {
-    /// With a journal that its controller makes shorter, or with one that `is_kept` whole.
-    pub fn with_journal(is_kept: bool) -> Self {
-        Self { unstored: UNSTORED, full: if is_kept { Duration::ZERO } else { UNSTORED } }
+    /// That of a controller, which makes its journal shorter unless that `is_kept` whole.
+    pub fn of_controller(is_kept: bool) -> Self {
+        Self { unstored: Some(UNSTORED), full: Some(if is_kept { Duration::ZERO } else { UNSTORED }) }
+    }
+
+    /// That of an agent, which waits for a controller.
+    pub fn of_agent(is_kept: bool) -> Self {
+        Self { unstored: None, full: is_kept.then_some(Duration::ZERO) }
     }
 }
 
@@ -137,14 +142,14 @@ impl Queue {
 
 impl Journal {
     /// Appends to `subject`. The server drops a message that it has had; `name` is unique in the stream. `trouble` is
-    /// called if it does not go on; without a limit to its patience, whenever there has been no room for a while.
+    /// called if it does not go on; if its patience has no limit, whenever there has been no room for a while.
     pub fn appender(
         &self,
         link: &Link,
         subject: String,
         name: String,
         epoch: u32,
-        patience: Option<Patience>,
+        patience: Patience,
         trouble: impl Fn(Trouble) + Send + Sync + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
@@ -182,7 +187,7 @@ impl Journal {
         trouble: impl FnOnce(Trouble) + Send + 'static,
     ) -> Appender {
         let (appender, mut queue) = Appender::new();
-        let (store, subject) = (Store::of(link, Some(patience)), subjects::decided(&self.command));
+        let (store, subject) = (Store::of(link, patience), subjects::decided(&self.command));
         let (stream, key) = (subjects::stream(&self.command), self.key.clone());
         link.runtime.spawn(async move {
             let mut serial = 0_u64;
@@ -214,12 +219,11 @@ impl Journal {
 struct Store {
     client: async_nats::Client,
     jetstream: jetstream::Context,
-    /// How long it may be there and store nothing; without limit if it is `None`.
-    patience: Option<Patience>,
+    patience: Patience,
 }
 
 impl Store {
-    fn of(link: &Link, patience: Option<Patience>) -> Self {
+    fn of(link: &Link, patience: Patience) -> Self {
         Self { client: link.client.clone(), jetstream: link.jetstream.clone(), patience }
     }
 
@@ -231,12 +235,12 @@ impl Store {
             return Ok(());
         }
         let unstored = since.get_or_insert_with(Instant::now).elapsed();
-        let Some(Patience { unstored: most, full: most_full }) = self.patience else { return Ok(()) };
+        let Patience { unstored: most, full: most_full } = self.patience;
         match full {
-            Some(why) if unstored >= most_full => Err(Trouble::Full(why)),
-            None if unstored >= most => Err(Trouble::Full(format!(
+            Some(why) if most_full.is_some_and(|most| unstored >= most) => Err(Trouble::Full(why)),
+            None if most.is_some_and(|most| unstored >= most) => Err(Trouble::Full(format!(
                 "the server has stored nothing for {} s: its disk is full, or the journal was removed",
-                most.as_secs()
+                unstored.as_secs()
             ))),
             _ => Ok(()),
         }
@@ -257,7 +261,7 @@ async fn append(
         match publish(&store.jetstream, subject, message).await {
             Ok(_) => return Ok(()),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
-            Err(Refusal::Full(why)) if store.patience.is_none() => {
+            Err(Refusal::Full(why)) if store.patience.full.is_none() => {
                 if since.get_or_insert_with(Instant::now).elapsed() >= UNSTORED {
                     since = None;
                     trouble(Trouble::Full(why));

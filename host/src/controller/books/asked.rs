@@ -70,7 +70,7 @@ impl Books {
 
     /// Until when operations are in the books at the time `at`, if the run goes on: workers report one after the
     /// other, so this is the mean of their times. Both count from the opening of the run.
-    fn counted_until(&self, at: Duration) -> Duration {
+    pub fn counted_until(&self, at: Duration) -> Duration {
         let running = self.workers.values().filter(|of| of.state == WorkerState::Running);
         // A worker that is heard and counts nothing has nothing to count.
         let idle = self.contact.interval * 2;
@@ -82,6 +82,11 @@ impl Books {
     /// How many operations have ended, as far as workers have reported.
     pub fn completed(&self) -> u64 {
         self.last().shares.sum(Ledger::confirmed)
+    }
+
+    /// How many slots were due and never started, as far as workers have reported.
+    pub fn dropped(&self) -> u64 {
+        self.last().shares.sum(Ledger::dropped)
     }
 
     /// The record of the run as the books stand, at the time `at` after it was opened.

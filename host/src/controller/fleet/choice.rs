@@ -15,7 +15,7 @@ const CENSUS: Duration = Duration::from_millis(1_500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long a command waits between two runs for a box that is gone, or for another.
-const RETURN: Duration = Duration::from_secs(10);
+const RETURN: Duration = Duration::from_secs(5);
 
 /// The boxes that a command wants.
 #[derive(Clone, Debug, Default)]
