@@ -15,9 +15,14 @@ fn write_all(folder: &Path, args: &[&str]) -> Value {
     let file = |name: &str| folder.join(name).display().to_string();
     let mut run = gorgon();
     run.arg("run").arg(guest("results")).arg("--quiet");
-    for (flag, name) in
-        [("json", "r.json"), ("html", "r.html"), ("csv", "r.csv"), ("hlog", "r.hlog"), ("junit", "r.xml")]
-    {
+    for (flag, name) in [
+        ("json", "r.json"),
+        ("html", "r.html"),
+        ("csv", "r.csv"),
+        ("hlog", "r.hlog"),
+        ("junit", "r.xml"),
+        ("markdown", "r.md"),
+    ] {
         run.args([&format!("--{flag}"), &file(name)]);
     }
     let output = run.args(args).output().unwrap();
@@ -36,18 +41,20 @@ fn python() -> Option<&'static Path> {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
             let python = folder.join("bin/python");
             let has_all = || {
-                let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree";
+                let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree, markdown_it";
                 Command::new(&python).args(["-c", imports]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
             };
             if !has_all() {
                 let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
                 let _ = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-                let packages = ["hdrhistogram", "prometheus-client", "lxml"];
+                let packages = ["hdrhistogram", "prometheus-client", "lxml", "markdown-it-py"];
                 let _ = quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
             }
             let usable = has_all();
             if !usable {
-                eprintln!("SKIPPED: no Python with hdrhistogram, prometheus-client and lxml can be had here");
+                eprintln!(
+                    "SKIPPED: no Python with hdrhistogram, prometheus-client, lxml and markdown-it-py can be had here"
+                );
             }
             usable.then_some(python)
         })
@@ -69,13 +76,18 @@ fn a_report_rendered_again_equals_the_live_one() {
     let file = |name: &str| again.path().join(name).display().to_string();
     let mut report = gorgon();
     report.arg("report").arg(folder.path().join("r.json")).arg("--quiet");
-    for (flag, name) in
-        [("json", "r.json"), ("html", "r.html"), ("csv", "r.csv"), ("hlog", "r.hlog"), ("junit", "r.xml")]
-    {
+    for (flag, name) in [
+        ("json", "r.json"),
+        ("html", "r.html"),
+        ("csv", "r.csv"),
+        ("hlog", "r.hlog"),
+        ("junit", "r.xml"),
+        ("markdown", "r.md"),
+    ] {
         report.args([&format!("--{flag}"), &file(name)]);
     }
     assert!(report.status().unwrap().success());
-    for name in ["r.json", "r.html", "r.csv", "r.hlog", "r.xml"] {
+    for name in ["r.json", "r.html", "r.csv", "r.hlog", "r.xml", "r.md"] {
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert!(read(folder.path()) == read(again.path()), "{name} differs");
     }
@@ -337,4 +349,68 @@ fn a_suite_runs_its_rounds_and_judges_each_run() {
     assert_eq!(ran.report["verdicts"].as_array().unwrap().len(), 6);
     let page = std::fs::read_to_string(html).unwrap();
     assert!(page.contains("<title>Two – gorgon</title>") && page.contains("data-chart=\"scaling\""));
+}
+
+/// Tells, for each table that another reader of Markdown finds, how many cells each of its rows has; and what stands in
+/// code.
+const READ_MARKDOWN: &str = r#"
+import json, sys
+from markdown_it import MarkdownIt
+tokens = MarkdownIt("commonmark").enable("table").parse(open(sys.argv[1]).read())
+tables, code = [], []
+for token in tokens:
+    if token.type == "table_open": tables.append([])
+    elif token.type == "tr_open": tables[-1].append(0)
+    elif token.type in ("th_open", "td_open"): tables[-1][-1] += 1
+    code += [child.content for child in token.children or [] if child.type == "code_inline"]
+print(json.dumps({"tables": tables, "code": code}))
+"#;
+
+#[test]
+fn markdown_is_read_as_it_is_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = write_all(folder.path(), &["-n", "4000", "--fail-if", "p99>1h"]);
+    let Some(read) = run_python(READ_MARKDOWN, &folder.path().join("r.md")) else { return };
+    let read: Value = serde_json::from_str(&read).unwrap();
+    let tables: Vec<Vec<u64>> = serde_json::from_value(read["tables"].clone()).unwrap();
+    let run = &report["runs"][0];
+    let results = run["results"].as_array().unwrap();
+    // A head, all, those that were ok, and each result.
+    let is_some_not_ok = run["ok"].is_object() && run["operations"]["completed"] != run["operations"]["ok"];
+    let shown = results.len().min(50);
+    assert_eq!(tables[0], vec![7; 2 + usize::from(is_some_not_ok) + shown], "{tables:?}");
+    let code: Vec<String> = serde_json::from_value(read["code"].clone()).unwrap();
+    assert!(code.contains(&"p99>1h".to_owned()), "{code:?}");
+    for result in &results[..shown] {
+        assert!(code.contains(&result["result"].as_str().unwrap().to_owned()), "{result} of {code:?}");
+    }
+}
+
+#[test]
+fn intervals_are_written_while_the_run_goes_on_and_add_up_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let mut run = gorgon();
+    run.arg("run").arg(guest("results")).args(["-d", "6s", "--pause", "2ms", "--quiet"]);
+    let mut run = run.args(["--json-lines", &file("r.jsonl"), "--json", &file("r.json")]).spawn().unwrap();
+    let lines = || -> Vec<Value> {
+        let text = std::fs::read_to_string(folder.path().join("r.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    wait_until("the first intervals are there", || lines().len() >= 2);
+    assert!(run.try_wait().unwrap().is_none(), "the run has ended");
+    assert!(run.wait().unwrap().success());
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("r.json")).unwrap()).unwrap();
+    let (lines, buckets) = (lines(), report["runs"][0]["timeline"]["buckets"].as_array().unwrap());
+    assert_eq!(lines.len(), buckets.len());
+    for (line, bucket) in lines.iter().zip(buckets) {
+        assert_eq!((&line["schema"], &line["run"]), (&"gorgon.interval/1".into(), &0.into()));
+        // The end of the run cuts the last one short, which those before it are not.
+        for key in ["start_ns", "started", "completed", "failed", "latency_ns"] {
+            assert_eq!(line[key], bucket[key], "{key} of {line}");
+        }
+    }
+    let both = ["--json-lines", "-", "--json", "-"];
+    let output = gorgon().arg("run").arg(guest("results")).args(both).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
 }

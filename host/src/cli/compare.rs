@@ -11,7 +11,7 @@ use super::{Exit, values};
 use crate::input;
 use crate::judging::compare::{self, Comparison, ReportSet, Scruples};
 use crate::judging::read;
-use crate::rendering::{self, html, json};
+use crate::rendering::{self, html, json, markdown};
 use crate::terminal;
 use crate::typed;
 
@@ -54,6 +54,10 @@ pub(super) struct CompareCommand {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
+    /// Write the comparison as Markdown, for the pages of a CI job and for comments
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+
     /// Seed of the random numbers; the same seed gives the same intervals
     #[arg(long, value_name = "S", value_parser = values::number::<u64>, default_value_t = 0)]
     seed: u64,
@@ -67,7 +71,11 @@ impl CompareCommand {
                  `a1.json,a2.json`"
             )));
         }
-        let wanted = [(ComparisonFormat::Json, &self.json), (ComparisonFormat::Html, &self.html)];
+        let wanted = [
+            (ComparisonFormat::Json, &self.json),
+            (ComparisonFormat::Html, &self.html),
+            (ComparisonFormat::Markdown, &self.markdown),
+        ];
         let files = std::iter::once(&self.a).chain(&self.others).flat_map(|files| names(files));
         let files: Vec<&Path> = files.map(Path::new).collect();
         let outputs = Outputs::open(wanted, Words::Printed, &files)?;
@@ -96,6 +104,7 @@ struct Compared {
 enum ComparisonFormat {
     Json,
     Html,
+    Markdown,
 }
 
 impl output::Format for ComparisonFormat {
@@ -105,12 +114,14 @@ impl output::Format for ComparisonFormat {
         match self {
             Self::Json => "JSON comparison",
             Self::Html => "HTML comparison",
+            Self::Markdown => "Markdown comparison",
         }
     }
 
     fn write(self, compared: &Compared, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Json => json::write(&compared.comparison, to),
+            Self::Markdown => markdown::compare(&compared.comparison, to),
             Self::Html => to.write_all(compared.page().as_bytes()).and_then(|()| to.flush()),
         }
     }

@@ -24,7 +24,7 @@ use crate::lane::Lane;
 use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, Shape};
 use crate::progress::Show;
 use crate::record::Environment;
-use crate::rendering::{find, html, json};
+use crate::rendering::{find, html, json, markdown};
 use crate::report::Report;
 use crate::report::find::{Answer, FindReport, Probe, VoidProbe, implied};
 use crate::report::units::duration;
@@ -73,6 +73,10 @@ pub(super) struct FindCommand {
     /// Write a page that draws the probes over their rates
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     html: Option<PathBuf>,
+
+    /// Write the answer and its probes as Markdown, for the pages of a CI job and for comments
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    markdown: Option<PathBuf>,
 
     /// Do not show each probe
     #[arg(short, long, help_heading = "Output")]
@@ -169,7 +173,11 @@ impl FindCommand {
             Ok(over) => over,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
-        let wanted = [(AnswerFormat::Json, &self.json), (AnswerFormat::Html, &self.html)];
+        let wanted = [
+            (AnswerFormat::Json, &self.json),
+            (AnswerFormat::Html, &self.html),
+            (AnswerFormat::Markdown, &self.markdown),
+        ];
         let outputs = Outputs::open(wanted, Words::Printed, &[&self.task])?;
         self.flags.check(self.quiet)?;
         let show = match (self.quiet, self.no_progress) {
@@ -399,6 +407,7 @@ impl<'a> Finder<'a> {
 enum AnswerFormat {
     Json,
     Html,
+    Markdown,
 }
 
 impl output::Format for AnswerFormat {
@@ -408,12 +417,14 @@ impl output::Format for AnswerFormat {
         match self {
             Self::Json => "JSON answer",
             Self::Html => "HTML answer",
+            Self::Markdown => "Markdown answer",
         }
     }
 
     fn write(self, report: &FindReport, to: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Json => json::write(report, to),
+            Self::Markdown => markdown::find(report, to),
             Self::Html => to.write_all(html::find(report).as_bytes()).and_then(|()| to.flush()),
         }
     }

@@ -11,6 +11,7 @@ mod find;
 mod flags;
 mod http;
 mod inspect;
+mod intervals;
 mod judge;
 mod load;
 mod nats_config;

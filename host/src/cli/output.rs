@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 
 use crate::fault;
 use crate::guest_text::line;
-use crate::rendering::text::{self, SpanRows};
-use crate::rendering::{csv, hlog, html, json, junit};
+use crate::rendering::text::{self, Detail, SpanRows};
+use crate::rendering::{csv, hlog, html, json, junit, markdown};
 use crate::report::{Report, words};
 use crate::terminal;
 
@@ -36,6 +36,7 @@ pub(super) enum ReportFormat {
     Csv,
     Hlog,
     Junit,
+    Markdown,
 }
 
 /// Whether the report for people is printed on stdout.
@@ -69,9 +70,17 @@ pub(super) struct FileFlags {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
+    /// Write a summary as Markdown, for the pages of a CI job and for comments
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+
     /// In the text report, show the spans of each result beneath it, instead of those of all results together
     #[arg(long)]
     by_result: bool,
+
+    /// In the text report, draw how the durations are distributed
+    #[arg(long)]
+    histogram: bool,
 }
 
 /// All files that a command writes for one value.
@@ -106,6 +115,7 @@ impl Format for ReportFormat {
             Self::Csv => csv::write(report, to),
             Self::Hlog => hlog::write(report, to),
             Self::Junit => junit::write(report, to),
+            Self::Markdown => markdown::report(report, to),
         }
     }
 
@@ -116,11 +126,18 @@ impl Format for ReportFormat {
             Self::Csv => "CSV report",
             Self::Hlog => "histogram log",
             Self::Junit => "JUnit report",
+            Self::Markdown => "Markdown summary",
         }
     }
 }
 
 impl FileFlags {
+    /// Whether one of the files is stdout.
+    pub(super) fn take_stdout(&self) -> bool {
+        let Self { json, html, csv, hlog, junit, markdown, by_result: _, histogram: _ } = self;
+        [json, html, csv, hlog, junit, markdown].into_iter().flatten().any(|path| path == Path::new("-"))
+    }
+
     /// The file of the JSON report.
     pub(super) fn json_path(&self) -> Option<&Path> {
         self.json.as_deref()
@@ -128,13 +145,14 @@ impl FileFlags {
 
     /// Makes sure that all files can be written, and that none of them is one of `inputs`. `-` is stdout.
     pub(super) fn open(&self, words: Words, inputs: &[&Path]) -> anyhow::Result<Outputs<ReportFormat>> {
-        let Self { json, html, csv, hlog, junit, by_result: _ } = self;
+        let Self { json, html, csv, hlog, junit, markdown, by_result: _, histogram: _ } = self;
         // Ordered by importance: the first ones are written first.
         let wanted = [
             (ReportFormat::Json, json),
             (ReportFormat::Csv, csv),
             (ReportFormat::Hlog, hlog),
             (ReportFormat::Junit, junit),
+            (ReportFormat::Markdown, markdown),
             (ReportFormat::Html, html),
         ];
         Outputs::open(wanted, words, inputs)
@@ -142,9 +160,10 @@ impl FileFlags {
 }
 
 impl FileFlags {
-    /// Where the text report shows spans.
-    pub(super) fn spans(&self) -> SpanRows {
-        if self.by_result { SpanRows::ByResult } else { SpanRows::Together }
+    /// What the text report shows.
+    pub(super) fn detail(&self) -> Detail {
+        let spans = if self.by_result { SpanRows::ByResult } else { SpanRows::Together };
+        Detail { spans, histogram: self.histogram }
     }
 }
 
@@ -161,8 +180,8 @@ impl Outputs<ReportFormat> {
 
     /// Writes the files, and the text report to stdout; see [`Self::write`]. Without the text, the verdicts that failed
     /// go to stderr.
-    pub(super) fn write_report(&self, report: &Report, spans: SpanRows, may_wait: impl FnOnce()) -> anyhow::Result<()> {
-        let written = self.write(report, || text::write(report, spans, terminal::stdout()), may_wait);
+    pub(super) fn write_report(&self, report: &Report, detail: Detail, may_wait: impl FnOnce()) -> anyhow::Result<()> {
+        let written = self.write(report, || text::write(report, detail, terminal::stdout()), may_wait);
         if self.words == Words::Omitted || self.files.iter().any(|output| output.place == Sink::Stdout) {
             for verdict in report.verdicts.iter().filter(|verdict| verdict.failed) {
                 super::say(&format!("failed: {}", words::verdict(verdict, report.runs.len()).text(line)));

@@ -95,7 +95,7 @@ impl RenderCommand {
             let runs = report.runs.iter().enumerate();
             report.verdicts = runs.flat_map(|(i, run)| self.fail.judge(i, run)).collect();
         }
-        outputs.write_report(&report, self.files.spans(), || {})?;
+        outputs.write_report(&report, self.files.detail(), || {})?;
         Ok(if is_judged { Exit::of(&report) } else { Exit::Done })
     }
 }

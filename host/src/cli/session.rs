@@ -11,6 +11,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::boxes::Over;
 use super::flags::TaskSource;
+use super::intervals::Intervals;
 use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
 use super::report::report;
@@ -31,6 +32,10 @@ use crate::report::{Report, SuiteReport, Verdict, VerdictOrigin};
 pub(super) struct OutputFlags {
     #[command(flatten)]
     files: FileFlags,
+
+    /// Write a JSON object for each interval while the run goes on; - is stdout
+    #[arg(long, value_name = "FILE")]
+    json_lines: Option<PathBuf>,
 
     /// Keep the JSON and HTML reports up to date during the run, never older than this
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
@@ -121,7 +126,11 @@ impl Session {
 
     /// Executes all runs and writes the report. `check` looks for missing inputs before the first run.
     pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let words = if flags.quiet { Words::Omitted } else { Words::Printed };
+        let streams = flags.json_lines.as_deref() == Some(Path::new("-"));
+        if streams && flags.files.take_stdout() {
+            return Ok(Exit::wrong_usage("only one output can be -: name a file for another one"));
+        }
+        let words = if flags.quiet || streams { Words::Omitted } else { Words::Printed };
         let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
         judge::warn(self.planned_runs.iter().flat_map(|run| run.fail.fail_if.iter().chain(&run.abort_if)));
@@ -135,6 +144,7 @@ impl Session {
             return Ok(error.say());
         }
         let board = flags.board(&runner)?;
+        let intervals = flags.json_lines.as_deref().map(|path| Intervals::open(path, &self.inputs())).transpose()?;
         let caption = self.caption();
         let watch = Watch {
             abort_if: self.planned_runs.iter().map(|turn| turn.abort_if.clone()).collect(),
@@ -146,16 +156,21 @@ impl Session {
             files: outputs.replaceable(),
             interval: flags.snapshot,
             board: board.clone(),
-            judged: watch.abort_if.iter().any(|expressions| !expressions.is_empty()).then_some(JUDGED),
+            judged: (intervals.is_some() || watch.abort_if.iter().any(|expressions| !expressions.is_empty()))
+                .then_some(JUDGED),
         };
         if let Err(problem) = wanted.check() {
             return Ok(Exit::wrong_usage(problem));
         }
+        let follows = intervals.clone();
         let mut snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
             let report = caption.put_on(report(Environment::here(), records));
             if let Some(verdict) = watch.broken(&report) {
                 // Only the first verdict counts: it stopped the run.
                 let _ = broke.try_send(verdict);
+            }
+            if let Some(intervals) = &follows {
+                intervals.follow(&report);
             }
             report
         })?;
@@ -177,7 +192,8 @@ impl Session {
         if let Some(board) = &board {
             board.end(&report);
         }
-        let written = outputs.write_report(&report, flags.files.spans(), || runner.let_signals_end());
+        let streamed = intervals.map_or(Ok(()), |intervals| intervals.end(&report));
+        let written = outputs.write_report(&report, flags.files.detail(), || runner.let_signals_end());
         if let Err(error) = worked {
             return Ok(error.say());
         }
@@ -185,7 +201,7 @@ impl Session {
             super::tell("the page stays available until Ctrl-C");
             runner.wait_for_stop();
         }
-        written?;
+        written.and(streamed)?;
         let by_somebody = report.partial && aborted.is_none() && !self.has_stopped_itself(&report);
         Ok(if by_somebody { Exit::Stopped } else { Exit::of(&report) })
     }

@@ -81,7 +81,7 @@ pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::report::find::{Answer, Culprit, Failure, ProbedRate, Promise};
     use crate::report::tests::{environment, open_record};
@@ -130,7 +130,7 @@ mod tests {
         report
     }
 
-    fn answer(rate: Option<f64>, below: Option<f64>, limited_by: Option<Culprit>) -> Answer {
+    pub(in crate::rendering) fn answer(rate: Option<f64>, below: Option<f64>, limited_by: Option<Culprit>) -> Answer {
         let generator_limited = limited_by == Some(Culprit::Generator);
         Answer { rate, below, generator_limited, limited_by, undecided: None, is_cut_short: false }
     }

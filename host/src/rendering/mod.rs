@@ -11,6 +11,7 @@ pub mod html;
 pub mod json;
 pub mod junit;
 mod lines;
+pub mod markdown;
 pub mod openmetrics;
 pub mod text;
 

@@ -7,15 +7,16 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use self::table::{Counted, TextRow, table};
-use super::lines::{COLUMNS, cut, prose};
+use self::table::{Counted, TextRow, columns, table};
+use super::lines::{COLUMNS, cut, prose, width};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome};
+use crate::report::suite::{self, SuiteRow};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
 use crate::report::words::{self, Tone, Word};
 use crate::report::{
     Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport, StartupReport,
-    Summary, Total,
+    Summary, curves,
 };
 
 /// Where the text of a note begins, behind its label.
@@ -41,18 +42,27 @@ pub enum SpanRows {
     ByResult,
 }
 
+/// What a text report shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// Where the spans are shown.
+    pub spans: SpanRows,
+    /// Whether the distribution of durations is drawn.
+    pub histogram: bool,
+}
+
 /// Writes `report`; a suite begins with a table of its runs. Styles are escape sequences, which `to` removes if its
 /// reader cannot show them.
-pub fn write(report: &Report, spans: SpanRows, mut to: impl Write) -> io::Result<()> {
+pub fn write(report: &Report, detail: Detail, mut to: impl Write) -> io::Result<()> {
     signed(&words::alarms(report), &mut to)?;
     let verdicts = words::verdicts(report, Moment::Ended);
     match report.runs.as_slice() {
-        [one] => run(one, report, &verdicts, spans, &mut to),
+        [one] => run(one, report, &verdicts, detail, &mut to),
         runs => {
-            suite(report, &verdicts, &mut to)?;
+            at_a_glance(report, &verdicts, &mut to)?;
             runs.iter().try_for_each(|one| {
                 writeln!(to)?;
-                run(one, report, &[], spans, &mut to)
+                run(one, report, &[], detail, &mut to)
             })
         }
     }
@@ -91,37 +101,41 @@ fn note(label: &str, text: &str, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// All runs at a glance.
-fn suite(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<()> {
+fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<()> {
     let name = report.suite.as_ref().and_then(|suite| suite.name.as_deref()).map(|name| format!("{name}: "));
     let runs = counted(report.runs.len() as u64, "run");
-    let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_total(&report.total));
+    let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_suite(report));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     signed(verdicts, to)?;
-    let row = |(i, run): (usize, &RunReport)| {
-        let (name, style) =
-            (format!("{} {}", i + 1, guest_text::line(&words::short(run))), tone(run.operations.not_ok()));
-        TextRow::rated(name, run.throughput, &run.latency_ns, style)
-    };
-    let mut rows: Vec<_> = report.runs.iter().enumerate().map(row).collect();
-    rows.extend(AllRows::of_total(report).rows());
     writeln!(to)?;
-    table("run", Counted::Operations, &rows, to)
+    let row = |of: &SuiteRow| {
+        let [operations, rate, scaling, p50, p99, not_ok] = words::suite_cells(of);
+        let name = format!("{} {}{}", of.first, guest_text::line(&of.name), words::suite_times(of));
+        let is_bad = of.not_ok.is_some_and(|share| share > 0.0);
+        ([name, operations, rate, scaling, p50, p99, not_ok], if is_bad { BAD } else { Style::new() })
+    };
+    let rows: Vec<_> = suite::rows(report).iter().map(row).collect();
+    let [operations, rate, scaling, p50, p99, not_ok] = words::SUITE_HEAD;
+    columns(&["run", operations, rate, scaling, p50, p99, not_ok], &rows, to)
 }
 
 fn tone(not_ok: u64) -> Style {
     if not_ok > 0 { BAD } else { Style::new() }
 }
 
-fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
+fn run(run: &RunReport, report: &Report, verdicts: &[Word], detail: Detail, to: &mut impl Write) -> io::Result<()> {
     let name = run.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     let sentence = format!("{name}{}: {}", words::subject(run), words::headline(run));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     prose("", 2, &format!("{}, {}", words::model(&run.plan), words::shape(run)), Style::new(), to)?;
     signed(verdicts, to)?;
     writeln!(to)?;
-    results(run, spans, to)?;
+    results(run, detail.spans, to)?;
+    if detail.histogram {
+        histogram(&run.latency_ns, to)?;
+    }
     writeln!(to)?;
-    for result in by_failure(&run.results).take(MOST_RESULTS) {
+    for result in words::by_failure(&run.results).take(MOST_RESULTS) {
         let whole = named(result.result.raw());
         if result.outcome != Outcome::Ok && result.reasons.is_empty() && whole != short_name(result) {
             // Nothing else says why these failed.
@@ -140,6 +154,33 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], spans: SpanRows, to:
     boxes::write(run, to)?;
     sentences(words::of_run(run, report.environment.clock_ns), to)
 }
+
+/// The distribution of durations: a line for each part of it.
+fn histogram(summary: &Summary, to: &mut impl Write) -> io::Result<()> {
+    let bins = curves::bins(summary, BINS);
+    let most = bins.iter().map(|bin| bin.count).max().unwrap_or_default().max(1);
+    let cells: Vec<_> = bins.iter().map(|bin| (format!("up to {}", duration(bin.to_ns)), count(bin.count))).collect();
+    let names = cells.iter().map(|(name, _)| width(name)).max().unwrap_or_default();
+    let counts = cells.iter().map(|(_, count)| width(count)).max().unwrap_or_default();
+    let room = COLUMNS.saturating_sub(names + counts + 4);
+    if !bins.is_empty() {
+        writeln!(to)?;
+    }
+    for ((name, number), bin) in cells.iter().zip(&bins) {
+        // What is there at all is seen.
+        let eighths = (bin.count as f64 / most as f64 * (room * 8) as f64).ceil() as usize;
+        let bar = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
+        let pad = " ".repeat(names - width(name));
+        writeln!(to, "{pad}{name}  {}{number}  {bar}", " ".repeat(counts - width(number)))?;
+    }
+    Ok(())
+}
+
+/// How many lines the distribution of durations has.
+const BINS: u32 = 10;
+
+/// The end of a bar, in eighths of a column.
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /// Where the time went, before and in the run.
 fn notes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
@@ -228,11 +269,6 @@ impl<'a> AllRows<'a> {
         Self { throughput: run.throughput, latency_ns: &run.latency_ns, ok: run.ok.as_ref(), counts: &run.operations }
     }
 
-    fn of_total(report: &'a Report) -> Self {
-        let Total { throughput, latency_ns, ok, operations, .. } = &report.total;
-        Self { throughput: *throughput, latency_ns, ok: ok.as_ref(), counts: operations }
-    }
-
     /// The row of all operations, and beside it one of those that were ok, if some were not.
     fn rows(&self) -> Vec<TextRow> {
         let mut rows = vec![TextRow::rated("all".into(), self.throughput, self.latency_ns, Style::new())];
@@ -247,7 +283,7 @@ impl<'a> AllRows<'a> {
 /// The table of results, and one of the spans, unless they are beneath their results.
 fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
     let mut rows = AllRows::of_run(run).rows();
-    for result in by_failure(&run.results).take(MOST_RESULTS) {
+    for result in words::by_failure(&run.results).take(MOST_RESULTS) {
         let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
         let name = format!("{sign} {}", named(result.result.raw()));
         rows.push(TextRow::rated(name, result.throughput, &result.latency_ns, style));
@@ -256,7 +292,7 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<
         }
     }
     table("", Counted::Operations, &rows, to)?;
-    let rest: Vec<u64> = by_failure(&run.results).skip(MOST_RESULTS).map(|result| result.operations).collect();
+    let rest: Vec<u64> = words::by_failure(&run.results).skip(MOST_RESULTS).map(|result| result.operations).collect();
     if !rest.is_empty() {
         let operations = count(rest.iter().sum());
         writeln!(to, "{DIM}{} more results with {operations} operations{DIM:#}", count(rest.len() as u64))?;
@@ -281,12 +317,6 @@ fn requests(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     let row = TextRow::rated(name, network.throughput, took, tone(network.failed.unwrap_or_default()));
     writeln!(to)?;
     table("http", Counted::Requests, &[row.counting(network.requests)], to)
-}
-
-/// Failures first; otherwise in the order of the report, most frequent first.
-fn by_failure(results: &[ResultReport]) -> impl Iterator<Item = &ResultReport> {
-    let of = |is_ok: bool| results.iter().filter(move |result| (result.outcome == Outcome::Ok) == is_ok);
-    of(false).chain(of(true))
 }
 
 fn span_row(indent: &str, span: &SpanReport) -> TextRow {

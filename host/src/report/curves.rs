@@ -97,6 +97,37 @@ pub fn pooled_percentiles(summaries: &[&Summary]) -> Vec<(f64, u64)> {
     curve.collect()
 }
 
+/// A part of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bin {
+    /// The longest duration in it, in nanoseconds.
+    pub to_ns: u64,
+    /// How many durations are in it.
+    pub count: u64,
+}
+
+/// The durations of `summary` in at most `most` bins from the shortest to the longest one, each as many times as long
+/// as the one before; empty if there are none.
+pub fn bins(summary: &Summary, most: u32) -> Vec<Bin> {
+    let (Some(min), Some(max), Some(hdr)) = (summary.min, summary.max, summary.histogram()) else { return Vec::new() };
+    let step = (max as f64 / min.max(1) as f64).powf(1.0 / f64::from(most.max(1)));
+    let ends = (1..most).map(|i| (min.max(1) as f64 * step.powi(i as i32)).round() as u64).chain([max]);
+    let (mut bins, mut before): (Vec<Bin>, u64) = (Vec::new(), 0);
+    for to_ns in ends {
+        // What is at most so long; the histogram's last bin reaches beyond the longest duration.
+        let until = if to_ns == max {
+            hdr.len()
+        } else {
+            hdr.iter_recorded().take_while(|of| of.value_iterated_to() <= to_ns).map(|of| of.count_at_value()).sum()
+        };
+        if bins.last().is_none_or(|last| last.to_ns < to_ns) {
+            bins.push(Bin { to_ns, count: until - before });
+            before = until;
+        }
+    }
+    bins
+}
+
 /// The distribution of durations over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heat {
@@ -227,7 +258,7 @@ pub fn cores(worker: &WorkerReport, run: &RunReport) -> Option<f64> {
 }
 
 /// The median: the middle figure, or the mean of the two in the middle.
-fn median(mut figures: Vec<f64>) -> Option<f64> {
+pub(super) fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len().checked_sub(1)? / 2;
     Some((figures[middle] + figures[figures.len() / 2]) / 2.0)
@@ -247,6 +278,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::metrics::Histogram;
+    use crate::report::derive::summary;
     use crate::report::tests::{environment, record};
 
     #[test]
@@ -316,5 +349,27 @@ mod tests {
             prop_assert_eq!(bin_of(begins), bin);
             prop_assert!(begins < 10 || begins.to_string()[..2] == ns.to_string()[..2]);
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bins_ascend_and_hold_every_duration(durations in proptest::collection::vec(0_u64..10_000_000_000, 1..200)) {
+            let mut histogram = Histogram::default();
+            for &ns in &durations {
+                histogram.record(ns);
+            }
+            let summary = summary(&histogram);
+            let bins = bins(&summary, 10);
+            proptest::prop_assert_eq!(bins.iter().map(|bin| bin.count).sum::<u64>(), durations.len() as u64);
+            proptest::prop_assert!(bins.windows(2).all(|pair| pair[0].to_ns < pair[1].to_ns) && bins.len() <= 10);
+            proptest::prop_assert_eq!(bins.last().map(|bin| bin.to_ns), durations.iter().max().copied());
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_bins() {
+        let mut report = Report::new(environment(), &[record(1)]);
+        report.runs[0].latency_ns = summary(&Histogram::default());
+        assert_eq!(bins(&report.runs[0].latency_ns, 10), []);
     }
 }

@@ -13,6 +13,7 @@ mod health;
 mod intervals;
 pub mod percentile;
 mod plan;
+pub mod suite;
 pub mod units;
 pub(crate) mod words;
 

@@ -4,9 +4,11 @@
 
 mod generator;
 
+use super::suite::SuiteRow;
 use super::units::{count, counted, duration, figure, or_dash, percent, rate};
 use super::{
-    BoxReport, Counts, Limit, ModelName, Moment, PlanReport, Report, RunReport, Total, Verdict, VerdictOrigin, curves,
+    BoxReport, Counts, Limit, ModelName, Moment, PlanReport, Report, ResultReport, RunReport, Total, Verdict,
+    VerdictOrigin, curves,
 };
 use crate::fault::Fault;
 use crate::metrics::{Measure, OTHER, Outcome};
@@ -95,6 +97,15 @@ pub(crate) fn headline_of_total(total: &Total) -> String {
     in_short(&total.operations, total.elapsed_ns, total.throughput, None)
 }
 
+/// All runs of a suite in a sentence. Runs of different tasks have no rate together.
+pub(crate) fn headline_of_suite(report: &Report) -> String {
+    let first = report.runs.first().map(|run| &run.task.sha256);
+    if report.runs.iter().all(|run| Some(&run.task.sha256) == first) {
+        return headline_of_total(&report.total);
+    }
+    in_short(&report.total.operations, report.total.elapsed_ns, None, None)
+}
+
 /// `window_ns` is the time over which the rate is, if that has to be said.
 fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, window_ns: Option<u64>) -> String {
     let not_ok = match operations.share_not_ok() {
@@ -117,6 +128,12 @@ pub(crate) fn state(report: &Report, moment: Moment) -> (Tone, &'static str) {
         report if !report.verdicts.is_empty() => (Tone::Good, "passed"),
         _ => (Tone::Plain, "done"),
     }
+}
+
+/// Failures first; otherwise in the order of the report, most frequent first.
+pub(crate) fn by_failure(results: &[ResultReport]) -> impl Iterator<Item = &ResultReport> {
+    let of = |is_ok: bool| results.iter().filter(move |result| (result.outcome == Outcome::Ok) == is_ok);
+    of(false).chain(of(true))
 }
 
 /// How an operation ended.
@@ -191,6 +208,27 @@ pub(crate) fn box_cells(of: &BoxReport) -> [String; 7] {
         format!("{sign}{}", duration(of.clock_offset_ns.unsigned_abs())),
         or_dash(of.start_skew_ns, duration),
     ]
+}
+
+/// What the table of the runs of a suite has behind their names.
+pub(crate) const SUITE_HEAD: [&str; 6] = ["operations", "ops/s", "scaling", "p50", "p99", "not ok"];
+
+/// The row of a run, or of its repetitions, under [`SUITE_HEAD`].
+pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 6] {
+    let spread = |deviation: Option<f64>| deviation.map(|of| format!(" ± {}", rate(of))).unwrap_or_default();
+    [
+        count(of.operations),
+        or_dash(of.throughput, |(mean, deviation)| format!("{}{}", rate(mean), spread(deviation))),
+        of.scaling.map(|times| format!("x {times:.2}")).unwrap_or_default(),
+        or_dash(of.p50, duration),
+        or_dash(of.p99, duration),
+        or_dash(of.not_ok, percent),
+    ]
+}
+
+/// How many runs a row stands for, if it is not one.
+pub(crate) fn suite_times(of: &SuiteRow) -> String {
+    if of.runs > 1 { format!(" ({} times)", of.runs) } else { String::new() }
 }
 
 /// What a lost box left behind.

@@ -93,3 +93,27 @@ pub(super) fn table(head: &str, counted: Counted, rows: &[TextRow], to: &mut imp
     line(head, counted.head(), DIM)?;
     rows.iter().try_for_each(|row| line(&row.name, row.cells.each_ref().map(String::as_str), row.style))
 }
+
+/// Writes a table under `head`: a name, which is cut to what the rest leaves of the line, and figures. A column in
+/// which no row has anything is left out.
+pub(super) fn columns<const N: usize>(
+    head: &[&str; N],
+    rows: &[([String; N], Style)],
+    to: &mut impl Write,
+) -> io::Result<()> {
+    let is_used = |i: usize| rows.iter().any(|(cells, _)| !cells[i].is_empty());
+    let widest = |i: usize| rows.iter().map(|(cells, _)| width(&cells[i])).chain([width(head[i])]).max().unwrap_or(0);
+    let figures: Vec<usize> = (1..N).filter(|&i| is_used(i)).collect();
+    let room = COLUMNS.saturating_sub(figures.iter().map(|&i| widest(i) + GAP).sum()).max(NARROWEST_NAME);
+    let names = widest(0).min(room);
+    let mut line = |cells: [&str; N], style: Style| {
+        let name = cut_middle(cells[0], names);
+        let mut text = format!("{name}{}", " ".repeat(names - width(&name)));
+        for &i in &figures {
+            text.push_str(&format!("{}{}", " ".repeat(GAP + widest(i) - width(cells[i])), cells[i]));
+        }
+        writeln!(to, "{style}{}{style:#}", text.trim_end())
+    };
+    line(*head, DIM)?;
+    rows.iter().try_for_each(|(cells, style)| line(cells.each_ref().map(String::as_str), *style))
+}

@@ -1,6 +1,6 @@
 //! Snapshots of the text report, and its width.
 
-use super::{SpanRows, write};
+use super::{Detail, SpanRows, write};
 use crate::judging::verdict::{self, Expression, Missing};
 use crate::rendering::lines::{COLUMNS, cut, width};
 use crate::report::Report;
@@ -9,7 +9,8 @@ use crate::report::tests::{environment, http_record, open_record, record, wide_r
 /// The report without styles. Each of its lines fits, except commands, which are there to be copied.
 fn plain(report: &Report, spans: SpanRows) -> String {
     let mut styled = Vec::new();
-    write(report, spans, anstream::StripStream::new(&mut styled)).unwrap();
+    let detail = Detail { spans, histogram: spans == SpanRows::ByResult };
+    write(report, detail, anstream::StripStream::new(&mut styled)).unwrap();
     let text = String::from_utf8(styled).unwrap();
     for line in text.lines().filter(|line| !line.contains(" again: gorgon test ")) {
         assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));

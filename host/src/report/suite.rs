@@ -1,0 +1,106 @@
+//! The runs of a report at a glance: one row for each, or for all repetitions of it.
+
+use super::curves::{self, median};
+use super::{ModelName, Report, RunReport, words};
+
+/// A row: a run, or its repetitions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuiteRow {
+    /// The number of the first run, from 1.
+    pub first: usize,
+    /// How many runs it stands for.
+    pub runs: usize,
+    /// What was run, and in which shape.
+    pub name: String,
+    /// Completed operations.
+    pub operations: u64,
+    /// The share of them that was not ok; `None` without operations.
+    pub not_ok: Option<f64>,
+    /// Operations per second: the mean, and the standard deviation if there are several runs.
+    pub throughput: Option<(f64, Option<f64>)>,
+    /// How many times the throughput of the first row of the same task; `None` if it has one shape, or a given rate.
+    pub scaling: Option<f64>,
+    /// The median of the runs' medians, in nanoseconds.
+    pub p50: Option<u64>,
+    /// The median of the runs' 99th percentiles, in nanoseconds.
+    pub p99: Option<u64>,
+}
+
+/// A row for each run of `report`, or for each run of a round, if all rounds are there.
+pub fn rows(report: &Report) -> Vec<SuiteRow> {
+    let repetitions = report.suite.as_ref().map_or(1, |suite| suite.repetitions.max(1) as usize);
+    let is_whole = report.runs.len().is_multiple_of(repetitions) && !report.partial;
+    let round = if is_whole { (report.runs.len() / repetitions).max(1) } else { report.runs.len().max(1) };
+    let scaled: Vec<&str> = curves::scaling(report).iter().map(|of| of.task).collect();
+    let mut rows: Vec<(&str, SuiteRow)> = Vec::new();
+    for first in 0..round.min(report.runs.len()) {
+        let runs: Vec<&RunReport> = report.runs.iter().skip(first).step_by(round).collect();
+        let task = report.runs[first].task.path.as_str();
+        let mut row = row(first, &runs);
+        let is_closed = report.runs[first].plan.load_model == ModelName::Closed;
+        if is_closed && scaled.contains(&task) {
+            let before = rows.iter().find(|(of, row)| *of == task && row.scaling.is_some());
+            let base = before.map_or(row.throughput, |(_, row)| row.throughput);
+            row.scaling =
+                row.throughput.zip(base).filter(|(_, (base, _))| *base > 0.0).map(|((rate, _), (base, _))| rate / base);
+        }
+        rows.push((task, row));
+    }
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn row(first: usize, runs: &[&RunReport]) -> SuiteRow {
+    let rates: Vec<f64> = runs.iter().filter_map(|run| run.throughput).collect();
+    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+    let deviation = (rates.len() > 1).then(|| {
+        let squares: f64 = rates.iter().map(|rate| (rate - mean).powi(2)).sum();
+        (squares / (rates.len() - 1) as f64).sqrt()
+    });
+    let middle = |of: &dyn Fn(&RunReport) -> Option<u64>| {
+        median(runs.iter().filter_map(|run| of(run)).map(|ns| ns as f64).collect()).map(|ns| ns as u64)
+    };
+    let operations = runs.iter().map(|run| run.operations.completed).sum();
+    let not_ok: u64 = runs.iter().map(|run| run.operations.not_ok()).sum();
+    SuiteRow {
+        first: first + 1,
+        runs: runs.len(),
+        name: words::short(runs[0]),
+        operations,
+        not_ok: curves::share(not_ok, operations),
+        throughput: (!rates.is_empty()).then_some((mean, deviation)),
+        scaling: None,
+        p50: middle(&|run| run.latency_ns.p50),
+        p99: middle(&|run| run.latency_ns.p99),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::SuiteReport;
+    use crate::report::tests::{environment, open_record, record};
+
+    #[test]
+    fn repetitions_are_one_row_and_shapes_are_compared() {
+        let mut report = Report::new(environment(), &[record(1), record(4), record(1), record(4), open_record()]);
+        for (run, rate) in report.runs.iter_mut().zip([100.0, 300.0, 120.0, 360.0, 50.0]) {
+            run.throughput = Some(rate);
+        }
+        let alone = rows(&report);
+        assert_eq!(alone.iter().map(|row| row.first).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(
+            alone.iter().map(|row| row.scaling).collect::<Vec<_>>(),
+            [Some(1.0), Some(3.0), Some(1.2), Some(3.6), None]
+        );
+        report.runs.pop();
+        report.suite = Some(SuiteReport { name: None, description: None, repetitions: 2, pause_ns: 0 });
+        let together = rows(&report);
+        assert_eq!(together.iter().map(|row| (row.first, row.runs)).collect::<Vec<_>>(), [(1, 2), (2, 2)]);
+        let (mean, deviation) = together[0].throughput.unwrap();
+        assert_eq!((mean, (deviation.unwrap() * 100.0).round()), (110.0, 1_414.0));
+        assert_eq!(together[1].scaling, Some(3.0));
+        // A round that is not whole would be compared with whole ones.
+        report.partial = true;
+        assert_eq!(rows(&report).len(), 4);
+    }
+}
