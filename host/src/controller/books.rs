@@ -542,7 +542,9 @@ impl Books {
         // If the rate falls to zero, numbers may be left that have no slot.
         let runs_dry = plan.load_model().open().is_some_and(Open::runs_dry);
         let extent = plan.extent();
-        let is_early = extent.duration().is_none_or(|duration| elapsed.saturating_add(idle) < duration);
+        // Another controller, and each box, knows the time of the beginning only about as well as it is far away.
+        let known = elapsed.saturating_add(idle).saturating_add(self.contact.lead);
+        let is_early = extent.duration().is_none_or(|duration| known < duration);
         let never_started = self.last().shares.sum(Ledger::unleased);
         if never_started == 0 || !is_early || runs_dry || self.stage != RunStage::Running {
             return None;
