@@ -10,21 +10,25 @@ use serde_json::Value;
 
 use crate::support::{gorgon, guest, wait_until};
 
+/// Every kind of file: its flag and its name.
+const ALL: [(&str, &str); 6] = [
+    ("--json", "r.json"),
+    ("--html", "r.html"),
+    ("--csv", "r.csv"),
+    ("--hlog", "r.hlog"),
+    ("--junit", "r.xml"),
+    ("--markdown", "r.md"),
+];
+
+/// The flags that write every kind of file to a folder.
+fn flags_of_all(folder: &Path) -> impl Iterator<Item = String> {
+    ALL.into_iter().flat_map(|(flag, name)| [flag.to_owned(), folder.join(name).display().to_string()])
+}
+
 /// A run that writes every kind of file to a folder.
 fn write_all(folder: &Path, args: &[&str]) -> Value {
-    let file = |name: &str| folder.join(name).display().to_string();
     let mut run = gorgon();
-    run.arg("run").arg(guest("results")).arg("--quiet");
-    for (flag, name) in [
-        ("json", "r.json"),
-        ("html", "r.html"),
-        ("csv", "r.csv"),
-        ("hlog", "r.hlog"),
-        ("junit", "r.xml"),
-        ("markdown", "r.md"),
-    ] {
-        run.args([&format!("--{flag}"), &file(name)]);
-    }
+    run.arg("run").arg(guest("results")).arg("--quiet").args(flags_of_all(folder));
     let output = run.args(args).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     let report = serde_json::from_slice(&std::fs::read(folder.join("r.json")).unwrap()).unwrap();
@@ -73,21 +77,10 @@ fn a_report_rendered_again_equals_the_live_one() {
     let folder = tempfile::tempdir().unwrap();
     write_all(folder.path(), &["-n", "4000", "--shape", "1x2", "--shape", "2x2", "--fail-if", "p99>1h"]);
     let again = tempfile::tempdir().unwrap();
-    let file = |name: &str| again.path().join(name).display().to_string();
     let mut report = gorgon();
-    report.arg("report").arg(folder.path().join("r.json")).arg("--quiet");
-    for (flag, name) in [
-        ("json", "r.json"),
-        ("html", "r.html"),
-        ("csv", "r.csv"),
-        ("hlog", "r.hlog"),
-        ("junit", "r.xml"),
-        ("markdown", "r.md"),
-    ] {
-        report.args([&format!("--{flag}"), &file(name)]);
-    }
+    report.arg("report").arg(folder.path().join("r.json")).arg("--quiet").args(flags_of_all(again.path()));
     assert!(report.status().unwrap().success());
-    for name in ["r.json", "r.html", "r.csv", "r.hlog", "r.xml", "r.md"] {
+    for (_, name) in ALL {
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert!(read(folder.path()) == read(again.path()), "{name} differs");
     }

@@ -5,7 +5,8 @@
 pub enum CompareError {
     /// A run was stopped.
     #[error(
-        "`{0}` is partial, as a run did not reach the end of its plan: run it again, or compare it as it is with --force"
+        "`{0}` is partial, as a run did not reach the end of its plan: run it again, or compare it as it is with \
+         --force"
     )]
     Partial(String),
     /// The sides have different numbers of plans.
