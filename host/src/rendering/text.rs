@@ -171,7 +171,8 @@ fn histogram(summary: &Summary, to: &mut impl Write) -> io::Result<()> {
         let eighths = (bin.count as f64 / most as f64 * (room * 8) as f64).ceil() as usize;
         let bar = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
         let pad = " ".repeat(names - width(name));
-        writeln!(to, "{pad}{name}  {}{number}  {bar}", " ".repeat(counts - width(number)))?;
+        let line = format!("{pad}{name}  {}{number}  {bar}", " ".repeat(counts - width(number)));
+        writeln!(to, "{}", line.trim_end())?;
     }
     Ok(())
 }

@@ -215,10 +215,12 @@ pub(crate) const SUITE_HEAD: [&str; 6] = ["operations", "ops/s", "scaling", "p50
 
 /// The row of a run, or of its repetitions, under [`SUITE_HEAD`].
 pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 6] {
-    let spread = |deviation: Option<f64>| deviation.map(|of| format!(" ± {}", rate(of))).unwrap_or_default();
+    let spread = |mean: f64, deviation: Option<f64>| {
+        deviation.map(|of| format!(" ± {}", percent(of / mean))).unwrap_or_default()
+    };
     [
         count(of.operations),
-        or_dash(of.throughput, |(mean, deviation)| format!("{}{}", rate(mean), spread(deviation))),
+        or_dash(of.throughput, |(mean, deviation)| format!("{}{}", rate(mean), spread(mean, deviation))),
         of.scaling.map(|times| format!("x {times:.2}")).unwrap_or_default(),
         or_dash(of.p50, duration),
         or_dash(of.p99, duration),
@@ -228,7 +230,7 @@ pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 6] {
 
 /// How many runs a row stands for, if it is not one.
 pub(crate) fn suite_times(of: &SuiteRow) -> String {
-    if of.runs > 1 { format!(" ({} times)", of.runs) } else { String::new() }
+    if of.runs > 1 { format!(" ({}x)", of.runs) } else { String::new() }
 }
 
 /// What a lost box left behind.
