@@ -1,9 +1,10 @@
 //! HTTP with real servers: connections, calls, TLS.
 
-use std::io::{BufReader, Read, Write};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use crate::support::servers::{OK, answer, demo, listen, read_head};
 use crate::support::{Ran, get, gorgon, guest, only_result, run};
@@ -80,6 +81,67 @@ fn requests_have_figures_of_their_own() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = judged(&format!("http://{nobody}/"), &[]);
     assert_eq!(refused, ([20, 20, 0], true.into(), serde_json::Value::Null, false.into()));
+}
+
+#[test]
+fn each_span_has_its_failures() {
+    // Every fourth request for the basket fails, and every tenth for the payment is never answered.
+    let asked: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
+    let counts = asked.clone();
+    let (address, _) = listen(move |stream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut stream = stream;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 || !read_head(&mut reader) {
+                return;
+            }
+            let path = line.split(' ').nth(1).unwrap().to_owned();
+            let times = {
+                let mut counts = counts.lock().unwrap();
+                let times = counts.entry(path.clone()).or_default();
+                *times += 1;
+                *times
+            };
+            let status = if path == "/basket" && times % 4 == 0 { "500 Error" } else { "200 OK" };
+            if path == "/pay" && times % 10 == 0 {
+                continue;
+            }
+            let response = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\nok");
+            if stream.write_all(response.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("shop.http");
+    let calls = ["basket", "pay"].map(|path| format!("GET http://{address}/{path}\n\n###\n"));
+    std::fs::write(&file, calls.concat()).unwrap();
+    let csv = directory.path().join("shop.csv");
+    let of_run = ["--allow", "calls", "-n", "200", "-c", "4", "--flow", "--timeout", "500ms", "--json", "-"];
+    let verdicts = ["--fail-if", "span(GET /basket).failed>24%", "--fail-if", "span(GET /pay).failed>60"];
+    let mut command = gorgon();
+    command.arg("http").arg(&file).args(of_run).args(verdicts).arg("--csv").arg(&csv);
+    let ran = crate::support::ran(command.output().unwrap());
+    ran.adds_up();
+    let asked = asked.lock().unwrap().clone();
+    let spans = ran.report["runs"][0]["spans"].as_array().unwrap();
+    let figures = |name: &str| {
+        let span = spans.iter().find(|span| span["name"] == name).unwrap();
+        ["count", "failed"].map(|figure| span[figure].as_u64().unwrap())
+    };
+    // The server's own counts.
+    assert_eq!(figures("GET /basket"), [asked["/basket"], asked["/basket"] / 4]);
+    assert_eq!(figures("GET /pay"), [asked["/pay"], asked["/pay"] / 10]);
+    assert!(asked["/basket"] == 200 && asked["/pay"] > 100, "{asked:?}");
+    // Those of 500 ms took the most time.
+    assert_eq!(spans[0]["name"], "GET /pay");
+    assert_eq!(ran.report["verdicts"][0]["value"], 0.25);
+    let held = ran.report["verdicts"].as_array().unwrap().iter().map(|of| of["held"].as_bool().unwrap());
+    assert_eq!(held.collect::<Vec<_>>(), [true, false]);
+    let rows = std::fs::read_to_string(csv).unwrap();
+    let rows: Vec<_> = rows.lines().filter(|row| row.contains(",all_spans,")).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
 }
 
 #[test]

@@ -15,6 +15,15 @@ pub fn stderr() -> Guarded<impl Write> {
     Guarded::new(anstream::stderr().lock())
 }
 
+/// How many columns a line on stdout may have: as many as `COLUMNS` says, or else those of its terminal. Without a
+/// terminal, those that a page for code or a log has.
+pub fn columns() -> usize {
+    const OF_A_FILE: usize = 100;
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let of_terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
+    named.or_else(of_terminal).unwrap_or(OF_A_FILE)
+}
+
 /// Passes on whole lines, without what is not text. A line that is not ended is passed on when this is flushed or
 /// dropped.
 pub struct Guarded<W: Write> {

@@ -1,11 +1,14 @@
 //! `gorgon:task/current`: the spans of the running operation, and its `fail`.
 
-use wasmtime::component::{Linker, Resource, ResourceTable, ResourceType};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasmtime::component::{Linker, Resource, ResourceType};
 
 use crate::capability::guest::Guest;
 use crate::clock::Clock;
 use crate::guest_text::cut_owned;
-use crate::metrics::Spans;
+use crate::metrics::{SpanIndex, Spans};
 
 /// How many spans an instance may have open. A task that never ends them must not exhaust the memory.
 const MAX_OPEN_SPANS: usize = 1_000;
@@ -13,22 +16,48 @@ const MAX_OPEN_SPANS: usize = 1_000;
 /// What the running operation has reported about itself.
 pub struct Current {
     clock: Clock,
-    open: usize,
+    /// The spans that have not ended, in the order in which they were started.
+    open: Vec<OpenSpan>,
+    /// The handle of the next span.
+    next: u32,
     spans: Spans,
+    /// The span that ended last: where it was recorded, and whether it has failed.
+    last: Option<(SpanIndex, bool)>,
     failure: Option<String>,
 }
 
-/// A span that was started.
+/// A span that was started and has not ended.
 struct OpenSpan {
+    handle: u32,
     name: String,
     started_ns: u64,
-    ended: bool,
+    failed: bool,
+    /// Whether a request in it has failed; `None` if none was sent.
+    requests: Option<RequestFailed>,
 }
+
+/// Tells a span that a request in it has failed, which may be known only after the span has ended.
+#[derive(Clone, Debug, Default)]
+pub struct RequestFailed(Arc<AtomicBool>);
+
+impl RequestFailed {
+    /// Notes that the request has failed.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A span, to wasmtime.
+enum SpanHandle {}
 
 impl Current {
     /// Nothing reported yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, open: 0, spans: Spans::default(), failure: None }
+        Self { clock, open: Vec::new(), next: 0, spans: Spans::default(), last: None, failure: None }
     }
 
     /// Forgets what the previous operation reported.
@@ -37,7 +66,7 @@ impl Current {
         if !self.spans.is_empty() {
             self.spans.clear();
         }
-        self.failure = None;
+        (self.last, self.failure) = (None, None);
     }
 
     /// The spans that have ended.
@@ -50,49 +79,162 @@ impl Current {
         self.failure.as_deref()
     }
 
-    fn start(&mut self, table: &mut ResourceTable, name: String) -> wasmtime::Result<Resource<OpenSpan>> {
-        if self.open == MAX_OPEN_SPANS {
-            wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
-        }
-        self.open += 1;
-        let name = cut_owned(name);
-        // The clock is read last, so that the span does not include its bookkeeping.
-        let timer = table.push(OpenSpan { name, started_ns: 0, ended: false })?;
-        table.get_mut(&timer)?.started_ns = self.clock.elapsed_ns();
-        Ok(timer)
+    /// What a request that is sent now tells if it fails: it is a part of the span that was started last.
+    pub fn request(&mut self) -> Option<RequestFailed> {
+        Some(self.open.last_mut()?.requests.get_or_insert_default().clone())
     }
 
-    fn end(&mut self, timer: &mut OpenSpan, now_ns: u64) {
-        if !std::mem::replace(&mut timer.ended, true) {
-            self.spans.record(&timer.name, now_ns - timer.started_ns);
+    /// The operation has failed: so have the spans that are open, or else the one that ended last. What was wrong with
+    /// a response is seen only after its span has ended.
+    pub fn failed(&mut self) {
+        if let Some((index, failed @ false)) = self.last.as_mut().filter(|_| self.open.is_empty()) {
+            *failed = true;
+            self.spans.failed(*index);
         }
+        self.open.iter_mut().for_each(|span| span.failed = true);
+    }
+
+    /// Ends the spans that are open, because the operation did not return.
+    pub fn give_up(&mut self, now_ns: u64) {
+        for span in std::mem::take(&mut self.open) {
+            self.record(&OpenSpan { failed: true, ..span }, now_ns);
+        }
+    }
+
+    fn start(&mut self, name: String) -> wasmtime::Result<Resource<SpanHandle>> {
+        if self.open.len() == MAX_OPEN_SPANS {
+            wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
+        }
+        let (handle, name) = (self.next, cut_owned(name));
+        self.next = handle.wrapping_add(1);
+        self.open.reserve(1);
+        // The clock is read last, so that the span does not include its bookkeeping.
+        let started_ns = self.clock.elapsed_ns();
+        self.open.push(OpenSpan { handle, name, started_ns, failed: false, requests: None });
+        Ok(Resource::new_own(handle))
+    }
+
+    /// Ends a span, unless it has ended.
+    fn end(&mut self, handle: u32, now_ns: u64) {
+        if let Some(place) = self.open.iter().rposition(|span| span.handle == handle) {
+            let span = self.open.remove(place);
+            self.record(&span, now_ns);
+        }
+    }
+
+    fn record(&mut self, span: &OpenSpan, now_ns: u64) {
+        let failed = span.failed || span.requests.as_ref().is_some_and(RequestFailed::is_noted);
+        let index = self.spans.record(&span.name, now_ns - span.started_ns);
+        if failed {
+            self.spans.failed(index);
+        }
+        self.last = Some((index, failed));
     }
 }
 
 /// Links `gorgon:task/current`.
 pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut current = linker.instance("gorgon:task/current@0.1.0")?;
-    current.resource("span", ResourceType::host::<OpenSpan>(), |mut store, rep| {
-        let Guest { current, table, .. } = store.data_mut();
+    current.resource("span", ResourceType::host::<SpanHandle>(), |mut store, handle| {
+        let current = &mut store.data_mut().current;
         let now_ns = current.clock.elapsed_ns();
-        let mut timer = table.delete(Resource::<OpenSpan>::new_own(rep))?;
-        current.open -= 1;
-        current.end(&mut timer, now_ns);
+        current.end(handle, now_ns);
         Ok(())
     })?;
     current.func_wrap("[static]span.start", |mut store, (name,): (String,)| {
-        let Guest { current, table, .. } = store.data_mut();
-        Ok((current.start(table, name)?,))
+        Ok((store.data_mut().current.start(name)?,))
     })?;
-    current.func_wrap("[method]span.end", |mut store, (timer,): (Resource<OpenSpan>,)| {
-        let Guest { current, table, .. } = store.data_mut();
+    current.func_wrap("[method]span.end", |mut store, (span,): (Resource<SpanHandle>,)| {
+        let current = &mut store.data_mut().current;
         let now_ns = current.clock.elapsed_ns();
-        current.end(table.get_mut(&timer)?, now_ns);
+        current.end(span.rep(), now_ns);
         Ok(())
     })?;
     current.func_wrap("fail", |mut store, (reason,): (String,)| {
-        store.data_mut().current.failure.get_or_insert_with(|| cut_owned(reason));
+        let current = &mut store.data_mut().current;
+        current.failed();
+        current.failure.get_or_insert_with(|| cut_owned(reason));
         Ok(())
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the spans, with their number and how many of them failed.
+    fn counted(current: &Current) -> Vec<(String, u64, u64)> {
+        let counted = |of: &crate::metrics::Span| (of.name.raw().to_owned(), of.latency.count(), of.failed);
+        current.spans().iter().map(counted).collect()
+    }
+
+    fn current() -> Current {
+        Current::new(Clock::new())
+    }
+
+    fn start(current: &mut Current, name: &str) -> u32 {
+        current.start(name.to_owned()).unwrap().rep()
+    }
+
+    #[test]
+    fn a_failure_belongs_to_the_open_spans_or_else_to_the_last_one() {
+        let mut current = current();
+        let log_in = start(&mut current, "log in");
+        current.end(log_in, 1_000_000_000);
+        let (shop, pay) = (start(&mut current, "shop"), start(&mut current, "pay"));
+        current.end(pay, 2_000_000_000);
+        current.failed();
+        current.end(shop, 3_000_000_000);
+        // All that follows is told again: by `fail`, by the result, by a trap.
+        current.failed();
+        current.end(shop, 4_000_000_000);
+        let expected = [("log in", 0), ("pay", 0), ("shop", 1)];
+        assert_eq!(counted(&current), expected.map(|(name, failed)| (name.to_owned(), 1, failed)));
+        current.clear();
+        let log_in = start(&mut current, "log in");
+        current.end(log_in, 5_000_000_000);
+        current.failed();
+        current.failed();
+        assert_eq!(counted(&current), [("log in".to_owned(), 1, 1)]);
+    }
+
+    #[test]
+    fn a_request_that_fails_belongs_to_the_span_that_was_started_last() {
+        let mut current = current();
+        assert!(current.request().is_none(), "no span is open");
+        let (shop, pay) = (start(&mut current, "shop"), start(&mut current, "pay"));
+        let (first, second) = (current.request().unwrap(), current.request().unwrap());
+        first.note();
+        second.note();
+        current.end(pay, 1_000_000_000);
+        let again = start(&mut current, "pay");
+        current.request().unwrap();
+        for span in [again, shop] {
+            current.end(span, 2_000_000_000);
+        }
+        assert_eq!(counted(&current), [("pay".to_owned(), 2, 1), ("shop".to_owned(), 1, 0)]);
+    }
+
+    #[test]
+    fn spans_of_an_operation_that_did_not_return_are_counted() {
+        let mut current = current();
+        let shop = start(&mut current, "shop");
+        start(&mut current, "pay");
+        current.give_up(1_000_000_000);
+        current.end(shop, 2_000_000_000);
+        assert_eq!(counted(&current), [("shop".to_owned(), 1, 1), ("pay".to_owned(), 1, 1)]);
+    }
+
+    #[test]
+    fn only_so_many_spans_are_open() {
+        let mut current = current();
+        let first = start(&mut current, "first");
+        for _ in 1..MAX_OPEN_SPANS {
+            start(&mut current, "more");
+        }
+        assert!(current.start("one more".into()).is_err());
+        current.end(first, 1_000_000_000);
+        start(&mut current, "one more");
+    }
 }

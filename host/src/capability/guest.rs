@@ -110,10 +110,11 @@ impl Guest {
         self.stderr.last_words(began)
     }
 
-    /// Drops what the last call of an instance has left behind. Its requests end now, and not when the instance is
-    /// dropped, which may be later than the last counts.
+    /// Ends what the last call of an instance has left behind when it stopped at `now_ns`. Its requests end now, and not
+    /// when the instance is dropped, which may be later than the last counts.
     #[cold]
-    pub(crate) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self, now_ns: u64) {
+        self.current.give_up(now_ns);
         self.network.giving_up(|| self.table = ResourceTable::new());
     }
 }

@@ -163,7 +163,7 @@ impl FileFlags {
     /// What the text report shows.
     pub(super) fn detail(&self) -> Detail {
         let spans = if self.by_result { SpanRows::ByResult } else { SpanRows::Together };
-        Detail { spans, histogram: self.histogram }
+        Detail { spans, histogram: self.histogram, columns: terminal::columns() }
     }
 }
 

@@ -255,6 +255,10 @@ fn result(result: &ResultReport) -> Checked {
 }
 
 fn span(span: &SpanReport) -> Checked {
+    per_second(span.throughput, "throughput")?;
+    if let Some(failed) = span.failed.filter(|&failed| failed > span.count) {
+        return flaw("failed", format!("is {failed}, more than count, {}", span.count));
+    }
     summary(&span.latency_ns, Some(span.count)).map_err(|flaw| flaw.of("latency_ns"))
 }
 

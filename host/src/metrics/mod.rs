@@ -29,7 +29,7 @@ pub use measure::{Measure, Measured};
 pub use network::{NetworkCounts, Resource};
 pub use recorder::Recorder;
 pub use scheduled::{Delayed, Scheduled};
-pub use spans::{Span, Spans};
+pub use spans::{Span, SpanIndex, Spans};
 pub use timeline::{BASE_INTERVAL_NS, Bucket, MAX_BUCKETS, Timeline};
 
 /// How many distinct results are counted separately. A task that returns a new string each time must not exhaust the

@@ -17,7 +17,13 @@ pub struct Span {
     pub name: GuestText,
     /// How long they took.
     pub latency: Histogram,
+    /// How many of them have failed.
+    pub failed: u64,
 }
+
+/// Where the spans of one name are in [`Spans`], until those are cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpanIndex(usize);
 
 /// Spans by name, in the order in which the names were first seen, which is the order of the task's steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +31,15 @@ pub struct Spans(Vec<Span>);
 
 impl Spans {
     /// Counts one span of `ns` nanoseconds.
-    pub fn record(&mut self, name: &str, ns: u64) {
-        self.named(cut(name), MAX_NAMES).record(ns);
+    pub fn record(&mut self, name: &str, ns: u64) -> SpanIndex {
+        let index = self.index(cut(name), MAX_NAMES);
+        self.0[index].latency.record(ns);
+        SpanIndex(index)
+    }
+
+    /// Counts a failure of one of the spans at `index`.
+    pub fn failed(&mut self, index: SpanIndex) {
+        self.0[index.0].failed += 1;
     }
 
     /// Whether there are no spans.
@@ -49,21 +62,22 @@ impl Spans {
         let before = self.0.len();
         for span in &other.0 {
             let kept = self.0.len() - before;
-            *self.named(span.name.raw(), room.saturating_sub(kept)) += &span.latency;
+            let index = self.index(span.name.raw(), room.saturating_sub(kept));
+            self.0[index].latency += &span.latency;
+            self.0[index].failed += span.failed;
         }
         self.0.len() - before
     }
 
-    /// The spans of one name, or of [`OTHER`] if the name is new and there is no room for it.
-    fn named(&mut self, name: &str, room: usize) -> &mut Histogram {
+    /// Where the spans of one name are, or those of [`OTHER`] if the name is new and there is no room for it.
+    fn index(&mut self, name: &str, room: usize) -> usize {
         let known = |spans: &[Span], name: &str| spans.iter().position(|span| span.name == *name);
         let has_room = room > 0 && self.0.len() < MAX_NAMES;
         let name = if known(&self.0, name).is_some() || has_room { name } else { OTHER };
-        let at = known(&self.0, name).unwrap_or_else(|| {
-            self.0.push(Span { name: name.into(), latency: Histogram::default() });
+        known(&self.0, name).unwrap_or_else(|| {
+            self.0.push(Span { name: name.into(), latency: Histogram::default(), failed: 0 });
             self.0.len() - 1
-        });
-        &mut self.0[at].latency
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::report::{BucketReport, Report, RunReport, SpanReport, Summary, curves
 struct CsvRow<'a> {
     run: usize,
     task: Cow<'a, str>,
-    /// `all`, `result`, `span` or `interval`.
+    /// `all`, `result`, `span`, `all_spans` or `interval`.
     row: &'static str,
     result: Option<Cow<'a, str>>,
     outcome: Option<Outcome>,
@@ -43,8 +43,9 @@ struct CsvRow<'a> {
     of_box: Option<Cow<'a, str>>,
 }
 
-/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, and a row `interval`
-/// for each interval; then those of each box, if they are known.
+/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, a row `all_spans` for
+/// the spans of one name over all results, and a row `interval` for each interval; then those of each box, if they are
+/// known.
 pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     let mut rows = csv::Writer::from_writer(to);
     for (i, run) in report.runs.iter().enumerate() {
@@ -53,7 +54,7 @@ pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     rows.flush()
 }
 
-fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
+fn rows_of<'a>(number: usize, run: &'a RunReport) -> Vec<CsvRow<'a>> {
     let row = |row, s: &Summary| CsvRow {
         run: number,
         task: cell(&run.task.path),
@@ -68,6 +69,12 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
         p99_9_ns: s.p99_9,
         max_ns: s.max,
         ..CsvRow::default()
+    };
+    let span = |name, of: &'a SpanReport| CsvRow {
+        span: Some(of.name.in_cell()),
+        not_ok: of.failed,
+        per_second: of.throughput,
+        ..row(name, &of.latency_ns)
     };
     let counts = &run.operations;
     let mut rows = vec![CsvRow {
@@ -86,14 +93,9 @@ fn rows_of(number: usize, run: &RunReport) -> Vec<CsvRow<'_>> {
             per_second: of.throughput,
             ..row("result", &of.latency_ns)
         });
-        let span = |span: &'_ SpanReport| row("span", &span.latency_ns);
-        rows.extend(of.spans.iter().map(|of| CsvRow {
-            result: result.clone(),
-            outcome,
-            span: Some(of.name.in_cell()),
-            ..span(of)
-        }));
+        rows.extend(of.spans.iter().map(|of| CsvRow { result: result.clone(), outcome, ..span("span", of) }));
     }
+    rows.extend(run.spans.iter().map(|of| span("all_spans", of)));
     let interval = |bucket: &'_ BucketReport| CsvRow {
         start_ns: Some(bucket.start_ns),
         length_ns: bucket.length_ns,

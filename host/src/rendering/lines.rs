@@ -7,9 +7,37 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::guest_text;
 
-/// How wide a report is: the width of a terminal that everybody has. Only commands and names without a space are wider,
-/// because they cannot be broken.
+/// The width of a terminal that everybody has.
 pub(super) const COLUMNS: usize = 80;
+
+/// The widest text: longer lines are hard to read. Tables may be wider.
+const WIDEST_TEXT: usize = 100;
+
+/// Where a report is written. Only commands and names without a space are wider than its columns, because they cannot
+/// be broken.
+pub(super) struct Sheet<W> {
+    to: W,
+    /// How many columns there are.
+    pub(super) columns: usize,
+}
+
+impl<W: Write> Sheet<W> {
+    /// A sheet of `columns` columns, or of some more if these are too few for any table.
+    pub(super) fn new(to: W, columns: usize) -> Self {
+        const FEWEST: usize = 60;
+        Self { to, columns: columns.max(FEWEST) }
+    }
+}
+
+impl<W: Write> Write for Sheet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
 
 /// Units, which stay on the line of their number.
 const UNITS: [&str; 9] = ["%", "ns", "µs", "ms", "s", "kB", "MB", "GB", "points"];
@@ -50,20 +78,26 @@ fn taken(chars: impl Iterator<Item = char>, room: usize) -> String {
 }
 
 /// Writes `text` behind `label`, broken at spaces; further lines are indented.
-pub(super) fn prose(label: &str, indent: usize, text: &str, style: Style, to: &mut impl Write) -> io::Result<()> {
-    let lines = format!("{label}{}", broken(text, width(label), indent));
+pub(super) fn prose(
+    label: &str,
+    indent: usize,
+    text: &str,
+    style: Style,
+    to: &mut Sheet<impl Write>,
+) -> io::Result<()> {
+    let lines = format!("{label}{}", broken(text, width(label), indent, to.columns.min(WIDEST_TEXT)));
     lines.lines().try_for_each(|line| writeln!(to, "{style}{}{style:#}", line.trim_end()))
 }
 
-/// `text` in lines, broken at spaces; further lines, and what the caller prints before the first one, take `indent`
-/// columns.
+/// `text` in lines of 80 columns, broken at spaces; further lines, and what the caller prints before the first one, take
+/// `indent` columns.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
-    broken(text, indent, indent)
+    broken(text, indent, indent, COLUMNS)
 }
 
-/// `text` in lines, broken at spaces. The first one begins in the column `first`, the others after `indent` blanks. A
-/// longer word stays whole.
-fn broken(text: &str, first: usize, indent: usize) -> String {
+/// `text` in lines of at most `most` columns, broken at spaces. The first one begins in the column `first`, the others
+/// after `indent` blanks. A longer word stays whole.
+fn broken(text: &str, first: usize, indent: usize, most: usize) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in guest_text::line(text).split(' ') {
         match words.last_mut() {
@@ -75,7 +109,7 @@ fn broken(text: &str, first: usize, indent: usize) -> String {
     }
     let (mut broken, mut column) = (String::new(), first);
     for (i, word) in words.iter().enumerate() {
-        if i > 0 && column + 1 + width(word) > COLUMNS {
+        if i > 0 && column + 1 + width(word) > most {
             broken.push('\n');
             broken.extend(std::iter::repeat_n(' ', indent));
             column = indent;

@@ -76,11 +76,13 @@ fn run(run: &RunReport, report: &Report, to: &mut impl Write) -> io::Result<()> 
         writeln!(to, "{} more results with {} operations\n", count(rest.len() as u64), count(operations))?;
     }
     if !run.spans.is_empty() {
-        head(&["span", "count", "p50", "p95", "p99", "max"], 1, to)?;
+        head(&["span", "count", "failed", "per s", "p50", "p95", "p99", "max"], 1, to)?;
         for span in run.spans.iter().take(MOST_ROWS) {
             let Summary { count: number, p50, p95, p99, max, .. } = span.latency_ns;
             let times = [p50, p95, p99, max].map(|ns| or_dash(ns, duration));
-            row(&[&[cell(span.name.raw()), count(number)][..], &times].concat(), to)?;
+            let failed = or_dash(span.failed, count);
+            let counted = [cell(span.name.raw()), count(number), failed, or_dash(span.throughput, rate)];
+            row(&[&counted[..], &times].concat(), to)?;
         }
         writeln!(to)?;
     }

@@ -1,4 +1,4 @@
-//! The text report in the terminal: a sentence, the verdicts, and tables that fit 80 columns.
+//! The text report in the terminal: a sentence, the verdicts, and tables that fit its columns.
 
 mod boxes;
 mod table;
@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use self::table::{Counted, TextRow, columns, table};
-use super::lines::{COLUMNS, cut, prose, width};
+use self::table::{Column, Counted, TextRow, columns, table};
+use super::lines::{Sheet, cut, prose, width};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome};
 use crate::report::suite::{self, SuiteRow};
@@ -30,8 +30,8 @@ const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::G
 /// The most results in a table. A line sums up the rest; the JSON report has them all.
 const MOST_RESULTS: usize = 30;
 
-/// The most columns of a result that failed without a reason.
-const MOST_NAME: usize = 3 * COLUMNS;
+/// The most lines of a result that failed without a reason.
+const MOST_LINES: usize = 3;
 
 /// Where the spans are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +49,14 @@ pub struct Detail {
     pub spans: SpanRows,
     /// Whether the distribution of durations is drawn.
     pub histogram: bool,
+    /// How many columns a line may have. At 80, the tables have their most important columns only.
+    pub columns: usize,
 }
 
 /// Writes `report`; a suite begins with a table of its runs. Styles are escape sequences, which `to` removes if its
 /// reader cannot show them.
-pub fn write(report: &Report, detail: Detail, mut to: impl Write) -> io::Result<()> {
+pub fn write(report: &Report, detail: Detail, to: impl Write) -> io::Result<()> {
+    let mut to = Sheet::new(to, detail.columns);
     signed(&words::alarms(report), &mut to)?;
     let verdicts = words::verdicts(report, Moment::Ended);
     match report.runs.as_slice() {
@@ -69,7 +72,7 @@ pub fn write(report: &Report, detail: Detail, mut to: impl Write) -> io::Result<
 }
 
 /// Sentences with a sign in front, each with its colour.
-fn signed(words: &[Word], to: &mut impl Write) -> io::Result<()> {
+fn signed(words: &[Word], to: &mut Sheet<impl Write>) -> io::Result<()> {
     for word in words {
         let (sign, style) = match word.tone {
             Tone::Bad => ("✗", BAD),
@@ -83,7 +86,7 @@ fn signed(words: &[Word], to: &mut impl Write) -> io::Result<()> {
 }
 
 /// Sentences on a run, without the good ones.
-fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
+fn sentences(words: Vec<Word>, to: &mut Sheet<impl Write>) -> io::Result<()> {
     for word in words.iter().filter(|word| word.tone != Tone::Good) {
         let style = match word.tone {
             Tone::Bad => BAD,
@@ -96,12 +99,12 @@ fn sentences(words: Vec<Word>, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// A note: its label, and its text beside it.
-fn note(label: &str, text: &str, to: &mut impl Write) -> io::Result<()> {
+fn note(label: &str, text: &str, to: &mut Sheet<impl Write>) -> io::Result<()> {
     prose(&format!("{label:<NOTES$}"), NOTES, text, Style::new(), to)
 }
 
 /// All runs at a glance.
-fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::Result<()> {
+fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut Sheet<impl Write>) -> io::Result<()> {
     let name = report.suite.as_ref().and_then(|suite| suite.name.as_deref()).map(|name| format!("{name}: "));
     let runs = counted(report.runs.len() as u64, "run");
     let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_suite(report));
@@ -109,21 +112,25 @@ fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut impl Write) -> io::R
     signed(verdicts, to)?;
     writeln!(to)?;
     let row = |of: &SuiteRow| {
-        let [operations, rate, scaling, p50, p99, not_ok] = words::suite_cells(of);
         let name = format!("{} {}{}", of.first, guest_text::line(&of.name), words::suite_times(of));
         let is_bad = of.not_ok.is_some_and(|share| share > 0.0);
-        ([name, operations, rate, scaling, p50, p99, not_ok], if is_bad { BAD } else { Style::new() })
+        TextRow { name, cells: words::suite_cells(of).to_vec(), style: if is_bad { BAD } else { Style::new() } }
     };
     let rows: Vec<_> = suite::rows(report).iter().map(row).collect();
-    let [operations, rate, scaling, p50, p99, not_ok] = words::SUITE_HEAD;
-    columns(&["run", operations, rate, scaling, p50, p99, not_ok], &rows, to)
+    columns("run", &words::SUITE_HEAD.map(Column::always), &rows, to)
 }
 
 fn tone(not_ok: u64) -> Style {
     if not_ok > 0 { BAD } else { Style::new() }
 }
 
-fn run(run: &RunReport, report: &Report, verdicts: &[Word], detail: Detail, to: &mut impl Write) -> io::Result<()> {
+fn run(
+    run: &RunReport,
+    report: &Report,
+    verdicts: &[Word],
+    detail: Detail,
+    to: &mut Sheet<impl Write>,
+) -> io::Result<()> {
     let name = run.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     let sentence = format!("{name}{}: {}", words::subject(run), words::headline(run));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
@@ -137,17 +144,18 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], detail: Detail, to: 
     writeln!(to)?;
     for result in words::by_failure(&run.results).take(MOST_RESULTS) {
         let whole = named(result.result.raw());
-        if result.outcome != Outcome::Ok && result.reasons.is_empty() && whole != short_name(result) {
+        if result.outcome != Outcome::Ok && result.reasons.is_empty() && whole != short_name(result, to.columns) {
             // Nothing else says why these failed.
-            let whole = format!("{} x {}", count(result.operations), cut(&whole, MOST_NAME));
+            let whole = format!("{} x {}", count(result.operations), cut(&whole, MOST_LINES * to.columns));
             prose("", 2, &whole, DIM, to)?;
         }
         for (reason, times) in &result.reasons {
-            let (result, reason) = (short_name(result), guest_text::line(reason.raw()));
-            writeln!(to, "{DIM}{}{DIM:#}", cut(&format!("{} x {result}: {reason}", count(*times)), COLUMNS))?;
+            let (result, reason) = (short_name(result, to.columns), guest_text::line(reason.raw()));
+            writeln!(to, "{DIM}{}{DIM:#}", cut(&format!("{} x {result}: {reason}", count(*times)), to.columns))?;
         }
         if let Some(command) = &result.reproduce {
-            writeln!(to, "{DIM}{} again: {}{DIM:#}", short_name(result), guest_text::line(command))?;
+            let name = short_name(result, to.columns);
+            writeln!(to, "{DIM}{name} again: {}{DIM:#}", guest_text::line(command))?;
         }
     }
     notes(run, to)?;
@@ -156,13 +164,13 @@ fn run(run: &RunReport, report: &Report, verdicts: &[Word], detail: Detail, to: 
 }
 
 /// The distribution of durations: a line for each part of it.
-fn histogram(summary: &Summary, to: &mut impl Write) -> io::Result<()> {
+fn histogram(summary: &Summary, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let bins = curves::bins(summary, BINS);
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or_default().max(1);
     let cells: Vec<_> = bins.iter().map(|bin| (format!("up to {}", duration(bin.to_ns)), count(bin.count))).collect();
     let names = cells.iter().map(|(name, _)| width(name)).max().unwrap_or_default();
     let counts = cells.iter().map(|(_, count)| width(count)).max().unwrap_or_default();
-    let room = COLUMNS.saturating_sub(names + counts + 4);
+    let room = to.columns.saturating_sub(names + counts + 4);
     if !bins.is_empty() {
         writeln!(to)?;
     }
@@ -184,7 +192,7 @@ const BINS: u32 = 10;
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /// Where the time went, before and in the run.
-fn notes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+fn notes(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     if let Some(split) = &run.time {
         let parts = words::time(split).map(|(part, share, _)| format!("{share} {part}"));
         note("time", &parts.join(", "), to)?;
@@ -203,7 +211,7 @@ fn notes(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
 }
 
 /// How well an open run kept to its schedule.
-fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+fn schedule(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     if run.plan.load_model == ModelName::Closed {
         return Ok(());
     }
@@ -218,7 +226,7 @@ fn schedule(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn network(network: &NetworkReport, to: &mut impl Write) -> io::Result<()> {
+fn network(network: &NetworkReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let NetworkReport { opened, reused, bytes_in, bytes_out, connect_ns, first_byte_ns, .. } = network;
     // Older reports do not know how many were sent.
     let sent = network.sent.unwrap_or(network.requests);
@@ -282,14 +290,14 @@ impl<'a> AllRows<'a> {
 }
 
 /// The table of results, and one of the spans, unless they are beneath their results.
-fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<()> {
+fn results(run: &RunReport, spans: SpanRows, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let mut rows = AllRows::of_run(run).rows();
     for result in words::by_failure(&run.results).take(MOST_RESULTS) {
         let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
         let name = format!("{sign} {}", named(result.result.raw()));
         rows.push(TextRow::rated(name, result.throughput, &result.latency_ns, style));
         if spans == SpanRows::ByResult {
-            rows.extend(result.spans.iter().map(|span| span_row("    ", span)));
+            rows.extend(result.spans.iter().map(beneath));
         }
     }
     table("", Counted::Operations, &rows, to)?;
@@ -300,13 +308,13 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut impl Write) -> io::Result<
     }
     if spans == SpanRows::Together && !run.spans.is_empty() {
         writeln!(to)?;
-        table("span", Counted::Spans, &run.spans.iter().map(|span| span_row("", span)).collect::<Vec<_>>(), to)?;
+        table("span", Counted::Spans, &run.spans.iter().map(span_row).collect::<Vec<_>>(), to)?;
     }
     requests(run, to)
 }
 
 /// The table of HTTP requests, of those that were sent.
-fn requests(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+fn requests(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let Some((network, took)) = run.network.as_ref().and_then(|of| Some((of, of.duration_ns.as_ref()?))) else {
         return Ok(());
     };
@@ -320,13 +328,22 @@ fn requests(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     table("http", Counted::Requests, &[row.counting(network.requests)], to)
 }
 
-fn span_row(indent: &str, span: &SpanReport) -> TextRow {
-    TextRow::spans(format!("{indent}{}", named(span.name.raw())), &span.latency_ns)
+fn span_row(span: &SpanReport) -> TextRow {
+    let failed = span.failed.filter(|&failed| failed > 0);
+    let style = tone(failed.unwrap_or_default());
+    let row = TextRow::rated(named(span.name.raw()), span.throughput, &span.latency_ns, style);
+    failed.into_iter().fold(row, TextRow::failing)
 }
 
-/// The name of a result within a line.
-fn short_name(result: &ResultReport) -> String {
-    cut(&named(result.result.raw()), COLUMNS / 3)
+/// The row of a span beneath its result, which says whether the operations failed.
+fn beneath(span: &SpanReport) -> TextRow {
+    let name = format!("    {}", named(span.name.raw()));
+    TextRow::rated(name, span.throughput, &span.latency_ns, Style::new())
+}
+
+/// The name of a result within a line of so many columns.
+fn short_name(result: &ResultReport, columns: usize) -> String {
+    cut(&named(result.result.raw()), columns / 3)
 }
 
 /// A guest's text on a line.

@@ -54,7 +54,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
         schedule_lag_ns: is_open.then(|| measured(Measure::Lag)),
         time: time(metrics),
         results: results(metrics, window_ns),
-        spans: spans(metrics),
+        spans: spans(metrics, window_ns),
         network: network(metrics, window_ns),
         timeline: intervals::of_run(record),
         workers: record.workers.iter().map(|worker| health::worker(worker, &record.boxes)).collect(),
@@ -139,17 +139,21 @@ fn ok(metrics: &Metrics, window_ns: u64) -> GroupReport {
     GroupReport { operations, throughput: rate(operations, window_ns), latency_ns: summary(&latency) }
 }
 
-/// The spans of all results together.
-fn spans(metrics: &Metrics) -> Vec<SpanReport> {
+/// The spans of all results together: first those that took the most time.
+fn spans(metrics: &Metrics, window_ns: u64) -> Vec<SpanReport> {
     let mut all = Spans::default();
     metrics.results().iter().for_each(|result| all += &result.spans);
-    spans_of(&all)
+    let mut spans = spans_of(&all, window_ns);
+    spans.sort_by_key(|span| Reverse(span.latency_ns.sum));
+    spans
 }
 
-fn spans_of(spans: &Spans) -> Vec<SpanReport> {
+fn spans_of(spans: &Spans, window_ns: u64) -> Vec<SpanReport> {
     let span = |span: &Span| SpanReport {
         name: span.name.clone(),
         count: span.latency.count(),
+        failed: Some(span.failed),
+        throughput: rate(span.latency.count(), window_ns),
         latency_ns: summary(&span.latency),
     };
     spans.iter().map(span).collect()
@@ -170,7 +174,7 @@ fn results(metrics: &Metrics, window_ns: u64) -> Vec<ResultReport> {
             throughput: rate(result.measured.operations(), window_ns),
             latency_ns: summary(&result.measured[Measure::Latency]),
             time: split(result.split),
-            spans: spans_of(&result.spans),
+            spans: spans_of(&result.spans, window_ns),
         })
         .collect();
     results.sort_by(|a, b| {

@@ -65,7 +65,7 @@ pub struct RunReport {
     pub time: Option<TimeSplit>,
     /// By result and outcome, most frequent first.
     pub results: Vec<ResultReport>,
-    /// The spans over all results, in the order of their first end; empty in older reports.
+    /// The spans over all results, those that took the most time first; empty in older reports.
     #[serde(default)]
     pub spans: Vec<SpanReport>,
     /// What the requests of the task did on the network; null without requests.
@@ -264,8 +264,21 @@ pub struct SpanReport {
     pub name: GuestText,
     /// How many.
     pub count: u64,
+    /// Those in which a request failed, or the operation did; null in older reports.
+    #[serde(default)]
+    pub failed: Option<u64>,
+    /// Spans per second, over the time of the whole run; null in older reports.
+    #[serde(default)]
+    pub throughput: Option<f64>,
     /// Their durations.
     pub latency_ns: Summary,
+}
+
+impl SpanReport {
+    /// The share of them that failed; `None` in older reports.
+    pub fn share_failed(&self) -> Option<f64> {
+        self.failed.filter(|_| self.count > 0).map(|failed| failed as f64 / self.count as f64)
+    }
 }
 
 /// What the requests of a run did on the network.

@@ -189,7 +189,10 @@ fn metrics(model: ModelName) -> Metrics {
         };
         let mut spans = Spans::default();
         if number % 2 == 0 {
-            spans.record("login", 40_000 + number);
+            let index = spans.record("login", 40_000 + number);
+            if outcome != Outcome::Ok {
+                spans.failed(index);
+            }
         }
         let start_ns = number * 250_000;
         let end_ns = start_ns + 100_000 + number * 10;

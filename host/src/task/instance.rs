@@ -202,7 +202,13 @@ impl Instance {
         self.usable = returned.is_ok();
         if let Err(stopped) = returned {
             self.backtrace = frames_of(stopped);
-            self.store.data_mut().abandon();
+            let guest = self.store.data_mut();
+            if let Stopped::Trapped(_) = stopped {
+                guest.current.failed();
+            }
+            guest.abandon(end_ns);
+        } else if let Ok(Err(_)) = returned {
+            self.store.data_mut().current.failed();
         }
         let current = &self.store.data().current;
         let said;

@@ -24,6 +24,7 @@ use super::pool::{self, Which};
 use super::replay::Replay;
 use super::streams::{Stream, Streams};
 use super::{shown, within};
+use crate::capability::current::RequestFailed;
 use crate::capability::network::{Exchanges, Network};
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::KeepAlive;
@@ -41,15 +42,17 @@ pub(super) fn send(
     network: Arc<Network>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
+    span: Option<RequestFailed>,
 ) -> impl Future<Output = Result<Response<WasiBody>, Error>> {
+    let mut timed = TimedRequest::new(network.clone(), span);
     async move {
         let target = permitted(&network, &request)?;
+        timed.is_granted = true;
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
         let is_shown = network.exchanges == Exchanges::Shown;
         if is_shown {
             request = request.map(shown::body);
         }
-        let mut timed = TimedRequest::new(network.clone());
         let mut which = Which::Any;
         let mut replay = None;
         let mut refusals = 0;
@@ -296,11 +299,16 @@ struct TimedRequest {
     /// Whether it was last sent over a kept connection.
     is_reused: bool,
     is_success: bool,
+    /// Others are not counted.
+    is_granted: bool,
+    /// The span that it is a part of.
+    span: Option<RequestFailed>,
 }
 
 impl TimedRequest {
-    fn new(network: Arc<Network>) -> Self {
-        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused: false, is_success: false }
+    fn new(network: Arc<Network>, span: Option<RequestFailed>) -> Self {
+        let (is_reused, is_success, is_granted) = (false, false, false);
+        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused, is_success, is_granted, span }
     }
 
     fn send(&mut self, is_new: bool) {
@@ -321,11 +329,21 @@ impl TimedRequest {
         self.first_byte_ns = self.sent.map(nanos_since);
         // As k6 tells them apart.
         self.is_success = (200..400).contains(&status.as_u16());
+        self.tell_span();
+    }
+
+    /// The span of a request can end before the request has.
+    fn tell_span(&self) {
+        self.span.iter().filter(|_| !self.is_success).for_each(RequestFailed::note);
     }
 }
 
 impl Drop for TimedRequest {
     fn drop(&mut self) {
+        self.tell_span();
+        if !self.is_granted {
+            return;
+        }
         let &mut Self { sent, times, first_byte_ns, is_reused, is_success, .. } = self;
         self.network.count(|counts| {
             counts.requests += 1;
@@ -490,7 +508,7 @@ mod tests {
         let network = Network::new(Default::default(), Default::default(), Default::default());
         let body =
             http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync();
-        let future = send(network, Request::new(body), RequestOptions::default());
+        let future = send(network, Request::new(body), RequestOptions::default(), None);
         let bytes = std::mem::size_of_val(&future);
         assert!(bytes < 1_024, "{bytes} bytes are copied several times for each request");
     }

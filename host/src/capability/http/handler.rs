@@ -76,8 +76,9 @@ fn handle(
         Ok(request) => request,
         Err(code) => return Ok(Err(code)),
     };
-    let network = guest.network.clone();
-    let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> = Box::pin(client::send(network, request, options));
+    let (network, span) = (guest.network.clone(), guest.current.request());
+    let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> =
+        Box::pin(client::send(network, request, options, span));
     let promised = if has_body {
         // The guest writes the body next, and a task must read it.
         Promised::OnItsWay(Box::pin(wasmtime_wasi::runtime::spawn(response)))

@@ -4,7 +4,9 @@ use std::ops::AddAssign;
 
 use super::{Count, CountedAs, Operator, Quantity, Scope, Subject, Time};
 use crate::metrics::{Histogram, OTHER, Outcome};
-use crate::report::{Basis, BucketReport, Moment, NetworkReport, ResultReport, RunReport, Summary, Unit, percentile};
+use crate::report::{
+    Basis, BucketReport, Moment, NetworkReport, ResultReport, RunReport, SpanReport, Summary, Unit, percentile,
+};
 
 /// While a run goes on, figures of fewer operations than this say nothing yet.
 const EARLY_OPERATIONS: u64 = 100;
@@ -38,7 +40,7 @@ pub(super) enum Problem {
     NoLag,
     #[error("the task made no HTTP request")]
     NoRequest,
-    #[error("an earlier version of gorgon wrote the report, and did not measure requests")]
+    #[error("an earlier version of gorgon wrote the report, and did not measure this")]
     OldReport,
     #[error("no time passed")]
     NoTime,
@@ -109,7 +111,7 @@ impl Subject {
                 self.times(report).is_ok_and(|times| times.count >= EARLY_OPERATIONS)
             }
             Quantity::Counted(_, CountedAs::Share) if self.window_ns.is_none() => match &self.of {
-                Scope::Span(name) => span(report, name).map(|(_, times)| times.count).sum::<u64>() >= EARLY_OPERATIONS,
+                Scope::Span(name) => spans(report, name).map(|span| span.count).sum::<u64>() >= EARLY_OPERATIONS,
                 Scope::Http => report.network.as_ref().is_some_and(|of| of.requests >= EARLY_OPERATIONS),
                 _ => completed >= EARLY_OPERATIONS,
             },
@@ -130,6 +132,11 @@ impl Subject {
                 self.counted(counted, network.requests).map_err(|_| Problem::NoRequest)
             }
             Quantity::Counted(count, _) => {
+                if let Scope::Span(name) = &self.of
+                    && spans(report, name).any(|span| span.failed.is_none())
+                {
+                    return Err(Problem::OldReport);
+                }
                 let (counted, all) = self.count(report, count);
                 self.counted(counted, all).map_err(|_| self.nothing(report))
             }
@@ -185,7 +192,7 @@ impl Subject {
             Scope::Lag => Durations::sum(&report.schedule_lag_ns),
             Scope::Http => Durations::sum(&self.requests(report)?.duration_ns),
             Scope::Result(name) => Durations::sum(results(report, name).map(|result| &result.latency_ns)),
-            Scope::Span(name) => Durations::sum(span(report, name).map(|(_, times)| times)),
+            Scope::Span(name) => Durations::sum(spans(report, name).map(|span| &span.latency_ns)),
         }
     }
 
@@ -200,11 +207,8 @@ impl Subject {
         let counts = &report.operations;
         let counted = match (&self.of, count) {
             (Scope::Span(name), _) => {
-                let spans = |failed: bool| -> u64 {
-                    let spans = span(report, name).filter(|(result, _)| !failed || result.outcome != Outcome::Ok);
-                    spans.map(|(_, times)| times.count).sum()
-                };
-                return (spans(true), spans(false));
+                let sum = |of: fn(&SpanReport) -> u64| spans(report, name).map(of).sum();
+                return (sum(|span| span.failed.unwrap_or_default()), sum(|span| span.count));
             }
             (Scope::Result(name), _) => results(report, name).map(|result| result.operations).sum(),
             (_, Count::All) => counts.completed,
@@ -267,15 +271,9 @@ fn results<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = &'a
     report.results.iter().filter(move |result| result.result == name)
 }
 
-/// The spans of one name, from all results.
-fn span<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = (&'a ResultReport, &'a Summary)> {
-    let beneath = |result: &'a ResultReport| result.spans.iter().map(move |span| (result, span));
-    report
-        .results
-        .iter()
-        .flat_map(beneath)
-        .filter(move |(_, span)| span.name == name)
-        .map(|(of, span)| (of, &span.latency_ns))
+/// The spans of one name, beneath each result that has them.
+fn spans<'a>(report: &'a RunReport, name: &'a str) -> impl Iterator<Item = &'a SpanReport> {
+    report.results.iter().flat_map(|result| &result.spans).filter(move |span| span.name == name)
 }
 
 /// Consecutive intervals of the timeline.

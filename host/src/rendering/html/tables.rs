@@ -103,12 +103,14 @@ pub(super) fn spans(spans: &[SpanReport]) -> Markup {
         div .scroll tabindex="0" role="region" aria-label="Spans" {
             table {
                 thead { tr {
-                    @for head in ["Span", "count"] { th scope="col" { (head) } }
+                    @for head in ["Span", "count", "failed", "per second"] { th scope="col" { (head) } }
                     @for head in TIMES { th scope="col" { (head) } }
                 } }
-                tbody { @for span in spans { tr {
+                tbody { @for span in spans { tr class=[(span.failed > Some(0)).then_some("bad")] {
                     th scope="row" { (name(span.name.raw())) }
                     td { (count(span.count)) }
+                    td { (or_dash(span.failed, count)) }
+                    td { (or_dash(span.throughput, rate)) }
                     (times(&span.latency_ns))
                 } } }
             }

@@ -4,39 +4,24 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 
-use super::table::{Counted, TextRow, table};
+use super::table::{Column, Counted, TextRow, columns, table};
 use super::{BAD, DIM};
-use crate::rendering::lines::{COLUMNS, cut_middle, width};
+use crate::rendering::lines::{Sheet, cut_middle, width};
 use crate::report::units::rate;
 use crate::report::{BoxReport, RunReport, curves, words};
 
-/// Between two columns.
-const GAP: usize = 2;
-
 /// Writes the boxes of a run, if there are any.
-pub(super) fn write(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     if run.boxes.is_empty() {
         return Ok(());
     }
     writeln!(to)?;
-    let mut rows: Vec<_> = run.boxes.iter().map(words::box_cells).collect();
-    let widest = |rows: &[[String; 7]], i: usize| {
-        rows.iter().map(|row| width(&row[i])).chain([width(words::BOX_HEAD[i])]).max().unwrap_or_default()
+    let row = |of: &BoxReport| {
+        let [name, cells @ ..] = words::box_cells(of);
+        TextRow { name, cells: cells.to_vec(), style: style(of) }
     };
-    let figures: usize = (1..7).map(|i| widest(&rows, i) + GAP).sum();
-    for row in &mut rows {
-        row[0] = cut_middle(&row[0], COLUMNS.saturating_sub(figures));
-    }
-    let mut line = |cells: [&str; 7], style: Style| {
-        let mut text = String::new();
-        for (i, cell) in cells.iter().enumerate() {
-            let pad = " ".repeat(widest(&rows, i) - width(cell));
-            text.push_str(&if i == 0 { format!("{cell}{pad}") } else { format!("{:GAP$}{pad}{cell}", "") });
-        }
-        writeln!(to, "{style}{}{style:#}", text.trim_end())
-    };
-    line(words::BOX_HEAD, DIM)?;
-    rows.iter().zip(&run.boxes).try_for_each(|(row, of)| line(row.each_ref().map(String::as_str), style(of)))?;
+    let [name, heads @ ..] = words::BOX_HEAD;
+    columns(name, &heads.map(Column::always), &run.boxes.iter().map(row).collect::<Vec<_>>(), to)?;
     over_time(run, to)
 }
 
@@ -45,7 +30,7 @@ fn style(of: &BoxReport) -> Style {
 }
 
 /// What the boxes did over time, if that is known: their figures, and a bar for each interval.
-fn over_time(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
+fn over_time(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let durations = |of: &BoxReport| {
         let latency = of.latency_ns.as_ref()?;
         Some(TextRow::rated(words::box_name(of), of.throughput, latency, style(of)))
@@ -63,7 +48,7 @@ fn over_time(run: &RunReport, to: &mut impl Write) -> io::Result<()> {
     let names = rates.iter().map(|(name, _)| width(name)).max().unwrap_or_default().min(MOST_NAME);
     for (name, rates) in rates {
         let name = cut_middle(&name, names);
-        let (pad, bars) = (" ".repeat(names - width(&name)), bars(&rates, most, COLUMNS - names - 2));
+        let (pad, bars) = (" ".repeat(names - width(&name)), bars(&rates, most, to.columns - names - 2));
         writeln!(to, "{name}{pad}  {bars}")?;
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! A table of durations: a name, and six figures.
+//! Tables of figures: a name, and as many columns as there is room for.
 
 use std::io::{self, Write};
 
 use anstyle::Style;
 
 use super::DIM;
-use crate::rendering::lines::{COLUMNS, cut_middle, width};
+use crate::rendering::lines::{Sheet, cut_middle, width};
 use crate::report::Summary;
 use crate::report::units::{count, duration, or_dash, rate};
 
@@ -14,20 +14,50 @@ use crate::report::units::{count, duration, or_dash, rate};
 pub(super) enum Counted {
     /// Operations, and their rates.
     Operations,
-    /// Spans, which have no rates.
+    /// Spans, those that failed, and their rates.
     Spans,
     /// Requests, and their rates.
     Requests,
 }
 
+/// A column.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    head: &'static str,
+    /// Zero if it is always there; otherwise, columns of a lower rank get room first.
+    rank: u8,
+}
+
+impl Column {
+    /// A column that is always there.
+    pub(super) const fn always(head: &'static str) -> Self {
+        Self { head, rank: 0 }
+    }
+}
+
 impl Counted {
-    fn head(self) -> [&'static str; 6] {
+    /// The columns of durations.
+    fn columns(self) -> [Column; 11] {
         let (counted, rate) = match self {
             Self::Operations => ("operations", "ops/s"),
-            Self::Spans => ("count", ""),
+            Self::Spans => ("count", "per s"),
             Self::Requests => ("requests", "req/s"),
         };
-        [counted, rate, "p50", "p95", "p99", "max"]
+        let more = |head, rank| Column { head, rank };
+        let always = Column::always;
+        [
+            always(counted),
+            always("failed"),
+            always(rate),
+            more("mean", 2),
+            more("min", 3),
+            always("p50"),
+            more("p90", 4),
+            always("p95"),
+            always("p99"),
+            more("p99.9", 1),
+            always("max"),
+        ]
     }
 }
 
@@ -37,17 +67,24 @@ const GAP: usize = 2;
 /// A name is cut to no less than this, even if the figures leave less room.
 const NARROWEST_NAME: usize = 8;
 
-/// A row.
+/// A name gets this much before more columns do.
+const USUAL_NAME: usize = 32;
+
+/// A row: its name, and a cell for each column.
 pub(super) struct TextRow {
-    name: String,
-    cells: [String; 6],
-    style: Style,
+    pub(super) name: String,
+    pub(super) cells: Vec<String>,
+    pub(super) style: Style,
 }
 
 impl TextRow {
-    /// A row with a rate. A figure that does not exist is a dash.
+    /// A row of durations. A figure that does not exist is a dash.
     pub(super) fn rated(name: String, throughput: Option<f64>, summary: &Summary, style: Style) -> Self {
-        Self::new(name, or_dash(throughput, rate), summary, style)
+        let time = |ns: Option<u64>| or_dash(ns, duration);
+        let Summary { mean, min, p50, p90, p95, p99, p99_9, max, .. } = *summary;
+        let mut cells = vec![count(summary.count), String::new(), or_dash(throughput, rate)];
+        cells.extend([mean, min, p50, p90, p95, p99, p99_9, max].map(time));
+        Self { name, cells, style }
     }
 
     /// The same row for a number that is not that of its durations.
@@ -56,64 +93,51 @@ impl TextRow {
         self
     }
 
-    /// A row of spans, which have no throughput.
-    pub(super) fn spans(name: String, summary: &Summary) -> Self {
-        Self::new(name, String::new(), summary, Style::new())
-    }
-
-    fn new(name: String, throughput: String, summary: &Summary, style: Style) -> Self {
-        let time = |ns: Option<u64>| or_dash(ns, duration);
-        let Summary { p50, p95, p99, max, .. } = *summary;
-        let cells = [count(summary.count), throughput, time(p50), time(p95), time(p99), time(max)];
-        Self { name, cells, style }
+    /// The same row, of which so many have failed.
+    pub(super) fn failing(mut self, failed: u64) -> Self {
+        self.cells[1] = count(failed);
+        self
     }
 }
 
-/// Writes a table whose names are under `head`. They are cut to what the figures leave of the line.
-pub(super) fn table(head: &str, counted: Counted, rows: &[TextRow], to: &mut impl Write) -> io::Result<()> {
-    let mut widths = counted.head().map(width);
-    for row in rows {
-        for (most, cell) in widths.iter_mut().zip(&row.cells) {
-            *most = (*most).max(width(cell));
+/// Writes a table of durations whose names are under `head`.
+pub(super) fn table(head: &str, counted: Counted, rows: &[TextRow], to: &mut Sheet<impl Write>) -> io::Result<()> {
+    columns(head, &counted.columns(), rows, to)
+}
+
+/// Writes a table whose names are under `head`. A column in which no row has anything is left out, and so are columns
+/// for which there is no room. Names are cut to what the figures leave of the line.
+pub(super) fn columns(head: &str, columns: &[Column], rows: &[TextRow], to: &mut Sheet<impl Write>) -> io::Result<()> {
+    let widest = |i: usize| {
+        let cells = rows.iter().map(|row| width(&row.cells[i]));
+        cells.chain([width(columns[i].head)]).max().unwrap_or_default()
+    };
+    let is_used = |&i: &usize| rows.iter().any(|row| !row.cells[i].is_empty());
+    let names = rows.iter().map(|row| width(&row.name)).chain([width(head)]).max().unwrap_or_default();
+    let (mut shown, mut more): (Vec<usize>, Vec<usize>) =
+        (0..columns.len()).filter(is_used).partition(|&i| columns[i].rank == 0);
+    let taken = |shown: &[usize]| shown.iter().map(|&i| widest(i) + GAP).sum::<usize>();
+    more.sort_by_key(|&i| columns[i].rank);
+    for i in more {
+        if names.min(USUAL_NAME) + taken(&shown) + widest(i) + GAP > to.columns {
+            break;
         }
+        shown.push(i);
     }
-    // A column without anything has no gap either.
-    let gaps = widths.map(|width| if width > 0 { GAP } else { 0 });
-    let figures = widths.iter().chain(&gaps).sum();
-    let room = COLUMNS.saturating_sub(figures).max(NARROWEST_NAME);
-    let names = rows.iter().map(|row| width(&row.name)).chain([width(head)]).max().unwrap_or_default().min(room);
-    let mut line = |name: &str, cells: [&str; 6], style: Style| {
+    shown.sort_unstable();
+    let names = names.min(to.columns.saturating_sub(taken(&shown)).max(NARROWEST_NAME));
+    let heads = TextRow {
+        name: head.to_owned(),
+        cells: columns.iter().map(|column| column.head.to_owned()).collect(),
+        style: DIM,
+    };
+    for TextRow { name, cells, style } in std::iter::once(&heads).chain(rows) {
         let name = cut_middle(name, names);
-        let mut text = format!("{name}{}", " ".repeat(names - width(&name)));
-        for ((cell, most), gap) in cells.iter().zip(widths).zip(gaps) {
-            text.push_str(&format!("{}{cell}", " ".repeat(gap + most - width(cell))));
+        let mut line = format!("{name}{}", " ".repeat(names - width(&name)));
+        for &i in &shown {
+            line.push_str(&format!("{}{}", " ".repeat(GAP + widest(i) - width(&cells[i])), cells[i]));
         }
-        writeln!(to, "{style}{}{style:#}", text.trim_end())
-    };
-    line(head, counted.head(), DIM)?;
-    rows.iter().try_for_each(|row| line(&row.name, row.cells.each_ref().map(String::as_str), row.style))
-}
-
-/// Writes a table under `head`: a name, which is cut to what the rest leaves of the line, and figures. A column in
-/// which no row has anything is left out.
-pub(super) fn columns<const N: usize>(
-    head: &[&str; N],
-    rows: &[([String; N], Style)],
-    to: &mut impl Write,
-) -> io::Result<()> {
-    let is_used = |i: usize| rows.iter().any(|(cells, _)| !cells[i].is_empty());
-    let widest = |i: usize| rows.iter().map(|(cells, _)| width(&cells[i])).chain([width(head[i])]).max().unwrap_or(0);
-    let figures: Vec<usize> = (1..N).filter(|&i| is_used(i)).collect();
-    let room = COLUMNS.saturating_sub(figures.iter().map(|&i| widest(i) + GAP).sum()).max(NARROWEST_NAME);
-    let names = widest(0).min(room);
-    let mut line = |cells: [&str; N], style: Style| {
-        let name = cut_middle(cells[0], names);
-        let mut text = format!("{name}{}", " ".repeat(names - width(&name)));
-        for &i in &figures {
-            text.push_str(&format!("{}{}", " ".repeat(GAP + widest(i) - width(cells[i])), cells[i]));
-        }
-        writeln!(to, "{style}{}{style:#}", text.trim_end())
-    };
-    line(*head, DIM)?;
-    rows.iter().try_for_each(|(cells, style)| line(cells.each_ref().map(String::as_str), *style))
+        writeln!(to, "{style}{}{style:#}", line.trim_end())?;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::report::tests::{environment, http_record, open_record, record, wide_r
 /// The report without styles. Each of its lines fits, except commands, which are there to be copied.
 fn plain(report: &Report, spans: SpanRows) -> String {
     let mut styled = Vec::new();
-    let detail = Detail { spans, histogram: spans == SpanRows::ByResult };
+    let detail = Detail { spans, histogram: spans == SpanRows::ByResult, columns: COLUMNS };
     write(report, detail, anstream::StripStream::new(&mut styled)).unwrap();
     let text = String::from_utf8(styled).unwrap();
     for line in text.lines().filter(|line| !line.contains(" again: gorgon test ")) {
