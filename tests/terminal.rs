@@ -1,13 +1,15 @@
 //! Output on a terminal and in a pipe: what is drawn, what is coloured, what remains.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::tcgetattr;
 
-use crate::support::{gorgon, guest};
+use crate::support::{gorgon, guest, signal, wait_until};
 
 const ESCAPE: char = '\u{1b}';
 
@@ -74,4 +76,69 @@ fn no_colour_and_no_progress_if_unwanted() {
     // Every operation has failed, which even a quiet run says.
     assert_eq!(String::from_utf8_lossy(&output.stderr), "gorgon: failed: no operation was ok\n");
     assert!(output.stdout.is_empty());
+}
+
+/// What `gorgon run --tui` with `args` writes to a terminal, and does after `act` has done something to the terminal or
+/// the process. Also whether the terminal was left as it was found, and the exit code.
+fn on_the_screen(args: &[&str], act: impl FnOnce(&mut File, u32)) -> (String, bool, Option<i32>) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).unwrap();
+    let end = || -> OwnedFd { terminal.slave.try_clone().unwrap() };
+    let before = tcgetattr(&terminal.slave).unwrap();
+    let mut command = gorgon();
+    command.arg("run").arg(guest("sleeper")).args(["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=20"]);
+    command.args(["--tui", "-t", "2"]).args(args).env("TERM", "xterm-256color");
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop(command);
+    let mut master = File::from(terminal.master);
+    let (mut reading, written) = (master.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let kept = written.clone();
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = reading.read(&mut buffer) {
+            kept.lock().unwrap().extend_from_slice(&buffer[..length]);
+        }
+    });
+    wait_until("the screen shows results", || {
+        assert!(child.try_wait().unwrap().is_none(), "{}", String::from_utf8_lossy(&written.lock().unwrap()));
+        String::from_utf8_lossy(&written.lock().unwrap()).contains("per second")
+    });
+    act(&mut master, child.id());
+    let code = child.wait().unwrap().code();
+    let after = tcgetattr(&terminal.slave).unwrap();
+    drop(terminal.slave);
+    reader.join().unwrap();
+    let written = String::from_utf8_lossy(&written.lock().unwrap()).into_owned();
+    (written, before == after, code)
+}
+
+/// Leaves the alternate screen.
+const LEFT: &str = "\u{1b}[?1049l";
+
+#[test]
+fn the_screen_is_given_back_whatever_ends_the_run() {
+    let keys = |keys: &'static [u8]| move |to: &mut File, _: u32| to.write_all(keys).unwrap();
+    // Its end, a key, Ctrl-C, a signal.
+    let (written, is_as_before, code) = on_the_screen(&["-d", "3s"], |_, _| ());
+    assert!(is_as_before && code == Some(0), "{code:?}");
+    let (screen, report) = written.split_once(LEFT).unwrap();
+    assert!(screen.contains("\u{1b}[?1049h") && screen.contains("1 results"), "{screen:?}");
+    assert!(report.contains("closed model") && !report.contains("\u{1b}[?1049h"), "{report:?}");
+    for press in [&b"2p\tq"[..], b"\x03"] {
+        let (written, is_as_before, code) = on_the_screen(&["-d", "60s"], keys(press));
+        assert!(is_as_before && code == Some(130), "{code:?}");
+        let (_, report) = written.split_once(LEFT).unwrap();
+        // What was said on the screen is not lost with it.
+        assert!(report.contains("stopping: ") && report.contains("closed model"), "{report:?}");
+    }
+    let (written, is_as_before, code) = on_the_screen(&["-d", "60s"], |_, process| signal("TERM", process));
+    assert!(is_as_before && code == Some(130) && written.contains(LEFT), "{code:?}");
+}
+
+#[test]
+fn a_screen_needs_a_terminal() {
+    let output = gorgon().arg("run").arg(guest("noop")).arg("--tui").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("--tui needs a terminal at stderr"), "{stderr}");
 }

@@ -24,7 +24,7 @@ use crate::controller::{
 use crate::input;
 use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Shape, Trust};
-use crate::progress::{Messages, Progress, Show};
+use crate::progress::{Messages, Progress, Screen, Show};
 use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
 use crate::rows::Rows;
@@ -112,11 +112,12 @@ impl Runner {
     pub(super) fn new(show: Show, over: Option<Over>) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
         let compiler = Compiler::new(Purpose::Multiply)?;
+        let progress = Progress::new(show, stops.sender())?;
         Ok(Self {
             compiler,
             compiled: HashMap::new(),
             stops,
-            progress: Progress::new(show)?,
+            progress,
             show,
             over,
             leads: Arc::new(AtomicBool::new(command::resumed().is_none())),
@@ -146,6 +147,11 @@ impl Runner {
     /// Prints messages beside the progress, without waiting for the terminal.
     pub(super) fn messages(&self) -> Messages {
         self.progress.messages()
+    }
+
+    /// The screen, if runs are shown on it.
+    pub(super) fn screen(&self) -> Option<Screen> {
+        self.progress.screen()
     }
 
     /// Waits up to `most` for a stop, and returns whether one came.
@@ -339,7 +345,7 @@ impl Runner {
 
     /// Waits until the progress has been printed, so that the report comes after it.
     pub(super) fn end_progress(&mut self) -> anyhow::Result<()> {
-        self.progress = Progress::new(Show::Nothing)?;
+        self.progress = Progress::new(Show::Nothing, self.stops.sender())?;
         Ok(())
     }
 

@@ -56,6 +56,10 @@ pub(super) struct OutputFlags {
     /// Do not show the progress of the run
     #[arg(long)]
     no_progress: bool,
+
+    /// Show the run on the whole screen of the terminal
+    #[arg(long, conflicts_with_all = ["quiet", "no_progress"])]
+    tui: bool,
 }
 
 /// A planned run.
@@ -134,9 +138,10 @@ impl Session {
         let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
         judge::warn(self.planned_runs.iter().flat_map(|run| run.fail.fail_if.iter().chain(&run.abort_if)));
-        let show = match (flags.quiet, flags.no_progress) {
-            (true, _) => Show::Nothing,
-            (_, true) => Show::Messages,
+        let show = match (flags.quiet, flags.no_progress, flags.tui) {
+            (true, ..) => Show::Nothing,
+            (_, true, _) => Show::Messages,
+            (.., true) => Show::Screen,
             _ => Show::Progress,
         };
         let mut runner = Runner::new(show, self.over.clone())?;
@@ -156,6 +161,7 @@ impl Session {
             files: outputs.replaceable(),
             interval: flags.snapshot,
             board: board.clone(),
+            screen: runner.screen(),
             judged: (intervals.is_some() || watch.abort_if.iter().any(|expressions| !expressions.is_empty()))
                 .then_some(JUDGED),
         };

@@ -13,7 +13,7 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::output::{OutputTarget, ReportFormat};
 use crate::live::Board;
-use crate::progress::Messages;
+use crate::progress::{Messages, Screen};
 use crate::record::RunRecord;
 use crate::report::Report;
 
@@ -32,6 +32,8 @@ pub(super) struct Snapshots {
     is_idle: Arc<AtomicBool>,
     /// `None` if there is no page and no metrics.
     board: Option<Board>,
+    /// Whether runs are shown on a screen, which somebody always looks at.
+    has_screen: bool,
     /// `None` if no file is kept up to date.
     period: Option<Duration>,
     /// `None` if no expression is judged during the run.
@@ -48,6 +50,8 @@ pub(super) struct Wanted {
     pub(super) interval: Option<Duration>,
     /// The board, which is updated while somebody looks at it.
     pub(super) board: Option<Board>,
+    /// The screen, if runs are shown on it.
+    pub(super) screen: Option<Screen>,
     /// How often a report is made for judging; `None` if there is nothing to judge.
     pub(super) judged: Option<Duration>,
 }
@@ -73,7 +77,8 @@ impl Snapshots {
         messages: Messages,
         make: impl Fn(&[RunRecord]) -> Report + Send + 'static,
     ) -> io::Result<Self> {
-        let Wanted { files, interval, board, judged } = wanted;
+        let Wanted { files, interval, board, screen, judged } = wanted;
+        let has_screen = screen.is_some();
         let (records, taken) = bounded::<Vec<RunRecord>>(1);
         let is_idle = Arc::new(AtomicBool::new(true));
         let (idle, shown) = (is_idle.clone(), board.clone());
@@ -95,6 +100,9 @@ impl Snapshots {
                 if let Some(board) = &shown {
                     board.show(&report);
                 }
+                if let Some(screen) = &screen {
+                    screen.show(&report);
+                }
                 idle.store(true, Ordering::Release);
             }
         })?;
@@ -102,13 +110,14 @@ impl Snapshots {
         // Twice as often as promised, because a report is as old as the beginning of its making and writing.
         let period = interval.map(|interval| interval / 2);
         let (records, maker) = (Some(records), Some(maker));
-        Ok(Self { records, maker, is_idle, board, period, judged, due: now, viewed: now })
+        Ok(Self { records, maker, is_idle, board, has_screen, period, judged, due: now, viewed: now })
     }
 
     /// Takes a snapshot if one is due at `now` and the thread is idle.
     pub(super) fn take(&mut self, now: Instant, records: impl FnOnce() -> Vec<RunRecord>) {
         let for_files = self.period.is_some() && now >= self.due;
-        let is_looked_at = self.judged.is_some() || self.board.as_ref().is_some_and(Board::is_looked_at);
+        let is_looked_at =
+            self.judged.is_some() || self.has_screen || self.board.as_ref().is_some_and(Board::is_looked_at);
         let for_viewers = now >= self.viewed && is_looked_at;
         let Some(maker) = self.records.as_ref().filter(|_| for_files || for_viewers) else { return };
         // Only one at a time, so snapshots become rarer if the disk is slow.
@@ -142,8 +151,9 @@ mod tests {
         let file = Some(directory.path().join("report.json"));
         let outputs = Outputs::open([(ReportFormat::Json, &file)], Words::Omitted, &[]).unwrap();
         let interval = Duration::from_millis(500);
-        let wanted = Wanted { files: outputs.replaceable(), interval: Some(interval), board: None, judged: None };
-        let messages = Progress::new(Show::Nothing).unwrap().messages();
+        let wanted =
+            Wanted { files: outputs.replaceable(), interval: Some(interval), board: None, screen: None, judged: None };
+        let messages = Progress::new(Show::Nothing, crossbeam::channel::unbounded().0).unwrap().messages();
         let environment = Environment {
             os: String::new(),
             kernel: None,

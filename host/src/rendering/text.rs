@@ -16,7 +16,7 @@ use crate::report::units::{bytes, count, counted, duration, or_dash, percent};
 use crate::report::words::{self, Tone, Word};
 use crate::report::{
     Counts, GroupReport, ModelName, Moment, NetworkReport, Report, ResultReport, RunReport, SpanReport, StartupReport,
-    Summary, curves,
+    Summary, WorkerReport, curves,
 };
 
 /// Where the text of a note begins, behind its label.
@@ -69,6 +69,52 @@ pub fn write(report: &Report, detail: Detail, to: impl Write) -> io::Result<()> 
             })
         }
     }
+}
+
+/// A part of the report on a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The table of results.
+    Results,
+    /// The tables of spans and requests.
+    Spans,
+    /// How the durations are distributed.
+    Durations,
+    /// The workers and boxes.
+    Workers,
+}
+
+/// A part of the report on `run`, in lines of so many columns, without styles.
+pub fn part(run: &RunReport, part: Part, columns: usize) -> String {
+    let mut text = Vec::new();
+    let mut to = Sheet::new(anstream::StripStream::new(&mut text), columns);
+    let written = match part {
+        Part::Results => results(run, SpanRows::Together, &mut to),
+        Part::Spans => spans(run, &mut to).and_then(|()| requests(run, &mut to)),
+        Part::Durations => histogram(&run.latency_ns, &mut to),
+        Part::Workers => workers(run, &mut to).and_then(|()| boxes::write(run, &mut to)),
+    };
+    // A vector takes everything.
+    debug_assert!(written.is_ok(), "{written:?}");
+    String::from_utf8_lossy(&text).trim_start_matches('\n').to_owned()
+}
+
+/// The worker processes.
+fn workers(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
+    let row = |of: &WorkerReport| {
+        let busiest = of.timeline.last().and_then(|health| health.busiest_thread);
+        let of_box = of.of_box.as_ref().map(|name| format!(" on {}", guest_text::line(name))).unwrap_or_default();
+        let cells = vec![
+            count(of.threads.into()),
+            count(of.operations),
+            or_dash(of.cpu_ns, duration),
+            or_dash(of.peak_rss_bytes, bytes),
+            or_dash(busiest, percent),
+        ];
+        TextRow { name: format!("process {}{of_box}", of.process), cells, style: Style::new() }
+    };
+    let heads = ["threads", "operations", "cpu time", "memory", "busiest thread"].map(Column::always);
+    columns("worker", &heads, &run.workers.iter().map(row).collect::<Vec<_>>(), to)
 }
 
 /// Sentences with a sign in front, each with its colour.
@@ -138,6 +184,10 @@ fn run(
     signed(verdicts, to)?;
     writeln!(to)?;
     results(run, detail.spans, to)?;
+    if detail.spans == SpanRows::Together {
+        spans(run, to)?;
+    }
+    requests(run, to)?;
     if detail.histogram {
         histogram(&run.latency_ns, to)?;
     }
@@ -289,7 +339,7 @@ impl<'a> AllRows<'a> {
     }
 }
 
-/// The table of results, and one of the spans, unless they are beneath their results.
+/// The table of results, with their spans beneath them if that is wanted.
 fn results(run: &RunReport, spans: SpanRows, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let mut rows = AllRows::of_run(run).rows();
     for result in words::by_failure(&run.results).take(MOST_RESULTS) {
@@ -306,11 +356,16 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut Sheet<impl Write>) -> io::
         let operations = count(rest.iter().sum());
         writeln!(to, "{DIM}{} more results with {operations} operations{DIM:#}", count(rest.len() as u64))?;
     }
-    if spans == SpanRows::Together && !run.spans.is_empty() {
-        writeln!(to)?;
-        table("span", Counted::Spans, &run.spans.iter().map(span_row).collect::<Vec<_>>(), to)?;
+    Ok(())
+}
+
+/// The table of spans over all results.
+fn spans(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
+    if run.spans.is_empty() {
+        return Ok(());
     }
-    requests(run, to)
+    writeln!(to)?;
+    table("span", Counted::Spans, &run.spans.iter().map(span_row).collect::<Vec<_>>(), to)
 }
 
 /// The table of HTTP requests, of those that were sent.

@@ -37,7 +37,8 @@ const FINISHING: Duration = Duration::from_millis(20);
 const MOST_REFUSALS: u32 = 16;
 
 /// Sends a request, if its destination is granted, over a kept connection or a new one.
-#[expect(clippy::manual_async_fn, reason = "the future of an async function would hold the request twice")]
+///
+/// The future of an async function would hold the request twice.
 pub(super) fn send(
     network: Arc<Network>,
     mut request: Request<WasiBody>,
