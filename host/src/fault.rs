@@ -196,7 +196,7 @@ impl Fault {
         };
         let then = match then {
             AfterLoss::Moved(moved) | AfterLoss::Again(moved) => {
-                format!("other boxes have replaced {moved} of its {workers} workers")
+                format!("{moved} of its {workers} workers get replacements on other boxes")
             }
             AfterLoss::Stopped => "the run was stopped, as --on-loss abort says".to_owned(),
         };
@@ -275,6 +275,15 @@ impl Fault {
         Self::new(FaultKind::NotStarted, message)
     }
 
+    /// Nobody was left to start so many slots of a schedule that lasts for `duration`.
+    pub fn slots_left(slots: u64, worked: Duration, duration: Duration) -> Self {
+        let message = format!(
+            "the run ended after {worked:.1?} of its {duration:.1?}: {slots} slots of its schedule were never started, as \
+             no thread was left to start them"
+        );
+        Self::new(FaultKind::NotStarted, message)
+    }
+
     /// No thread was left to start `operations` of the plan.
     pub fn never_started(operations: u64) -> Self {
         let message =
@@ -299,6 +308,11 @@ impl Fault {
     /// Stands for the faults beyond those that are kept one by one.
     pub fn others(times: u64) -> Self {
         Self { times, ..Self::new(FaultKind::Other, format!("{times} more faults of other kinds")) }
+    }
+
+    /// Whether it ended the run before the end of its plan.
+    pub fn is_end(&self) -> bool {
+        matches!(self.kind, FaultKind::Journal | FaultKind::NotStarted)
     }
 
     /// Whether operations or workers of the plan are missing because of this fault.

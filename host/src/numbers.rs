@@ -121,6 +121,11 @@ impl Shares {
         &mut self.ledgers[at]
     }
 
+    /// The same, to look at.
+    pub fn ledger(&self, place: u32) -> &Ledger {
+        &self.ledgers[self.at(place)]
+    }
+
     /// The number that the process at `place` knows as `index`.
     pub fn number(&self, place: u32, index: u64) -> u64 {
         self.first + index * self.ledgers.len() as u64 + self.at(place) as u64
@@ -282,6 +287,11 @@ impl Ledger {
     /// Numbers that no worker holds and none has run.
     pub fn unleased(&self) -> u64 {
         self.unleased.len()
+    }
+
+    /// Those of them that are below `end`.
+    pub fn unleased_below(&self, end: u64) -> u64 {
+        self.unleased.iter().map(|range| range.end.min(end).saturating_sub(range.start)).sum()
     }
 
     /// Numbers that workers hold and have not confirmed.

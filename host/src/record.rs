@@ -13,6 +13,8 @@ use crate::plan::RunPlan;
 /// Everything from which the report on a run is derived.
 #[derive(Clone, Debug)]
 pub struct RunRecord {
+    /// The machine that controlled the run.
+    pub environment: Environment,
     /// The task.
     pub task: TaskFacts,
     /// The files that the run used besides.
@@ -23,7 +25,8 @@ pub struct RunRecord {
     pub started_at: SystemTime,
     /// Whether the run was stopped before the end of its plan.
     pub stopped: bool,
-    /// From the beginning of the run to its stop, or until now if it goes on. `None` if it came to the end of its plan.
+    /// From the beginning of the run to its stop, or until nobody was left to go on, or until now if it goes on. `None`
+    /// if it came to the end of its plan.
     pub short_of_plan: Option<Duration>,
     /// Where the time before the first operation went.
     pub startup: Startup,

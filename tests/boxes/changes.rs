@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -72,17 +72,18 @@ fn a_suite_goes_on_with_the_boxes_that_are_there() {
     first.kill().unwrap();
     let said = String::from_utf8(first.wait_with_output().unwrap().stderr).unwrap();
     assert!(
-        said.contains("the next run has 2 boxes instead of 3 (b2: it is not there; b3 was started again)"),
+        said.contains("the run now has 2 boxes instead of 3 (b2: it is not there; b3 was started again)"),
         "{said}"
     );
-    assert!(said.contains("the next run has 3 boxes (b2: it is not there; b4 takes part from now on)"), "{said}");
+    assert!(said.contains("the run now has 3 boxes (b2: it is not there; b4 takes part from now on)"), "{said}");
     let ran = ran(home.gorgon(&["attach", &command]).output().unwrap());
     assert_eq!(ran.code, Some(11), "{}", ran.stderr);
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let missing = vec!["the run had 2 boxes instead of 3 (b2: it is not there; b3 was started again)".to_owned()];
+    let replaced = vec!["the run had 3 boxes (b2: it is not there; b4 takes part from now on)".to_owned()];
     assert_eq!(
         boxes(&ran),
-        [(names(&["b1", "b2", "b3"]), vec![]), (names(&["b1", "b3"]), missing), (names(&["b1", "b3", "b4"]), vec![]),]
+        [(names(&["b1", "b2", "b3"]), vec![]), (names(&["b1", "b3"]), missing), (names(&["b1", "b3", "b4"]), replaced)]
     );
     let of = |run: &Value, key: &str| run["operations"][key].as_u64().unwrap();
     let sums: Vec<_> =
@@ -126,8 +127,83 @@ fn a_search_goes_on_with_the_boxes_that_are_there() {
     let output = find.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("the next run has 2 boxes instead of 3 (b2: it is not there)"), "{said}");
+    assert!(said.contains("the run now has 2 boxes instead of 3 (b2: it is not there)"), "{said}");
+    // The answer is not that of three boxes, and says so.
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let changes = report["boxes"].as_array().unwrap().iter().map(|of| of["message"].as_str().unwrap());
+    assert!(changes.into_iter().any(|of| of == "the run had 2 boxes instead of 3 (b2: it is not there)"), "{report:#}");
     nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_run_without_any_box_ends() {
+    let server = NatsServer::start();
+    let mut agents = three(&server);
+    let target = Target::start(Duration::from_millis(5));
+    for of_run in [&["-d", "60s", "--rate", "300/s"][..], &["-n", "100000"]] {
+        let before = target.asked.lock().unwrap().len();
+        let (first, of_target) = (before.to_string(), target.args());
+        let args = [of_run, &["--first", &first, "-t", "2", "-c", "5", "--boxes", "3"]].concat();
+        let args: Vec<&str> = args.into_iter().chain(of_target.iter().map(String::as_str)).collect();
+        let mut run = start(&server, &guest("getter"), &args).spawn().unwrap();
+        has_begun(&mut run, &target, before + 300);
+        for agent in &mut agents {
+            agent.process.kill().unwrap();
+            agent.process.wait().unwrap();
+        }
+        let killed = Instant::now();
+        let ran = ran(run.wait_with_output().unwrap());
+        assert!(killed.elapsed() < Duration::from_secs(30), "{:?}", killed.elapsed());
+        assert_eq!((ran.code, &ran.report["partial"]), (Some(11), &true.into()), "{}", ran.stderr);
+        let faults = ran.report["runs"][0]["faults"].as_array().unwrap();
+        let of_kind = |kind: &str| faults.iter().filter(|fault| fault["kind"] == kind).count();
+        assert_eq!((of_kind("box_lost"), of_kind("not_started"), of_kind("silent")), (3, 1, 0), "{faults:#?}");
+        let planned = if of_run[0] == "-n" { 100_000 } else { 18_000 };
+        // The message has the time of the run, too, which is shorter.
+        let not_started = faults.iter().find(|fault| fault["kind"] == "not_started").unwrap()["message"].to_string();
+        let numbers = not_started.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u64>().ok());
+        let never = numbers.max().unwrap();
+        assert_eq!(ran.adds_up().figure("/operations/offered") + never, planned, "{faults:#?}");
+        agents = three(&server);
+    }
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn boxes_are_free_once_nobody_can_go_on_with_their_command() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let home = Home::new(&server);
+    let are_free = || {
+        let output = home.gorgon(&["boxes", "--json"]).output().unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        listed["boxes"].as_array().unwrap().iter().all(|of| of["unfit"].is_null())
+    };
+    // Its controller dies, and it is removed.
+    let mut run = home.run(&server, &guest("noop"), &["-d", "60s", "--orphan-timeout", "10m"]);
+    wait_until("it runs", || agents.iter().all(|agent| !workers(&agent.process).is_empty()));
+    let command = home.command();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    wait_until("it is alone", || home.commands() == [(command.clone(), "alone".to_owned())]);
+    assert!(!are_free());
+    assert!(home.gorgon(&["runs", "--prune", &command]).status().unwrap().success());
+    wait_until("the boxes are free", are_free);
+    nothing_is_left(&server, &agents);
+    // It is stopped while it goes into the background.
+    let streams = server.store().join("jetstream/$G/streams");
+    let run = home.run(&server, &guest("noop"), &["-d", "60s", "--detach"]);
+    wait_until("its journal is there", || {
+        let names = std::fs::read_dir(&streams).into_iter().flatten().flatten();
+        names.map(|entry| entry.file_name().into_string().unwrap()).any(|name| name.starts_with("GORGON_"))
+    });
+    signal("INT", run.id());
+    let output = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let left = home.commands();
+    assert!(left.iter().all(|(_, state)| state == "ended"), "{left:?} {said}");
+    assert_eq!(output.status.code(), Some(if left.is_empty() { 130 } else { 0 }), "{said}");
+    wait_until("the boxes are free", are_free);
 }
 
 #[test]

@@ -87,6 +87,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
         health: health(seconds, share),
     };
     RunRecord {
+        environment: environment(),
         task: TaskFacts {
             path: task.into(),
             sha256: "9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b".into(),
@@ -168,16 +169,7 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
 
 /// A report on runs on a made-up machine.
 pub(crate) fn report(records: &[RunRecord]) -> Report {
-    let environment = Environment {
-        os: "linux x86_64".into(),
-        kernel: Some("6.1.0-18-amd64".into()),
-        cpus: 8,
-        processor: Some("AMD EPYC 7R13 Processor".into()),
-        cpu_limit: None,
-        wasmtime: "48.0.8".into(),
-        clock_ns: 10.5,
-    };
-    Report::new(environment, records)
+    Report::new(environment(), records)
 }
 
 /// The run that the documentation shows.
@@ -245,4 +237,17 @@ pub(crate) fn found() -> FindReport {
         is_cut_short: false,
     });
     report
+}
+
+/// The machine of the reports.
+fn environment() -> Environment {
+    Environment {
+        os: "linux x86_64".into(),
+        kernel: Some("6.1.0-18-amd64".into()),
+        cpus: 8,
+        processor: Some("AMD EPYC 7R13 Processor".into()),
+        cpu_limit: None,
+        wasmtime: "48.0.8".into(),
+        clock_ns: 10.5,
+    }
 }

@@ -40,6 +40,9 @@ const ORPHANED: Duration = Duration::from_secs(10);
 /// How long an agent that leaves waits for its workers.
 const FAREWELL: Duration = Duration::from_secs(30);
 
+/// The same if nothing has come from a controller for long.
+const ALONE: Duration = Duration::from_secs(5);
+
 /// An invitation may be valid for so long at the most.
 const MOST_AHEAD: Duration = Duration::from_secs(3_600);
 
@@ -134,7 +137,10 @@ impl std::fmt::Display for Said {
                 write!(f, "ended the workers, as nothing came from the controller for {} s", ORPHANED.as_secs())
             }
             Self::Refused(why) => write!(f, "did not take part in a run: {why}"),
-            Self::Leaving => write!(f, "leaving: the operations in flight may end, and no more start"),
+            Self::Leaving => {
+                let most = FAREWELL.as_secs();
+                write!(f, "leaving: the operations in flight may end, for {most} s; a second signal ends this at once")
+            }
         }
     }
 }
@@ -333,7 +339,10 @@ impl Agent<'_> {
             }
             self.count();
             let is_free = self.work.as_ref().is_none_or(Work::is_idle);
-            if leaving.is_some_and(|since| is_free || since.elapsed() >= FAREWELL) {
+            // If nobody controls, nobody will tell the workers to end.
+            let is_alone = self.held.as_ref().is_none_or(|held| held.silence() >= ORPHANED);
+            let most = if is_alone { ALONE } else { FAREWELL };
+            if leaving.is_some_and(|since| is_free || since.elapsed() >= most) {
                 return;
             }
         }

@@ -9,9 +9,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use crossbeam::channel::Receiver;
@@ -31,6 +31,9 @@ const MOST_OF_FILES: u64 = 256 << 20;
 
 /// How long a process in the background may take to begin.
 const BEGINNING: Duration = Duration::from_secs(300);
+
+/// How long a process in the background may take to undo what it has done.
+const UNDOING: Duration = Duration::from_secs(15);
 
 /// What a command is made of: whoever has that, and the journal, can go on with it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,6 +140,11 @@ impl KeptKey {
         Ok(Self { path, stays: false })
     }
 
+    /// The key of a command that this process goes on with. It is there if the command was begun here.
+    pub(super) fn of(command: &str) -> anyhow::Result<Self> {
+        Ok(Self { path: key_path(command)?, stays: false })
+    }
+
     /// From now on the key stays, as the journal does.
     pub(super) fn keep(&mut self) {
         self.stays = true;
@@ -186,10 +194,14 @@ fn state() -> anyhow::Result<PathBuf> {
 }
 
 /// Begins the command of this process again in the background, in a session of its own. Returns its name once
-/// `has_begun` says so.
+/// `has_begun` says so; until then, `say` gets what it prints.
 ///
-/// `None` if a stop came first.
-pub(super) fn detach(has_begun: impl Fn(&str) -> bool, stops: &Receiver<()>) -> anyhow::Result<Option<Detached>> {
+/// `None` if a stop came first: then nothing is left of the command.
+pub(super) fn detach(
+    has_begun: impl Fn(&str) -> bool,
+    stops: &Receiver<()>,
+    say: impl Fn(&str),
+) -> anyhow::Result<Option<Detached>> {
     let command = format!("{:016x}", fastrand::u64(..));
     let directory = state()?;
     fs::create_dir_all(&directory).with_context(|| format!("cannot make `{}`", directory.display()))?;
@@ -206,8 +218,14 @@ pub(super) fn detach(has_begun: impl Fn(&str) -> bool, stops: &Receiver<()>) -> 
         .process_group(0)
         .spawn()
         .context("cannot start a process in the background")?;
-    let deadline = std::time::Instant::now() + BEGINNING;
+    let deadline = Instant::now() + BEGINNING;
+    let mut told = 0;
     while !has_begun(&command) {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        for line in said.lines().skip(told) {
+            say(line.trim_start_matches("gorgon: "));
+            told += 1;
+        }
         if let Some(status) = child.try_wait()? {
             let said = fs::read(&log).unwrap_or_default();
             let said = String::from_utf8_lossy(&said);
@@ -216,17 +234,31 @@ pub(super) fn detach(has_begun: impl Fn(&str) -> bool, stops: &Receiver<()>) -> 
             let _ = fs::remove_file(&log);
             anyhow::bail!("it did not begin in the background ({status}): {last}");
         }
-        ensure!(std::time::Instant::now() < deadline, "it did not begin in the background; see `{}`", log.display());
+        ensure!(Instant::now() < deadline, "it did not begin in the background; see `{}`", log.display());
         if stops.recv_timeout(Duration::from_millis(100)).is_ok() {
-            // It has not begun, so that there is nothing to end in order.
-            let _ = child.kill();
-            let _ = child.wait();
-            let _ = fs::remove_file(&log);
+            end_in_order(&mut child);
+            if has_begun(&command) {
+                // It had just begun. It has stopped since, and its journal is kept.
+                break;
+            }
             forget_key(&command);
             return Ok(None);
         }
     }
     Ok(Some(Detached { command, log }))
+}
+
+/// Lets a process undo what it has done, and ends it by force if that takes too long.
+fn end_in_order(child: &mut Child) {
+    let process = nix::unistd::Pid::from_raw(child.id() as i32);
+    // It may have ended.
+    let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGTERM);
+    let until = Instant::now() + UNDOING;
+    while Instant::now() < until && child.try_wait().is_ok_and(|status| status.is_none()) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// A command in the background.

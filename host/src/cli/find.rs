@@ -15,6 +15,7 @@ use super::output::{self, Outputs, Words};
 use super::runner::{CannotRun, Runner};
 use super::{Exit, values};
 use crate::controller::{Books, Observer, RunEvent};
+use crate::fault::FaultKind;
 use crate::judging::evidence::Evidence;
 use crate::judging::instances::{Instances, Shortage};
 use crate::judging::probe::{Probed, why_void};
@@ -25,9 +26,9 @@ use crate::plan::{Arrivals, Extent, LoadModel, Open, PlanError, Rate, RunPlan, S
 use crate::progress::Show;
 use crate::record::Environment;
 use crate::rendering::{find, html, json, markdown};
-use crate::report::Report;
-use crate::report::find::{Answer, FindReport, Probe, VoidProbe, implied};
+use crate::report::find::{Answer, BoxChange, FindReport, Probe, VoidProbe, implied};
 use crate::report::units::duration;
+use crate::report::{BoxReport, PlanReport, Report, RunReport};
 use crate::terminal;
 
 /// Find the highest rate that keeps a promise
@@ -343,6 +344,8 @@ impl<'a> Finder<'a> {
         let Some(report) = self.run(source, rate, lasting, concurrency)? else { return Ok(Tried::Stopped) };
         let Some(run) = report.runs.first() else { return Ok(Tried::Stopped) };
         let instances = run.plan.instances();
+        self.spread(&run.plan, &run.boxes);
+        self.note_changes(rate, run);
         let shortage = self.instances.shortage(rate, instances, run);
         let evidence = Evidence::of(run, lasting, self.slos);
         let broken = evidence.broken(run, self.slos);
@@ -376,6 +379,26 @@ impl<'a> Finder<'a> {
         self.report.probes.push(probe);
         self.report.rates = self.search.rates();
         Ok(Tried::Told)
+    }
+
+    /// Notes how many threads the probe had.
+    fn spread(&mut self, plan: &PlanReport, boxes: &[BoxReport]) {
+        if !boxes.is_empty() {
+            let cpus = boxes.iter().map(|of| u64::from(of.cpus)).sum();
+            self.instances.spread(plan.instances() / u64::from(plan.concurrency.max(1)), cpus);
+            self.report.most_instances = Some(self.instances.most());
+        }
+    }
+
+    /// Notes which boxes came or went.
+    fn note_changes(&mut self, rate: f64, run: &RunReport) {
+        let changes = [FaultKind::BoxAbsent, FaultKind::BoxLeft, FaultKind::BoxLost];
+        for fault in run.faults.iter().filter(|fault| changes.contains(&fault.kind)) {
+            // The search goes on without a box until it is back.
+            if self.report.boxes.iter().all(|of| of.message != fault.message) {
+                self.report.boxes.push(BoxChange { rate, message: fault.message.clone() });
+            }
+        }
     }
 
     /// The report on a run of a probe; `None` if a stop or the end of the budget came first.

@@ -14,7 +14,6 @@ use super::{Exit, command};
 use crate::controller::Fleet;
 use crate::input;
 use crate::judging::read;
-use crate::record::Environment;
 use crate::report::Report;
 
 /// Render a JSON report again, as text or in any format that a run writes, or judge it again
@@ -77,7 +76,7 @@ impl RenderCommand {
                 let key = command::key_of(command, self.run_key.as_deref())?;
                 let (records, has_ended) = Fleet::records(&server, command, &key)?;
                 ensure!(!records.is_empty(), "no run of the command `{command}` has begun");
-                let report = report(Environment::here(), &records);
+                let report = report(&records);
                 (Report { partial: report.partial || !has_ended, ..report }, command.clone())
             }
             (None, None) => return Ok(Exit::wrong_usage("which report? Name its file, or --journal RUN")),

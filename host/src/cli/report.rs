@@ -11,7 +11,9 @@ use crate::record::{Environment, Origin, RunRecord};
 use crate::report::Report;
 
 /// The report on `records`.
-pub(super) fn report(environment: Environment, records: &[RunRecord]) -> Report {
+pub(super) fn report(records: &[RunRecord]) -> Report {
+    // A journal may be read on another machine.
+    let environment = records.first().map_or_else(Environment::here, |first| first.environment.clone());
     let mut report = Report::new(environment, records);
     // A command can only name a file.
     let of_files = report.runs.iter_mut().zip(records).filter(|(run, _)| run.task.origin == Origin::File);

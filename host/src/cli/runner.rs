@@ -25,7 +25,7 @@ use crate::input;
 use crate::lane::Lane;
 use crate::plan::{PlanError, RunPlan, Shape, Trust};
 use crate::progress::{Messages, Progress, Screen, Show};
-use crate::record::{FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
+use crate::record::{Environment, FileFacts, FileRole, Origin, RunRecord, Startup, TaskFacts};
 use crate::resolve::{self, Addresses};
 use crate::rows::Rows;
 use crate::signals::Stops;
@@ -284,15 +284,20 @@ impl Runner {
     fn gather(&mut self, over: Over, wanted: Wanted, source: &TaskSource) -> Result<Option<Fleet>, CannotRun> {
         let stops = self.stops.sender();
         if let Some(Resumed { server, key, takes_over, .. }) = command::resumed() {
-            let leads = self.leads();
+            let (leads, name) = (self.leads(), wanted.command.clone());
             let attach = move || Fleet::attach(&server, wanted, &key, takes_over, (stops, leads));
-            let attached = self.unless_stopped("boxes", attach)?.transpose();
-            return Ok(attached.map_err(anyhow::Error::from)?);
+            let attached = self.unless_stopped("boxes", attach)?.transpose().map_err(anyhow::Error::from)?;
+            self.key = Some(KeptKey::of(&name)?);
+            if attached.as_ref().is_none_or(Fleet::stays) {
+                self.key.iter_mut().for_each(KeptKey::keep);
+            }
+            return Ok(attached);
         }
         if over.detach && command::background().is_none() {
             let link = over.server.connect("detach").map_err(anyhow::Error::from)?;
             let has_begun = |command: &str| link.registered(command).is_ok_and(|of| of.is_some());
-            let Some(begun) = command::detach(has_begun, self.stops.receiver())? else { return Ok(None) };
+            let say = |message: &str| self.say(message);
+            let Some(begun) = command::detach(has_begun, self.stops.receiver(), say)? else { return Ok(None) };
             self.say(&format!("what it prints goes to {}", begun.log.display()));
             return Err(CannotRun::Detached(begun.command));
         }
@@ -438,6 +443,7 @@ fn read_files(plan: &RunPlan) -> anyhow::Result<(Vec<FileFacts>, Option<Rows>)> 
 /// The job of the controller, without other files and rows.
 fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
+        environment: Environment::here(),
         task: TaskFacts {
             path: compiled.path.display().to_string(),
             sha256: compiled.sha256.clone(),

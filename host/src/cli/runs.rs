@@ -15,8 +15,10 @@ use super::{Cli, Exit};
 use crate::cluster::journal::Journal;
 use crate::cluster::register::Registered;
 use crate::cluster::seal::Key;
+use crate::cluster::subjects::Ask;
 use crate::cluster::{Link, files, subjects};
-use crate::controller::remote;
+use crate::controller::CUTS;
+use crate::controller::remote::{self, Asked, RunName};
 use crate::guest_text::line;
 use crate::report::units::duration;
 use crate::terminal;
@@ -147,12 +149,35 @@ fn prune(link: &Link, only: Option<&str>, commands: &[Registered], seen: &[Seen]
             ensure!(only.is_none(), "the command `{}` has a controller: stop it first (gorgon stop)", of.command);
             continue;
         }
+        if seen.state == "alone" {
+            release(link, of);
+        }
         link.forget(&of.listing.inputs);
         remove(link, &of.command)?;
         removed += 1;
     }
     super::tell(&format!("removed {removed} of {} commands", commands.len()));
     Ok(Exit::Done)
+}
+
+/// Tells the boxes of a command that nobody will go on with it. Without its key they cannot be told.
+fn release(link: &Link, of: &Registered) {
+    let (name, agents) = (&of.command, &of.listing.agents);
+    let Ok(key) = command::key_of(name, None) else {
+        let boxes = agents.iter().map(|agent| line(&agent.name)).collect::<Vec<_>>().join(", ");
+        let waited = duration(u64::try_from(of.listing.orphan_timeout.as_nanos()).unwrap_or(u64::MAX));
+        return super::say(&format!(
+            "the key of `{name}` is not here: its boxes ({boxes}) may wait for it for {waited}; an agent that is started \
+             again does not"
+        ));
+    };
+    for agent in agents {
+        let subject = subjects::ask(&agent.name, Ask::Release);
+        let asked = Asked { epoch: of.listing.epoch, what: RunName { command: name.clone(), run: 0 } };
+        if let Ok(release) = remote::seal(&key, &subject, &asked) {
+            link.publish(&subject, release);
+        }
+    }
 }
 
 /// Removes what is kept of a command.
@@ -196,9 +221,13 @@ impl StopCommand {
         let subject = subjects::stop(&run);
         let stop = key.seal(&subject, Vec::new())?;
         let answer = link.request(&subject, stop, ANSWER);
-        ensure!(answer.is_some(), "the command `{run}` has no controller: `gorgon attach {run}` goes on with it");
-        ensure!(answer.is_some_and(|answer| !answer.is_empty()), "the key is not that of the command `{run}`");
-        super::tell(&format!("the command {run} stops: its operations in flight end, and its report is written"));
+        ensure!(
+            answer.is_some(),
+            "the command `{run}` has no controller: `gorgon attach {run}` goes on with it, `gorgon runs --prune {run}` removes it"
+        );
+        ensure!(answer.as_ref().is_some_and(|answer| !answer.is_empty()), "the key is not that of the command `{run}`");
+        let what = if answer.as_deref() == Some(CUTS) { "are cut" } else { "end" };
+        super::tell(&format!("the command {run} stops: its operations in flight {what}, and its report is written"));
         Ok(Exit::Done)
     }
 }

@@ -24,7 +24,7 @@ use crate::judging::verdict::Expression;
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::Show;
-use crate::record::{Environment, Origin, RunRecord};
+use crate::record::{Origin, RunRecord};
 use crate::report::{Report, SuiteReport, Verdict, VerdictOrigin};
 
 #[derive(Debug, Args)]
@@ -170,7 +170,7 @@ impl Session {
         }
         let follows = intervals.clone();
         let mut snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
-            let report = caption.put_on(report(Environment::here(), records));
+            let report = caption.put_on(report(records));
             if let Some(verdict) = watch.broken(&report) {
                 // Only the first verdict counts: it stopped the run.
                 let _ = broke.try_send(verdict);
@@ -208,7 +208,8 @@ impl Session {
             runner.wait_for_stop();
         }
         written.and(streamed)?;
-        let by_somebody = report.partial && aborted.is_none() && !self.has_stopped_itself(&report);
+        let is_stopped = records.iter().any(|record| record.stopped) || records.len() < self.planned_runs.len();
+        let by_somebody = is_stopped && aborted.is_none() && !self.has_stopped_itself(&report);
         Ok(if by_somebody { Exit::Stopped } else { Exit::of(&report) })
     }
 
@@ -251,7 +252,7 @@ impl Session {
 
     /// The report on `records`, with its verdicts. `aborted` is the one that stopped a run.
     fn judged(&self, records: &[RunRecord], aborted: Option<&Verdict>) -> Report {
-        let mut report = self.caption().put_on(report(Environment::here(), records));
+        let mut report = self.caption().put_on(report(records));
         report.partial |= records.len() < self.planned_runs.len();
         for (i, (run, turn)) in report.runs.iter().zip(&self.planned_runs).enumerate() {
             report.verdicts.extend(turn.fail.judge(i, run));

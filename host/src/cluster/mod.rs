@@ -48,6 +48,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The server has to take messages of so many bytes: a part of a bundle, with its headers.
 const LEAST_PAYLOAD: usize = 600_000;
 
+/// What is wrong with the address of a server that is none.
+const NOT_A_URL: &str = "the URL is not one: write nats://HOST:PORT";
+
 /// The longest file of credentials.
 const MOST_OF_CREDENTIALS: u64 = 64 << 10;
 
@@ -215,6 +218,10 @@ impl Server {
                     }
                 }
             });
+        // A slash is missing in `nats:/host`. In `host:4222`, the host would be taken for a scheme.
+        if url::Url::parse(&self.url).is_ok_and(|url| ["nats", "tls"].contains(&url.scheme()) && !url.has_host()) {
+            return Err(failed(NOT_A_URL.into()));
+        }
         let connecting = async {
             let mut options = options;
             if let Some(creds) = &self.creds {
@@ -236,7 +243,7 @@ impl Server {
             }
             let connected = tokio::time::timeout(CONNECT, options.connect(&self.url)).await;
             connected.map_err(|_| "nothing answers".to_owned())?.map_err(|error| match error.kind() {
-                ConnectErrorKind::ServerParse => "the URL is not one: write nats://HOST:PORT".to_owned(),
+                ConnectErrorKind::ServerParse => NOT_A_URL.to_owned(),
                 ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                     "it does not accept these credentials; name others (--creds FILE)".to_owned()
                 }

@@ -24,9 +24,9 @@ use crate::hook::Hook;
 use crate::journal::{Decision, Entry, What, Writer};
 use crate::metrics::{Cut, Metrics};
 use crate::numbers::{Ledger, NumberSet, Shares};
-use crate::pace::SlotIndex;
+use crate::pace::{SlotIndex, Slots};
 use crate::plan::{LoadModel, Open, RunPlan};
-use crate::record::{FileFacts, Startup, TaskFacts, WorkerRecord};
+use crate::record::{Environment, FileFacts, Startup, TaskFacts, WorkerRecord};
 use crate::wire::{Contact, Phase};
 
 /// How many workers are replaced in one run. A task that kills more than this would go on killing them.
@@ -38,6 +38,7 @@ const MAX_STALLS: usize = 100;
 /// Everything that is known about a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Books {
+    environment: Environment,
     task: TaskFacts,
     files: Vec<FileFacts>,
     /// The wall-clock time when the run was opened.
@@ -69,6 +70,8 @@ pub struct Books {
     overtime: Vec<Cut>,
     stalls: Vec<Stall>,
     faults: Faults,
+    /// How long the run went on, if operations of its plan were left that nobody could start.
+    cut_short: Option<Duration>,
     pub(super) failure: Option<Failure>,
 }
 
@@ -275,6 +278,7 @@ impl Books {
             faults.note(&fault);
         }
         Self {
+            environment: job.environment.clone(),
             task: job.task.clone(),
             files: job.files.clone(),
             opened,
@@ -299,6 +303,7 @@ impl Books {
             overtime: Vec::new(),
             stalls: Vec::new(),
             faults,
+            cut_short: None,
             failure: None,
         }
     }
@@ -525,34 +530,55 @@ impl Books {
         if !is_over || matches!(self.stage, RunStage::Ended { .. }) || self.failure.is_some() {
             return Vec::new();
         }
-        let unstarted = self.unstarted(at).map(|fault| self.note(fault)).unwrap_or_default();
+        let unstarted = self.unstarted(at);
         self.stage = RunStage::Ended { stopped: self.stopped() };
-        unstarted
+        let Some((worked, fault)) = unstarted else { return Vec::new() };
+        self.cut_short = Some(worked);
+        self.note(fault)
     }
 
-    /// The fault that operations of the plan were never started, if they should have been.
-    fn unstarted(&self, at: Duration) -> Option<Fault> {
-        let (plan, elapsed) = (self.plan(), self.elapsed(at));
-        // A run may end early for a good reason: the last slot of a schedule lies before its end, or a pause reaches
-        // beyond the end.
-        let idle = match plan.load_model() {
-            LoadModel::Closed(closed) => closed.pause.most,
-            LoadModel::Open(_) => Duration::MAX,
-        };
-        // If the rate falls to zero, numbers may be left that have no slot.
-        let runs_dry = plan.load_model().open().is_some_and(Open::runs_dry);
-        let extent = plan.extent();
-        // Another controller, and each box, knows the time of the beginning only about as well as it is far away.
-        let known = elapsed.saturating_add(idle).saturating_add(self.contact.lead);
-        let is_early = extent.duration().is_none_or(|duration| known < duration);
-        let never_started = self.last().shares.sum(Ledger::unleased);
-        if never_started == 0 || !is_early || runs_dry || self.stage != RunStage::Running {
+    /// How long the run went on, and the fault that operations of the plan were never started, if they should have been.
+    fn unstarted(&self, at: Duration) -> Option<(Duration, Fault)> {
+        if self.stage != RunStage::Running {
             return None;
         }
-        Some(match (extent.operations(), extent.duration()) {
-            (None, Some(duration)) => Fault::ended_early(elapsed, duration),
-            _ => Fault::never_started(never_started),
-        })
+        let (plan, extent) = (self.plan(), self.plan().extent());
+        // Nobody did anything after the last worker was heard.
+        let counted = self.workers.values().map(|of| of.counted).max();
+        let worked = self.elapsed(counted.map_or(at, |counted| counted.min(at)));
+        let left = self.last().shares.sum(Ledger::unleased);
+        let (slots, idle) = match plan.load_model() {
+            // A pause may reach beyond the end.
+            LoadModel::Closed(closed) => (None, closed.pause.most),
+            LoadModel::Open(open) => (Some(self.slots_left(open)), Duration::ZERO),
+        };
+        let fault = match (extent.duration(), slots) {
+            (None, Some(_)) if plan.load_model().open().is_some_and(Open::runs_dry) => return None,
+            (None, _) if left > 0 => Fault::never_started(left),
+            (Some(duration), Some(slots)) if slots > 0 => Fault::slots_left(slots, worked, duration),
+            (Some(duration), None) => {
+                // Another controller, and each box, knows the time of the beginning only about as well as it is far away.
+                let known = worked.saturating_add(idle).saturating_add(self.contact.lead);
+                match extent.operations() {
+                    _ if left == 0 || known >= duration => return None,
+                    Some(_) => Fault::never_started(left),
+                    None => Fault::ended_early(worked, duration),
+                }
+            }
+            _ => return None,
+        };
+        Some((worked, fault))
+    }
+
+    /// How many slots of the schedule were due before its end, and nobody had them.
+    fn slots_left(&self, open: &Open) -> u64 {
+        let last = self.last();
+        let Some(duration) = last.plan.extent().duration() else { return 0 };
+        let left = |place: u32| {
+            let due = Slots::new(&last.plan, open, place).due_by(nanos(duration).saturating_sub(1));
+            last.shares.ledger(place).unleased_below(due.0)
+        };
+        (0..last.plan.shape().workers()).map(left).sum()
     }
 
     /// Closes vacant places, and dismisses workers that have not begun: replacements that are no longer needed.

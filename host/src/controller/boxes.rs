@@ -441,6 +441,9 @@ impl Reach for Boxes<'_> {
         self.is_broken = true;
         Some(match trouble {
             Trouble::Fenced => self.fenced(),
+            Trouble::Full(why) if why.contains("maximum bytes") => {
+                RunError::Journal(format!("the journal has no room: {why}; give it more (--journal-max)"))
+            }
             Trouble::Full(why) => RunError::Journal(format!("the journal has no room: {why}")),
             Trouble::Gone(why) => RunError::Journal(format!("the journal is gone: {why}")),
         })

@@ -63,7 +63,7 @@ pub enum FleetError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// Too few agents are there.
-    #[error("{there} at {url}, and {wanted} wanted{others}; start one with `gorgon agent --nats {url}`")]
+    #[error("{there} at {url}, and {wanted} wanted{others}; start one with `gorgon agent --nats {url}{flags}`")]
     TooFew {
         /// How many can be used, in words.
         there: String,
@@ -73,6 +73,8 @@ pub enum FleetError {
         others: String,
         /// The server.
         url: String,
+        /// What an agent needs besides.
+        flags: String,
     },
     /// There is no such command.
     #[error("there is no command `{0}`: it has ended, or never was; `gorgon runs` lists those that are there")]
@@ -292,6 +294,11 @@ impl Fleet {
         self.size
     }
 
+    /// Whether the journal stays when the command has ended.
+    pub fn stays(&self) -> bool {
+        self.registration.read(|listing| listing.keep != Keep::Nothing)
+    }
+
     /// The agents of the current run, in the order of its boxes.
     pub(super) fn agents(&self) -> Vec<Presence> {
         self.registration.read(|listing| listing.agents.clone())
@@ -417,7 +424,7 @@ impl Drop for Fleet {
                 self.link.publish(&subjects::ask(&agent.name, Ask::Release), release);
             }
         }
-        if self.registration.read(|listing| listing.keep != Keep::Nothing) {
+        if self.stays() {
             // If this fails, the command looks like one whose controller died.
             let _ = self.registration.try_change(|listing| listing.ended = true);
             return;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hook::Hook;
 use crate::plan::RunPlan;
-use crate::record::{BoxFacts, FileFacts, Startup, TaskFacts};
+use crate::record::{BoxFacts, Environment, FileFacts, Startup, TaskFacts};
 use crate::resolve::Addresses;
 use crate::rows;
 use crate::wire::{Contact, Phase};
@@ -14,6 +14,8 @@ use crate::wire::{Contact, Phase};
 /// A run to execute.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// The machine of the controller.
+    pub environment: Environment,
     /// Facts about the task.
     pub task: TaskFacts,
     /// Facts about the other files that the run uses.
@@ -88,6 +90,7 @@ impl Job {
     /// The job that `plan` makes of a task that nobody calls.
     pub(crate) fn example(plan: RunPlan) -> Self {
         Self {
+            environment: crate::report::tests::environment(),
             task: TaskFacts::example(),
             files: Vec::new(),
             hooks: Vec::new(),

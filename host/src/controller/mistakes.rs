@@ -34,8 +34,8 @@ pub(super) enum Mistake {
     KeepTheIdle,
     /// A phase begins before all workers are ready.
     BeginEarly,
-    /// Frames of a box count after it was lost.
-    HearTheLost,
+    /// A place that was to have a worker of a lost box gets one there.
+    LaunchOnTheLost,
     /// Decisions of a controller count after another has taken over.
     HearTheFenced,
     /// Time in which the server was gone counts against those who were to end.
@@ -62,7 +62,7 @@ impl Mistake {
         Self::IgnoreSilence,
         Self::KeepTheIdle,
         Self::BeginEarly,
-        Self::HearTheLost,
+        Self::LaunchOnTheLost,
         Self::HearTheFenced,
         Self::CountTheOutage,
         Self::FoldWithAClock,

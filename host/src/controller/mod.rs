@@ -91,6 +91,9 @@ pub fn run(job: &Job, stops: &Receiver<()>, observers: &mut [Observer<'_>]) -> R
     work(Shell::new(job, |opened| Ok(Local::new(job, opened)), stops, observers)?)
 }
 
+/// What a controller answers to whoever asks for a stop again: operations in flight are cut.
+pub const CUTS: &[u8] = b"cutting";
+
 /// A run over boxes.
 pub struct Over<'a> {
     /// The boxes.
@@ -110,7 +113,7 @@ pub fn run_over(over: &Over<'_>, stops: &Receiver<()>, observers: &mut [Observer
     let mut attempts = 0;
     loop {
         let run = over.fleet.next_run();
-        let worked = match over.fleet.follow(run, stops, observers)? {
+        let worked = match over.fleet.follow(run, stops, observers, over.say)? {
             Followed::Over(Some(record)) => return Ok(*record),
             Followed::Over(None) => continue,
             Followed::Left(Some(told)) => go_on(over, run, *told, stops, observers),
@@ -135,7 +138,7 @@ fn begin(
     observers: &mut [Observer<'_>],
 ) -> Result<RunRecord, RunError> {
     let fleet = over.fleet;
-    if let Some(changed) = fleet.muster(stops)? {
+    if let Some(changed) = fleet.muster(stops, over.say)? {
         (over.say)(&changed);
     }
     let job = (over.job)()?;

@@ -38,7 +38,7 @@ pub struct Instances {
     /// All threads of all processes.
     threads: u64,
     most: u64,
-    /// Processors of this machine.
+    /// Processors of this machine, or of all boxes.
     cpus: u64,
     /// The service times of the fastest probe so far.
     fastest: Option<Service>,
@@ -74,6 +74,13 @@ impl Instances {
             Lane::Io => (most.unwrap_or(MOST) / threads).max(1) * threads,
         };
         Self { lane, threads, most, cpus: cpus as u64, fastest: None, usual: None, least: 0 }
+    }
+
+    /// The next probes have so many threads, on machines with so many processors together: boxes came or went. Each
+    /// thread may have as many instances as before.
+    pub fn spread(&mut self, threads: u64, cpus: u64) {
+        self.most = (self.most / self.threads).max(1) * threads;
+        (self.threads, self.cpus) = (threads, cpus);
     }
 
     /// The most that a probe may have.
@@ -194,6 +201,15 @@ mod tests {
         // Three threads cannot have a thousand.
         assert_eq!(Instances::new(Lane::Io, 3, None, 2).most(), 999);
         assert_eq!((io(Some(6)).per_thread(1e6), Instances::new(Lane::Compute, 4, Some(8), 2).per_thread(1e6)), (3, 1));
+    }
+
+    #[test]
+    fn boxes_bring_instances_and_take_them_away() {
+        let mut instances = io(Some(10));
+        instances.spread(4, 8);
+        assert_eq!((instances.most(), instances.per_thread(1e6)), (20, 5));
+        instances.spread(2, 4);
+        assert_eq!((instances.most(), instances.per_thread(1e6)), (10, 5));
     }
 
     #[test]

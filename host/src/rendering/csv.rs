@@ -78,7 +78,7 @@ fn rows_of<'a>(number: usize, run: &'a RunReport) -> Vec<CsvRow<'a>> {
     };
     let counts = &run.operations;
     let mut rows = vec![CsvRow {
-        started: Some(counts.offered - counts.dropped),
+        started: Some(run.timeline.buckets.iter().map(|bucket| bucket.started).sum()),
         dropped: Some(counts.dropped),
         not_ok: Some(counts.not_ok()),
         length_ns: run.throughput_window_ns,

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use super::lines::wrapped;
-use crate::report::find::{FindReport, Probe, ProbeFinding, VoidProbe, came_to, failure, implied, sentence, together};
+use crate::report::find::{
+    FindReport, Probe, ProbeFinding, VoidProbe, came_to, changes, failure, implied, sentence, together,
+};
 use crate::report::units::{count, duration, or_dash, percent, rate as per_second};
 
 /// The width of a terminal.
@@ -73,6 +75,9 @@ pub fn write(report: &FindReport, mut to: impl Write) -> io::Result<()> {
     }
     for void in &report.void {
         writeln!(to, "{}", void_line(void))?;
+    }
+    for change in changes(report) {
+        writeln!(to, "{}", wrapped(&change, 0))?;
     }
     if let Some(failure) = failure(report) {
         writeln!(to, "{}", wrapped(&failure, 0))?;

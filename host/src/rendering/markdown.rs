@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use crate::guest_text::line;
 use crate::judging::compare::{Comparison, Difference, Finding, Pair, Row};
 use crate::metrics::Outcome;
-use crate::report::find::{FindReport, Probe, came_to, failure, implied, sentence, together};
+use crate::report::find::{FindReport, Probe, came_to, changes, failure, implied, sentence, together};
 use crate::report::units::{count, duration, or_dash, percent, rate};
 use crate::report::words::{self, Part, Tone, Word};
 use crate::report::{Moment, Report, ResultReport, RunReport, Summary, suite};
@@ -48,7 +48,7 @@ pub fn report(report: &Report, mut to: impl Write) -> io::Result<()> {
 
 /// All runs at a glance.
 fn at_a_glance(report: &Report, to: &mut impl Write) -> io::Result<()> {
-    head(&[&["", "run"][..], &words::SUITE_HEAD].concat(), 2, to)?;
+    head(&[&["", "run"][..], &words::SUITE_HEAD].concat(), 3, to)?;
     for of in suite::rows(report) {
         let name = format!("{}{}", cell(&of.name), words::suite_times(&of));
         row(&[&[of.first.to_string(), name][..], &words::suite_cells(&of)].concat(), to)?;
@@ -112,7 +112,7 @@ pub fn find(report: &FindReport, mut to: impl Write) -> io::Result<()> {
     let said = report.rates.iter().filter_map(|rate| together(rate, &probes));
     let void =
         report.void.iter().map(|of| format!("{}/s: void, to be run again: {}", rate(of.rate), of.why.join("; ")));
-    for said in said.chain(void).chain(failure(report)).chain(implied(report)) {
+    for said in said.chain(void).chain(changes(report)).chain(failure(report)).chain(implied(report)) {
         writeln!(to, "- {}", escaped(&line(said.trim())))?;
     }
     to.flush()

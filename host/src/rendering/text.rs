@@ -156,14 +156,19 @@ fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut Sheet<impl Write>) -
     let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_suite(report));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     signed(verdicts, to)?;
+    if report.runs.is_empty() {
+        return prose("", 2, "no run has begun", Style::new(), to);
+    }
     writeln!(to)?;
     let row = |of: &SuiteRow| {
         let name = format!("{} {}{}", of.first, guest_text::line(&of.name), words::suite_times(of));
-        let is_bad = of.not_ok.is_some_and(|share| share > 0.0);
+        let is_bad = of.not_ok.is_some_and(|share| share > 0.0) || of.lost > 0;
         TextRow { name, cells: words::suite_cells(of).to_vec(), style: if is_bad { BAD } else { Style::new() } }
     };
     let rows: Vec<_> = suite::rows(report).iter().map(row).collect();
-    columns("run", &words::SUITE_HEAD.map(Column::always), &rows, to)
+    // What is left out first if there is no room.
+    let column = |head| if head == "operations" { Column::ranked(head, 1) } else { Column::always(head) };
+    columns("run", &words::SUITE_HEAD.map(column), &rows, to)
 }
 
 fn tone(not_ok: u64) -> Style {

@@ -54,6 +54,9 @@ pub struct FindReport {
     /// Probes that say nothing about the target; each was run again.
     #[serde(default)]
     pub void: Vec<VoidProbe>,
+    /// Which boxes came or went during the search; empty on one machine, and in older reports.
+    #[serde(default)]
+    pub boxes: Vec<BoxChange>,
     /// Whether the search was given up because too many probes were void.
     #[serde(default)]
     pub is_given_up: bool,
@@ -104,6 +107,24 @@ pub struct ProbedRate {
     pub finding: ProbeFinding,
     /// What the limit was; null unless a promise was broken.
     pub limited_by: Option<Culprit>,
+}
+
+/// A change of the boxes of a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BoxChange {
+    /// The rate of the first probe that it concerns.
+    pub rate: f64,
+    /// What happened, for people.
+    pub message: String,
+}
+
+/// What happened to the boxes during the search, in words.
+pub fn changes(report: &FindReport) -> impl Iterator<Item = String> {
+    let others = (!report.boxes.is_empty())
+        .then(|| "the boxes were not the same in all probes, so the rates need not be those of all boxes".to_owned());
+    let change = |of: &BoxChange| format!("in the probe at {}/s: {}", per_second(of.rate), of.message);
+    others.into_iter().chain(report.boxes.iter().map(change))
 }
 
 /// A probe that says nothing about the target.
@@ -274,6 +295,7 @@ impl FindReport {
             probes: Vec::new(),
             rates: Vec::new(),
             void: Vec::new(),
+            boxes: Vec::new(),
             is_given_up: false,
             problem: None,
             answer: None,

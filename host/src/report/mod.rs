@@ -26,6 +26,7 @@ pub use form::{
 };
 pub use plan::{ModelName, PlanReport, StageReport, WarmupPlan};
 
+use crate::fault::Fault;
 use crate::record::{Environment, RunRecord};
 
 /// The version of the report's format.
@@ -39,7 +40,7 @@ pub struct Report {
     pub schema: String,
     /// The version of Gorgon.
     pub gorgon: String,
-    /// Whether the runs were stopped before the end of their plans.
+    /// Whether a run did not reach the end of its plan: it was stopped, or it could not go on.
     pub partial: bool,
     /// What a suite file says about itself; null without a suite file.
     #[serde(default)]
@@ -102,7 +103,7 @@ impl Report {
         Self {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
-            partial: records.iter().any(|record| record.stopped),
+            partial: records.iter().any(|record| record.stopped || record.faults.iter().any(Fault::is_end)),
             suite: None,
             total: derive::total(records),
             runs: records.iter().map(|record| derive::run(record, environment.cpus)).collect(),
@@ -113,7 +114,7 @@ impl Report {
 
     /// Whether a run lost operations or a worker, or did not reach the end of its plan.
     pub fn is_incomplete(&self) -> bool {
-        self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(crate::fault::Fault::is_incomplete))
+        self.runs.iter().any(|run| run.operations.lost > 0 || run.faults.iter().any(Fault::is_incomplete))
     }
 }
 

@@ -1,7 +1,10 @@
 //! The runs of a report at a glance: one row for each, or for all repetitions of it.
 
+use std::collections::BTreeMap;
+
 use super::curves::{self, median};
 use super::{ModelName, Report, RunReport, words};
+use crate::fault::{Fault, FaultKind};
 
 /// A row: a run, or its repetitions.
 #[derive(Clone, Debug, PartialEq)]
@@ -10,15 +13,20 @@ pub struct SuiteRow {
     pub first: usize,
     /// How many runs it stands for.
     pub runs: usize,
-    /// What was run, and in which shape.
+    /// What was run.
     pub name: String,
+    /// In which shape.
+    pub shape: String,
     /// Completed operations.
     pub operations: u64,
     /// The share of them that was not ok; `None` without operations.
     pub not_ok: Option<f64>,
+    /// Operations that were lost.
+    pub lost: u64,
     /// Operations per second: the mean, and the standard deviation if there are several runs.
     pub throughput: Option<(f64, Option<f64>)>,
-    /// How many times the throughput of the first row of the same task; `None` if it has one shape, or a given rate.
+    /// How many times the throughput of the first row of the same task; `None` if it has one shape, or a given rate, or
+    /// if one of the two is not what its shape says: operations or boxes were missing.
     pub scaling: Option<f64>,
     /// The median of the runs' medians, in nanoseconds.
     pub p50: Option<u64>,
@@ -32,21 +40,30 @@ pub fn rows(report: &Report) -> Vec<SuiteRow> {
     let is_whole = report.runs.len().is_multiple_of(repetitions) && !report.partial;
     let round = if is_whole { (report.runs.len() / repetitions).max(1) } else { report.runs.len().max(1) };
     let scaled: Vec<&str> = curves::scaling(report).iter().map(|of| of.task).collect();
-    let mut rows: Vec<(&str, SuiteRow)> = Vec::new();
+    let (mut rows, mut bases) = (Vec::new(), BTreeMap::new());
     for first in 0..round.min(report.runs.len()) {
         let runs: Vec<&RunReport> = report.runs.iter().skip(first).step_by(round).collect();
         let task = report.runs[first].task.path.as_str();
         let mut row = row(first, &runs);
         let is_closed = report.runs[first].plan.load_model == ModelName::Closed;
         if is_closed && scaled.contains(&task) {
-            let before = rows.iter().find(|(of, row)| *of == task && row.scaling.is_some());
-            let base = before.map_or(row.throughput, |(_, row)| row.throughput);
-            row.scaling =
-                row.throughput.zip(base).filter(|(_, (base, _))| *base > 0.0).map(|((rate, _), (base, _))| rate / base);
+            let is_whole = runs.iter().all(|run| is_whole_run(run));
+            let base = bases.entry(task).or_insert(row.throughput.filter(|_| is_whole));
+            let compared = row.throughput.filter(|_| is_whole).zip(*base);
+            row.scaling = compared.filter(|(_, (base, _))| *base > 0.0).map(|((rate, _), (base, _))| rate / base);
         }
-        rows.push((task, row));
+        rows.push(row);
     }
-    rows.into_iter().map(|(_, row)| row).collect()
+    rows
+}
+
+/// Whether a run had everything that its shape says until its end.
+fn is_whole_run(run: &RunReport) -> bool {
+    let is_change = |fault: &Fault| {
+        let changes = [FaultKind::BoxAbsent, FaultKind::BoxLeft, FaultKind::BoxLost];
+        fault.is_incomplete() || changes.contains(&fault.kind)
+    };
+    run.operations.lost == 0 && !run.faults.iter().any(is_change)
 }
 
 fn row(first: usize, runs: &[&RunReport]) -> SuiteRow {
@@ -64,7 +81,9 @@ fn row(first: usize, runs: &[&RunReport]) -> SuiteRow {
     SuiteRow {
         first: first + 1,
         runs: runs.len(),
-        name: words::short(runs[0]),
+        name: words::run_name(runs[0]).to_owned(),
+        shape: curves::shape(runs[0]),
+        lost: runs.iter().map(|run| run.operations.lost).sum(),
         operations,
         not_ok: curves::share(not_ok, operations),
         throughput: (!rates.is_empty()).then_some((mean, deviation)),
@@ -85,6 +104,8 @@ mod tests {
         let mut report = Report::new(environment(), &[record(1), record(4), record(1), record(4), open_record()]);
         for (run, rate) in report.runs.iter_mut().zip([100.0, 300.0, 120.0, 360.0, 50.0]) {
             run.throughput = Some(rate);
+            run.operations.lost = 0;
+            run.faults.clear();
         }
         let alone = rows(&report);
         assert_eq!(alone.iter().map(|row| row.first).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
@@ -92,6 +113,13 @@ mod tests {
             alone.iter().map(|row| row.scaling).collect::<Vec<_>>(),
             [Some(1.0), Some(3.0), Some(1.2), Some(3.6), None]
         );
+        // What was not whole is not compared, and nothing is compared with it.
+        for (damaged, expected) in [(1, [Some(1.0), None, Some(1.2)]), (0, [None; 3])] {
+            let mut report = report.clone();
+            report.runs[damaged].operations.lost = 7;
+            let scaling: Vec<_> = rows(&report).iter().take(3).map(|row| row.scaling).collect();
+            assert_eq!(scaling, expected);
+        }
         report.runs.pop();
         report.suite = Some(SuiteReport { name: None, description: None, repetitions: 2, pause_ns: 0 });
         let together = rows(&report);

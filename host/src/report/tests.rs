@@ -26,6 +26,7 @@ pub(crate) fn environment() -> Environment {
 /// A run of 2,000 operations over half a second, of every outcome, with spans, a reason, lost operations and a fault.
 pub(crate) fn record(threads: u32) -> RunRecord {
     RunRecord {
+        environment: environment(),
         task: TaskFacts::example(),
         files: Vec::new(),
         plan: RunPlan::try_from(RunSpec {

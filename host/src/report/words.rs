@@ -113,9 +113,10 @@ fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, windo
         Some(0.0) => ", all of them ok".into(),
         Some(share) => format!(", {} of them not ok", percent(share)),
     };
+    let lost = if operations.lost > 0 { format!(", {} lost", count(operations.lost)) } else { String::new() };
     let over = window_ns.map(|ns| format!(" over {}", duration(ns))).unwrap_or_default();
     let rate = throughput.map(|per_second| format!(", {} per second{over}", rate(per_second))).unwrap_or_default();
-    format!("{} in {}{rate}{not_ok}", counted(operations.completed, "operation"), duration(elapsed_ns))
+    format!("{} in {}{rate}{not_ok}{lost}", counted(operations.completed, "operation"), duration(elapsed_ns))
 }
 
 /// How the report ended, in a word, if it has ended.
@@ -211,20 +212,22 @@ pub(crate) fn box_cells(of: &BoxReport) -> [String; 7] {
 }
 
 /// What the table of the runs of a suite has behind their names.
-pub(crate) const SUITE_HEAD: [&str; 6] = ["operations", "ops/s", "scaling", "p50", "p99", "not ok"];
+pub(crate) const SUITE_HEAD: [&str; 8] = ["shape", "operations", "ops/s", "scaling", "p50", "p99", "not ok", "lost"];
 
 /// The row of a run, or of its repetitions, under [`SUITE_HEAD`].
-pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 6] {
+pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 8] {
     let spread = |mean: f64, deviation: Option<f64>| {
         deviation.map(|of| format!(" ± {}", percent(of / mean))).unwrap_or_default()
     };
     [
+        of.shape.clone(),
         count(of.operations),
         or_dash(of.throughput, |(mean, deviation)| format!("{}{}", rate(mean), spread(mean, deviation))),
         of.scaling.map(|times| format!("x {times:.2}")).unwrap_or_default(),
         or_dash(of.p50, duration),
         or_dash(of.p99, duration),
         or_dash(of.not_ok, percent),
+        if of.lost > 0 { count(of.lost) } else { String::new() },
     ]
 }
 
@@ -418,8 +421,12 @@ fn more(all: usize) -> &'static str {
 
 /// A run in a few words, for a table of runs.
 pub(crate) fn short(run: &RunReport) -> String {
-    let task = run.name.as_deref().unwrap_or(file_name(subject(run)));
-    format!("{task}, {}", curves::shape(run))
+    format!("{}, {}", run_name(run), curves::shape(run))
+}
+
+/// The name of a run, or what was run.
+pub(crate) fn run_name(run: &RunReport) -> &str {
+    run.name.as_deref().unwrap_or(file_name(subject(run)))
 }
 
 /// What was run: a task, or calls, whose task is the same for all.

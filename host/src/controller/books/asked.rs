@@ -94,13 +94,16 @@ impl Books {
         let last = self.last();
         let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);
         RunRecord {
+            environment: self.environment.clone(),
             task: self.task.clone(),
             files: self.files.clone(),
             plan: last.plan.clone(),
             started_at: self.opened + last.began.unwrap_or_default(),
             stopped: self.stopped().is_some() || self.failure == Some(Failure::Stopped),
-            short_of_plan: (self.stage != RunStage::Ended { stopped: None })
-                .then(|| self.elapsed(self.stopped().unwrap_or_else(|| self.counted_until(at)))),
+            short_of_plan: match self.stage {
+                RunStage::Ended { stopped: None } => self.cut_short,
+                _ => Some(self.elapsed(self.stopped().unwrap_or_else(|| self.counted_until(at)))),
+            },
             startup: self.startup,
             metrics: self.metrics.clone(),
             warmup: warmup.and_then(|warmup| {

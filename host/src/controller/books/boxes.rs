@@ -104,7 +104,7 @@ impl Books {
                 let Some(of) = self.boxes.get_mut(index as usize).filter(|_| is_its) else { return false };
                 let is_late = !of.is_there();
                 of.refused += u64::from(is_late);
-                !is_late || is_made(Mistake::HearTheLost)
+                !is_late
             }
             (Writer::Box(index), What::Leaving) => self.boxes.get(index as usize).is_some_and(BoxBooks::is_there),
             (Writer::Box(_), _) => false,
@@ -154,6 +154,12 @@ impl Books {
         }
     }
 
+    /// Whether no worker has to take the place of one that ends at the time `at`.
+    pub(super) fn is_over(&self, at: Duration) -> bool {
+        let duration = self.plan().extent().duration();
+        self.stage != RunStage::Running || duration.is_some_and(|duration| self.elapsed(at) >= duration)
+    }
+
     /// Whether workers of a box are alive.
     pub(in crate::controller) fn works_on(&self, index: u32) -> bool {
         self.living().any(|worker| self.workers[&worker].on == index)
@@ -184,17 +190,26 @@ impl Books {
         let mut effects: Vec<_> = workers.iter().map(|&worker| Effect::Kill(worker)).collect();
         let has_begun = self.phases[0].began.is_some();
         let (mut lost, mut numbers, mut moved) = (0, NumberSet::default(), 0);
+        // Places that were to have a worker of this box.
+        let vacant = (0_u32..).zip(self.places.iter().zip(&self.homes));
+        let vacant = vacant.filter(|(_, (place, home))| {
+            **place == Place::Vacant && **home == index && !is_made(Mistake::LaunchOnTheLost)
+        });
+        let mut empty: Vec<u32> = vacant.map(|(place, _)| place).collect();
         for &worker in &workers {
             let held = self.lose(worker, None);
             let Some(place) = self.part_with(worker) else { continue };
             lost += held.len();
             let room = MAX_RANGES.saturating_sub(numbers.iter().count());
             self.numbers(place, &held).into_iter().take(room).for_each(|(from, to)| numbers.insert(from..to + 1));
-            let goes_on = self.stage == RunStage::Running && self.on_loss != OnLoss::Abort;
-            if !goes_on || self.last_mut().shares.of(place).unleased() == 0 {
-                continue;
+            empty.push(place);
+        }
+        let goes_on = !self.is_over(at) && self.on_loss != OnLoss::Abort;
+        for place in empty {
+            self.places[place as usize] = Place::Closed;
+            if goes_on && self.last_mut().shares.of(place).unleased() > 0 {
+                moved += u64::from(self.move_place(place));
             }
-            moved += u64::from(self.move_place(place));
         }
         if !has_begun {
             self.failure.get_or_insert(Failure::BoxGone(format!("the box {name} was lost before the run began")));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, RunStage, WorkerState};
+use super::{Books, Effect, Failure, MAX_REPLACEMENTS, Place, WorkerState};
 use crate::controller::faults::MAX_RANGES;
 use crate::controller::job::OnLoss;
 use crate::controller::mistakes::{Mistake, is_made};
@@ -69,7 +69,7 @@ impl Books {
                 Message::Delta(delta) => self.count(worker, delta),
                 _ => Vec::new(),
             },
-            (WorkerState::Running, Message::Rested) => self.rest(worker),
+            (WorkerState::Running, Message::Rested) => self.rest(worker, at),
             (_, Message::Delta(delta)) if is_made(Mistake::HearTwice) => self.count(worker, delta),
             (WorkerState::Leaving, Message::Delta(delta)) => {
                 // The bytes that the last teardowns have sent and received.
@@ -144,10 +144,11 @@ impl Books {
 
     /// A worker has finished its part of the phase. It never started the numbers that it still holds, so they can be
     /// leased again.
-    fn rest(&mut self, worker: u32) -> Vec<Effect> {
+    fn rest(&mut self, worker: u32, at: Duration) -> Vec<Effect> {
         let is_last = self.phase + 1 == self.phases.len();
         if let Some(of) = self.workers.get_mut(&worker) {
             of.state = if is_last { WorkerState::Leaving } else { WorkerState::Ready };
+            of.counted = at;
             if !is_made(Mistake::RestWithLease) {
                 self.phases[self.phase].shares.of(of.place).give_back(worker);
             }
@@ -201,10 +202,8 @@ impl Books {
             self.failure.get_or_insert(if self.is_left(place) { Failure::BoxGone(how) } else { Failure::Died(how) });
             return Vec::new();
         }
-        let duration = self.plan().extent().duration();
-        let is_over = self.stage != RunStage::Running || duration.is_some_and(|duration| self.elapsed(at) >= duration);
         let left = self.last_mut().shares.of(place).unleased();
-        let then = if is_over {
+        let then = if self.is_over(at) {
             Parting::RunEnding
         } else if self.replaced >= MAX_REPLACEMENTS * self.plan().shape().boxes {
             Parting::TooMany

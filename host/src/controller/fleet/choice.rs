@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a command waits between two runs for a box that is gone, or for another.
 const RETURN: Duration = Duration::from_secs(5);
 
+/// A shorter wait is not told of.
+const NOTICED: Duration = Duration::from_millis(800);
+
 /// The boxes that a command wants.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -81,23 +84,33 @@ pub(super) struct Next {
     pub(super) agents: Vec<Presence>,
     /// For people: who is missing and why, and who is new; empty if nothing has changed.
     pub(super) changes: String,
+    /// Whether somebody is missing.
+    pub(super) is_short: bool,
 }
 
 /// The boxes of the next run, `size` at the most: those of the run before, as far as they are there, and others in the
 /// places of those that are not. `before` are the agents of the run before, and `former` those of earlier runs. Waits
-/// up to [`RETURN`] for as many as there were before. `None` if `is_stopped` says so first.
+/// up to [`RETURN`] for as many as there were before, and says so. `None` if `is_stopped` says so first.
 pub(super) fn for_the_next_run(
     roll: &Roll,
     (before, former): (&[Presence], &[Presence]),
     wanted: &Wanted,
     size: usize,
     is_stopped: &dyn Fn() -> bool,
+    say: &dyn Fn(&str),
 ) -> Option<Next> {
     let usable = |there: &[Presence]| there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
-    let was_stopped = Cell::new(false);
+    let (was_stopped, has_said, began) = (Cell::new(false), Cell::new(false), Instant::now());
     let there = roll.wait(RETURN, |there| {
         was_stopped.set(is_stopped());
-        was_stopped.get() || usable(there) >= before.len()
+        let is_enough = usable(there) >= before.len();
+        if !is_enough && began.elapsed() >= NOTICED && !has_said.replace(true) {
+            let is_there = |of: &&Presence| there.iter().any(|agent| agent.name == of.name);
+            let missing: Vec<&str> = before.iter().filter(|of| !is_there(of)).map(|of| &*of.name).collect();
+            let whom = if missing.is_empty() { "another box".to_owned() } else { missing.join(", ") };
+            say(&format!("waiting for {whom}, {} s at most", RETURN.as_secs()));
+        }
+        was_stopped.get() || is_enough
     });
     (!was_stopped.get()).then(|| replaced(&there, (before, former), wanted, size))
 }
@@ -115,12 +128,14 @@ fn replaced(there: &[Presence], (before, former): (&[Presence], &[Presence]), wa
         Some(agent) => Some(format!("{}: {}", of.name, why_not(agent, wanted)?)),
         None => Some(format!("{}: it is not there", of.name)),
     });
+    let missing: Vec<String> = missing.collect();
+    let is_short = !missing.is_empty();
     let new = agents.iter().filter_map(|agent| match before.iter().find(|of| of.name == agent.name) {
         None => Some(format!("{} takes part from now on", agent.name)),
         Some(of) => (of.session != agent.session).then(|| format!("{} was started again", agent.name)),
     });
-    let changes = missing.chain(new).collect::<Vec<_>>().join("; ");
-    Next { agents, changes }
+    let changes = missing.into_iter().chain(new).collect::<Vec<_>>().join("; ");
+    Next { agents, changes, is_short }
 }
 
 /// Why an agent cannot be used; `None` if it can.
@@ -163,6 +178,10 @@ fn left_out(there: &[Presence], wanted: &Wanted) -> String {
 fn too_few(there: &[Presence], wanted: &Wanted, url: &str) -> FleetError {
     let usable = there.iter().filter(|agent| why_not(agent, wanted).is_none()).count();
     let others = left_out(there, wanted);
+    let labels = wanted.labels.iter().map(|label| format!(" --label {label}"));
+    let is_small = there.iter().any(|agent| agent.max_processes < wanted.processes);
+    let room = is_small.then(|| format!(" --max-processes {}", wanted.processes));
+    let flags: String = labels.chain(room).collect();
     let are = |count: usize| match count {
         0 if !others.is_empty() => "no agent can be used".to_owned(),
         0 => "no agent is there".to_owned(),
@@ -173,7 +192,7 @@ fn too_few(there: &[Presence], wanted: &Wanted, url: &str) -> FleetError {
         None | Some(1) => "one is".to_owned(),
         Some(boxes) => format!("{boxes} are"),
     };
-    FleetError::TooFew { there: are(usable), wanted, others, url: url.to_owned() }
+    FleetError::TooFew { there: are(usable), wanted, others, url: url.to_owned(), flags }
 }
 
 #[cfg(test)]
@@ -213,7 +232,7 @@ mod tests {
         let of = |names: [&str; 3]| names.map(|name| Presence { command: Some("7".into()), ..agent(name, name) });
         let before = of(["a", "b", "c"]);
         let next = |there: &[Presence], before: &[Presence], former: &[Presence]| {
-            let Next { agents, changes } = replaced(there, (before, former), &wanted, 3);
+            let Next { agents, changes, .. } = replaced(there, (before, former), &wanted, 3);
             (agents.into_iter().map(|agent| agent.name).collect::<Vec<_>>().join(" "), changes)
         };
         let said = |boxes: &str, changes: &str| (boxes.to_owned(), changes.to_owned());

@@ -17,6 +17,9 @@ use crate::record::RunRecord;
 /// Without a pulse for so long, the controller is taken to be gone.
 const GONE: Duration = Duration::from_secs(5);
 
+/// A shorter silence of the controller is not told of. Its pulse comes twice a second.
+const NOTICED: Duration = Duration::from_millis(1_500);
+
 /// How often whoever follows a run is shown how it goes.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -56,7 +59,9 @@ impl Fleet {
         run: u32,
         stops: &Receiver<()>,
         observers: &mut [Observer<'_>],
+        say: &dyn Fn(&str),
     ) -> Result<Followed, RunError> {
+        let mut has_said = false;
         let cluster = |error: FleetError| RunError::Refused(error.to_string());
         let ticks = tick(TICK);
         loop {
@@ -89,6 +94,9 @@ impl Fleet {
                     }
                     if !self.link.is_up() {
                         watch.heard = Instant::now();
+                    }
+                    if watch.heard.elapsed() >= NOTICED && !std::mem::replace(&mut has_said, true) {
+                        say(&format!("nothing comes from the controller: listening for {} s", GONE.as_secs()));
                     }
                     watch.heard.elapsed() >= GONE
                 }

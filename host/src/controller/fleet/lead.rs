@@ -1,7 +1,7 @@
 //! Controls the runs of a command: begins to, looks who is there before each run, and appends decisions.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crossbeam::channel::{Receiver, bounded};
@@ -13,7 +13,7 @@ use crate::cluster::journal::{Appender, Trouble};
 use crate::cluster::presence::{Presence, Roll};
 use crate::cluster::register::Registered;
 use crate::cluster::{Listening, subjects};
-use crate::controller::RunError;
+use crate::controller::{CUTS, RunError};
 
 /// How often the agents hear that the controller lives.
 const PULSE: Duration = Duration::from_millis(500);
@@ -57,13 +57,14 @@ impl Fleet {
         let Registered { changed, .. } = find(&self.link, &self.command)?;
         let pulse = self.link.beat(subjects::pulse(&self.command), PULSE);
         let (key, stops, subject) = (self.journal.key().clone(), self.stops.clone(), subjects::stop(&self.command));
+        let asked = AtomicBool::new(false);
         let stop = self.link.answer(&subject.clone(), move |payload| {
             if key.open(&subject, payload).is_none() {
                 return Vec::new();
             }
             // If nobody listens any more, the command is ending.
             let _ = stops.send(());
-            b"stopping".to_vec()
+            if asked.swap(true, Ordering::Relaxed) { CUTS.to_vec() } else { b"stopping".to_vec() }
         })?;
         let last = self.journal.last_decision(&self.link)?;
         let (tell, trouble) = bounded(1);
@@ -85,12 +86,17 @@ impl Fleet {
 
     /// Looks which boxes are there for the next run: those of the run before, or others in their places. Returns what
     /// people should know about a change.
-    pub(in crate::controller) fn muster(&self, stops: &Receiver<()>) -> Result<Option<String>, RunError> {
+    pub(in crate::controller) fn muster(
+        &self,
+        stops: &Receiver<()>,
+        say: &dyn Fn(&str),
+    ) -> Result<Option<String>, RunError> {
         let roll = self.roll().ok_or_else(|| RunError::Fenced(self.command.clone()))?;
         let (before, former) = (self.agents(), self.former.borrow().clone());
         let is_stopped = || stops.try_recv().is_ok();
-        let next = choice::for_the_next_run(&roll, (&before, &former), &self.wanted, self.size as usize, &is_stopped);
-        let Next { agents, changes } = next.ok_or(RunError::Stopped)?;
+        let (boxes, size) = ((&*before, &*former), self.size as usize);
+        let next = choice::for_the_next_run(&roll, boxes, &self.wanted, size, &is_stopped, say);
+        let Next { agents, changes, is_short } = next.ok_or(RunError::Stopped)?;
         if agents.is_empty() {
             return Err(RunError::Refused(format!("no box can be used any more ({changes})")));
         }
@@ -107,12 +113,12 @@ impl Fleet {
         self.rtt.set(farthest(&self.link, &agents));
         let is_gone = |agent: &Presence| agents.iter().all(|of| of.name != agent.name);
         self.former.borrow_mut().extend(before.into_iter().filter(is_gone));
-        let (boxes, size) = (agents.len(), self.size as usize);
-        let plural = if boxes == 1 { "box" } else { "boxes" };
-        let absent = (boxes < size).then(|| format!("{boxes} {plural} instead of {size} ({changes})"));
-        let said = absent.clone().unwrap_or_else(|| format!("{boxes} {plural} ({changes})"));
-        self.absent.replace(absent);
-        Ok(Some(format!("the next run has {said}")))
+        let plural = if agents.len() == 1 { "box" } else { "boxes" };
+        let boxes = format!("{} {plural}", agents.len());
+        let instead = if agents.len() < size { format!(" instead of {size}") } else { String::new() };
+        let said = format!("{boxes}{instead} ({changes})");
+        self.absent.replace((is_short || agents.len() < size).then(|| said.clone()));
+        Ok(Some(format!("the run now has {said}")))
     }
 
     /// What appends decisions, and why it does not any more; `None` if this process does not control.

@@ -116,6 +116,9 @@ impl Account {
     pub(super) fn see(&mut self, effect: &Effect) -> Result<(), String> {
         match effect {
             Effect::Launch { worker, on } => {
+                if self.lost_boxes.contains(on) {
+                    return Err(format!("worker {worker} is launched on box {on}, which is lost"));
+                }
                 self.on.insert(*worker, *on);
             }
             Effect::Load { worker, place, first_slot } => {

@@ -8,8 +8,8 @@ use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::find::{
-    Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, failure, implied, limit_name, sentence,
-    together,
+    Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, changes, failure, implied, limit_name,
+    sentence, together,
 };
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
@@ -58,6 +58,7 @@ pub fn find(report: &FindReport) -> String {
                 h1 { (tables::name(&title)) span class=(format!("state {}", prose::look(tone).0)) { (state) } }
                 p .meta { span { "The promise: " @for slo in &report.slo { code { (tables::name(slo)) } " " } } }
                 @if let Some(implied) = implied(report) { p .meta { span { (prose::capital(&implied)) "." } } }
+                @for change in changes(report) { p .meta { span { (tables::name(&prose::capital(&change))) "." } } }
                 p .headline { (prose::capital(&sentence(report))) "." }
             }
             (tiles(report, &probes))

@@ -29,6 +29,11 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// A column that is there if columns of a lower rank leave room for it.
+    pub(super) const fn ranked(head: &'static str, rank: u8) -> Self {
+        Self { head, rank }
+    }
+
     /// A column that is always there.
     pub(super) const fn always(head: &'static str) -> Self {
         Self { head, rank: 0 }

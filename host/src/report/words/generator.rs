@@ -110,7 +110,7 @@ impl Reason {
                 let (operations, worst) = (counted(delayed.operations, "operation"), duration(delayed.worst_ns));
                 format!(
                     "{operations} started late (at worst by {worst}), as their boxes had no numbers: the command, the \
-                     server or a link to it stood still"
+                     server or a link to it stood still, or a box left"
                 )
             }
             Self::Streams { requests, share, .. } => format!(
