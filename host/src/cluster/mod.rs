@@ -223,24 +223,7 @@ impl Server {
             return Err(failed(NOT_A_URL.into()));
         }
         let connecting = async {
-            let mut options = options;
-            if let Some(creds) = &self.creds {
-                let why = |error: &dyn std::fmt::Display| {
-                    format!("cannot read the credentials in `{}`: {error}", creds.display())
-                };
-                let text = input::read_text(creds, MOST_OF_CREDENTIALS).map_err(|error| why(&error))?;
-                options = match seal::seed(&text) {
-                    // A file with nothing but the seed of a key.
-                    Some(seed) if !text.contains("JWT") => options.nkey(seed.to_owned()),
-                    _ => options.credentials(&text).map_err(|error| why(&error))?,
-                };
-            }
-            if let Some(authorities) = &self.tls_ca {
-                // Otherwise the error would not name the file.
-                input::read(authorities, MOST_OF_CREDENTIALS * 16)
-                    .map_err(|error| format!("cannot read the authorities in `{}`: {error}", authorities.display()))?;
-                options = options.add_root_certificates(authorities.clone());
-            }
+            let options = self.with_credentials(options)?;
             let connected = tokio::time::timeout(CONNECT, options.connect(&self.url)).await;
             connected.map_err(|_| "nothing answers".to_owned())?.map_err(|error| match error.kind() {
                 ConnectErrorKind::ServerParse => NOT_A_URL.to_owned(),
@@ -273,6 +256,28 @@ impl Server {
             .map_err(|_| link.denied().unwrap_or_else(|| ClusterError::NoJetStream { url: link.url.clone() }))?;
         link.runtime.spawn(keep_trying(link.client.clone()));
         Ok(link)
+    }
+
+    /// The options with what the server needs to trust this process, and this process to trust the server.
+    fn with_credentials(&self, mut options: ConnectOptions) -> Result<ConnectOptions, String> {
+        if let Some(creds) = &self.creds {
+            let why = |error: &dyn std::fmt::Display| {
+                format!("cannot read the credentials in `{}`: {error}", creds.display())
+            };
+            let text = input::read_text(creds, MOST_OF_CREDENTIALS).map_err(|error| why(&error))?;
+            options = match seal::seed(&text) {
+                // A file with nothing but the seed of a key.
+                Some(seed) if !text.contains("JWT") => options.nkey(seed.to_owned()),
+                _ => options.credentials(&text).map_err(|error| why(&error))?,
+            };
+        }
+        if let Some(authorities) = &self.tls_ca {
+            // Otherwise the error would not name the file.
+            input::read(authorities, MOST_OF_CREDENTIALS * 16)
+                .map_err(|error| format!("cannot read the authorities in `{}`: {error}", authorities.display()))?;
+            options = options.add_root_certificates(authorities.clone());
+        }
+        Ok(options)
     }
 }
 

@@ -537,7 +537,8 @@ impl Books {
         self.note(fault)
     }
 
-    /// How long the run went on, and the fault that operations of the plan were never started, if they should have been.
+    /// How long the run went on, and the fault that operations of the plan were never started, if they should have
+    /// been.
     fn unstarted(&self, at: Duration) -> Option<(Duration, Fault)> {
         if self.stage != RunStage::Running {
             return None;
@@ -557,7 +558,8 @@ impl Books {
             (None, _) if left > 0 => Fault::never_started(left),
             (Some(duration), Some(slots)) if slots > 0 => Fault::slots_left(slots, worked, duration),
             (Some(duration), None) => {
-                // Another controller, and each box, knows the time of the beginning only about as well as it is far away.
+                // Another controller, and each box, knows the time of the beginning only about as well as it is far
+                // away.
                 let known = worked.saturating_add(idle).saturating_add(self.contact.lead);
                 match extent.operations() {
                     _ if left == 0 || known >= duration => return None,

@@ -43,9 +43,9 @@ struct CsvRow<'a> {
     of_box: Option<Cow<'a, str>>,
 }
 
-/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, a row `all_spans` for
-/// the spans of one name over all results, and a row `interval` for each interval; then those of each box, if they are
-/// known.
+/// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, a row `all_spans`
+/// for the spans of one name over all results, and a row `interval` for each interval; then those of each box, if they
+/// are known.
 pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     let mut rows = csv::Writer::from_writer(to);
     for (i, run) in report.runs.iter().enumerate() {

@@ -89,8 +89,8 @@ pub(super) fn prose(
     lines.lines().try_for_each(|line| writeln!(to, "{style}{}{style:#}", line.trim_end()))
 }
 
-/// `text` in lines of 80 columns, broken at spaces; further lines, and what the caller prints before the first one, take
-/// `indent` columns.
+/// `text` in lines of 80 columns, broken at spaces; further lines, and what the caller prints before the first one,
+/// take `indent` columns.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
     broken(text, indent, indent, COLUMNS)
 }
