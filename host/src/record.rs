@@ -15,6 +15,8 @@ use crate::plan::RunPlan;
 pub struct RunRecord {
     /// The machine that controlled the run.
     pub environment: Environment,
+    /// The command line, without what may be secret; `None` if it cannot be shown.
+    pub command: Option<String>,
     /// The task.
     pub task: TaskFacts,
     /// The files that the run used besides.

@@ -88,6 +88,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
     };
     RunRecord {
         environment: environment(),
+        command: Some("gorgon run shop.wasm --rate 600/s -d 60s -t 4 -c 50 --fail-if 'p99>250ms'".into()),
         task: TaskFacts {
             path: task.into(),
             sha256: "9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b6c1e0f5b7a3d4c8e9f2b".into(),

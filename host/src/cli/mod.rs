@@ -12,6 +12,7 @@ mod flags;
 mod http;
 mod inspect;
 mod intervals;
+mod invocation;
 mod judge;
 mod load;
 mod nats_config;

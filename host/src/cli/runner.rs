@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::Context;
 use crossbeam::channel::{Receiver, Sender, bounded, select};
 
-use super::Exit;
 use super::boxes::Over;
 use super::command::{self, KeptKey, Made, Resumed};
 use super::flags::TaskSource;
+use super::{Exit, invocation};
 use crate::cluster::files;
 use crate::cluster::register::Keep;
 use crate::cluster::seal::Key;
@@ -444,6 +444,7 @@ fn read_files(plan: &RunPlan) -> anyhow::Result<(Vec<FileFacts>, Option<Rows>)> 
 fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, addresses: Addresses) -> Job {
     Job {
         environment: Environment::here(),
+        command: invocation::shown(),
         task: TaskFacts {
             path: compiled.path.display().to_string(),
             sha256: compiled.sha256.clone(),

@@ -39,6 +39,7 @@ const MAX_STALLS: usize = 100;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Books {
     environment: Environment,
+    command: Option<String>,
     task: TaskFacts,
     files: Vec<FileFacts>,
     /// The wall-clock time when the run was opened.
@@ -279,6 +280,7 @@ impl Books {
         }
         Self {
             environment: job.environment.clone(),
+            command: job.command.clone(),
             task: job.task.clone(),
             files: job.files.clone(),
             opened,

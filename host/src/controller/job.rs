@@ -16,6 +16,8 @@ use crate::wire::{Contact, Phase};
 pub struct Job {
     /// The machine of the controller.
     pub environment: Environment,
+    /// The command line, for people.
+    pub command: Option<String>,
     /// Facts about the task.
     pub task: TaskFacts,
     /// Facts about the other files that the run uses.
@@ -91,6 +93,7 @@ impl Job {
     pub(crate) fn example(plan: RunPlan) -> Self {
         Self {
             environment: crate::report::tests::environment(),
+            command: None,
             task: TaskFacts::example(),
             files: Vec::new(),
             hooks: Vec::new(),

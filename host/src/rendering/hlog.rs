@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
 
-use crate::report::{Report, curves};
+use crate::guest_text::line;
+use crate::report::{Report, curves, words};
 
 /// Nanoseconds per unit of the log's maxima, which by custom are milliseconds.
 const MAX_VALUE_DIVISOR: f64 = 1e6;
@@ -20,6 +21,10 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut head = IntervalLogWriterBuilder::new();
     head.add_comment("gorgon: durations of operations in nanoseconds, by interval; Interval_Max in milliseconds");
+    let machine = words::machine(report);
+    let made = report.command.as_ref().map(|command| format!("{command}, on {machine}")).unwrap_or(machine);
+    let made = line(&made);
+    head.add_comment(&made);
     head.with_start_time(first).with_base_time(first).with_max_value_divisor(MAX_VALUE_DIVISOR);
     let mut log = head.begin_log_with(&mut to, &mut serializer)?;
     for (i, run) in report.runs.iter().enumerate() {

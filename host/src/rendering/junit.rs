@@ -35,21 +35,27 @@ pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     let xml = html! {
         (PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"))
         testsuites name="gorgon" tests=(all().count()) failures=(failures(all())) errors=(errors(all())) {
-            @for (i, (run, tests)) in suites.iter().enumerate() { (suite(i, run, tests)) }
+            @for (i, (run, tests)) in suites.iter().enumerate() { (suite(i, run, tests, report)) }
         }
     };
     writeln!(to, "{}", xml.into_string())?;
     to.flush()
 }
 
-fn suite(i: usize, run: &RunReport, tests: &[TestCase]) -> Markup {
+fn suite(i: usize, run: &RunReport, tests: &[TestCase], report: &Report) -> Markup {
     let skipped = tests.iter().filter(|test| matches!(test.status, Status::Skipped(_))).count();
     let (named, time) = (words::short(run), format!("{:.3}", run.elapsed_ns as f64 / 1e9));
     let named = xml(&named);
+    let machine = ("machine", words::machine(report));
+    let properties = report.command.iter().map(|command| ("command", command.clone())).chain([machine]);
     html! {
         "\n  "
         testsuite name=(format!("run {}: {named}", i + 1)) tests=(tests.len()) failures=(failures(tests))
             errors=(errors(tests)) skipped=(skipped) time=(time) timestamp=(xml(run.started_at.trim_end_matches('Z'))) {
+            "\n    "
+            properties {
+                @for (name, value) in properties { property name=(name) value=(xml(&value)) {} }
+            }
             @for test in tests {
                 "\n    "
                 testcase name=(xml(&test.name)) classname=(named) time=(time) { @match &test.status {

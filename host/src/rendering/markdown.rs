@@ -39,6 +39,9 @@ pub fn report(report: &Report, mut to: impl Write) -> io::Result<()> {
             }
         }
     }
+    if let Some(command) = &report.command {
+        writeln!(to, "{}\n", code(command))?;
+    }
     let environment = &report.environment;
     let processor = environment.processor.as_deref().map(|model| format!(" ({})", code(model))).unwrap_or_default();
     let (gorgon, cpus) = (code(&report.gorgon), environment.cpus);

@@ -59,13 +59,26 @@ pub fn write(report: &Report, detail: Detail, to: impl Write) -> io::Result<()> 
     let mut to = Sheet::new(to, detail.columns);
     signed(&words::alarms(report), &mut to)?;
     let verdicts = words::verdicts(report, Moment::Ended);
+    runs(report, &verdicts, detail, &mut to)?;
+    if report.runs.is_empty() {
+        return Ok(());
+    }
+    // Whoever finds the report later knows what made it.
+    writeln!(to)?;
+    if let Some(command) = &report.command {
+        prose("", 2, &guest_text::line(command), DIM, &mut to)?;
+    }
+    prose("", 2, &guest_text::line(&words::machine(report)), DIM, &mut to)
+}
+
+fn runs(report: &Report, verdicts: &[Word], detail: Detail, to: &mut Sheet<impl Write>) -> io::Result<()> {
     match report.runs.as_slice() {
-        [one] => run(one, report, &verdicts, detail, &mut to),
+        [one] => run(one, report, verdicts, detail, to),
         runs => {
-            at_a_glance(report, &verdicts, &mut to)?;
+            at_a_glance(report, verdicts, to)?;
             runs.iter().try_for_each(|one| {
                 writeln!(to)?;
-                run(one, report, &[], detail, &mut to)
+                run(one, report, &[], detail, to)
             })
         }
     }

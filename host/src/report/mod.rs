@@ -45,6 +45,9 @@ pub struct Report {
     /// What a suite file says about itself; null without a suite file.
     #[serde(default)]
     pub suite: Option<SuiteReport>,
+    /// The command line, without what may be secret; null if it cannot be shown, and in older reports.
+    #[serde(default)]
+    pub command: Option<String>,
     /// The machine that the runs used.
     pub environment: Environment,
     /// All runs together.
@@ -105,6 +108,7 @@ impl Report {
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
             partial: records.iter().any(|record| record.stopped || record.faults.iter().any(Fault::is_end)),
             suite: None,
+            command: records.first().and_then(|first| first.command.clone()),
             total: derive::total(records),
             runs: records.iter().map(|record| derive::run(record, environment.cpus)).collect(),
             verdicts: Vec::new(),

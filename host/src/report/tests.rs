@@ -27,6 +27,7 @@ pub(crate) fn environment() -> Environment {
 pub(crate) fn record(threads: u32) -> RunRecord {
     RunRecord {
         environment: environment(),
+        command: Some("gorgon run task.wasm -n 2000 --env 'TOKEN=…'".into()),
         task: TaskFacts::example(),
         files: Vec::new(),
         plan: RunPlan::try_from(RunSpec {

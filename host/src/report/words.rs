@@ -13,6 +13,7 @@ use super::{
 use crate::fault::Fault;
 use crate::metrics::{Measure, OTHER, Outcome};
 use crate::plan::Arrivals;
+use crate::record::Environment;
 
 pub(super) use generator::{Cause, Instances, Reason};
 pub(crate) use generator::{stalls, time};
@@ -417,6 +418,16 @@ fn numbers(ranges: &[(u64, u64)]) -> String {
 
 fn more(all: usize) -> &'static str {
     if all > MOST_LISTED { ", …" } else { "" }
+}
+
+/// The machine, in a line.
+pub(crate) fn machine(report: &Report) -> String {
+    let Environment { os, kernel, cpus, processor, cpu_limit, wasmtime, clock_ns: _ } = &report.environment;
+    let model = processor.as_ref().map(|model| format!(" ({model})")).unwrap_or_default();
+    let limit = cpu_limit.map(|limit| format!(", limited to {limit}")).unwrap_or_default();
+    let kernel = kernel.as_ref().map(|kernel| format!(" {kernel}")).unwrap_or_default();
+    let processors = counted(*cpus as u64, "processor");
+    format!("{processors}{model}{limit}, {os}{kernel}, gorgon {}, wasmtime {wasmtime}", report.gorgon)
 }
 
 /// A run in a few words, for a table of runs.

@@ -95,6 +95,7 @@ impl Books {
         let warmup = self.phases.iter().find(|phase| phase.phase == Phase::Warmup);
         RunRecord {
             environment: self.environment.clone(),
+            command: self.command.clone(),
             task: self.task.clone(),
             files: self.files.clone(),
             plan: last.plan.clone(),

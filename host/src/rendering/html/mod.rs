@@ -186,6 +186,7 @@ fn header(report: &Report, moment: Moment) -> Markup {
                     span { (report.environment.os) ", " (report.environment.cpus) " processors" }
                 }
             }
+            (tables::command(report))
         }
     }
 }

@@ -364,3 +364,8 @@ pub(super) fn machine(report: &Report) -> Markup {
         ("Reading the clock", Some(format!("{} ns", environment.clock_ns))),
     ])
 }
+
+/// The command that made the report.
+pub(super) fn command(report: &Report) -> Markup {
+    html! { @if let Some(command) = &report.command { p .command { code { (name(command)) } } } }
+}
