@@ -533,6 +533,7 @@ fn what_strangers_say_of_themselves_is_shown_as_text() {
         carried_out: (0, 0),
         trust: vec![hostile.into()],
         labels: vec![hostile.into()],
+        has_twin: false,
     };
     let link = gorgon::cluster::Server { url: server.url(), creds: None, tls_ca: None }.connect("stranger").unwrap();
     let task = guest("noop");

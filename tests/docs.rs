@@ -102,6 +102,66 @@ fn the_tutorial_of_go_works() {
     follow("docs/src/tutorial/go.md", Some(&Language::Go.install().unwrap()));
 }
 
+/// The commands of the first step list in a block of YAML whose entries begin with `begin`, as a script.
+fn commands_of(page: &str, heading: &str, begin: &str) -> String {
+    let block = page.split(heading).nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = block.lines().peekable();
+    let mut script = String::from("set -e\n");
+    while let Some(line) = lines.next() {
+        let Some(command) = line.trim_start().strip_prefix(begin) else { continue };
+        let (column, is_block) = (indent(line), command == "|");
+        let mut parts = if is_block { Vec::new() } else { vec![command] };
+        while let Some(next) = lines.next_if(|next| indent(next) > column && !next.trim_start().starts_with("if:")) {
+            parts.push(if is_block { next } else { next.trim_start() });
+        }
+        // A plain text of several lines is one line of YAML.
+        writeln!(script, "{}", parts.join(if is_block { "\n" } else { " " })).unwrap();
+    }
+    script
+}
+
+#[test]
+fn the_examples_for_ci_services_run_as_they_stand() {
+    let page = std::fs::read_to_string(root().join("docs/src/ci.md")).unwrap();
+    let server = Server::listen(0).unwrap();
+    let address = server.address().unwrap();
+    std::thread::spawn(move || server.serve());
+    let bin = Path::new(GORGON).parent().unwrap().display().to_string();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("new");
+    for (heading, begin) in [("## GitHub Actions", "- run: "), ("## GitLab", "- ")] {
+        let folder = tempfile::tempdir().unwrap();
+        // The checkout: a task, and a server, which runs already.
+        let made =
+            gorgon().args(["new", "shop", "--lang", "rust", "--http"]).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let checkout = folder.path().join("shop");
+        std::fs::write(checkout.join("server"), "#!/bin/sh\n").unwrap();
+        std::fs::create_dir_all(checkout.join(".gorgon/bin")).unwrap();
+        std::os::unix::fs::symlink(GORGON, checkout.join(".gorgon/bin/gorgon")).unwrap();
+        let script = commands_of(&page, heading, begin).replace("./server &", "sh ./server &");
+        let script = script.replace(" target/", &format!(" {}/", target.display()));
+        let script = script.replace("127.0.0.1:8080", &address.to_string());
+        let script = script.replace("$SERVICE:8080", &address.to_string());
+        // The first run has nothing to compare with, the second one has.
+        for round in 0..2 {
+            let mut shell = Command::new("bash");
+            shell.args(["-c", &script]).current_dir(&checkout).env("CARGO_TARGET_DIR", &target);
+            shell.env("PATH", format!("{bin}:{}", std::env::var("PATH").unwrap())).env("GORGON", "/nowhere");
+            shell.env("GITHUB_STEP_SUMMARY", checkout.join("shown.md"));
+            shell.env("CI_COMMIT_BRANCH", "main").env("CI_DEFAULT_BRANCH", "main");
+            let output = shell.output().unwrap();
+            let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
+            assert!(output.status.success(), "{heading}: {script}\n{stdout}{stderr}");
+            assert_eq!(stdout.contains("difference"), round == 1, "{heading}: {stdout}");
+            for file in ["report.json", "report.html", "report.xml", "good.json"] {
+                assert!(checkout.join(file).is_file(), "{heading}: {file}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_commands_of_other_pages_work() {
     for page in ["docs/src/ci.md", "README.md"] {

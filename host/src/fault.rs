@@ -114,6 +114,8 @@ pub struct Death<'a> {
     pub process: u32,
     /// How the process ended.
     pub how: &'a str,
+    /// Whether it was ended, because nobody could rely on it.
+    pub is_given_up: bool,
     /// Whether the run was still warming up.
     pub in_warmup: bool,
     /// How many operations were leased to the worker.
@@ -180,10 +182,11 @@ impl Fault {
 
     /// A worker has died; `numbers` of its operations are lost.
     pub fn worker_died(death: Death<'_>, numbers: Vec<(u64, u64)>) -> Self {
-        let Death { process, how, in_warmup, lost, then } = death;
+        let Death { process, how, is_given_up, in_warmup, lost, then } = death;
         let (when, then) = (if in_warmup { " in the warm-up" } else { "" }, then.words());
+        let ended = if is_given_up { "was given up" } else { "died" };
         let message =
-            format!("worker process {process} died{when} ({how}); {lost} operations that it held are lost; {then}");
+            format!("worker process {process} {ended}{when} ({how}); {lost} operations that it held are lost; {then}");
         Self { numbers, ..Self::new(FaultKind::WorkerDied, message) }
     }
 

@@ -25,6 +25,7 @@ pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
         policy: policy(settings),
         command: None,
         leaving: false,
+        has_twin: false,
         public_key,
         labels: settings.labels.clone(),
         carried_out: (0, 0),

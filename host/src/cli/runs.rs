@@ -29,6 +29,9 @@ const PULSE: Duration = Duration::from_millis(1_600);
 /// How long a controller may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// A command that begins is in the register long before this.
+const BEGINNING: Duration = Duration::from_secs(60);
+
 /// What no controller has claimed for so long is removed by `--prune`.
 const OLD: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -116,7 +119,10 @@ impl RunsCommand {
                 remove(&link, run)?;
                 return Ok(Exit::Done);
             }
-            return prune(&link, self.run.as_deref(), &commands, &seen);
+            let known: Vec<&String> = commands.iter().map(|of| &of.command).chain(&foreign).collect();
+            let left = |(command, age): &(String, Duration)| *age >= BEGINNING && !known.contains(&command);
+            let left: Vec<String> = link.journals()?.into_iter().filter(left).map(|(command, _)| command).collect();
+            return prune(&link, self.run.as_deref(), (&commands, &seen), &left);
         }
         if !foreign.is_empty() {
             super::say(&format!("another version of gorgon began these commands: {}", foreign.join(", ")));
@@ -134,12 +140,22 @@ impl RunsCommand {
     }
 }
 
-/// Removes what nobody controls: the command `only`, or those that nobody has controlled for long.
-fn prune(link: &Link, only: Option<&str>, commands: &[Registered], seen: &[Seen]) -> anyhow::Result<Exit> {
-    if let Some(only) = only {
+/// Removes what nobody controls: the command `only`, or those that nobody has controlled for long. `left` are commands
+/// that have a journal, and are not in the register: they were killed while they began.
+fn prune(
+    link: &Link,
+    only: Option<&str>,
+    (commands, seen): (&[Registered], &[Seen]),
+    left: &[String],
+) -> anyhow::Result<Exit> {
+    let mut removed = 0;
+    for command in left.iter().filter(|command| only.is_none_or(|only| only == *command)) {
+        remove(link, command)?;
+        removed += 1;
+    }
+    if let Some(only) = only.filter(|_| removed == 0) {
         ensure!(seen.iter().any(|of| of.run == only), "there is no command `{only}`; `gorgon runs` lists them");
     }
-    let mut removed = 0;
     for (of, seen) in commands.iter().zip(seen) {
         let is_old = of.changed.elapsed().unwrap_or_default() >= OLD;
         if only.map_or(!is_old, |only| only != of.command) {
@@ -156,7 +172,7 @@ fn prune(link: &Link, only: Option<&str>, commands: &[Registered], seen: &[Seen]
         remove(link, &of.command)?;
         removed += 1;
     }
-    super::tell(&format!("removed {removed} of {} commands", commands.len()));
+    super::tell(&format!("removed {removed} of {} commands", commands.len() + left.len()));
     Ok(Exit::Done)
 }
 

@@ -26,8 +26,21 @@ const PART: Duration = Duration::from_secs(20);
 const TRANSFER: Duration = Duration::from_secs(300);
 
 impl Link {
-    /// Puts a file on the server, unless it is there already. Returns its SHA-256.
+    /// Puts a file on the server, unless it is there already. Returns its SHA-256. A server that is away is waited for.
     pub fn put(&self, content: &[u8]) -> Result<String, ClusterError> {
+        let turn = self.turn();
+        self.wait_until_up();
+        match self.put_now(content) {
+            // The connection has been made anew meanwhile.
+            Err(_) if self.turn() != turn || !self.is_up() => {
+                self.wait_until_up();
+                self.put_now(content)
+            }
+            put => put,
+        }
+    }
+
+    fn put_now(&self, content: &[u8]) -> Result<String, ClusterError> {
         let digest = hex(content);
         let refused = |why: String| self.refused("keep a file", why);
         let put = async {

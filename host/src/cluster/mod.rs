@@ -45,8 +45,14 @@ const DEAF: Duration = Duration::from_millis(1_500);
 /// How long the server may take to answer a request for a stream or an object.
 const ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a server that is away may take to come back.
+const AWAY: Duration = Duration::from_secs(10);
+
 /// The server has to take messages of so many bytes: a part of a bundle, with its headers.
 const LEAST_PAYLOAD: usize = 600_000;
+
+/// The flag for the room of a journal.
+const ROOM: &str = "--journal-max";
 
 /// What is wrong with the address of a server that is none.
 const NOT_A_URL: &str = "the URL is not one: write nats://HOST:PORT";
@@ -338,12 +344,39 @@ impl Link {
 
     /// The server did not do `what`, perhaps because it does not allow that.
     fn refused(&self, what: &str, why: impl std::fmt::Display) -> ClusterError {
-        self.denied().unwrap_or_else(|| ClusterError::refused(what, why))
+        let why = why.to_string();
+        let remedy = if why.contains("insufficient storage") && !why.contains(ROOM) {
+            format!(
+                "; each command reserves room for its journal there: give it less ({ROOM}), or remove commands (gorgon runs --prune)"
+            )
+        } else {
+            String::new()
+        };
+        self.denied().unwrap_or_else(|| ClusterError::refused(what, why + &remedy))
     }
 
     /// Whether the server can be reached at present.
     pub fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// How many times the connection has been made.
+    fn turn(&self) -> u64 {
+        *self.turns.borrow()
+    }
+
+    /// Waits until the server can be reached, for at most [`AWAY`].
+    fn wait_until_up(&self) {
+        let since = Instant::now();
+        while !self.is_up() && since.elapsed() < AWAY {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// That the server cannot be reached, if it cannot: then nobody can be heard.
+    pub fn is_away(&self) -> Option<ClusterError> {
+        let why = "the connection was lost, and nothing answers";
+        (!self.is_up()).then(|| ClusterError::Connect { url: self.url.clone(), why: why.into() })
     }
 
     /// As whom it is connected.

@@ -61,6 +61,9 @@ pub struct Presence {
     pub carried_out: (u32, u64),
     /// The public keys of those whose runs it takes part in; empty for everybody's.
     pub trust: Vec<String>,
+    /// Whether another process of this name was heard, too. It does not say this itself.
+    #[serde(skip)]
+    pub has_twin: bool,
 }
 
 impl Presence {
@@ -107,12 +110,41 @@ pub struct Roll {
 /// Who was heard, by name, and when last.
 #[derive(Default)]
 struct Called {
-    heard: Mutex<BTreeMap<String, (Instant, Presence)>>,
+    heard: Mutex<BTreeMap<String, Heard>>,
     changed: Condvar,
 }
 
+/// An agent that was heard.
+struct Heard {
+    at: Instant,
+    presence: Presence,
+    /// The process of this name before this one.
+    before: Option<u64>,
+    /// When two processes of this name were heard in turn.
+    twins: Option<Instant>,
+}
+
+impl Heard {
+    /// What is heard of the agent `presence`, after `last`.
+    fn after(last: Option<&Self>, presence: Presence) -> Self {
+        let at = Instant::now();
+        let Some(last) = last else { return Self { at, presence, before: None, twins: None } };
+        if last.presence.session == presence.session {
+            return Self { at, presence, ..*last };
+        }
+        // One that was started again is not followed by the one before it.
+        let twins = if last.before == Some(presence.session) { Some(at) } else { last.twins };
+        Self { at, before: Some(last.presence.session), presence, twins }
+    }
+
+    /// Whether another process of this name is there, too.
+    fn has_twin(&self) -> bool {
+        self.twins.is_some_and(|at| at.elapsed() < LATELY)
+    }
+}
+
 impl Called {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, Presence)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Heard>> {
         // Nothing that holds the lock can panic half-way.
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,10 +159,11 @@ impl Roll {
             if let Some(presence) = Presence::read(&mail) {
                 let mut heard = hearing.lock();
                 if heard.len() >= MOST_AGENTS {
-                    heard.retain(|_, (at, _)| at.elapsed() < LATELY);
+                    heard.retain(|_, of| of.at.elapsed() < LATELY);
                 }
                 if heard.len() < MOST_AGENTS {
-                    heard.insert(presence.name.clone(), (Instant::now(), presence));
+                    let now = Heard::after(heard.get(&presence.name), presence);
+                    heard.insert(now.presence.name.clone(), now);
                     hearing.changed.notify_all();
                 }
             }
@@ -141,12 +174,12 @@ impl Roll {
 
     /// Whether something came from the agent `name` within `most`.
     pub fn has_heard(&self, name: &str, most: Duration) -> bool {
-        self.called.lock().get(name).is_some_and(|(at, _)| at.elapsed() < most)
+        self.called.lock().get(name).is_some_and(|of| of.at.elapsed() < most)
     }
 
     /// What distinguishes the process of the agent `name` from one before it, if it was heard.
     pub fn session(&self, name: &str) -> Option<u64> {
-        self.called.lock().get(name).map(|(_, presence)| presence.session)
+        self.called.lock().get(name).map(|of| of.presence.session)
     }
 
     /// The agent `name` is taken to be away until it is heard again.
@@ -159,8 +192,8 @@ impl Roll {
         let deadline = Instant::now() + most;
         let mut heard = self.called.lock();
         loop {
-            let lately = heard.values().filter(|(at, _)| at.elapsed() < LATELY);
-            let there: Vec<_> = lately.map(|(_, presence)| presence.clone()).collect();
+            let lately = heard.values().filter(|of| of.at.elapsed() < LATELY);
+            let there: Vec<_> = lately.map(|of| Presence { has_twin: of.has_twin(), ..of.presence.clone() }).collect();
             let left = deadline.saturating_duration_since(Instant::now());
             if until(&there) || left.is_zero() {
                 return there;

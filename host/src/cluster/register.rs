@@ -124,6 +124,21 @@ impl Link {
         Ok((commands, foreign))
     }
 
+    /// The commands that have a journal, and for how long.
+    pub fn journals(&self) -> Result<Vec<(String, Duration)>, ClusterError> {
+        let journals = async {
+            let mut found = Vec::new();
+            let mut streams = self.jetstream.streams();
+            while let Some(stream) = streams.try_next().await.map_err(|error| error.to_string())? {
+                let age = SystemTime::now().duration_since(stream.created.into()).unwrap_or_default();
+                let command = stream.config.name.strip_prefix(&subjects::stream("")).map(str::to_owned);
+                found.extend(command.filter(|command| subjects::is_name(command)).map(|command| (command, age)));
+            }
+            Ok(found)
+        };
+        self.within(journals).map_err(|why| self.refused("list its journals", why))
+    }
+
     /// Removes a command from the register.
     pub fn unregister(&self, command: &str) -> Result<(), ClusterError> {
         let removed = async {

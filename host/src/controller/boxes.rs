@@ -134,12 +134,18 @@ impl<'f> Boxes<'f> {
         let extent = fleet.journal.extent(&fleet.link).map_err(RunError::Cluster)?;
         let (read, is_whole) = fleet.chronicle.borrow().place();
         boxes.checkpoints.take_over(extent.bytes, read, is_whole);
-        for (agent, (_, known)) in boxes.agents.iter().zip(&mut boxes.carriers) {
+        for (index, (agent, (carrier, known))) in (0..).zip(boxes.agents.iter().zip(&mut boxes.carriers)) {
             let subject = subjects::to(&fleet.command, &agent.name);
             let last = fleet.journal.last_bundle(&fleet.link, &subject).map_err(RunError::Cluster)?;
             let orders =
                 last.iter().flat_map(|bundle| &bundle.items).filter_map(|item| remote::read::<Order>(item).ok());
-            *known = orders.filter(|order| order.run == run).map(|order| order.index).max().unwrap_or_default();
+            let last = orders.filter(|order| order.run == run).map(|order| order.index).max().unwrap_or_default();
+            *known = last.max(boxes.orders.settled(index));
+            // What the controller before has decided, and did not come to order.
+            for order in boxes.orders.pending(index).filter(|order| order.index > *known) {
+                let order = remote::bytes(order).map_err(|error| RunError::Journal(error.to_string()))?;
+                carrier.append(order);
+            }
         }
         Ok(boxes)
     }
@@ -408,6 +414,9 @@ impl Reach for Boxes<'_> {
     }
 
     fn booked(&mut self, books: &Books) {
+        for (index, (carrier, known)) in (0..).zip(&self.carriers) {
+            self.orders.stored(index, known + carrier.stored());
+        }
         if let Some(opened) = self.opened_there
             && self.checkpoints.is_due()
         {

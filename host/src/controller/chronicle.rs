@@ -3,7 +3,7 @@
 //! A controller that takes over reads the chronicle and goes on; one that follows keeps it up to date.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -53,6 +53,9 @@ pub(super) struct Orders {
     on: BTreeMap<u32, u32>,
     /// How many orders each box was given.
     given: BTreeMap<u32, u64>,
+    /// The orders for each box that are not known to be in the journal. A controller may die between a decision and the
+    /// orders that follow from it; without them, the box would obey none that come later.
+    pending: BTreeMap<u32, VecDeque<Order>>,
 }
 
 impl Orders {
@@ -65,7 +68,29 @@ impl Orders {
         let index = *self.on.get(&worker)?;
         let given = self.given.entry(index).or_default();
         *given += 1;
-        Some((index, Order { run, index: *given, effect }))
+        let order = Order { run, index: *given, effect };
+        self.pending.entry(index).or_default().push_back(order.clone());
+        Some((index, order))
+    }
+
+    /// The orders for a box are in the journal, up to the one with the index `last`.
+    pub(super) fn stored(&mut self, index: u32, last: u64) {
+        if let Some(pending) = self.pending.get_mut(&index) {
+            while pending.front().is_some_and(|order| order.index <= last) {
+                pending.pop_front();
+            }
+        }
+    }
+
+    /// The index of the last order for a box that is known to be in the journal, with all before it.
+    pub(super) fn settled(&self, index: u32) -> u64 {
+        let first = self.pending(index).next().map(|order| order.index - 1);
+        first.unwrap_or_else(|| self.given.get(&index).copied().unwrap_or_default())
+    }
+
+    /// The orders for a box that are not known to be in the journal.
+    pub(super) fn pending(&self, index: u32) -> impl Iterator<Item = &Order> {
+        self.pending.get(&index).into_iter().flatten()
     }
 }
 
@@ -149,6 +174,9 @@ impl Chronicle {
                 return Vec::new();
             }
             self.decided = decided;
+        } else if let Some(agent) = posted.subject.strip_prefix(&subjects::to(&self.command, "")) {
+            self.note_orders(agent, posted);
+            return Vec::new();
         } else if agent.is_none() {
             return Vec::new();
         }
@@ -170,6 +198,17 @@ impl Chronicle {
             (_, Some(_)) => None,
         };
         items.filter_map(&mut of_writer).collect()
+    }
+
+    /// Notes which orders for an agent are in the journal.
+    fn note_orders(&mut self, agent: &str, posted: &Posted) {
+        for order in posted.bundle.items.iter().filter_map(|item| remote::read::<Order>(item).ok()) {
+            let boxes = self.boxes.get(&order.run).into_iter().flatten();
+            let index = (0..).zip(boxes).find(|(_, name)| *name == agent).map(|(index, _)| index);
+            if let Some((index, of)) = index.zip(self.runs.get_mut(&order.run)) {
+                of.orders.stored(index, order.index);
+            }
+        }
     }
 
     /// Books the next message of all subjects, and tells of the events that follow. Returns false, and does nothing, if
@@ -284,5 +323,28 @@ impl Told {
         let mut record = self.machine.books().record(at);
         record.faults.extend(self.broken.as_deref().map(Fault::journal));
         record
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_that_are_not_in_the_journal_are_known() {
+        let mut orders = Orders::default();
+        let indices = |orders: &Orders, of: u32| orders.pending(of).map(|order| order.index).collect::<Vec<_>>();
+        for (worker, on) in [(0, 0), (1, 1), (2, 0)] {
+            orders.next(3, Effect::Launch { worker, on });
+        }
+        orders.next(3, Effect::SetUp(2));
+        assert_eq!((indices(&orders, 0), indices(&orders, 1)), (vec![1, 2, 3], vec![1]));
+        assert_eq!((orders.settled(0), orders.settled(1), orders.settled(7)), (0, 0, 0));
+        orders.stored(0, 2);
+        orders.stored(1, 1);
+        assert_eq!((indices(&orders, 0), indices(&orders, 1)), (vec![3], vec![]));
+        assert_eq!((orders.settled(0), orders.settled(1)), (2, 1));
+        // A worker that nobody has launched.
+        assert!(orders.next(3, Effect::SetUp(9)).is_none());
     }
 }

@@ -175,7 +175,8 @@ impl Fleet {
         let link = Arc::new(server.connect("controller")?);
         link.check_buckets()?;
         let roll = Arc::new(Roll::call(&link)?);
-        let (agents, notes) = choice::among_those_there(&roll, link.url(), &wanted, is_cancelled, say)?;
+        let chosen = choice::among_those_there(&roll, link.url(), &wanted, is_cancelled, say);
+        let (agents, notes) = chosen.map_err(|error| link.is_away().map_or(error, FleetError::from))?;
         let inputs = link.put(&identity.inputs)?;
         let listing = Listing {
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),

@@ -178,6 +178,7 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     }
     // `cleanup` follows even if the run failed: workers may already have created what `cleanup` removes.
     let _ = shell.call(Hook::Cleanup, Command::Cleanup(prepared));
+    let has_begun = shell.has_begun();
     let broken = match &ran {
         Err(RunError::Journal(why)) => Some(why.clone()),
         _ => None,
@@ -186,7 +187,7 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     match ran {
         Ok(()) | Err(RunError::Stopped) => Ok(record),
         // What the journal has is known, and is reported.
-        Err(RunError::Journal(why)) if record.metrics.completed() > 0 => {
+        Err(RunError::Journal(why)) if has_begun => {
             let faults = record.faults.into_iter().chain([Fault::journal(&why)]).collect();
             Ok(RunRecord { faults, ..record })
         }

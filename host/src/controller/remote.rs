@@ -182,7 +182,7 @@ pub struct ClockFace {
 }
 
 /// An order for an agent. It follows from the books, so that whoever gives it gives the same.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The index of the run among those of the command.
     pub run: u32,

@@ -213,6 +213,11 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
         })
     }
 
+    /// Whether operations were allowed to start.
+    pub(super) fn has_begun(&self) -> bool {
+        self.machine.books().is_under_way()
+    }
+
     /// The run is over, or could not go on, for the reason `broken`.
     pub(super) fn close(mut self, broken: Option<String>) -> RunRecord {
         let at = since(self.opened);

@@ -36,8 +36,12 @@ impl Pacer {
         // Each instance has a separate generator, so that its draws do not depend on when another instance draws.
         let mut chance = fastrand::Rng::with_seed(plan.seed().wrapping_add(place));
         let jitter_ns = chance.u64(0..=nanos(plan.start_jitter()));
-        // A replacement takes over its predecessor's place, so no place lies beyond the last.
-        let ramp_ns = (u128::from(nanos(closed.ramp)) * u128::from(place) / u128::from(instances)) as u64;
+        // A replacement takes over its predecessor's place, so no place lies beyond the last. The boxes begin together.
+        let (shape, per) = (plan.shape(), plan.instances_per_process());
+        let (process, instance) = (place / per, place % per);
+        let of_box = process % u64::from(shape.processes) * per + instance;
+        let rank = of_box * u64::from(shape.boxes) + process / u64::from(shape.processes);
+        let ramp_ns = (u128::from(nanos(closed.ramp)) * u128::from(rank) / u128::from(instances)) as u64;
         let end_ns = plan.extent().duration().map_or(u64::MAX, nanos);
         Self { earliest_ns: ramp_ns + jitter_ns, end_ns, pause: closed.pause, chance }
     }

@@ -15,6 +15,8 @@ pub struct Rates<'a> {
     pub failed: Vec<f64>,
     /// Of each requested result, in the order of the request.
     pub results: Vec<(&'a str, Vec<f64>)>,
+    /// Of slots that were due; empty in a closed run, and in older reports.
+    pub due: Vec<f64>,
     /// Of all other results together.
     pub others: Vec<f64>,
     /// Of operations that were due and never started.
@@ -29,6 +31,11 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
         completed: rates(&|bucket| bucket.completed),
         failed: rates(&|bucket| bucket.failed),
         results: results.iter().map(|&name| (name, rates(&|bucket| of_result(bucket, name)))).collect(),
+        due: if run.timeline.buckets.iter().any(|bucket| bucket.due.is_some()) {
+            rates(&|bucket| bucket.due.unwrap_or_default())
+        } else {
+            Vec::new()
+        },
         dropped: rates(&|bucket| bucket.dropped),
         others: rates(&|bucket| {
             bucket.completed.saturating_sub(results.iter().map(|name| of_result(bucket, name)).sum())
@@ -39,6 +46,34 @@ pub fn rates<'a>(run: &RunReport, results: &[&'a str]) -> Rates<'a> {
 /// Operations per second in each interval of a part of `run`.
 pub fn part_rates(run: &RunReport, part: &TimelineReport) -> Vec<f64> {
     per_second(run, part, &|bucket| bucket.completed)
+}
+
+/// Operations per second that were offered by the schedule of `run`; `None` in a closed run.
+pub fn offered(run: &RunReport) -> Option<f64> {
+    if run.plan.load_model != ModelName::Open {
+        return None;
+    }
+    // The schedule may be over long before the last operation that was due has ended.
+    let window = run.throughput_window_ns?;
+    let scheduled = run.plan.duration_ns.map_or(window, |planned| planned.min(window));
+    (scheduled > 0).then(|| run.operations.offered as f64 * 1e9 / scheduled as f64)
+}
+
+/// How many operations were in flight at the end of each interval, and how many were due and had not started; the
+/// second is empty in a closed run.
+pub fn in_flight(run: &RunReport) -> (Vec<u64>, Vec<u64>) {
+    let buckets = &run.timeline.buckets;
+    let is_open = buckets.iter().any(|bucket| bucket.due.is_some());
+    let (mut started, mut ended, mut due) = (0_u64, 0_u64, 0_u64);
+    let (mut in_flight, mut waiting) = (Vec::new(), Vec::new());
+    for bucket in buckets {
+        started += bucket.started;
+        ended += bucket.completed;
+        due += bucket.due.unwrap_or_default().saturating_sub(bucket.dropped);
+        in_flight.push(started.saturating_sub(ended));
+        waiting.push(due.saturating_sub(started));
+    }
+    (in_flight, if is_open { waiting } else { Vec::new() })
 }
 
 /// What `of` counts in each interval of a timeline of `run`, per second.

@@ -420,6 +420,27 @@ fn more(all: usize) -> &'static str {
     if all > MOST_LISTED { ", …" } else { "" }
 }
 
+/// How much of a run that goes on is done, from 0 to 1, and how far it is, in words. `None` if its plan has no end.
+pub(crate) fn progress(run: &RunReport) -> Option<(f64, String)> {
+    let (done, elapsed_ns) = (run.operations.completed, run.elapsed_ns);
+    let of_time = run.plan.duration_ns.map(|all| (curves::share(elapsed_ns, all).unwrap_or_default(), all));
+    let of_operations = run.plan.operations.map(|all| (curves::share(done, all).unwrap_or_default(), all));
+    let in_flight = curves::in_flight(run).0.last().copied().filter(|&number| number > 0);
+    let in_flight = in_flight.map(|number| format!(", {} in flight", count(number))).unwrap_or_default();
+    let time = of_time.map(|(share, all)| {
+        let left = duration(all.saturating_sub(elapsed_ns));
+        (share, format!("{} of {}, {left} left", duration(elapsed_ns), duration(all)))
+    });
+    let operations = of_operations.map(|(share, all)| {
+        // It goes on at the rate that it had.
+        let left = (share > 0.0).then(|| duration((elapsed_ns as f64 * (1.0 / share - 1.0).max(0.0)) as u64));
+        let left = left.map(|left| format!(", about {left} left")).unwrap_or_default();
+        (share, format!("{} of {}{left}", count(done), counted(all, "operation")))
+    });
+    let further = [time, operations].into_iter().flatten().max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    Some((further.0.min(1.0), further.1 + &in_flight))
+}
+
 /// The machine, in a line.
 pub(crate) fn machine(report: &Report) -> String {
     let Environment { os, kernel, cpus, processor, cpu_limit, wasmtime, clock_ns: _ } = &report.environment;

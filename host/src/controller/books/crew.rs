@@ -195,7 +195,8 @@ impl Books {
             return Vec::new();
         }
         let of = &self.workers[&worker];
-        let (process, how) = (of.record.process, of.given_up.clone().unwrap_or_else(|| how.to_owned()));
+        let (process, is_given_up) = (of.record.process, of.given_up.is_some());
+        let how = of.given_up.clone().unwrap_or_else(|| how.to_owned());
         let lost = self.lose(worker, Some(at));
         let Some(place) = self.part_with(worker) else { return Vec::new() };
         if self.phases[0].began.is_none() {
@@ -218,7 +219,7 @@ impl Books {
         };
         let in_warmup = self.phases[self.phase].phase == Phase::Warmup;
         let numbers = self.numbers(place, &lost);
-        let death = Death { process, how: &how, in_warmup, lost: lost.len(), then };
+        let death = Death { process, how: &how, is_given_up, in_warmup, lost: lost.len(), then };
         self.note(Fault::worker_died(death, numbers))
     }
 

@@ -143,6 +143,9 @@ fn why_not(agent: &Presence, wanted: &Wanted) -> Option<String> {
     if !agent.fits() {
         return Some(format!("it runs gorgon {}, whose protocol is another one", agent.version));
     }
+    if agent.has_twin {
+        return Some("two agents have this name: end one of them".into());
+    }
     if agent.leaving {
         return Some("it is leaving".into());
     }
@@ -214,6 +217,7 @@ mod tests {
             workers: 0,
             policy: Vec::new(),
             command: None,
+            has_twin: false,
             leaving: false,
             public_key: String::new(),
             carried_out: (0, 0),
@@ -267,6 +271,8 @@ mod tests {
         assert_eq!(error, expected);
         let labelled = |label: &str| Wanted { labels: vec![label.into()], ..wanted(None, 1) };
         assert_eq!(why_not(&agent("a", "m"), &labelled("zone=a")), None);
+        let twin = Presence { has_twin: true, ..agent("a", "m") };
+        assert_eq!(why_not(&twin, &wanted(None, 1)).as_deref(), Some("two agents have this name: end one of them"));
         assert_eq!(why_not(&agent("a", "m"), &labelled("zone=b")).as_deref(), Some("it has no label zone=b"));
         let busy = Presence { command: Some("7".into()), ..agent("a", "m") };
         assert_eq!(why_not(&busy, &wanted(None, 1)).as_deref(), Some("it works for the command 7"));

@@ -61,7 +61,7 @@ impl Fleet {
         observers: &mut [Observer<'_>],
         say: &dyn Fn(&str),
     ) -> Result<Followed, RunError> {
-        let mut has_said = false;
+        let (mut has_said, mut looked) = (false, Instant::now());
         let cluster = |error: FleetError| RunError::Refused(error.to_string());
         let ticks = tick(TICK);
         loop {
@@ -71,6 +71,9 @@ impl Fleet {
             {
                 return Ok(Followed::Over((!told.is_void()).then(|| Box::new(record))));
             }
+            // Whoever stood still could not hear the controller meanwhile.
+            let stood_still = looked.elapsed() >= NOTICED;
+            looked = Instant::now();
             let is_gone = match &mut *self.role.borrow_mut() {
                 Role::Leads(_) => return Ok(Followed::Left(self.chronicle.borrow_mut().take(run).map(Box::new))),
                 Role::Replaced => return Err(RunError::Fenced(self.command.clone())),
@@ -92,13 +95,14 @@ impl Fleet {
                         recv(stops) -> _ => return Err(RunError::LetGo(self.command.clone())),
                         recv(ticks) -> _ => self.tick(run, observers),
                     }
-                    if !self.link.is_up() {
+                    if !self.link.is_up() || stood_still {
                         watch.heard = Instant::now();
                     }
                     if watch.heard.elapsed() >= NOTICED && !std::mem::replace(&mut has_said, true) {
                         say(&format!("nothing comes from the controller: listening for {} s", GONE.as_secs()));
                     }
-                    watch.heard.elapsed() >= GONE
+                    // What has come and was not read yet may be its pulse.
+                    watch.heard.elapsed() >= GONE && watch.news.is_empty()
                 }
             };
             if has_missed {
@@ -113,7 +117,11 @@ impl Fleet {
                 }
             }
             if is_gone {
-                self.lead().map_err(cluster)?;
+                match self.lead() {
+                    // Another process that followed was faster, and is followed now.
+                    Err(FleetError::Taken(_)) => self.read_all().and_then(|()| self.watch()).map_err(cluster)?,
+                    led => led.map_err(cluster)?,
+                }
             }
         }
     }
@@ -152,6 +160,7 @@ impl Fleet {
     /// Reads what the journal has by now.
     pub(super) fn read_all(&self) -> Result<(), FleetError> {
         let mut chronicle = self.chronicle.borrow_mut();
+        let mut hole = None;
         loop {
             let Extent { first, last, .. } = self.journal.extent(&self.link)?;
             if first > chronicle.place().0 + 1 {
@@ -170,6 +179,12 @@ impl Fleet {
             }
             if is_whole {
                 return Ok(());
+            }
+            // While this was read, the journal may have been cut. Nobody removes messages from its middle in order.
+            let next = chronicle.place().0 + 1;
+            if hole.replace(next) == Some(next) && first <= next {
+                let why = format!("message {next} of {last} is not there, and what follows it is: somebody removed it");
+                return Err(ClusterError::refused("keep the journal of the command", why).into());
             }
         }
     }

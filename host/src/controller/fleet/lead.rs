@@ -44,6 +44,9 @@ impl Fleet {
         if listing.ended {
             return Err(FleetError::Over(self.command.clone()));
         }
+        if listing.epoch > self.epoch() {
+            return Err(FleetError::Taken(self.command.clone()));
+        }
         listing.epoch += 1;
         listing.host = crate::machine::name();
         let revision = self.link.register(&self.command, &listing, revision)?;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::figure::{Chart, ChartFigure, number, numbers};
+use super::figure::{Chart, ChartFigure, Over, number, numbers};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
 use crate::report::curves::{self, Rates};
@@ -32,6 +32,7 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
             div .over-time {
                 (throughput(run, palette, &rates, id))
                 @if run.operations.not_ok() + run.operations.dropped > 0 { (failures(run, palette, &rates, id)) }
+                (in_flight(run, id))
             }
             (latency(run, id))
             (percentiles(run, palette, id))
@@ -51,7 +52,12 @@ fn most(figures: &[f64]) -> f64 {
 
 fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
     let edges = edges(run);
-    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(most(&rates.completed)), 240.0);
+    let highest = most(&rates.completed).max(most(&rates.due));
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(highest), 240.0);
+    let drain = drain(run);
+    if let Some([from, to]) = drain {
+        plot.between("gap", from, to);
+    }
     // The total is drawn first, then ever smaller sums, so that each covers the part below its own.
     let mut top = rates.completed.clone();
     if most(&rates.others) > 0.0 {
@@ -66,10 +72,12 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
         plot.area(&format!("{}{}", drawn.classes(), if drawn.is_bad { " bad" } else { "" }), &edges, &top);
         subtract(&mut top, of_result);
     }
+    if !rates.due.is_empty() {
+        plot.steps("due", &edges, &rates.due.iter().map(|&rate| Some(rate)).collect::<Vec<_>>());
+    }
     let results: Vec<Value> = (drawn.iter())
         .map(|(drawn, (name, rates))| {
-            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad,
-                    "dashed": drawn.is_dashed, "rate": numbers(rates) })
+            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad, "rate": numbers(rates) })
         })
         .collect();
     let others = if most(&rates.others) > 0.0 { numbers(&rates.others) } else { Value::Null };
@@ -77,7 +85,12 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
         id: format!("{id}-throughput"),
         chart: Chart::Throughput,
         title: "Throughput",
-        how: "Operations that ended per second, stacked by result: the upper edge is all of them. Failures are hatched.",
+        how: match (rates.due.is_empty(), drain) {
+            (true, None) => STACKED,
+            (true, Some(_)) => STACKED_AND_DRAINED,
+            (false, None) => STACKED_OF_OFFERED,
+            (false, Some(_)) => STACKED_OF_OFFERED_AND_DRAINED,
+        },
         says: format!(
             "Throughput over {}: {} operations per second on average, {} at most in an interval of {}.",
             duration(run.elapsed_ns),
@@ -86,8 +99,55 @@ fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &st
             duration(run.timeline.interval_ns),
         ),
         data: json!({ "at_s": numbers_exact(&edges), "completed_per_s": numbers(&rates.completed),
-                      "failed_per_s": numbers(&rates.failed), "results": results, "others": others }),
+                      "failed_per_s": numbers(&rates.failed), "results": results, "others": others,
+                      "due_per_s": if rates.due.is_empty() { Value::Null } else { numbers(&rates.due) }, "drain": drain }),
         svg: plot.svg(),
+    };
+    figure.markup()
+}
+
+const STACKED: &str =
+    "Operations that ended per second, stacked by result: the upper edge is all of them. Failures are hatched.";
+const STACKED_AND_DRAINED: &str = "Operations that ended per second, stacked by result: the upper edge is all of them. \
+                                   Failures are hatched. The shaded time is after the planned end.";
+const STACKED_OF_OFFERED: &str = "Operations that ended per second, stacked by result: the upper edge is all of them. \
+                                  Failures are hatched. The dashed line is what was offered.";
+const STACKED_OF_OFFERED_AND_DRAINED: &str = "Operations that ended per second, stacked by result: the upper edge is all of them. Failures are hatched. The dashed \
+     line is what was offered; the shaded time is after the planned end.";
+
+/// The time after the planned end in which operations still ended, in seconds.
+fn drain(run: &RunReport) -> Option<[f64; 2]> {
+    let drain_ns = run.drain_ns.filter(|&ns| ns > run.timeline.interval_ns)?;
+    Some([run.elapsed_ns.saturating_sub(drain_ns), run.elapsed_ns].map(|ns| (ns as f64 / 1e6).round() / 1e3))
+}
+
+/// What waited, over time: of an open run only, as a closed one has as many in flight as it has instances.
+fn in_flight(run: &RunReport, id: &str) -> Markup {
+    let (in_flight, waiting) = curves::in_flight(run);
+    if waiting.is_empty() {
+        return html! {};
+    }
+    let edges = edges(run);
+    let highest = in_flight.iter().chain(&waiting).copied().max().unwrap_or_default();
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(highest as f64), 130.0);
+    let lines = [("in flight", "a", &in_flight), ("due, not started", "b", &waiting)];
+    for (_, look, line) in &lines {
+        plot.steps(look, &edges, &line.iter().map(|&number| Some(number as f64)).collect::<Vec<_>>());
+    }
+    let line = |&(name, look, line): &(&str, &str, &Vec<u64>)| {
+        let colour = if look == "a" { "ok-0" } else { "all" };
+        json!({ "name": name, "colour": colour, "dashed": look == "b", "y": line })
+    };
+    let figure = ChartFigure {
+        id: format!("{id}-in-flight"),
+        chart: Chart::Lines,
+        title: "In flight",
+        how: "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
+              had not started: the backlog.",
+        says: format!("At most {} in flight at the end of an interval.", counted(highest, "operation")),
+        data: json!({ "unit": "", "by": Over::Time, "steps": true, "x": numbers_exact(&edges),
+                      "lines": lines.iter().map(line).collect::<Vec<_>>() }),
+        svg: html! { (plot.svg()) (legend(lines.map(|(name, look, _)| (look, name)))) },
     };
     figure.markup()
 }
@@ -124,8 +184,7 @@ fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str)
     let results: Vec<Value> = (palette.drawn().iter().zip(&rates.results))
         .filter(|(drawn, _)| drawn.is_bad)
         .map(|(drawn, (name, rates))| {
-            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": true,
-                    "dashed": drawn.is_dashed, "rate": numbers(rates) })
+            json!({ "result": name, "slot": drawn.slot, "colour": drawn.colour, "bad": true, "rate": numbers(rates) })
         })
         .collect();
     let figure = ChartFigure {
@@ -159,12 +218,19 @@ const OVER_TIME: [(&str, Figured); 4] =
 
 fn latency(run: &RunReport, id: &str) -> Markup {
     let edges = edges(run);
-    let of = |figure: Figured| -> Vec<Option<u64>> {
-        run.timeline.buckets.iter().map(|bucket: &BucketReport| figure(&bucket.latency_ns)).collect()
+    // A percentile of fewer operations is that of some of them. Their longest one is exact.
+    const LEAST: u64 = 10;
+    let of = |name: &str, figure: Figured| -> Vec<Option<u64>> {
+        let shown = |bucket: &BucketReport| name == "max" || bucket.latency_ns.count >= LEAST;
+        let figure = |bucket: &BucketReport| Some(&bucket.latency_ns).filter(|_| shown(bucket)).and_then(figure);
+        run.timeline.buckets.iter().map(figure).collect()
     };
-    let lines = OVER_TIME.map(|(name, figure)| (name, of(figure)));
+    let lines = OVER_TIME.map(|(name, figure)| (name, of(name, figure)));
     let y = Axis::durations(lines.iter().flat_map(|(_, line)| line.iter().flatten().copied()));
     let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), y, 240.0);
+    if let Some([from, to]) = drain(run) {
+        plot.between("gap", from, to);
+    }
     for (name, line) in lines.iter().rev() {
         let line: Vec<_> = line.iter().map(|ns| ns.map(|ns| ns as f64)).collect();
         match *name {
@@ -173,7 +239,7 @@ fn latency(run: &RunReport, id: &str) -> Markup {
             _ => plot.steps(name, &edges, &line),
         }
     }
-    let mut data = json!({ "at_s": numbers_exact(&edges) });
+    let mut data = json!({ "at_s": numbers_exact(&edges), "drain": drain(run) });
     for (name, line) in &lines {
         data[format!("{name}_ns")] = json!(line);
     }
@@ -212,30 +278,34 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
             Some((drawn, curves::percentiles(&result.latency_ns)))
         })
         .collect();
-    let points = results.iter().flat_map(|(_, curve)| curve).chain(&all);
+    let median = 2_f64.log10();
+    let points = results.iter().flat_map(|(_, curve)| curve).chain(&all).filter(|(nines, _)| *nines >= median - 0.01);
     let y = Axis::durations(points.map(|&(_, ns)| ns));
-    let mut plot = Plot::new(Axis::nines(all.last().map_or(1.0, |&(nines, _)| nines)), y, 240.0);
+    let mut plot = Plot::new(Axis::nines(all.last().map_or(1.0, |&(nines, _)| nines)), y, 240.0).with_columns();
     let place = |&(nines, ns): &(f64, u64)| (nines, ns as f64);
+    let slower = |curve: &[(f64, u64)]| -> Vec<(f64, f64)> {
+        curve.iter().filter(|(nines, _)| *nines >= median - 0.01).map(place).collect()
+    };
     for (drawn, curve) in &results {
-        plot.line(&drawn.classes(), curve.iter().map(place));
+        plot.line(&drawn.classes(), slower(curve));
     }
-    plot.line("all", all.iter().map(place));
+    plot.line("all", slower(&all));
     let curve = |curve: &[(f64, u64)]| -> Value {
         json!({ "nines": curve.iter().map(|&(nines, _)| number(nines)).collect::<Value>(),
                 "ns": curve.iter().map(|&(_, ns)| ns).collect::<Value>() })
     };
     let of_results: Vec<Value> = (results.iter())
         .map(|(drawn, points)| {
-            json!({ "result": drawn.name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad,
-                    "dashed": drawn.is_dashed, "curve": curve(points) })
+            json!({ "result": drawn.name, "slot": drawn.slot, "colour": drawn.colour, "bad": drawn.is_bad, "curve": curve(points) })
         })
         .collect();
     let figure = ChartFigure {
         id: format!("{id}-percentiles"),
         chart: Chart::Percentiles,
         title: "Latency distribution",
-        how: "The share of operations, to the right, that took no longer than a duration, upwards. Each step of the axis \
-              leaves a tenth of them: the slowest are at the far right. The dark line is all results together.",
+        how: "The share of operations, to the right, that took no longer than a duration, upwards, from the median on. Each \
+              step of the axis leaves a tenth of them: the slowest are at the far right. The dark line is all results \
+              together.",
         says: format!(
             "Latency by percentile: median {}, 90th {}, 99th {}, longest {}.",
             shown(run.latency_ns.p50),
@@ -275,7 +345,14 @@ fn heat(run: &RunReport, id: &str) -> Markup {
                       "bins": "counts of consecutive bins from 0 on, -k for k empty ones; bins up to 99 are nanoseconds, \
                                then bin b begins at ((b - 10) mod 90 + 10) * 10^floor((b - 10) / 90) ns",
                       "columns": columns.iter().map(runs).collect::<Value>() }),
-        svg: heat_svg(&edges, &columns),
+        svg: html! {
+            (heat_svg(&edges, &columns))
+            p .lines {
+                "fewer"
+                span .shades aria-hidden="true" { @for shade in 0..SHADES { span style=(format!("--c:var(--heat-{shade})")) {} } }
+                "more operations"
+            }
+        },
     };
     figure.markup()
 }

@@ -73,13 +73,19 @@ const time = {
 const nines = {
   scale: 'x', values: (_, at) => at.map(share), space: 40,
   // The median is labelled only if there is space beside 0.
-  splits: (u, _a, from, to) => [0, ...(u.over.clientWidth / (to - from) > 66 ? [Math.log10(2)] : []), 1, 2, 3, 4, 5, 6, 7]
-    .filter(n => n >= from && n <= to),
+  splits: (_, _a, from, to) => [Math.log10(2), 1, 2, 3, 4, 5, 6, 7].filter(n => n >= from - 1e-9 && n <= to),
+  grid: { show: true },
 };
 const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
 const tint = (name, strength) => `color-mix(in srgb, ${css(name)} ${strength}%, transparent)`;
 const line = (label, colour, options) =>
   ({ label, stroke: colour, width: 1.5, points: { show: false }, swatch: colour, ...options });
+
+// From the median on: what is faster is not drawn.
+const slowest = curves => {
+  const drawn = curves.flatMap(({ nines: at, ns }) => ns.filter((_, i) => at[i] >= Math.log10(2) - .01));
+  return drawn.length ? [Math.max(1, Math.min(...drawn)) / 1.15, Math.max(...drawn) * 1.15] : undefined;
+};
 
 const kinds = {
   throughput(data) {
@@ -92,13 +98,15 @@ const kinds = {
       return sums.slice();
     });
     const series = layers.map(layer => ({
-      ...line(layer.result, layer.colour, { width: 1, dash: layer.dashed ? [5, 3] : undefined }), paths: stepped, bad: layer.bad,
+      ...line(layer.result, layer.colour, { width: 1 }), paths: stepped, bad: layer.bad,
       fill: layer.bad ? () => hatch(layer.colour) : layer.colour, value: at => rate(layer.rate[at] ?? 0) + '/s',
     }));
+    const due = data.due_per_s ? [{ ...line('offered', css('soft'), { width: 1.5, dash: [5, 4] }), paths: stepped, value: at => rate(data.due_per_s[at] ?? 0) + '/s' }] : [];
     // The highest layer is drawn first, so that each of the others covers the part below its own.
     return {
       x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
-      series: series.reverse(), columns: stacked.map(held).reverse(),
+      series: [...series.reverse(), ...due], columns: [...stacked.map(held).reverse(), ...due.map(() => held(data.due_per_s))],
+      draw: data.drain && (u => between(u, data.drain)),
       head: at => `${seconds(data.at_s[at])} – ${seconds(data.at_s[at + 1] ?? data.at_s[at])}`,
       foot: at => hidden.size ? null : ['all', rate(data.completed_per_s[at] ?? 0) + '/s'],
     };
@@ -106,8 +114,7 @@ const kinds = {
   failures(data) {
     const results = shown(data.results);
     const all = line('not ok', css('bad-0'), { paths: stepped, width: 0, fill: tint('bad-0', 18), skip: results.length > 0 });
-    const lines = results.map(result => line(result.result, css(result.colour), { paths: stepped, width: 1.8, bad: true,
-      dash: result.dashed ? [5, 3] : undefined }));
+    const lines = results.map(result => line(result.result, css(result.colour), { paths: stepped, width: 1.8, bad: true }));
     const some = hidden.size ? [] : [all];
     const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
     return {
@@ -125,18 +132,18 @@ const kinds = {
         ...names.slice(1).map(name => line(name, css(name), { paths: stepped, width: name === 'p50' ? 2 : 1.2 }))],
       bands: [{ series: [2, 3], fill: tint('p50', 7) }, { series: [3, 4], fill: tint('p50', 15) }],
       columns: names.map(name => held(data[name + '_ns'])), show: duration, head: at => seconds(data.at_s[at]),
+      draw: data.drain && (u => between(u, data.drain)),
     };
   },
   percentiles(data) {
     const results = shown(data.results);
     const curves = [...results.map(result => result.curve), ...(hidden.size ? [] : [data.all])];
     const xs = curves.reduce((most, curve) => curve.nines.length > most.length ? curve.nines : most, data.all.nines);
-    const series = results.map(result => line(result.result, css(result.colour), { bad: result.bad,
-      dash: result.dashed ? [5, 3] : undefined }));
+    const series = results.map(result => line(result.result, css(result.colour), { bad: result.bad }));
     if (!hidden.size) series.push(line('all', css('all'), { width: 2.2 }));
     return {
       xs, y: logarithmic, log: true, series, show: duration,
-      x: nines,
+      x: nines, xrange: [Math.log10(2), null], range: slowest(curves),
       columns: curves.map(curve => xs.map((_, i) => curve.ns[i] ?? null)),
       head: at => at === 0 ? 'the fastest' : `${share(xs[at])} took at most`,
     };
@@ -153,7 +160,7 @@ const kinds = {
     const low = all.reduce((least, [bin]) => Math.min(least, bin), 4000);
     const high = all.reduce((most, [bin]) => Math.max(most, bin), 0);
     return {
-      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
+      x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
       series: [{ paths: () => null, points: { show: false }, value: () => null }], columns: [data.at_s.map(() => begins(high))],
       draw: u => heat(u, data.at_s, columns, begins), head: at => seconds(data.at_s[at]),
       at: (u, at) => {

@@ -25,6 +25,7 @@ const take = (main, sent) => {
   for (const id of open) { const details = document.getElementById(id); if (details) details.open = true; }
   for (const figure of main.querySelectorAll('figure[data-chart]')) if (!charts.some(chart => chart.figure === figure)) adopt(figure);
   chips();
+  tables();
   charts.filter(chart => chart.u).forEach(grow);
   flow();
   if (hidden.size) show();

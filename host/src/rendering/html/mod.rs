@@ -187,6 +187,11 @@ fn header(report: &Report, moment: Moment) -> Markup {
                 }
             }
             (tables::command(report))
+            @if let (Moment::Running, Some(run)) = (moment, report.runs.last()) {
+                @if let Some((share, far)) = words::progress(run) {
+                    p .far { progress value=(format!("{share:.4}")) max="1" aria-label="Done" {} span { (far) } }
+                }
+            }
         }
     }
 }

@@ -4,17 +4,19 @@
 //! be recognised without colours. The style sheet defines the colours.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use maud::{Markup, html};
 
 use crate::metrics::Outcome;
 use crate::report::ResultReport;
 
-/// The most results that are drawn one by one, the most frequent first; charts sum up the rest.
-const MOST_DRAWN: usize = 20;
+/// The most results that are drawn one by one, the most frequent first; charts sum up the rest. The style sheet has so
+/// many colours of each temperature.
+const MOST_DRAWN: usize = 10;
 
-/// Colours of each temperature in the style sheet. Further results repeat them with dashes.
-const COLOURS: usize = 10;
+/// The most failures among them, if there are as many other results.
+const MOST_BAD: usize = 5;
 
 /// The results that are drawn, and how. `rest` counts the other results and their operations.
 pub(super) struct Palette<'a> {
@@ -33,8 +35,6 @@ pub(super) struct Drawn<'a> {
     pub colour: String,
     /// Whether it is a failure.
     pub is_bad: bool,
-    /// Whether another result has the same colour without dashes.
-    pub is_dashed: bool,
     /// Its operations.
     pub operations: u64,
 }
@@ -42,29 +42,33 @@ pub(super) struct Drawn<'a> {
 impl<'a> Palette<'a> {
     /// A palette for `results`, which come most frequent first. Several of them may have the same name.
     pub(super) fn new(results: impl IntoIterator<Item = &'a ResultReport>) -> Self {
-        let mut drawn: Vec<(Drawn<'a>, u64)> = Vec::new();
-        let mut rest = (0, 0);
+        let mut all: Vec<(Drawn<'a>, u64)> = Vec::new();
+        let mut places = HashMap::new();
         for result in results {
-            if let Some((known, first)) = drawn.iter_mut().find(|(known, _)| known.name == result.result.raw()) {
+            let name = result.result.raw();
+            let place = *places.entry(name).or_insert(all.len());
+            if let Some((known, first)) = all.get_mut(place) {
                 known.operations += result.operations;
                 *first = result.first_number.min(*first);
-            } else if drawn.len() < MOST_DRAWN {
-                let is_bad = result.outcome != Outcome::Ok;
-                let colour = String::new();
-                let (name, operations) = (result.result.raw(), result.operations);
-                let new = Drawn { name, slot: drawn.len(), colour, is_bad, is_dashed: false, operations };
-                drawn.push((new, result.first_number));
-            } else {
-                rest = (rest.0 + 1, rest.1 + result.operations);
+                continue;
             }
+            let is_bad = result.outcome != Outcome::Ok;
+            let new = Drawn { name, slot: place, colour: String::new(), is_bad, operations: result.operations };
+            all.push((new, result.first_number));
         }
+        // A rare failure matters more than one more result that is ok.
+        let (bad, ok): (Vec<_>, Vec<_>) = all.into_iter().partition(|(drawn, _)| drawn.is_bad);
+        let most_bad = MOST_BAD.max(MOST_DRAWN.saturating_sub(ok.len())).min(bad.len());
+        let most_ok = (MOST_DRAWN - most_bad.min(MOST_DRAWN)).min(ok.len());
+        let rest = bad.iter().skip(most_bad).chain(ok.iter().skip(most_ok));
+        let rest = rest.fold((0, 0), |(results, operations), (of, _)| (results + 1, operations + of.operations));
+        let mut drawn: Vec<_> = bad.into_iter().take(most_bad).chain(ok.into_iter().take(most_ok)).collect();
         // Ordered by first appearance, not by frequency, so that colours do not change while a run goes on.
         drawn.sort_by_key(|(drawn, first)| (*first, drawn.slot));
         let (mut ok, mut bad) = (0, 0);
         for (slot, (drawn, _)) in drawn.iter_mut().enumerate() {
             let (temperature, next) = if drawn.is_bad { ("bad", &mut bad) } else { ("ok", &mut ok) };
-            (drawn.slot, drawn.colour) = (slot, format!("{temperature}-{}", *next % COLOURS));
-            drawn.is_dashed = *next >= COLOURS;
+            (drawn.slot, drawn.colour) = (slot, format!("{temperature}-{next}"));
             *next += 1;
         }
         Self { drawn: drawn.into_iter().map(|(drawn, _)| drawn).collect(), rest }
@@ -106,7 +110,7 @@ impl Drawn<'_> {
 
     /// The classes for elements in its colour.
     pub(super) fn classes(&self) -> String {
-        format!("r{} {}{}", self.slot, self.colour, if self.is_dashed { " dashed" } else { "" })
+        format!("r{} {}", self.slot, self.colour)
     }
 }
 
@@ -126,6 +130,11 @@ pub(super) fn swatch(colour: &str, mark: Mark) -> Markup {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::guest_text::GuestText;
+    use crate::report::Report;
+    use crate::report::tests::{environment, record};
 
     const CSS: &str = include_str!("report.css");
 
@@ -203,6 +212,32 @@ mod tests {
     ];
 
     #[test]
+    fn rare_failures_are_drawn_and_no_colour_is_used_twice() {
+        let report = Report::new(environment(), &[record(1)]);
+        let [ok, bad] =
+            [Outcome::Ok, Outcome::Failed].map(|outcome| ResultReport { outcome, ..report.runs[0].results[0].clone() });
+        let named = |of: &ResultReport, name: String, operations: u64| ResultReport {
+            result: GuestText::new(&name),
+            operations,
+            ..of.clone()
+        };
+        for (oks, bads, drawn_ok, drawn_bad) in
+            [(30, 2, 8, 2), (30, 9, 5, 5), (2, 30, 2, 8), (0, 30, 0, 10), (4, 3, 4, 3)]
+        {
+            let mut results: Vec<_> = (0..oks).map(|i| named(&ok, format!("ok {i}"), 1_000 - i)).collect();
+            results.extend((0..bads).map(|i| named(&bad, format!("bad {i}"), 100 - i)));
+            let palette = Palette::new(&results);
+            let of = |is_bad| palette.drawn().iter().filter(|of| of.is_bad == is_bad).count() as u64;
+            assert_eq!((of(false), of(true)), (drawn_ok, drawn_bad), "{oks} and {bads}");
+            let colours: std::collections::BTreeSet<_> = palette.drawn().iter().map(|of| &of.colour).collect();
+            assert_eq!(colours.len(), palette.drawn().len());
+            let operations: u64 = results.iter().map(|of| of.operations).sum();
+            let drawn: u64 = palette.drawn().iter().map(|of| of.operations).sum();
+            assert_eq!(palette.rest(), (oks + bads - drawn_ok - drawn_bad, operations - drawn));
+        }
+    }
+
+    #[test]
     fn text_has_enough_contrast() {
         for (theme, of) in themes() {
             let texts = ["ink", "soft", "faint", "accent", "good", "warning", "bad"].map(|text| [text, "page"]);
@@ -220,7 +255,8 @@ mod tests {
     fn all_eyes_can_see_the_drawn_colours_and_tell_them_apart() {
         for (theme, of) in themes() {
             for temperature in ["ok", "bad"] {
-                let colours: Vec<_> = (0..super::COLOURS).map(|i| of[format!("{temperature}-{i}").as_str()]).collect();
+                let colours: Vec<_> =
+                    (0..super::MOST_DRAWN).map(|i| of[format!("{temperature}-{i}").as_str()]).collect();
                 for (i, &a) in colours.iter().enumerate() {
                     let on_paper = contrast(a, of["paper"]);
                     assert!(on_paper >= 3.0, "{theme}: {temperature}-{i} on paper: {on_paper:.2}");

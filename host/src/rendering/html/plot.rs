@@ -108,13 +108,14 @@ impl Axis {
         Self { from, to, is_log: true, ticks }
     }
 
-    /// Nines: the 90th percentile at 1, the 99th at 2, up to `to`.
+    /// Nines, from the median on: the 90th percentile at 1, the 99th at 2, up to `to`.
     pub(super) fn nines(to: f64) -> Self {
-        let named = ["0", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
-        let ticks = named.iter().enumerate().map(|(nines, name)| (nines as f64, (*name).to_owned()));
-        let mut ticks: Vec<_> = ticks.filter(|(nines, _)| *nines <= to).collect();
-        ticks.insert(1, (2_f64.log10(), "50 %".into()));
-        Self { from: 0.0, to: to.max(1.0), is_log: false, ticks }
+        let named = ["50 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
+        let median = 2_f64.log10();
+        let place = |nines: usize| if nines == 0 { median } else { nines as f64 };
+        let ticks = named.iter().enumerate().map(|(nines, name)| (place(nines), (*name).to_owned()));
+        let ticks: Vec<_> = ticks.filter(|(nines, _)| *nines <= to.max(1.0)).collect();
+        Self { from: median, to: to.max(1.0), is_log: false, ticks }
     }
 
     /// The position of a value, from 0 to 1.
@@ -151,11 +152,17 @@ pub(super) struct Plot {
     y: Axis,
     height: f64,
     marks: String,
+    has_columns: bool,
 }
 
 impl Plot {
     pub(super) fn new(x: Axis, y: Axis, height: f64) -> Self {
-        Self { x, y, height, marks: String::new() }
+        Self { x, y, height, marks: String::new(), has_columns: false }
+    }
+
+    /// Also with lines at the ticks of the horizontal axis.
+    pub(super) fn with_columns(self) -> Self {
+        Self { has_columns: true, ..self }
     }
 
     fn across(&self, x: f64) -> i64 {
@@ -256,9 +263,12 @@ impl Plot {
         let (bottom, right) = (self.height - BOTTOM, WIDTH - RIGHT);
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {}", self.height)) aria-hidden="true" {
-                g .grid { @for (value, _) in &self.y.ticks {
-                    path d=(format!("M{LEFT} {}H{right}", self.down(*value))) {}
-                } }
+                g .grid {
+                    @for (value, _) in &self.y.ticks { path d=(format!("M{LEFT} {}H{right}", self.down(*value))) {} }
+                    @if self.has_columns { @for (value, _) in &self.x.ticks {
+                        path d=(format!("M{} {TOP}V{bottom}", self.across(*value))) {}
+                    } }
+                }
                 (PreEscaped(&self.marks))
                 path .axis d=(format!("M{LEFT} {bottom}H{right}")) {}
                 @for (value, label) in &self.y.ticks {

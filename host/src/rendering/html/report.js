@@ -75,7 +75,7 @@ const draw = chart => {
       x: { time: false, range: (_, from, to) => [kind.xrange?.[0] ?? from, to > from ? to : from + 1] },
       y: kind.log ? { distr: 3, range: log } : { range: grow },
     },
-    axes: [axis({ size: 30, gap: 6, ...kind.x, grid: { show: false } }), axis({ size: 58, gap: 6, ...kind.y })],
+    axes: [axis({ size: 30, gap: 6, ...kind.x, grid: { show: Boolean(kind.x?.grid), stroke: css('grid'), width: 1 } }), axis({ size: 58, gap: 6, ...kind.y })],
     series: [{}, ...kind.series],
     cursor: { sync: over ? { key: 'time', setSeries: false, scales: ['x', null] } : undefined, points: { show: false }, y: figure.dataset.chart === 'heat', drag: { x: true, y: false } },
     hooks: {
@@ -170,6 +170,59 @@ document.addEventListener('click', event => {
   show();
 });
 
+// ---- Tables: sorted by a column, and filtered by name. ----
+
+const units = { ns: 1, µs: 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12, kB: 1e3, MB: 1e6, GB: 1e9 };
+const weight = text => {
+  let sum = NaN;
+  for (const [, number, unit] of text.matchAll(/(-?[\d.,]+)\s*([a-zµ]+)?/gi)) sum = (sum || 0) + number.replaceAll(',', '') * (units[unit] ?? 1);
+  return sum;
+};
+// A result and what stands beneath it stay together.
+const groups = table => table.tBodies.length > 1 ? [...table.tBodies].filter(body => !body.querySelector('.all')) : [...(table.tBodies[0]?.rows ?? [])];
+const sorted = new Map(), filters = new Map();
+const place = box => `${box.closest('[id]')?.id} ${box.getAttribute('aria-label')}`;
+const sort = (table, column, isDown) => {
+  const of = group => (group.rows?.[0] ?? group).cells[column]?.textContent ?? '';
+  const parts = groups(table), isText = column === 0 && !parts.some(group => /^[\d.,]/.test(of(group)));
+  const compare = (a, b) => isText ? of(a).localeCompare(of(b)) : (weight(of(a)) - weight(of(b)) || (isNaN(weight(of(a))) ? 1 : 0) - (isNaN(weight(of(b))) ? 1 : 0));
+  const first = parts[0]?.parentNode;
+  parts.sort((a, b) => isDown ? compare(b, a) : compare(a, b)).forEach(group => first.append(group));
+  for (const [i, head] of [...table.tHead.rows[0].cells].entries()) {
+    if (i === column) head.setAttribute('aria-sort', isDown ? 'descending' : 'ascending');
+    else head.removeAttribute('aria-sort');
+  }
+};
+const sift = (table, text) => {
+  for (const group of groups(table)) group.classList.toggle('sifted', !(group.rows?.[0] ?? group).cells[0].textContent.toLowerCase().includes(text.toLowerCase()));
+};
+const FILTERED = 15;
+const tables = () => {
+  for (const box of document.querySelectorAll('.scroll')) {
+    const table = box.querySelector('table'), key = place(box);
+    if (!table?.tHead || groups(table).length < 2) continue;
+    for (const [column, head] of [...table.tHead.rows[0].cells].entries()) {
+      const button = element('button', 'sort', head.textContent);
+      button.type = 'button';
+      button.addEventListener('click', () => {
+        const isDown = head.getAttribute('aria-sort') ? head.getAttribute('aria-sort') === 'ascending' : column > 0;
+        sorted.set(key, [column, isDown]);
+        sort(table, column, isDown);
+      });
+      head.replaceChildren(button);
+    }
+    if (sorted.has(key)) sort(table, ...sorted.get(key));
+    if (groups(table).length < FILTERED) continue;
+    const field = element('input', 'sift');
+    Object.assign(field, { type: 'search', placeholder: 'Filter by name', value: filters.get(key) ?? '' });
+    field.setAttribute('aria-label', `Filter ${box.getAttribute('aria-label')}`);
+    field.addEventListener('input', () => { filters.set(key, field.value); sift(table, field.value); });
+    box.before(field);
+    sift(table, field.value);
+  }
+};
+
 document.querySelectorAll('figure[data-chart]').forEach(adopt);
 chips();
+tables();
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);

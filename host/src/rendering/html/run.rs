@@ -49,9 +49,11 @@ fn tiles(run: &RunReport) -> Markup {
         (None, None) => String::new(),
     };
     let all = latency.count;
+    let offered = curves::offered(run).map(|offered| format!("of {}/s offered", rate(offered)));
+    let offered = offered.unwrap_or_else(|| "operations per second".into());
     html! {
         div .tiles {
-            (tile("Throughput", &or_dash(run.throughput, rate), "operations per second", ""))
+            (tile("Throughput", &or_dash(run.throughput, rate), &offered, ""))
             (tile("Operations", &count(operations.completed), &planned, ""))
             (tile("Not ok", &not_ok, &counted(operations.not_ok(), "operation"),
                   if operations.not_ok() > 0 { "bad" } else { "" }))

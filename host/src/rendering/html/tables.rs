@@ -15,7 +15,26 @@ pub(super) fn name(text: &str) -> Markup {
     if text.is_empty() {
         return html! { bdi .empty { "(empty)" } };
     }
-    html! { bdi { (line(text)) } }
+    let shown = line(text);
+    // A long path may be broken behind each of its parts.
+    let parts: Vec<&str> = shown.split_inclusive('/').collect();
+    html! { bdi { @for (i, part) in parts.iter().enumerate() { @if i > 0 { wbr; } (part) } } }
+}
+
+/// The class of a box around a table of so many rows. A longer one scrolls.
+pub(super) fn scroll(rows: usize) -> &'static str {
+    const WHOLE: usize = 200;
+    if rows > WHOLE { "scroll long" } else { "scroll" }
+}
+
+/// Columns that a narrow screen leaves out.
+fn is_wide(head: &str) -> bool {
+    !["operations", "count", "p50", "p99", "failed", "not ok"].contains(&head)
+}
+
+/// A head, which a narrow screen leaves out if it is of a wide column.
+pub(super) fn head(text: &str) -> Markup {
+    html! { th scope="col" class=[is_wide(text).then_some("wide")] { (text) } }
 }
 
 fn time(ns: Option<u64>) -> String {
@@ -25,7 +44,8 @@ fn time(ns: Option<u64>) -> String {
 /// The figures of durations, in the order of [`TIMES`].
 fn times(summary: &Summary) -> Markup {
     let s = summary;
-    html! { @for ns in [s.mean, s.min, s.p50, s.p90, s.p95, s.p99, s.p99_9, s.max] { td { (time(ns)) } } }
+    let figures = [s.mean, s.min, s.p50, s.p90, s.p95, s.p99, s.p99_9, s.max];
+    html! { @for (name, ns) in TIMES.iter().zip(figures) { td class=[is_wide(name).then_some("wide")] { (time(ns)) } } }
 }
 
 const TIMES: [&str; 8] = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -40,27 +60,26 @@ pub(super) fn results(
 ) -> Markup {
     let ok = ok.filter(|ok| ok.operations < all.count);
     html! {
-        div .scroll tabindex="0" role="region" aria-label="Results" {
+        div class=(scroll(results.len())) tabindex="0" role="region" aria-label="Results" {
             table .results {
                 thead { tr {
                     th scope="col" { "Result" }
-                    @for head in ["operations", "share", "per second"] { th scope="col" { (head) } }
-                    @for head in TIMES { th scope="col" { (head) } }
+                    @for text in ["operations", "share", "per second"].into_iter().chain(TIMES) { (head(text)) }
                 } }
                 tbody { tr .all {
                     th scope="row" { span .swatch.all aria-hidden="true" {} "all" }
-                    td { (count(all.count)) } td { "100 %" }
-                    td { (or_dash(throughput, rate)) }
+                    td { (count(all.count)) } td .wide { "100 %" }
+                    td .wide { (or_dash(throughput, rate)) }
                     (times(all))
                 }
                 @if let Some(ok) = ok { tr .all {
                     th scope="row" { "ok" }
                     td { (count(ok.operations)) }
-                    td { (percent(curves::share(ok.operations, all.count).unwrap_or_default())) }
-                    td { (or_dash(ok.throughput, rate)) }
+                    td .wide { (percent(curves::share(ok.operations, all.count).unwrap_or_default())) }
+                    td .wide { (or_dash(ok.throughput, rate)) }
                     (times(&ok.latency_ns))
                 } } }
-                @for result in results { (result_rows(result, all.count, palette)) }
+                @for result in words::by_failure(results) { (result_rows(result, all.count, palette)) }
             }
         }
     }
@@ -81,8 +100,8 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
                     }
                 }
                 td { (count(result.operations)) }
-                td .share { (bar(result.operations, all)) (percent(share)) }
-                td { (or_dash(result.throughput, rate)) }
+                td .share.wide { (bar(result.operations, all)) (percent(share)) }
+                td .wide { (or_dash(result.throughput, rate)) }
                 (times(&result.latency_ns))
             }
             @for span in &result.spans { (span_row(span)) }
@@ -100,17 +119,17 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
 pub(super) fn spans(spans: &[SpanReport]) -> Markup {
     html! { @if !spans.is_empty() {
         h3 { "Spans of all results" }
-        div .scroll tabindex="0" role="region" aria-label="Spans" {
+        div class=(scroll(spans.len())) tabindex="0" role="region" aria-label="Spans" {
             table {
                 thead { tr {
-                    @for head in ["Span", "count", "failed", "per second"] { th scope="col" { (head) } }
-                    @for head in TIMES { th scope="col" { (head) } }
+                    th scope="col" { "Span" }
+                    @for text in ["count", "failed", "per second"].into_iter().chain(TIMES) { (head(text)) }
                 } }
                 tbody { @for span in spans { tr class=[(span.failed > Some(0)).then_some("bad")] {
                     th scope="row" { (name(span.name.raw())) }
                     td { (count(span.count)) }
                     td { (or_dash(span.failed, count)) }
-                    td { (or_dash(span.throughput, rate)) }
+                    td .wide { (or_dash(span.throughput, rate)) }
                     (times(&span.latency_ns))
                 } } }
             }
@@ -121,7 +140,7 @@ pub(super) fn spans(spans: &[SpanReport]) -> Markup {
 fn span_row(span: &SpanReport) -> Markup {
     html! { tr .span {
         th scope="row" { span .name { span .text { (name(span.name.raw())) } } }
-        td { (count(span.count)) } td {} td {}
+        td { (count(span.count)) } td .wide {} td .wide {}
         (times(&span.latency_ns))
     } }
 }
@@ -139,11 +158,10 @@ pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
     html! {
         details #(format!("{id}-intervals")) {
             summary { "All intervals as a table" }
-            div .scroll tabindex="0" role="region" aria-label="Intervals" { table {
+            div class=(scroll(run.timeline.buckets.len())) tabindex="0" role="region" aria-label="Intervals" { table {
                 thead { tr {
-                    @for head in ["from", "started", "ended", "per second", "not ok", "p50", "p90", "p99", "max"] {
-                        th scope="col" { (head) }
-                    }
+                    th scope="col" { "from" }
+                    @for text in ["started", "ended", "per second", "not ok", "p50", "p90", "p99", "max"] { (head(text)) }
                 } }
                 tbody { @for (bucket, per_second) in rows { (interval(bucket, per_second)) } }
             } }
@@ -156,9 +174,9 @@ fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
     let s = &bucket.latency_ns;
     html! { tr {
         th scope="row" { (duration(bucket.start_ns)) @if bucket.partial { " *" } }
-        td { (count(bucket.started)) } td { (count(bucket.completed)) } td { (rate(per_second)) }
+        td .wide { (count(bucket.started)) } td .wide { (count(bucket.completed)) } td .wide { (rate(per_second)) }
         td { (count(bucket.failed)) }
-        @for ns in [s.p50, s.p90, s.p99, s.max] { td { (time(ns)) } }
+        td { (time(s.p50)) } td .wide { (time(s.p90)) } td { (time(s.p99)) } td .wide { (time(s.max)) }
     } }
 }
 
