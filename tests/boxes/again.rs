@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Agent, NatsServer, Target, nothing_is_left, start, three};
-use crate::support::{Ran, gorgon, guest, ran, signal, wait_until};
+use crate::support::{Ran, gorgon, guest, ran, signal, wait_until, workers};
 
 /// A person with a home of their own, where the keys of commands are.
 pub(super) struct Home {
@@ -198,6 +198,57 @@ fn whoever_attaches_sees_the_same_report_and_can_stop_the_command() {
     assert_eq!((code, home.commands().len()), (Some(0), 0), "{said}");
     assert!(!home.key(&command).exists());
     nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_follower_that_stood_still_does_not_take_over() {
+    let server = NatsServer::start();
+    let agents = three(&server);
+    let home = Home::new(&server);
+    let (task, url) = (guest("noop"), server.url());
+    let args = ["run", task.to_str().unwrap(), "--on", &url, "-d", "10s", "--pause", "1ms", "--journal-max", "1MiB"];
+    let leads = home.gorgon(&[&args[..], &["--boxes", "3", "--json", "-"]].concat()).spawn().unwrap();
+    wait_until("it runs", || agents.iter().all(|agent| !workers(&agent.process).is_empty()));
+    let follows = home.gorgon(&["attach", &home.command()]).spawn().unwrap();
+    let listens = |child: &Child| std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count() > 3;
+    wait_until("it follows", || listens(&follows));
+    signal("STOP", follows.id());
+    // Longer than a silence after which it would take over.
+    std::thread::sleep(Duration::from_secs(6));
+    signal("CONT", follows.id());
+    let [led, followed] = [leads, follows].map(|child| ran(child.wait_with_output().unwrap()));
+    assert_eq!((led.code, followed.code), (Some(0), Some(0)), "{}\n{}", led.stderr, followed.stderr);
+    let faults = &led.report["runs"][0]["faults"];
+    assert_eq!(
+        (faults.as_array().map(Vec::len), &led.report["runs"]),
+        (Some(0), &followed.report["runs"]),
+        "{faults:#}"
+    );
+    nothing_is_left(&server, &agents);
+}
+
+#[test]
+fn a_journal_with_a_hole_is_not_read() {
+    let server = NatsServer::start();
+    let _agents = three(&server);
+    let home = Home::new(&server);
+    let args = ["-n", "20000", "-p", "2", "--boxes", "3", "--keep-journal"];
+    let live = ran(home.run(&server, &guest("noop"), &args).wait_with_output().unwrap());
+    assert_eq!(live.code, Some(0), "{}", live.stderr);
+    let command = home.command();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let hole = runtime.block_on(async {
+        let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+        let stream = jetstream.get_stream(format!("GORGON_{command}")).await.unwrap();
+        let hole = stream.cached_info().state.last_sequence - 3;
+        assert!(stream.delete_message(hole).await.unwrap());
+        hole
+    });
+    for args in [&["report", "--journal", &command][..], &["attach", &command]] {
+        let (code, said) = home.said(args);
+        let says = said.contains(&format!("message {hole} of ")) && said.contains("somebody removed it");
+        assert_eq!((code, says, said.lines().count()), (Some(1), true, 1), "{said}");
+    }
 }
 
 #[test]

@@ -170,6 +170,21 @@ fn a_run_without_any_box_ends() {
 }
 
 #[test]
+fn two_agents_of_one_name_are_left_out() {
+    let server = NatsServer::start();
+    let [_first, second, third] = three(&server);
+    drop(third);
+    // While the other one stands still, nobody says that the name is taken.
+    signal("STOP", second.process.id());
+    let _twin = box_of(&server, "b2");
+    signal("CONT", second.process.id());
+    let ran = ran(start(&server, &guest("noop"), &["-n", "3000"]).output().unwrap());
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("b2 is left out: two agents have this name: end one of them"), "{}", ran.stderr);
+    assert_eq!(boxes(&ran), [(vec!["b1".to_owned()], vec![])]);
+}
+
+#[test]
 fn boxes_are_free_once_nobody_can_go_on_with_their_command() {
     let server = NatsServer::start();
     let agents = three(&server);
