@@ -23,6 +23,8 @@ pub struct Current {
     spans: Spans,
     /// The span that ended last: where it was recorded, and whether it has failed.
     last: Option<(SpanIndex, bool)>,
+    /// For the requests of the next span, as most spans have one and nobody else holds it afterwards.
+    spare: Option<RequestFailed>,
     failure: Option<String>,
 }
 
@@ -46,6 +48,12 @@ impl RequestFailed {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// The same for another span, if no request can tell this one any more.
+    fn again(mut self) -> Option<Self> {
+        *Arc::get_mut(&mut self.0)?.get_mut() = false;
+        Some(self)
+    }
+
     fn is_noted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -57,7 +65,7 @@ enum SpanHandle {}
 impl Current {
     /// Nothing reported yet.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, open: Vec::new(), next: 0, spans: Spans::default(), last: None, failure: None }
+        Self { clock, open: Vec::new(), next: 0, spans: Spans::default(), last: None, spare: None, failure: None }
     }
 
     /// Forgets what the previous operation reported.
@@ -81,7 +89,8 @@ impl Current {
 
     /// What a request that is sent now tells if it fails: it is a part of the span that was started last.
     pub fn request(&mut self) -> Option<RequestFailed> {
-        Some(self.open.last_mut()?.requests.get_or_insert_default().clone())
+        let span = self.open.last_mut()?;
+        Some(span.requests.get_or_insert_with(|| self.spare.take().unwrap_or_default()).clone())
     }
 
     /// The operation has failed: so have the spans that are open, or else the one that ended last. What was wrong with
@@ -97,7 +106,7 @@ impl Current {
     /// Ends the spans that are open, because the operation did not return.
     pub fn give_up(&mut self, now_ns: u64) {
         for span in std::mem::take(&mut self.open) {
-            self.record(&OpenSpan { failed: true, ..span }, now_ns);
+            self.record(OpenSpan { failed: true, ..span }, now_ns);
         }
     }
 
@@ -118,17 +127,18 @@ impl Current {
     fn end(&mut self, handle: u32, now_ns: u64) {
         if let Some(place) = self.open.iter().rposition(|span| span.handle == handle) {
             let span = self.open.remove(place);
-            self.record(&span, now_ns);
+            self.record(span, now_ns);
         }
     }
 
-    fn record(&mut self, span: &OpenSpan, now_ns: u64) {
+    fn record(&mut self, span: OpenSpan, now_ns: u64) {
         let failed = span.failed || span.requests.as_ref().is_some_and(RequestFailed::is_noted);
         let index = self.spans.record(&span.name, now_ns - span.started_ns);
         if failed {
             self.spans.failed(index);
         }
         self.last = Some((index, failed));
+        self.spare = span.requests.and_then(RequestFailed::again).or(self.spare.take());
     }
 }
 
