@@ -209,9 +209,20 @@ fn a_follower_that_stood_still_does_not_take_over() {
     let args = ["run", task.to_str().unwrap(), "--on", &url, "-d", "10s", "--pause", "1ms", "--journal-max", "1MiB"];
     let leads = home.gorgon(&[&args[..], &["--boxes", "3", "--json", "-"]].concat()).spawn().unwrap();
     wait_until("it runs", || agents.iter().all(|agent| !workers(&agent.process).is_empty()));
-    let follows = home.gorgon(&["attach", &home.command()]).spawn().unwrap();
-    let listens = |child: &Child| std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count() > 3;
-    wait_until("it follows", || listens(&follows));
+    let command = home.command();
+    // Those who read the journal: the controller, and each agent its orders.
+    let readers = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+            let stream = jetstream.get_stream(format!("GORGON_{command}")).await.unwrap();
+            stream.cached_info().state.consumer_count
+        })
+    };
+    wait_until("all read the journal", || readers() >= 4);
+    let before = readers();
+    let follows = home.gorgon(&["attach", &command]).spawn().unwrap();
+    wait_until("it follows", || readers() > before);
     signal("STOP", follows.id());
     // Longer than a silence after which it would take over.
     std::thread::sleep(Duration::from_secs(6));

@@ -328,6 +328,7 @@ impl Seen {
     fn new(agent: &Presence, clock: Option<ClockReading>) -> Self {
         let unfit = match &agent.command {
             _ if !agent.fits() => Some("another version of the protocol".to_owned()),
+            _ if agent.has_twin => Some("two agents have this name".to_owned()),
             _ if agent.leaving => Some("leaving".to_owned()),
             command => command.as_ref().map(|command| format!("works for {command}")),
         };

@@ -196,11 +196,12 @@ fn state() -> anyhow::Result<PathBuf> {
 /// Begins the command of this process again in the background, in a session of its own. Returns its name once
 /// `has_begun` says so; until then, `say` gets what it prints.
 ///
-/// `None` if a stop came first: then nothing is left of the command.
+/// `None` if a stop came first: then nothing is left of the command. If it has just begun, `forget` removes it.
 pub(super) fn detach(
     has_begun: impl Fn(&str) -> bool,
     stops: &Receiver<()>,
     say: impl Fn(&str),
+    forget: impl Fn(&str),
 ) -> anyhow::Result<Option<Detached>> {
     let command = format!("{:016x}", fastrand::u64(..));
     let directory = state()?;
@@ -238,8 +239,8 @@ pub(super) fn detach(
         if stops.recv_timeout(Duration::from_millis(100)).is_ok() {
             end_in_order(&mut child);
             if has_begun(&command) {
-                // It had just begun. It has stopped since, and its journal is kept.
-                break;
+                // Nobody was told of it.
+                forget(&command);
             }
             forget_key(&command);
             return Ok(None);

@@ -297,7 +297,9 @@ impl Runner {
             let link = over.server.connect("detach").map_err(anyhow::Error::from)?;
             let has_begun = |command: &str| link.registered(command).is_ok_and(|of| of.is_some());
             let say = |message: &str| self.say(message);
-            let Some(begun) = command::detach(has_begun, self.stops.receiver(), say)? else { return Ok(None) };
+            let forget = |command: &str| super::runs::forget(&link, command);
+            let stops = self.stops.receiver();
+            let Some(begun) = command::detach(has_begun, stops, say, forget)? else { return Ok(None) };
             self.say(&format!("what it prints goes to {}", begun.log.display()));
             return Err(CannotRun::Detached(begun.command));
         }

@@ -196,6 +196,14 @@ fn release(link: &Link, of: &Registered) {
     }
 }
 
+/// Removes a command that has ended and that nobody needs. What fails can be removed later.
+pub(super) fn forget(link: &Link, command: &str) {
+    if let Ok(Some(of)) = link.registered(command) {
+        link.forget(&of.listing.inputs);
+    }
+    let _ = remove(link, command);
+}
+
 /// Removes what is kept of a command.
 fn remove(link: &Link, name: &str) -> anyhow::Result<()> {
     // It may be gone already.

@@ -547,8 +547,8 @@ impl Books {
         }
         let (plan, extent) = (self.plan(), self.plan().extent());
         // Nobody did anything after the last worker was heard.
-        let counted = self.workers.values().map(|of| of.counted).max();
-        let worked = self.elapsed(counted.map_or(at, |counted| counted.min(at)));
+        let heard = self.workers.values().map(|of| of.heard).max();
+        let worked = self.elapsed(heard.map_or(at, |heard| heard.min(at)));
         let left = self.last().shares.sum(Ledger::unleased);
         let (slots, idle) = match plan.load_model() {
             // A pause may reach beyond the end.
@@ -559,6 +559,10 @@ impl Books {
             (None, Some(_)) if plan.load_model().open().is_some_and(Open::runs_dry) => return None,
             (None, _) if left > 0 => Fault::never_started(left),
             (Some(duration), Some(slots)) if slots > 0 => Fault::slots_left(slots, worked, duration),
+            // What was left to do was lost with the last of them.
+            (Some(duration), Some(_)) if self.have_all_died() && worked < duration => {
+                Fault::ended_early(worked, duration)
+            }
             (Some(duration), None) => {
                 // Another controller, and each box, knows the time of the beginning only about as well as it is far
                 // away.
@@ -572,6 +576,12 @@ impl Books {
             _ => return None,
         };
         Some((worked, fault))
+    }
+
+    /// Whether operations were lost, and no worker has come to the end of its part.
+    fn have_all_died(&self) -> bool {
+        let lost = self.last().shares.sum(|ledger| ledger.lost().len());
+        lost > 0 && self.workers.values().all(|of| of.record.cpu_ns.is_none())
     }
 
     /// How many slots of the schedule were due before its end, and nobody had them.

@@ -10,12 +10,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::books::{Books, Effect, Failure};
+use super::broken_off;
 use super::events::RunEvent;
 use super::machine::{Input, Machine, Output};
 use super::remote::{self, Item, Order};
 use crate::cluster::journal::Posted;
 use crate::cluster::subjects;
-use crate::fault::Fault;
 use crate::journal::{Entry, Writer};
 use crate::record::RunRecord;
 
@@ -320,9 +320,11 @@ impl Told {
     }
 
     fn record_at(&self, at: Duration) -> RunRecord {
-        let mut record = self.machine.books().record(at);
-        record.faults.extend(self.broken.as_deref().map(Fault::journal));
-        record
+        let record = self.machine.books().record(at);
+        match &self.broken {
+            Some(why) => broken_off(record, why),
+            None => record,
+        }
     }
 }
 

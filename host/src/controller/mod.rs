@@ -166,6 +166,14 @@ fn go_on(
     work(Shell::resume(&job, machine, here, reach, stops, observers))
 }
 
+/// The record of a run whose journal did not go on, for the reason `why`.
+fn broken_off(mut record: RunRecord, why: &str) -> RunRecord {
+    let left = record.plan.extent().operations().map(|planned| planned.saturating_sub(record.offered));
+    record.faults.push(Fault::journal(why));
+    record.faults.extend(left.filter(|&left| left > 0).map(Fault::never_started));
+    record
+}
+
 fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     let prepared = match shell.call(Hook::Prepare, Command::Prepare) {
         Err(RunError::Stopped) => return Ok(shell.close(None)),
@@ -187,10 +195,7 @@ fn work<R: Reach>(mut shell: Shell<'_, '_, R>) -> Result<RunRecord, RunError> {
     match ran {
         Ok(()) | Err(RunError::Stopped) => Ok(record),
         // What the journal has is known, and is reported.
-        Err(RunError::Journal(why)) if has_begun => {
-            let faults = record.faults.into_iter().chain([Fault::journal(&why)]).collect();
-            Ok(RunRecord { faults, ..record })
-        }
+        Err(RunError::Journal(why)) if has_begun => Ok(broken_off(record, &why)),
         Err(error) => Err(error),
     }
 }

@@ -71,9 +71,6 @@ impl Fleet {
             {
                 return Ok(Followed::Over((!told.is_void()).then(|| Box::new(record))));
             }
-            // Whoever stood still could not hear the controller meanwhile.
-            let stood_still = looked.elapsed() >= NOTICED;
-            looked = Instant::now();
             let is_gone = match &mut *self.role.borrow_mut() {
                 Role::Leads(_) => return Ok(Followed::Left(self.chronicle.borrow_mut().take(run).map(Box::new))),
                 Role::Replaced => return Err(RunError::Fenced(self.command.clone())),
@@ -95,8 +92,11 @@ impl Fleet {
                         recv(stops) -> _ => return Err(RunError::LetGo(self.command.clone())),
                         recv(ticks) -> _ => self.tick(run, observers),
                     }
+                    // Whoever stood still, here or in the wait above, could not hear the controller meanwhile.
+                    let stood_still = looked.elapsed() >= NOTICED;
+                    looked = Instant::now();
                     if !self.link.is_up() || stood_still {
-                        watch.heard = Instant::now();
+                        watch.heard = looked;
                     }
                     if watch.heard.elapsed() >= NOTICED && !std::mem::replace(&mut has_said, true) {
                         say(&format!("nothing comes from the controller: listening for {} s", GONE.as_secs()));
