@@ -265,6 +265,70 @@ fn a_switch_hides_a_result_everywhere() {
     assert_clean(&browser);
 }
 
+/// The boxes around tables that can be scrolled sideways.
+const SIDEWAYS: &str = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth + 1)
+    .map(box => box.ariaLabel)";
+
+#[test]
+fn tables_fit_are_whole_and_can_be_sorted_and_filtered() {
+    let Some(mut browser) = Chromium::start() else { return };
+    let mut too_wide = Vec::new();
+    for (name, report) in runs_of_every_size() {
+        open(&mut browser, &page(name, &report));
+        for width in [1280, 768, 390] {
+            browser.resize(width, 900, 1.0);
+            let tables = browser.eval(SIDEWAYS);
+            if tables != serde_json::json!([]) {
+                too_wide.push(format!("{name} at {width}: {tables}"));
+            }
+        }
+        // Only a long table scrolls in itself.
+        let hidden = "[...document.querySelectorAll('.scroll:not(.long)')].filter(box => box.scrollHeight > box.clientHeight + 2)
+            .map(box => box.ariaLabel)";
+        assert_eq!(browser.eval(hidden), serde_json::json!([]), "{name}");
+    }
+    assert!(too_wide.is_empty(), "{too_wide:#?}");
+    browser.resize(1280, 900, 1.0);
+    open(&mut browser, &page("shown", &reports::shown()));
+    // Failures come first.
+    let first = "document.querySelector('.results tbody:nth-of-type(2)').querySelector('tr').className";
+    assert_eq!(browser.eval(first), "bad");
+    let column = |name: &str| {
+        format!("[...document.querySelectorAll('.results thead th')].findIndex(th => th.textContent === '{name}')")
+    };
+    let cells = format!(
+        "[...document.querySelectorAll('.results tbody')].slice(1).map(body => body.rows[0].cells[{}].textContent)",
+        column("p99")
+    );
+    let p99s = |browser: &mut Chromium| {
+        let texts = browser.eval(&format!("{cells}.map(weight).filter(n => !isNaN(n))"));
+        texts.as_array().unwrap().iter().map(|of| of.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let click = format!("document.querySelectorAll('.results thead th .sort')[{}].click()", column("p99"));
+    browser.eval(&click);
+    let down = p99s(&mut browser);
+    assert!(down.len() > 2 && down.is_sorted_by(|a, b| a >= b), "{down:?}");
+    browser.eval(&click);
+    let up = p99s(&mut browser);
+    assert!(up.is_sorted() && up.len() == down.len(), "{up:?}");
+    assert_eq!(browser.eval("document.querySelectorAll('.results [aria-sort=ascending]').length"), 1);
+    // A long table has a filter.
+    let many = runs_of_every_size().into_iter().find(|(_, report)| report.runs[0].results.len() > 20).unwrap();
+    open(&mut browser, &page(many.0, &many.1));
+    let name = many.1.runs[0].results[7].result.raw().to_owned();
+    let shown =
+        "[...document.querySelectorAll('.results tbody')].slice(1).filter(body => body.offsetHeight > 0).length";
+    let all = browser.eval(shown).as_u64().unwrap();
+    let filter = format!(
+        "{{ const field = document.querySelector('input.sift'); field.value = {}; field.dispatchEvent(new Event('input')) }}",
+        serde_json::Value::from(name)
+    );
+    browser.eval(&filter);
+    let left = browser.eval(shown).as_u64().unwrap();
+    assert!(left >= 1 && left < all, "{left} of {all}");
+    assert_clean(&browser);
+}
+
 #[test]
 fn hostile_names_are_text() {
     let long = "w".repeat(10_000);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::figure::{Chart, ChartFigure, number};
 use super::palette::Palette;
 use super::plot::{Axis, Plot};
-use super::tables;
+use super::tables::{self, WIDE};
 use crate::report::curves::{self, Scaling};
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::{Report, RunReport, words};
@@ -34,19 +34,20 @@ fn runs(report: &Report) -> Markup {
     let row = |i: usize, run: &RunReport| {
         html! { tr {
             th scope="row" { a href=(format!("#run-{}", i + 1)) { (i + 1) " " (tables::name(&words::short(run))) } }
-            td { (count(run.operations.completed)) }
+            td .wide { (count(run.operations.completed)) }
             td { (or_dash(run.throughput, rate)) }
             td { (or_dash(run.operations.share_not_ok(), percent)) }
-            td { (time(run.latency_ns.p50)) } td { (time(run.latency_ns.p99)) } td { (time(run.latency_ns.max)) }
-            td { (duration(run.elapsed_ns)) }
+            td .wide { (time(run.latency_ns.p50)) } td { (time(run.latency_ns.p99)) } td .wide { (time(run.latency_ns.max)) }
+            td .wide { (duration(run.elapsed_ns)) }
         } }
     };
     html! {
         div .scroll tabindex="0" role="region" aria-label="Runs" { table {
             thead { tr {
-                @for head in ["Run", "operations", "per second", "not ok", "p50", "p99", "max", "time"] {
-                    th scope="col" { (head) }
-                }
+                @for (head, class) in [
+                    ("Run", None), ("operations", WIDE), ("per second", None), ("not ok", None),
+                    ("p50", WIDE), ("p99", None), ("max", WIDE), ("time", WIDE),
+                ] { th scope="col" class=[class] { (head) } }
             } }
             tbody { @for (i, run) in report.runs.iter().enumerate() { (row(i, run)) } }
         } }
@@ -95,11 +96,14 @@ fn table(scaling: &Scaling<'_>) -> Markup {
         div .scroll tabindex="0" role="region" aria-label="Scaling" { table {
             caption { (tables::name(words::file_name(scaling.task))) }
             thead { tr {
-                @for head in ["Shape", "in flight", "per second", "ideal", "of ideal", "p99"] { th scope="col" { (head) } }
+                @for (head, class) in [
+                    ("Shape", None), ("in flight", WIDE), ("per second", None), ("ideal", WIDE),
+                    ("of ideal", None), ("p99", None),
+                ] { th scope="col" class=[class] { (head) } }
             } }
             tbody { @for point in &scaling.points { tr {
                 th scope="row" { (point.shape) @if point.runs > 1 { " (" (point.runs) " runs)" } }
-                td { (count(point.in_flight)) } td { (rate(point.throughput)) } td { (rate(point.ideal)) }
+                td .wide { (count(point.in_flight)) } td { (rate(point.throughput)) } td .wide { (rate(point.ideal)) }
                 td { (percent(point.efficiency)) }
                 td { (or_dash(point.p99, duration)) }
             } } }

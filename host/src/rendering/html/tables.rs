@@ -27,25 +27,32 @@ pub(super) fn scroll(rows: usize) -> &'static str {
     if rows > WHOLE { "scroll long" } else { "scroll" }
 }
 
-/// Columns that a narrow screen leaves out.
-fn is_wide(head: &str) -> bool {
-    !["operations", "count", "p50", "p99", "failed", "not ok"].contains(&head)
-}
-
-/// A head, which a narrow screen leaves out if it is of a wide column.
-pub(super) fn head(text: &str) -> Markup {
-    html! { th scope="col" class=[is_wide(text).then_some("wide")] { (text) } }
-}
-
 fn time(ns: Option<u64>) -> String {
     or_dash(ns, duration)
+}
+
+/// The class of a column that a narrow screen leaves out.
+pub(super) const WIDE: Option<&str> = Some("wide");
+
+/// Which screens show a column: `wide` ones, or only `wider` ones.
+fn room(head: &str) -> Option<&'static str> {
+    match head {
+        "operations" | "count" | "p50" | "p99" | "failed" | "not ok" => None,
+        "per second" | "p95" | "max" | "started" | "ended" => WIDE,
+        _ => Some("wide wider"),
+    }
+}
+
+/// A head, with the class that says which screens show its column.
+pub(super) fn head(text: &str) -> Markup {
+    html! { th scope="col" class=[room(text)] { (text) } }
 }
 
 /// The figures of durations, in the order of [`TIMES`].
 fn times(summary: &Summary) -> Markup {
     let s = summary;
     let figures = [s.mean, s.min, s.p50, s.p90, s.p95, s.p99, s.p99_9, s.max];
-    html! { @for (name, ns) in TIMES.iter().zip(figures) { td class=[is_wide(name).then_some("wide")] { (time(ns)) } } }
+    html! { @for (name, ns) in TIMES.iter().zip(figures) { td class=[room(name)] { (time(ns)) } } }
 }
 
 const TIMES: [&str; 8] = ["mean", "min", "p50", "p90", "p95", "p99", "p99.9", "max"];
@@ -68,14 +75,14 @@ pub(super) fn results(
                 } }
                 tbody { tr .all {
                     th scope="row" { span .swatch.all aria-hidden="true" {} "all" }
-                    td { (count(all.count)) } td .wide { "100 %" }
+                    td { (count(all.count)) } td .wide.wider { "100 %" }
                     td .wide { (or_dash(throughput, rate)) }
                     (times(all))
                 }
                 @if let Some(ok) = ok { tr .all {
                     th scope="row" { "ok" }
                     td { (count(ok.operations)) }
-                    td .wide { (percent(curves::share(ok.operations, all.count).unwrap_or_default())) }
+                    td .wide.wider { (percent(curves::share(ok.operations, all.count).unwrap_or_default())) }
                     td .wide { (or_dash(ok.throughput, rate)) }
                     (times(&ok.latency_ns))
                 } } }
@@ -100,7 +107,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
                     }
                 }
                 td { (count(result.operations)) }
-                td .share.wide { (bar(result.operations, all)) (percent(share)) }
+                td .share.wide.wider { (bar(result.operations, all)) (percent(share)) }
                 td .wide { (or_dash(result.throughput, rate)) }
                 (times(&result.latency_ns))
             }
@@ -140,7 +147,7 @@ pub(super) fn spans(spans: &[SpanReport]) -> Markup {
 fn span_row(span: &SpanReport) -> Markup {
     html! { tr .span {
         th scope="row" { span .name { span .text { (name(span.name.raw())) } } }
-        td { (count(span.count)) } td .wide {} td .wide {}
+        td { (count(span.count)) } td .wide.wider {} td .wide {}
         (times(&span.latency_ns))
     } }
 }
@@ -176,14 +183,15 @@ fn interval(bucket: &BucketReport, per_second: f64) -> Markup {
         th scope="row" { (duration(bucket.start_ns)) @if bucket.partial { " *" } }
         td .wide { (count(bucket.started)) } td .wide { (count(bucket.completed)) } td .wide { (rate(per_second)) }
         td { (count(bucket.failed)) }
-        td { (time(s.p50)) } td .wide { (time(s.p90)) } td { (time(s.p99)) } td .wide { (time(s.max)) }
+        td { (time(s.p50)) } td .wide.wider { (time(s.p90)) } td { (time(s.p99)) } td .wide { (time(s.max)) }
     } }
 }
 
 /// A table of the worker processes.
 pub(super) fn workers(run: &RunReport) -> Markup {
     let most = run.workers.iter().map(|worker| worker.operations).max().unwrap_or(0);
-    let heads = ["process", "threads", "operations", "cores busy", "peak memory"];
+    let heads =
+        [("process", None), ("threads", WIDE), ("operations", None), ("cores busy", None), ("peak memory", WIDE)];
     // Processes of different boxes may have the same identifier.
     let on = |worker: &crate::report::WorkerReport| worker.of_box.as_deref().map(name);
     let over_boxes = !run.boxes.is_empty();
@@ -191,15 +199,15 @@ pub(super) fn workers(run: &RunReport) -> Markup {
         div .scroll tabindex="0" role="region" aria-label="Workers" { table {
             thead { tr {
                 @if over_boxes { th scope="col" { "box" } }
-                @for head in heads { th scope="col" { (head) } }
+                @for (head, class) in heads { th scope="col" class=[class] { (head) } }
             } }
             tbody { @for worker in &run.workers { tr {
                 @if over_boxes { th scope="row" { @if let Some(on) = on(worker) { (on) } } }
                 th scope="row" { (worker.process) }
-                td { (worker.threads) }
+                td .wide { (worker.threads) }
                 td .share { (bar(worker.operations, most)) (count(worker.operations)) }
                 td { (curves::cores(worker, run).map_or_else(|| "unknown".into(), |cores| format!("{cores:.2}"))) }
-                td { (worker.peak_rss_bytes.map_or_else(|| "unknown".into(), bytes)) }
+                td .wide { (worker.peak_rss_bytes.map_or_else(|| "unknown".into(), bytes)) }
             } } }
         } }
     }
