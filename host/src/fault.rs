@@ -100,8 +100,8 @@ pub fn remedy(error: &io::Error) -> &'static str {
         Some(Errno::EMFILE | Errno::ENFILE) => "; raise the limit of open files (ulimit -n), or run fewer processes",
         Some(Errno::EAGAIN) => "; raise the limit of processes and threads (ulimit -u), or run fewer",
         Some(Errno::ENOMEM) => {
-            "; raise the limit of address space (ulimit -v), of which an instance takes more than 4 GiB without using it, \
-             or run fewer threads"
+            "; raise the limit of address space (ulimit -v), of which an instance takes more than 4 GiB without using \
+             it, or run fewer threads"
         }
         _ => "",
     }

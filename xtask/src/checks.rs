@@ -13,6 +13,9 @@ use crate::{TARGET, cargo, install_target, root, run, task_packages, width};
 /// The folder of the report's JavaScript.
 const PAGE: &str = "host/src/rendering/html";
 
+/// A part of the name of every test over boxes.
+const BOXES: &str = "boxes::";
+
 /// The checks before each commit: all that need neither a process of Gorgon nor a guest.
 pub(crate) fn check() -> anyhow::Result<()> {
     static_checks()?;
@@ -30,7 +33,9 @@ pub(crate) fn test() -> anyhow::Result<()> {
         run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     step("packages", package)?;
-    step("tests", || run(cargo().args(["test", "--workspace"])))
+    // Runs over boxes mostly wait: for silence, for a server that is away. More of them at once end sooner.
+    step("tests of boxes", || run(cargo().args(["test", "--workspace", BOXES, "--", "--test-threads", "4"])))?;
+    step("tests", || run(cargo().args(["test", "--workspace", "--", "--skip", BOXES])))
 }
 
 fn static_checks() -> anyhow::Result<()> {

@@ -183,8 +183,8 @@ fn release(link: &Link, of: &Registered) {
         let boxes = agents.iter().map(|agent| line(&agent.name)).collect::<Vec<_>>().join(", ");
         let waited = duration(u64::try_from(of.listing.orphan_timeout.as_nanos()).unwrap_or(u64::MAX));
         return super::say(&format!(
-            "the key of `{name}` is not here: its boxes ({boxes}) may wait for it for {waited}; an agent that is started \
-             again does not"
+            "the key of `{name}` is not here: its boxes ({boxes}) may wait for it for {waited}; an agent that is \
+             started again does not"
         ));
     };
     for agent in agents {
@@ -247,7 +247,8 @@ impl StopCommand {
         let answer = link.request(&subject, stop, ANSWER);
         ensure!(
             answer.is_some(),
-            "the command `{run}` has no controller: `gorgon attach {run}` goes on with it, `gorgon runs --prune {run}` removes it"
+            "the command `{run}` has no controller: `gorgon attach {run}` goes on with it, \
+             `gorgon runs --prune {run}` removes it"
         );
         ensure!(answer.as_ref().is_some_and(|answer| !answer.is_empty()), "the key is not that of the command `{run}`");
         let what = if answer.as_deref() == Some(CUTS) { "are cut" } else { "end" };

@@ -347,7 +347,8 @@ impl Link {
         let why = why.to_string();
         let remedy = if why.contains("insufficient storage") && !why.contains(ROOM) {
             format!(
-                "; each command reserves room for its journal there: give it less ({ROOM}), or remove commands (gorgon runs --prune)"
+                "; each command reserves room for its journal there: give it less ({ROOM}), or remove commands \
+                 (gorgon runs --prune)"
             )
         } else {
             String::new()
