@@ -50,6 +50,8 @@ fn draw_all(browser: &mut Chromium) {
     browser.eval("scrollTo(0, 0)");
     // A chart that takes the remaining space learns its size one frame later.
     browser.eval("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))");
+    let outside = "charts.filter(({ u, plot }) => u && u.height !== plot.clientHeight).map(({ figure }) => figure.id)";
+    assert_eq!(browser.eval(outside), serde_json::json!([]), "charts that do not fit their boxes");
 }
 
 /// Asserts that there were no errors or warnings, and no requests except the page.

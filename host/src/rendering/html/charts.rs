@@ -129,7 +129,7 @@ fn in_flight(run: &RunReport, id: &str) -> Markup {
     }
     let edges = edges(run);
     let highest = in_flight.iter().chain(&waiting).copied().max().unwrap_or_default();
-    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(highest as f64), 130.0);
+    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::counts(highest as f64), 130.0);
     let lines = [("in flight", "a", &in_flight), ("due, not started", "b", &waiting)];
     for (_, look, line) in &lines {
         plot.steps(look, &edges, &line.iter().map(|&number| Some(number as f64)).collect::<Vec<_>>());
@@ -145,7 +145,7 @@ fn in_flight(run: &RunReport, id: &str) -> Markup {
         how: "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
               had not started: the backlog.",
         says: format!("At most {} in flight at the end of an interval.", counted(highest, "operation")),
-        data: json!({ "unit": "", "by": Over::Time, "steps": true, "x": numbers_exact(&edges),
+        data: json!({ "unit": "count", "by": Over::Time, "steps": true, "x": numbers_exact(&edges),
                       "lines": lines.iter().map(line).collect::<Vec<_>>() }),
         svg: html! { (plot.svg()) (legend(lines.map(|(name, look, _)| (look, name)))) },
     };
@@ -304,8 +304,8 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
         chart: Chart::Percentiles,
         title: "Latency distribution",
         how: "The share of operations, to the right, that took no longer than a duration, upwards, from the median on. Each \
-              step of the axis leaves a tenth of them: the slowest are at the far right. The dark line is all results \
-              together.",
+              step of the axis leaves a tenth of them: the slowest are at the far right. The thickest line is all \
+              results together.",
         says: format!(
             "Latency by percentile: median {}, 90th {}, 99th {}, longest {}.",
             shown(run.latency_ns.p50),
@@ -338,8 +338,8 @@ fn heat(run: &RunReport, id: &str) -> Markup {
         id: format!("{id}-heat"),
         chart: Chart::Heat,
         title: "Latency heat map",
-        how: "Each column is an interval, each row a duration: the darker, the more operations took that long. Two bands \
-              often mean two code paths; an isolated patch above them is a stall.",
+        how: "Each column is an interval, each row a duration; the colour says how many operations took that long. Two \
+              bands often mean two code paths; an isolated patch above them is a stall.",
         says: format!("Heat map of latency over time, in {}.", counted(columns.len() as u64, "column")),
         data: json!({ "at_s": numbers_exact(&edges),
                       "bins": "counts of consecutive bins from 0 on, -k for k empty ones; bins up to 99 are nanoseconds, \

@@ -76,6 +76,8 @@ const nines = {
   splits: (_, _a, from, to) => [Math.log10(2), 1, 2, 3, 4, 5, 6, 7].filter(n => n >= from - 1e-9 && n <= to),
   grid: { show: true },
 };
+// Steps of an axis of what is counted.
+const whole = Array.from({ length: 16 }, (_, i) => [1, 2, 5].map(n => n * 10 ** i)).flat();
 const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
 const tint = (name, strength) => `color-mix(in srgb, ${css(name)} ${strength}%, transparent)`;
 const line = (label, colour, options) =>
@@ -179,14 +181,14 @@ const kinds = {
     };
   },
   lines(data) {
-    const per_s = value => rate(value) + '/s', show = { ns: duration, per_s, share: percent }[data.unit] ?? digits;
+    const per_s = value => rate(value) + '/s', show = { ns: duration, per_s, share: percent, count }[data.unit] ?? digits;
     const [x, head] = {
       time: [time, at => seconds(data.x[at])],
       nines: [nines, at => at === 0 ? 'the fastest' : `${share(data.x[at])} took at most`],
       rate: [rates, at => per_s(data.x[at])],
     }[data.by];
     return {
-      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount) },
+      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount), ...(data.unit === 'count' && { incrs: whole }) },
       log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, null], xrange: data.by === 'nines' ? undefined : [0, null],
       edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)),
       series: data.lines.map(each => line(each.name, css(each.colour), { paths: data.steps ? stepped : undefined, width: each.points ? 1 : 1.8,

@@ -74,19 +74,24 @@ impl Axis {
 
     /// Amounts from zero, up to at least `most`.
     pub(super) fn amounts(most: f64) -> Self {
-        Self::from_zero(most, amount)
+        Self::from_zero(most, 0.0, amount)
+    }
+
+    /// The same of what is counted: a tick is a whole number.
+    pub(super) fn counts(most: f64) -> Self {
+        Self::from_zero(most, 1.0, amount)
     }
 
     /// Shares of a whole from zero, up to at least `most`.
     pub(super) fn shares(most: f64) -> Self {
-        Self::from_zero(most, |share| round(&units::percent(share)))
+        Self::from_zero(most, 0.0, |share| round(&units::percent(share)))
     }
 
-    fn from_zero(most: f64, label: impl Fn(f64) -> String) -> Self {
+    fn from_zero(most: f64, least: f64, label: impl Fn(f64) -> String) -> Self {
         let most = if most > 0.0 { most } else { 1.0 };
         let unit = 10_f64.powf((most / 5.0).log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|times| times * unit).find(|step| most / step <= 5.0);
-        let ticks = multiples(step.unwrap_or(most), most, label);
+        let ticks = multiples(step.unwrap_or(most).max(least), most, label);
         Self { from: 0.0, to: most * 1.05, is_log: false, ticks }
     }
 

@@ -59,6 +59,14 @@ const eased = ({ from }, to) => from && done < 1 ? to.map((y, i) => from.y[i] + 
 // A chart takes the space that its neighbours leave.
 const size = ({ plot }) => ({ width: Math.max(200, plot.clientWidth), height: plot.clientHeight });
 
+const fit = chart => {
+  const { width, height } = size(chart);
+  if (chart.u.width === width && chart.u.height === height) return;
+  chart.u.setSize({ width, height });
+  // The cursor would point at the wrong place after a resize.
+  chart.u.setCursor({ left: -10, top: -10 });
+};
+
 const draw = chart => {
   const { figure, plot } = chart, kind = kinds[figure.dataset.chart](chart.data);
   chart.kind = kind;
@@ -122,16 +130,13 @@ const near = new IntersectionObserver(entries => {
     chart.isNear = entry.isIntersecting;
     if (chart.isNear && !chart.u) draw(chart);
   }
+  // The keys of neighbours have taken space since.
+  charts.filter(chart => chart.u).forEach(fit);
 }, { rootMargin: '800px' });
 const wide = new ResizeObserver(entries => {
   for (const { target } of entries) {
     const chart = charts.find(({ plot }) => plot === target);
-    if (!chart?.u) continue;
-    const { width, height } = size(chart);
-    if (chart.u.width === width && chart.u.height === height) continue;
-    chart.u.setSize({ width, height });
-    // The cursor would point at the wrong place after a resize.
-    chart.u.setCursor({ left: -10, top: -10 });
+    if (chart?.u) fit(chart);
   }
 });
 
