@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::tcgetattr;
 
+use crate::browser::reports;
 use crate::support::{gorgon, guest, signal, wait_until};
 
 const ESCAPE: char = '\u{1b}';
@@ -141,4 +143,32 @@ fn a_screen_needs_a_terminal() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("--tui needs a terminal at stderr"), "{stderr}");
+}
+
+/// Reports on terminals of two widths: no line is wider, and the pictures in the documentation show them as they are;
+/// `GORGON_BLESS=1` takes them again.
+#[test]
+fn reports_fit_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/images");
+    for (name, report) in [("report", reports::shown()), ("open", reports::open()), ("suite", reports::suite())] {
+        let file = folder.path().join(name).with_extension("json");
+        std::fs::write(&file, serde_json::to_vec(&report).unwrap()).unwrap();
+        for columns in [80, 120] {
+            let mut command = gorgon();
+            command.env_remove("COLUMNS").arg("report").arg(&file);
+            let written = on_a_terminal(command, columns).replace("\r\n", "\n");
+            for line in written.lines() {
+                let wide = anstream::adapter::strip_str(line).to_string().chars().count();
+                assert!(wide <= usize::from(columns), "{wide} of {columns} columns: {line}");
+            }
+            let drawn = anstyle_svg::Term::new().min_width_px(0).render_svg(&written);
+            let picture = images.join(format!("terminal-{name}-{columns}.svg"));
+            if std::env::var_os("GORGON_BLESS").is_some() {
+                std::fs::write(&picture, &drawn).unwrap();
+            }
+            let kept = std::fs::read_to_string(&picture).unwrap();
+            assert!(kept == drawn, "{} is not what is printed: GORGON_BLESS=1 takes it again", picture.display());
+        }
+    }
 }

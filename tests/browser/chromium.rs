@@ -152,14 +152,17 @@ impl Chromium {
         }
     }
 
-    /// A PNG picture of the screen, or of the top `height` pixels of the page.
-    pub(crate) fn picture(&mut self, height: Option<u32>) -> Vec<u8> {
-        let mut params = json!({ "format": "png" });
-        if let Some(height) = height {
-            let width = self.eval("document.documentElement.clientWidth");
-            params["clip"] = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
-            params["captureBeyondViewport"] = true.into();
-        }
+    /// A PNG picture of the screen.
+    pub(crate) fn picture(&mut self) -> Vec<u8> {
+        self.captured(json!({ "format": "png" }))
+    }
+
+    /// A WebP picture of the screen, which is smaller.
+    pub(crate) fn small_picture(&mut self) -> Vec<u8> {
+        self.captured(json!({ "format": "webp", "quality": 60 }))
+    }
+
+    fn captured(&mut self, params: Value) -> Vec<u8> {
         STANDARD.decode(self.call("Page.captureScreenshot", params)["data"].as_str().unwrap()).unwrap()
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 use gorgon::fault::{Fault, FaultKind};
 use gorgon::judging::evidence::Evidence;
 use gorgon::judging::probe::Probed;
-use gorgon::judging::verdict::{Expression, Slo};
+use gorgon::judging::verdict::{self, Expression, Missing, Slo};
 use gorgon::lane::Lane;
 use gorgon::metrics::{Health, HealthLog, Outcome, Recorder, Sample, Spans, TimeSplit};
-use gorgon::plan::{Extent, Grants, HttpPlan, Limits, LoadModel, RunPlan, RunSpec, Shape};
+use gorgon::plan::{Arrivals, Extent, Grants, HttpPlan, Limits, LoadModel, Open, Rate, RunPlan, RunSpec, Shape};
 use gorgon::record::{Environment, Origin, RunRecord, Startup, TaskFacts, WorkerRecord};
-use gorgon::report::Report;
 use gorgon::report::find::{Answer, Culprit, FindReport, Probe};
+use gorgon::report::{Report, SuiteReport};
 
 /// What a made-up task returned: the result, its outcome, its relative frequency, its median in microseconds.
 pub(crate) type Returned<'a> = (&'a str, Outcome, u32, f64);
@@ -77,11 +77,12 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
             split: Some(&split),
         });
     }
-    let worker = |process, share: f64| WorkerRecord {
+    let first = (operations as f64 * 0.52) as u64;
+    let worker = |process, share: f64, its: u64| WorkerRecord {
         process,
         on: 0,
         threads,
-        operations: (operations as f64 * share) as u64,
+        operations: its,
         cpu_ns: Some((seconds * 0.61e9 * share * 2.0) as u64),
         peak_rss_bytes: Some(46 << 20),
         health: health(seconds, share),
@@ -120,7 +121,7 @@ pub(crate) fn record(task: &str, seconds: f64, per_second: f64, threads: u32, re
         lost: 0,
         in_flight: Vec::new(),
         overtime: Vec::new(),
-        workers: vec![worker(4_711, 0.52), worker(4_712, 0.48)],
+        workers: vec![worker(4_711, 0.52, first), worker(4_712, 0.48, operations - first)],
         faults: Vec::new(),
     }
 }
@@ -145,7 +146,7 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
     let spec = RunSpec {
         operation: "operation".into(),
         shape: Shape { boxes: 1, processes: 2, threads },
-        concurrency: NonZeroU32::MIN,
+        concurrency: NonZeroU32::new(4).unwrap(),
         extent: Extent::new(Some(operations), None).unwrap(),
         first: 0,
         load_model: LoadModel::default(),
@@ -189,6 +190,70 @@ pub(crate) fn shown() -> Report {
     let mut report = report(&[record]);
     let judge = |text: &str, report: &Report| text.parse::<Expression>().unwrap().judge(0, &report.runs[0]);
     report.verdicts = ["p99>250ms", "failed>2%"].iter().map(|text| judge(text, &report)).collect();
+    report
+}
+
+/// An open run of a minute at 600 per second, against a service that completes 520 with 40 in flight.
+pub(crate) fn open() -> Report {
+    const OFFERED: u64 = 36_000;
+    let mut record = record("checkout.wasm", 60.0, 600.0, 8, &SERVICE[..1]);
+    let open = Open {
+        arrivals: Arrivals::Constant,
+        from: Rate::per_second(600.0).unwrap(),
+        stages: Vec::new(),
+        max_in_flight: None,
+    };
+    let extent = Extent::new(None, Some(Duration::from_secs(60))).unwrap();
+    let spec = RunSpec { load_model: LoadModel::Open(open), extent, ..record.plan.into() };
+    record.plan = RunPlan::try_from(spec).unwrap();
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut recorder = Recorder::default();
+    // Each of 40 instances takes the next operation when it is free.
+    let (mut free_at, mut last_start_ns) = ([0_u64; 40], 0);
+    for number in 0..OFFERED {
+        let due_ns = number * 60_000_000_000 / OFFERED;
+        let instance = (0..40).min_by_key(|&i| free_at[i]).unwrap();
+        let start_ns = due_ns.max(free_at[instance]);
+        let end_ns = start_ns + (40e9 / 520.0 * (0.7 + 0.6 * chance.f64())) as u64;
+        free_at[instance] = end_ns;
+        last_start_ns = start_ns;
+        let is_ok = chance.f64() > 0.004;
+        let (outcome, result) = if is_ok { (Outcome::Ok, "200") } else { (Outcome::Failed, "503") };
+        let (reason, spans, split) = (None, &Spans::default(), None);
+        let sample = Sample { number, due_ns: Some(due_ns), start_ns, end_ns, outcome, result, reason, spans, split };
+        recorder.record(&sample);
+    }
+    record.metrics = recorder.take();
+    record.metrics.scheduled.last_start_ns = last_start_ns;
+    let mut report = report(&[record]);
+    let fail_if: Vec<Expression> = ["p99>250ms", "throughput<500"].map(|text| text.parse().unwrap()).into();
+    report.verdicts = verdict::of_run(&fail_if, Missing::Fail, 0, &report.runs[0]);
+    report
+}
+
+/// Two tasks, one of them in three shapes, twice.
+pub(crate) fn suite() -> Report {
+    let round = |faster: f64| {
+        let hash = [1_u32, 2, 4].map(|threads| {
+            let per_second = 480.0 * faster * f64::from(threads).powf(0.9);
+            record("hash.wasm", 8.0, per_second, threads, &SERVICE[..2])
+        });
+        hash.into_iter().chain([record("flow.wasm", 30.0, 60.0 * faster, 2, &SERVICE)])
+    };
+    let records: Vec<_> = round(1.0).chain(round(1.04)).collect();
+    let mut report = report(&records);
+    report.suite = Some(SuiteReport {
+        name: Some("Nightly".into()),
+        description: Some("Does it scale, and does it stay within its limits?".into()),
+        repetitions: 2,
+        pause_ns: 0,
+    });
+    let fail_if = |of: &[&str]| of.iter().map(|text| text.parse().unwrap()).collect::<Vec<Expression>>();
+    for (i, run) in report.runs.iter_mut().enumerate() {
+        run.name = Some(if i % 4 == 3 { "reading" } else { "scaling" }.into());
+        let of = if i % 4 == 3 { fail_if(&["p99>250ms", "failed>2%"]) } else { fail_if(&["p99>250ms"]) };
+        report.verdicts.extend(verdict::of_run(&of, Missing::Fail, i, run));
+    }
     report
 }
 

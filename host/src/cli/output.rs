@@ -184,7 +184,7 @@ impl Outputs<ReportFormat> {
         let written = self.write(report, || text::write(report, detail, terminal::stdout()), may_wait);
         if self.words == Words::Omitted || self.files.iter().any(|output| output.place == Sink::Stdout) {
             for verdict in report.verdicts.iter().filter(|verdict| verdict.failed) {
-                super::say(&format!("failed: {}", words::verdict(verdict, report.runs.len()).text(line)));
+                super::say(&format!("failed: {}", words::verdict(verdict, report).text(line)));
             }
         }
         written

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::guest_text::cell;
 use crate::metrics::Outcome;
-use crate::report::{BucketReport, Report, RunReport, SpanReport, Summary, curves};
+use crate::report::{BucketReport, Report, RunReport, SpanReport, Summary, curves, words};
 
 /// A row. An interval has its own length, and `partial` if the run covers only a part of it; `all` has the time over
 /// which its rate is taken. Durations are in nanoseconds; figures that do not exist are empty.
@@ -41,6 +41,10 @@ struct CsvRow<'a> {
     /// Of a row that is about one box.
     #[serde(rename = "box")]
     of_box: Option<Cow<'a, str>>,
+    /// Of a row `all`: the command line that made it, without secrets.
+    command: Option<Cow<'a, str>>,
+    /// Of a row `all`: where it ran, and the versions.
+    machine: Option<String>,
 }
 
 /// Writes `report`: for each run a row `all`, a row `result` for each result with its rows `span`, a row `all_spans`
@@ -49,7 +53,10 @@ struct CsvRow<'a> {
 pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     let mut rows = csv::Writer::from_writer(to);
     for (i, run) in report.runs.iter().enumerate() {
-        rows_of(i + 1, run).into_iter().try_for_each(|row| rows.serialize(row))?;
+        let mut of_run = rows_of(i + 1, run);
+        of_run[0].command = report.command.as_deref().map(cell);
+        of_run[0].machine = Some(words::machine(report));
+        of_run.into_iter().try_for_each(|row| rows.serialize(row))?;
     }
     rows.flush()
 }

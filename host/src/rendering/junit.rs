@@ -81,7 +81,8 @@ fn errors<'a>(tests: impl IntoIterator<Item = &'a TestCase>) -> usize {
 fn tests(report: &Report, i: usize, run: &RunReport) -> Vec<TestCase> {
     let of_run = report.verdicts.iter().filter(|verdict| verdict.run == i);
     let asked = of_run.filter(|verdict| verdict.origin != VerdictOrigin::BuiltIn);
-    [complete(report, run), some_ok(run)].into_iter().chain(asked.map(judged)).collect()
+    let judged = asked.map(|verdict| judged(verdict, report));
+    [complete(report, run), some_ok(run)].into_iter().chain(judged).collect()
 }
 
 /// Whether the run completed its plan.
@@ -110,12 +111,12 @@ fn some_ok(run: &RunReport) -> TestCase {
     TestCase { name: "some operations are ok".into(), status }
 }
 
-fn judged(verdict: &Verdict) -> TestCase {
-    let says = words::verdict(verdict, 1).text(str::to_owned);
+fn judged(verdict: &Verdict, report: &Report) -> TestCase {
+    let says = words::verdict(verdict, report).text(str::to_owned);
     let status = match verdict.judged_by {
         _ if verdict.failed => Status::Failed(says),
         None if verdict.value.is_none() => Status::Skipped(says),
         _ => Status::Passed(says),
     };
-    TestCase { name: format!("not {}", verdict.expression), status }
+    TestCase { name: words::requirement(verdict), status }
 }

@@ -40,7 +40,7 @@ pub fn report(report: &Report, mut to: impl Write) -> io::Result<()> {
         }
     }
     if let Some(command) = &report.command {
-        writeln!(to, "{}\n", code(command))?;
+        writeln!(to, "reproduce: {}\n", code(command))?;
     }
     let environment = &report.environment;
     let processor = environment.processor.as_deref().map(|model| format!(" ({})", code(model))).unwrap_or_default();
@@ -54,7 +54,7 @@ fn at_a_glance(report: &Report, to: &mut impl Write) -> io::Result<()> {
     head(&[&["", "run"][..], &words::SUITE_HEAD].concat(), 3, to)?;
     for of in suite::rows(report) {
         let name = format!("{}{}", cell(&of.name), words::suite_times(&of));
-        row(&[&[of.first.to_string(), name][..], &words::suite_cells(&of)].concat(), to)?;
+        row(&[&[of.numbers[0].to_string(), name][..], &words::suite_cells(&of)].concat(), to)?;
     }
     writeln!(to)
 }

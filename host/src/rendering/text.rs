@@ -66,7 +66,7 @@ pub fn write(report: &Report, detail: Detail, to: impl Write) -> io::Result<()> 
     // Whoever finds the report later knows what made it.
     writeln!(to)?;
     if let Some(command) = &report.command {
-        prose("", 2, &guest_text::line(command), DIM, &mut to)?;
+        prose("", 2, &format!("reproduce: {}", guest_text::line(command)), DIM, &mut to)?;
     }
     prose("", 2, &guest_text::line(&words::machine(report)), DIM, &mut to)
 }
@@ -174,7 +174,7 @@ fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut Sheet<impl Write>) -
     }
     writeln!(to)?;
     let row = |of: &SuiteRow| {
-        let name = format!("{} {}{}", of.first, guest_text::line(&of.name), words::suite_times(of));
+        let name = format!("{} {}{}", of.numbers[0], guest_text::line(&of.name), words::suite_times(of));
         let is_bad = of.not_ok.is_some_and(|share| share > 0.0) || of.lost > 0;
         TextRow { name, cells: words::suite_cells(of).to_vec(), style: if is_bad { BAD } else { Style::new() } }
     };

@@ -110,8 +110,9 @@ fn covered_ns(run: &RunReport, bucket: &BucketReport) -> u64 {
 /// Points of a percentile curve within each factor of ten of its axis.
 const POINTS_PER_NINE: u32 = 16;
 
-/// A percentile curve as pairs: the number of nines (1 is the 90th percentile, 2 the 99th), and the duration in
-/// nanoseconds that this share of the operations did not exceed. It ends where less than one operation would remain.
+/// A percentile curve from the median on, as pairs: the number of nines (1 is the 90th percentile, 2 the 99th), and
+/// the duration in nanoseconds that this share of the operations did not exceed. It ends where less than one operation
+/// would remain.
 pub fn percentiles(summary: &Summary) -> Vec<(f64, u64)> {
     pooled_percentiles(&[summary])
 }
@@ -127,9 +128,25 @@ pub fn pooled_percentiles(summaries: &[&Summary]) -> Vec<(f64, u64)> {
     let (min, max) = (summaries.iter().filter_map(|of| of.min).min(), summaries.iter().filter_map(|of| of.max).max());
     let Some((min, max)) = min.zip(max).filter(|_| !hdr.is_empty()) else { return Vec::new() };
     let last = (hdr.len() as f64).log10() * f64::from(POINTS_PER_NINE);
+    let median = 2_f64.log10();
     let nines = (0..=last.ceil() as u32).map(|i| f64::from(i) / f64::from(POINTS_PER_NINE));
-    let curve = nines.map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).max(min).min(max)));
+    let curve = [median]
+        .into_iter()
+        .chain(nines.filter(|nines| *nines > median))
+        .map(|nines| (nines, hdr.value_at_quantile(1.0 - 10_f64.powf(-nines)).max(min).min(max)));
     curve.collect()
+}
+
+/// Every operation of `run`: the middle of the interval in which it ended, in seconds, and its duration in nanoseconds,
+/// as exact as histograms are.
+pub fn each(run: &RunReport) -> Vec<(f64, u64)> {
+    let of = |bucket: &BucketReport| -> Vec<(f64, u64)> {
+        let at = (bucket.start_ns + covered_ns(run, bucket) / 2) as f64 / 1e9;
+        let Some(hdr) = bucket.latency_ns.histogram() else { return Vec::new() };
+        let values = hdr.iter_recorded().map(|of| (of.value_iterated_to(), of.count_at_value()));
+        values.flat_map(|(ns, count)| (0..count).map(move |_| (at, ns))).collect()
+    };
+    run.timeline.buckets.iter().flat_map(of).collect()
 }
 
 /// A part of a distribution.
@@ -287,6 +304,34 @@ pub fn change(from: f64, to: f64) -> Option<f64> {
     (from > 0.0).then(|| to / from - 1.0)
 }
 
+/// The processors that the workers of a run could keep busy; `None` over boxes, where each has its own.
+pub fn processors(run: &RunReport, report: &Report) -> Option<f64> {
+    let cpus = report.environment.cpus as f64;
+    run.boxes.is_empty().then(|| report.environment.cpu_limit.map_or(cpus, |limit| limit.min(cpus)))
+}
+
+/// How many processors all workers of a run kept busy together, at each moment at which one of them was sampled, once
+/// each was.
+pub fn busy(run: &RunReport) -> Vec<(u64, f64)> {
+    let mut samples: Vec<(u64, usize, f64)> = (run.workers.iter().enumerate())
+        .flat_map(|(i, worker)| worker.timeline.iter().filter_map(move |look| Some((look.at_ns, i, look.cpu?))))
+        .collect();
+    samples.sort_by_key(|&(at, worker, _)| (at, worker));
+    let mut latest: Vec<Option<f64>> =
+        run.workers.iter().map(|worker| if worker.timeline.is_empty() { Some(0.0) } else { None }).collect();
+    let mut sums: Vec<(u64, f64)> = Vec::new();
+    for (at, worker, cpu) in samples {
+        latest[worker] = Some(cpu);
+        let Some(busy) = latest.iter().copied().sum::<Option<f64>>() else { continue };
+        let sum = (at, busy);
+        match sums.last_mut().filter(|(last, _)| *last == at) {
+            Some(last) => *last = sum,
+            None => sums.push(sum),
+        }
+    }
+    sums
+}
+
 /// How many processors a worker kept busy on average over its run; `None` if it died.
 pub fn cores(worker: &WorkerReport, run: &RunReport) -> Option<f64> {
     share(worker.cpu_ns?, run.elapsed_ns)
@@ -323,7 +368,7 @@ mod tests {
         let summary = &report.runs[0].latency_ns;
         let curve = percentiles(summary);
         let at = |nines: f64| curve.iter().find(|(at, _)| *at == nines).map(|&(_, ns)| ns);
-        assert_eq!((at(0.0), at(1.0), at(2.0)), (summary.min, summary.p90, summary.p99));
+        assert_eq!((at(2_f64.log10()), at(1.0), at(2.0)), (summary.p50, summary.p90, summary.p99));
         assert_eq!(curve.last().map(|&(_, ns)| ns), summary.max);
         assert!(curve.is_sorted_by_key(|&(_, ns)| ns));
     }

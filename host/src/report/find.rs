@@ -318,6 +318,11 @@ impl FindReport {
 }
 
 impl Probe {
+    /// How much of the offered rate was completed: 1 if all of it; `None` if nothing was.
+    pub fn kept_up(&self) -> Option<f64> {
+        self.throughput.filter(|_| self.rate > 0.0).map(|completed| completed / self.rate)
+    }
+
     /// What the probe shows by itself.
     pub fn finding(&self) -> ProbeFinding {
         if !self.broken.is_empty() {

@@ -9,10 +9,8 @@ use crate::fault::{Fault, FaultKind};
 /// A row: a run, or its repetitions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SuiteRow {
-    /// The number of the first run, from 1.
-    pub first: usize,
-    /// How many runs it stands for.
-    pub runs: usize,
+    /// The numbers of the runs that it stands for, from 1.
+    pub numbers: Vec<usize>,
     /// What was run.
     pub name: String,
     /// In which shape.
@@ -42,9 +40,10 @@ pub fn rows(report: &Report) -> Vec<SuiteRow> {
     let scaled: Vec<&str> = curves::scaling(report).iter().map(|of| of.task).collect();
     let (mut rows, mut bases) = (Vec::new(), BTreeMap::new());
     for first in 0..round.min(report.runs.len()) {
-        let runs: Vec<&RunReport> = report.runs.iter().skip(first).step_by(round).collect();
+        let numbers: Vec<usize> = (first + 1..=report.runs.len()).step_by(round).collect();
+        let runs: Vec<&RunReport> = numbers.iter().map(|number| &report.runs[number - 1]).collect();
         let task = report.runs[first].task.path.as_str();
-        let mut row = row(first, &runs);
+        let mut row = row(numbers, &runs);
         let is_closed = report.runs[first].plan.load_model == ModelName::Closed;
         if is_closed && scaled.contains(&task) {
             let is_whole = runs.iter().all(|run| is_whole_run(run));
@@ -66,7 +65,7 @@ fn is_whole_run(run: &RunReport) -> bool {
     run.operations.lost == 0 && !run.faults.iter().any(is_change)
 }
 
-fn row(first: usize, runs: &[&RunReport]) -> SuiteRow {
+fn row(numbers: Vec<usize>, runs: &[&RunReport]) -> SuiteRow {
     let rates: Vec<f64> = runs.iter().filter_map(|run| run.throughput).collect();
     let mean = rates.iter().sum::<f64>() / rates.len() as f64;
     let deviation = (rates.len() > 1).then(|| {
@@ -79,8 +78,7 @@ fn row(first: usize, runs: &[&RunReport]) -> SuiteRow {
     let operations = runs.iter().map(|run| run.operations.completed).sum();
     let not_ok: u64 = runs.iter().map(|run| run.operations.not_ok()).sum();
     SuiteRow {
-        first: first + 1,
-        runs: runs.len(),
+        numbers,
         name: words::run_name(runs[0]).to_owned(),
         shape: curves::shape(runs[0]),
         lost: runs.iter().map(|run| run.operations.lost).sum(),
@@ -108,7 +106,7 @@ mod tests {
             run.faults.clear();
         }
         let alone = rows(&report);
-        assert_eq!(alone.iter().map(|row| row.first).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(alone.iter().map(|row| row.numbers.clone()).collect::<Vec<_>>(), [[1], [2], [3], [4], [5]]);
         assert_eq!(
             alone.iter().map(|row| row.scaling).collect::<Vec<_>>(),
             [Some(1.0), Some(3.0), Some(1.2), Some(3.6), None]
@@ -123,7 +121,7 @@ mod tests {
         report.runs.pop();
         report.suite = Some(SuiteReport { name: None, description: None, repetitions: 2, pause_ns: 0 });
         let together = rows(&report);
-        assert_eq!(together.iter().map(|row| (row.first, row.runs)).collect::<Vec<_>>(), [(1, 2), (2, 2)]);
+        assert_eq!(together.iter().map(|row| row.numbers.clone()).collect::<Vec<_>>(), [[1, 3], [2, 4]]);
         let (mean, deviation) = together[0].throughput.unwrap();
         assert_eq!((mean, (deviation.unwrap() * 100.0).round()), (110.0, 1_414.0));
         assert_eq!(together[1].scaling, Some(3.0));

@@ -3,13 +3,11 @@
 //! A sentence begins in lower case and has no full stop; a renderer that shows prose adds both.
 
 mod generator;
+mod judged;
 
 use super::suite::SuiteRow;
-use super::units::{count, counted, duration, figure, or_dash, percent, rate};
-use super::{
-    BoxReport, Counts, Limit, ModelName, Moment, PlanReport, Report, ResultReport, RunReport, Total, Verdict,
-    VerdictOrigin, curves,
-};
+use super::units::{count, counted, duration, or_dash, percent, rate};
+use super::{BoxReport, Counts, Limit, ModelName, Moment, PlanReport, Report, ResultReport, RunReport, Total, curves};
 use crate::fault::Fault;
 use crate::metrics::{Measure, OTHER, Outcome};
 use crate::plan::Arrivals;
@@ -17,6 +15,7 @@ use crate::record::Environment;
 
 pub(super) use generator::{Cause, Instances, Reason};
 pub(crate) use generator::{stalls, time};
+pub(crate) use judged::{alarms, of_report, requirement, verdict, verdicts};
 
 /// The most ages of cut operations, or ranges of numbers, that a sentence lists; the JSON report has all of them.
 const MOST_LISTED: usize = 10;
@@ -100,11 +99,17 @@ pub(crate) fn headline_of_total(total: &Total) -> String {
 
 /// All runs of a suite in a sentence. Runs of different tasks have no rate together.
 pub(crate) fn headline_of_suite(report: &Report) -> String {
-    let first = report.runs.first().map(|run| &run.task.sha256);
-    if report.runs.iter().all(|run| Some(&run.task.sha256) == first) {
+    if is_of_one_task(report) {
         return headline_of_total(&report.total);
     }
     in_short(&report.total.operations, report.total.elapsed_ns, None, None)
+}
+
+/// Whether all runs ran the same task. Figures over several tasks say nothing about any of them.
+pub(crate) fn is_of_one_task(report: &Report) -> bool {
+    let mut tasks = report.runs.iter().map(|run| (subject(run), &run.task.sha256));
+    let first = tasks.next();
+    tasks.all(|task| Some(task) == first)
 }
 
 /// `window_ns` is the time over which the rate is, if that has to be said.
@@ -234,7 +239,7 @@ pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 8] {
 
 /// How many runs a row stands for, if it is not one.
 pub(crate) fn suite_times(of: &SuiteRow) -> String {
-    if of.runs > 1 { format!(" ({}x)", of.runs) } else { String::new() }
+    if of.numbers.len() > 1 { format!(" ({}x)", of.numbers.len()) } else { String::new() }
 }
 
 /// What a lost box left behind.
@@ -259,66 +264,6 @@ fn of_boxes(run: &RunReport) -> Vec<Word> {
         ));
     }
     words
-}
-
-/// What is said about a report as a whole: [`alarms`], then [`verdicts`].
-pub(crate) fn of_report(report: &Report, moment: Moment) -> Vec<Word> {
-    alarms(report).into_iter().chain(verdicts(report, moment)).collect()
-}
-
-/// What is said before anything else: no operation was ok.
-pub(crate) fn alarms(report: &Report) -> Vec<Word> {
-    let built_in = report.verdicts.iter().filter(|of| of.origin == VerdictOrigin::BuiltIn);
-    built_in.map(|of| verdict(of, report.runs.len())).collect()
-}
-
-/// Whether the report is partial, and what `--fail-if` and `--abort-if` found.
-pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
-    let partial = "partial: the run did not reach the end of its plan, and these are its figures until then";
-    let is_cut_short = report.partial && moment == Moment::Ended;
-    let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
-    let asked = report.verdicts.iter().filter(|of| of.origin != VerdictOrigin::BuiltIn);
-    let mut words: Vec<Word> = partial.into_iter().collect();
-    for of in asked {
-        words.push(verdict(of, report.runs.len()));
-        // The same expression may judge several runs.
-        let advice = of.advice.as_ref().map(|advice| Word::new(Tone::Warning, "").foreign(advice));
-        words.extend(advice.filter(|advice| !words.contains(advice)));
-    }
-    words
-}
-
-/// A verdict in a report on `runs` runs. Its tone says whether it failed the run.
-pub(crate) fn verdict(verdict: &Verdict, runs: usize) -> Word {
-    let of_run = if runs > 1 { format!(" in run {}", verdict.run + 1) } else { String::new() };
-    let tone = match verdict {
-        verdict if verdict.failed => Tone::Bad,
-        Verdict { value: None, maximum: None, .. } => Tone::Warning,
-        _ => Tone::Good,
-    };
-    if verdict.origin == VerdictOrigin::BuiltIn {
-        return Word::new(tone, format!("no operation was ok{of_run}"));
-    }
-    let word = Word::new(tone, "").code(&verdict.expression);
-    let holds = if verdict.held { "holds" } else { "does not hold" };
-    let shown = |value: Option<f64>| value.map(|value| figure(value, verdict.unit));
-    match (shown(verdict.value), shown(verdict.maximum)) {
-        (Some(value), _) => word.plain(format!(" {holds}{of_run}: it is {value}")),
-        (None, Some(maximum)) => {
-            let samples = verdict.samples.unwrap_or_default();
-            let few = if samples == 1 { "sample is" } else { "samples are" };
-            word.plain(format!(
-                " {holds}{of_run}: it is judged by the maximum, {maximum}, as {} {few} too few for the percentile",
-                count(samples)
-            ))
-        }
-        (None, None) => {
-            let problem = verdict.problem.as_deref();
-            let problem = problem.unwrap_or("there is no such figure, or too few operations for it");
-            let word = word.plain(format!(" cannot be judged{of_run}: ")).foreign(problem);
-            if verdict.failed { word.plain("; ").code("--missing pass").plain(" accepts that") } else { word }
-        }
-    }
 }
 
 /// What a reader of a run's figures must know.

@@ -2,6 +2,7 @@
 
 use super::{Change, Comparison, Difference, Figure, Finding, Pair, Runs};
 use crate::report::units::{change, counted, difference, duration, or_dash, percent, rate};
+use crate::report::words::file_name;
 
 /// A figure on two sides as text.
 pub struct Row {
@@ -89,14 +90,17 @@ impl Runs {
         }
     }
 
+    fn shape(&self) -> String {
+        let boxes = self.boxes.map(|boxes| format!("{boxes} x ")).unwrap_or_default();
+        format!("{boxes}{} x {}", self.processes, self.threads)
+    }
+
     /// What was run, and how much.
     pub fn text(&self) -> String {
-        let boxes = self.boxes.map(|boxes| format!("{boxes} x ")).unwrap_or_default();
         format!(
-            "{}, {boxes}{} x {}, {}, {}",
+            "{}, {}, {}, {}",
             self.task.path,
-            self.processes,
-            self.threads,
+            self.shape(),
             counted(self.runs.len() as u64, "run"),
             counted(self.operations, "operation")
         )
@@ -104,6 +108,20 @@ impl Runs {
 }
 
 impl Pair {
+    /// What is compared with what: the tasks; of one task, its shapes; of one shape, the files.
+    pub fn title(&self) -> String {
+        let (a, b) = (&self.a, &self.b);
+        let [task_a, task_b] = [a, b].map(|side| file_name(&side.task.path));
+        let [shape_a, shape_b] = [a, b].map(Runs::shape);
+        if task_a != task_b {
+            format!("{task_b} (B) compared with {task_a} (A)")
+        } else if shape_a != shape_b {
+            format!("{task_a}: {shape_b} (B) compared with {shape_a} (A)")
+        } else {
+            format!("{task_a}: {} (B) compared with {} (A)", b.short(), a.short())
+        }
+    }
+
     /// How sure the intervals are.
     pub fn levels(&self) -> String {
         let level = |of: &Difference| format!("{} %", trimmed(of.level * 100.0));

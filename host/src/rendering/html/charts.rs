@@ -18,6 +18,9 @@ const HEAT_ROWS: usize = 30;
 /// enough to mail.
 const MOST_PAIRS: usize = 40_000;
 
+/// The operations of a run with fewer than this are drawn one by one: they have no percentiles over time.
+const FEW: u64 = 50;
+
 /// Shades of the heat map's drawing.
 const SHADES: usize = 7;
 
@@ -32,11 +35,11 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
             div .over-time {
                 (throughput(run, palette, &rates, id))
                 @if run.operations.not_ok() + run.operations.dropped > 0 { (failures(run, palette, &rates, id)) }
-                (in_flight(run, id))
             }
-            (latency(run, id))
-            (percentiles(run, palette, id))
-            (heat(run, id))
+            @match few(run) {
+                Some(each) => { (dots(run, &each, id)) (in_flight(run, id)) (percentiles(run, palette, id)) },
+                None => { (latency(run, id)) (in_flight(run, id)) (percentiles(run, palette, id)) (heat(run, id)) },
+            }
         }
     }
 }
@@ -261,6 +264,32 @@ fn latency(run: &RunReport, id: &str) -> Markup {
     figure.markup()
 }
 
+/// The operations of a run that has too few for percentiles over time.
+fn few(run: &RunReport) -> Option<Vec<(f64, u64)>> {
+    let completed = run.operations.completed;
+    // Older reports may lack some.
+    (completed < FEW).then(|| curves::each(run)).filter(|each| each.len() as u64 == completed)
+}
+
+fn dots(run: &RunReport, each: &[(f64, u64)], id: &str) -> Markup {
+    let end = curves::ends_ns(run).last().unwrap_or_default() as f64 / 1e9;
+    let mut plot = Plot::new(Axis::seconds(end), Axis::durations(each.iter().map(|&(_, ns)| ns)), 240.0);
+    plot.points("ok-0", each.iter().map(|&(at, ns)| (at, ns as f64)));
+    let figure = ChartFigure {
+        id: format!("{id}-each"),
+        chart: Chart::Lines,
+        title: "Every operation",
+        how: "Each dot is an operation, in the middle of the interval in which it ended. They are too few for percentiles \
+              over time.",
+        says: format!("{}, the longest {}.", counted(each.len() as u64, "operation"), shown(run.latency_ns.max)),
+        data: json!({ "unit": "ns", "by": Over::Time, "to": end, "x": each.iter().map(|&(at, _)| at).collect::<Vec<_>>(),
+                      "lines": [{ "name": "took", "colour": "ok-0", "points": true,
+                                  "y": each.iter().map(|&(_, ns)| ns).collect::<Vec<_>>() }] }),
+        svg: plot.svg(),
+    };
+    figure.markup()
+}
+
 /// A legend for lines that are not results: their classes and names.
 pub(super) fn legend<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
     html! { p .lines { @for (look, name) in lines { span class=(format!("key {look}")) { (super::tables::name(name)) } } } }
@@ -278,18 +307,13 @@ fn percentiles(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
             Some((drawn, curves::percentiles(&result.latency_ns)))
         })
         .collect();
-    let median = 2_f64.log10();
-    let points = results.iter().flat_map(|(_, curve)| curve).chain(&all).filter(|(nines, _)| *nines >= median - 0.01);
-    let y = Axis::durations(points.map(|&(_, ns)| ns));
+    let y = Axis::durations(results.iter().flat_map(|(_, curve)| curve).chain(&all).map(|&(_, ns)| ns));
     let mut plot = Plot::new(Axis::nines(all.last().map_or(1.0, |&(nines, _)| nines)), y, 240.0).with_columns();
     let place = |&(nines, ns): &(f64, u64)| (nines, ns as f64);
-    let slower = |curve: &[(f64, u64)]| -> Vec<(f64, f64)> {
-        curve.iter().filter(|(nines, _)| *nines >= median - 0.01).map(place).collect()
-    };
     for (drawn, curve) in &results {
-        plot.line(&drawn.classes(), slower(curve));
+        plot.line(&drawn.classes(), curve.iter().map(place));
     }
-    plot.line("all", slower(&all));
+    plot.line("all", all.iter().map(place));
     let curve = |curve: &[(f64, u64)]| -> Value {
         json!({ "nines": curve.iter().map(|&(nines, _)| number(nines)).collect::<Value>(),
                 "ns": curve.iter().map(|&(_, ns)| ns).collect::<Value>() })

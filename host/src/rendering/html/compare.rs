@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::figure::{Chart, ChartFigure, Over, number};
 use super::forest::forest;
+use super::overlay::{self, Distribution};
 use super::plot::{Axis, Plot, Scale};
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::judging::compare::{Comparison, Pair, RunPosition, Runs};
@@ -58,6 +59,9 @@ pub fn compare(comparison: &Comparison, reports: &[(&str, &Report)]) -> String {
 
 /// What is compared with what, by side.
 fn title(comparison: &Comparison) -> String {
+    if let [pair] = comparison.pairs.as_slice() {
+        return pair.title();
+    }
     let mut others: Vec<String> = comparison.pairs.iter().map(|pair| format!("{} (B)", pair.b.short())).collect();
     others.dedup();
     let first = comparison.pairs.first().map(|pair| pair.a.short()).unwrap_or_default();
@@ -175,32 +179,14 @@ fn lines(
 
 /// The distribution of each side, over all its runs.
 fn percentiles(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
-    let curves: Vec<(Look, Vec<(f64, u64)>)> = (sides.iter())
-        .filter_map(|side| {
-            let pooled: Vec<_> = side.iter().map(|run| &run.report.latency_ns).collect();
-            Some((side.first()?.look, curves::pooled_percentiles(&pooled)))
-        })
-        .collect();
-    let longest = curves.iter().map(|(_, curve)| curve).max_by_key(|curve| curve.len()).cloned().unwrap_or_default();
-    let y = Axis::durations(curves.iter().flat_map(|(_, curve)| curve).map(|&(_, ns)| ns));
-    let mut plot = Plot::new(Axis::nines(longest.last().map_or(1.0, |&(nines, _)| nines)), y, 220.0);
-    for (look, curve) in &curves {
-        plot.line(look.class, curve.iter().map(|&(nines, ns)| (nines, ns as f64)));
-    }
-    let of_line = |(look, curve): &(Look, Vec<(f64, u64)>)| {
-        let y: Value = (0..longest.len()).map(|at| curve.get(at).map_or(Value::Null, |&(_, ns)| ns.into())).collect();
-        json!({ "name": look.name, "colour": look.colour, "dashed": look.is_dashed, "y": y })
+    let distribution = |side: &Vec<SideRun<'_>>| {
+        let pooled: Vec<_> = side.iter().map(|run| &run.report.latency_ns).collect();
+        let Look { name, class, colour, is_dashed } = side.first()?.look;
+        let curve = curves::pooled_percentiles(&pooled);
+        Some(Distribution { name: name.into(), class: class.into(), colour: colour.into(), is_dashed, curve })
     };
-    let figure = ChartFigure {
-        id: id.to_owned(),
-        chart: Chart::Lines,
-        title: "Latency distribution",
-        how: "The share of a side's operations, to the right, that took no longer than a duration, upwards. Where one \
-              curve lies above the other, that side was slower.",
-        says: "Latency by percentile of both sides.".into(),
-        data: json!({ "unit": "ns", "by": Over::Nines, "x": longest.iter().map(|&(nines, _)| nines).collect::<Vec<_>>(),
-                      "lines": curves.iter().map(of_line).collect::<Vec<_>>() }),
-        svg: plot.svg(),
-    };
-    figure.markup()
+    let drawn: Vec<_> = sides.iter().filter_map(distribution).collect();
+    let how = "The share of a side's operations, to the right, that took no longer than a duration, upwards. Where one \
+               curve lies above the other, that side was slower.";
+    overlay::chart(id.to_owned(), "Latency distribution", how, "Latency by percentile of both sides.".into(), &drawn)
 }

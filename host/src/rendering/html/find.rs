@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::figure::{Chart, ChartFigure, Over, number};
 use super::plot::{Axis, Plot, Scale};
 use super::run::tile;
+use super::tables::{WIDE, WIDER};
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::report::find::{
     Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, changes, failure, implied, limit_name,
@@ -14,17 +15,17 @@ use crate::report::find::{
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
 
-/// A line over rates: its name, and one value per probe.
+/// What a figure is at each rate: its name, and one value per probe.
 struct ProbeLine {
     name: String,
     kind: LineKind,
     values: Vec<Option<f64>>,
 }
 
-/// What a line shows, which decides how it is drawn.
+/// What the values are, which decides how they are drawn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LineKind {
-    /// Measured by the probes; drawn as a line with a point per probe, with this class.
+    /// Measured by the probes; drawn as a point per probe, with this class.
     Measured(&'static str),
     /// Offered or promised; drawn as a dashed line.
     Bound,
@@ -123,19 +124,19 @@ fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
     let mut lines =
         vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
     lines.extend(promises(report, probes, DrawnFigure::Latency));
-    let how = "Each point is a probe: the durations of its operations, from when they were due, at its rate. Where the curve \
-               rises, operations queue. The limit lies in the shaded gap; the dashed line is the promise.";
+    let how = "Each point is a probe: the durations of its operations, from when they were due, at its rate. Where the points \
+               rise, operations queue. The limit lies in the shaded gap; the dashed line is the promise. A hollow point says \
+               nothing about the target: its operations were too few, or this machine or the instances were the limit.";
     chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), &lines)
 }
 
 fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
     let lines = [
-        ProbeLine::bound("as offered".into(), probes.iter().map(|probe| Some(probe.rate)).collect()),
-        ProbeLine::measured("completed", "all", probes.iter().map(|probe| probe.throughput).collect()),
+        ProbeLine::bound("as offered".into(), vec![Some(1.0); probes.len()]),
+        ProbeLine::measured("completed", "all", probes.iter().map(|probe| probe.kept_up()).collect()),
     ];
-    let how = "Completed operations per second, by the offered rate. On the dashed line all operations completed in time; \
-               points below it fell behind.";
-    chart(report, probes, ("completed", "Completed by rate", how, Scale::PerSecond), &lines)
+    let how = "How much of the offered rate was completed. Points below the dashed line fell behind.";
+    chart(report, probes, ("completed", "Completed by rate", how, Scale::Shares), &lines)
 }
 
 fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
@@ -161,16 +162,21 @@ fn chart(
     lines: &[ProbeLine],
 ) -> Markup {
     let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
-    let mut plot = Plot::new(Axis::amounts(probes.last().map_or(1.0, |probe| probe.rate)), scale.axis(values()), 240.0);
+    let mut plot = Plot::new(Axis::rates(probes.iter().map(|probe| probe.rate)), scale.axis(values()), 240.0);
+    let hollow: Vec<bool> = probes.iter().map(|probe| says_nothing(probe)).collect();
     let between = report.answer.and_then(|answer| answer.rate.zip(answer.below));
     if let Some((kept, below)) = between {
         plot.between("gap", kept, below);
     }
     for line in lines {
-        let points = || probes.iter().zip(&line.values).filter_map(|(probe, value)| Some((probe.rate, (*value)?)));
-        plot.line(line.look(), points());
-        if line.kind != LineKind::Bound {
-            plot.points(line.look(), points());
+        let points = probes.iter().zip(&line.values).zip(&hollow);
+        let points = points.filter_map(|((probe, value), hollow)| Some(((probe.rate, (*value)?), *hollow)));
+        if line.kind == LineKind::Bound {
+            plot.line(line.look(), points.map(|(at, _)| at));
+        } else {
+            let (hollow, full): (Vec<_>, Vec<_>) = points.partition(|(_, hollow)| *hollow);
+            plot.hollow_points(line.look(), hollow.into_iter().map(|(at, _)| at));
+            plot.points(line.look(), full.into_iter().map(|(at, _)| at));
         }
     }
     let of_line = |line: &ProbeLine| {
@@ -179,16 +185,21 @@ fn chart(
         json!({ "name": line.name, "colour": if is_bound { "faint" } else { line.look() }, "dashed": is_bound,
                 "points": !is_bound, "y": y })
     };
+    let key = |line: &ProbeLine| {
+        let point = if line.kind == LineKind::Bound { "" } else { " point" };
+        format!("{}{point}", line.look())
+    };
+    let keys: Vec<_> = lines.iter().map(|line| (key(line), line.name.as_str())).collect();
     let figure = ChartFigure {
         id: format!("find-{id}"),
         chart: Chart::Lines,
         title,
         how,
         says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report)),
-        data: json!({ "unit": scale.unit(), "by": Over::Rate, "between": between,
+        data: json!({ "unit": scale.unit(), "by": Over::Rate, "between": between, "hollow": hollow,
                       "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
                       "lines": lines.iter().map(of_line).collect::<Value>() }),
-        svg: html! { (plot.svg()) (charts::legend(lines.iter().map(|line| (line.look(), line.name.as_str())))) },
+        svg: html! { (plot.svg()) (charts::legend(keys.iter().map(|(look, name)| (look.as_str(), *name)))) },
     };
     figure.markup()
 }
@@ -198,20 +209,21 @@ fn table(probes: &[&Probe]) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Probes" { table .probes {
             thead { tr {
-                @for head in [
-                    "rate per second", "for", "instances", "offered", "completed per second", "p50", "p99", "max", "not ok",
-                    "result",
+                @for (head, class) in [
+                    ("rate/s", None), ("for", WIDER), ("instances", WIDER), ("offered", WIDE), ("completed/s", WIDE),
+                    ("p50", None), ("p99", None), ("max", WIDE), ("not ok", None), ("result", None),
                 ] {
-                    th scope="col" { (head) }
+                    th scope="col" class=[class] { (head) }
                 }
             } }
             tbody { @for probe in probes { tr class=(tone(probe).0) {
                 th scope="row" { (rate(probe.rate)) }
-                td { (time(probe.lasting_ns)) }
-                td { (or_dash(probe.instances, count)) }
-                td { (count(probe.offered)) }
-                td { (or_dash(probe.throughput, rate)) }
-                td { (time(probe.latency_ns.p50)) } td { (time(probe.latency_ns.p99)) } td { (time(probe.latency_ns.max)) }
+                td class=[WIDER] { (time(probe.lasting_ns)) }
+                td class=[WIDER] { (or_dash(probe.instances, count)) }
+                td class=[WIDE] { (count(probe.offered)) }
+                td class=[WIDE] { (or_dash(probe.throughput, rate)) }
+                td { (time(probe.latency_ns.p50)) } td { (time(probe.latency_ns.p99)) }
+                td class=[WIDE] { (time(probe.latency_ns.max)) }
                 td { (percent(probe.failed)) }
                 td { span .sign aria-hidden="true" { (tone(probe).1) } " " (tables::name(&came_to(probe))) }
             } } }
@@ -219,11 +231,19 @@ fn table(probes: &[&Probe]) -> Markup {
     }
 }
 
+/// Whether a probe says nothing about the target.
+fn says_nothing(probe: &Probe) -> bool {
+    match (probe.finding(), probe.culprit()) {
+        (ProbeFinding::Kept, _) | (ProbeFinding::Broken, Some(Culprit::Target)) => false,
+        (ProbeFinding::Broken | ProbeFinding::Undecided, _) => true,
+    }
+}
+
 /// The class and the sign of a probe.
 fn tone(probe: &Probe) -> (&'static str, &'static str) {
-    prose::look(match (probe.finding(), probe.culprit()) {
-        (ProbeFinding::Kept, _) => Tone::Good,
-        (ProbeFinding::Broken, Some(Culprit::Target)) => Tone::Bad,
-        (ProbeFinding::Broken | ProbeFinding::Undecided, _) => Tone::Warning,
+    prose::look(match probe.finding() {
+        _ if says_nothing(probe) => Tone::Warning,
+        ProbeFinding::Kept => Tone::Good,
+        ProbeFinding::Broken | ProbeFinding::Undecided => Tone::Bad,
     })
 }

@@ -24,7 +24,7 @@ const percent = part => trim(part === 0 ? '0 %' : part < 1e-4 ? '<0.01 %' : `${(
 const seconds = s => s === 0 ? '0' : trim(duration(Math.round(s * 1e9)));
 // An axis shows a minute as `1 m`, not as sixty seconds.
 const tick = s => s < 60 || s >= 99.95 ? seconds(s) : trim(`1 m ${String(Math.round(s - 60)).padStart(2, '0')} s`);
-const share = nines => nines === 0 ? '0' : Math.abs(nines - Math.log10(2)) < 1e-6 ? '50 %'
+const share = nines => Math.abs(nines - Math.log10(2)) < 1e-6 ? '50 %'
   : (100 - 100 / 10 ** nines).toFixed(Math.max(0, Math.ceil(nines) - 2 + (Number.isInteger(nines) ? 0 : 1))) + ' %';
 
 const element = (tag, className, text) => {
@@ -66,27 +66,35 @@ const hatch = colour => hatches[colour] ||= (() => {
   return ink.createPattern(tile, 'repeat');
 })();
 
+// So much space for a label that an axis has several.
+const space = most => (_, _axis, _from, _to, length) => Math.min(most, length / 5.2);
 const time = {
-  scale: 'x', values: (_, at) => at.map(tick), space: 70,
+  scale: 'x', values: (_, at) => at.map(tick), space: space(70),
   incrs: [.001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400],
 };
 const nines = {
   scale: 'x', values: (_, at) => at.map(share), space: 40,
-  // The median is labelled only if there is space beside 0.
-  splits: (_, _a, from, to) => [Math.log10(2), 1, 2, 3, 4, 5, 6, 7].filter(n => n >= from - 1e-9 && n <= to),
+  splits: (_, _a, from, to) => [Math.log10(2), ...(to < 2 ? [Math.log10(4)] : []), 1, 2, 3, 4, 5, 6, 7].filter(n => n >= from - 1e-9 && n <= to),
   grid: { show: true },
 };
 // Steps of an axis of what is counted.
 const whole = Array.from({ length: 16 }, (_, i) => [1, 2, 5].map(n => n * 10 ** i)).flat();
-const rates = { scale: 'x', values: (_, at) => at.map(amount), space: 70 };
 const tint = (name, strength) => `color-mix(in srgb, ${css(name)} ${strength}%, transparent)`;
 const line = (label, colour, options) =>
   ({ label, stroke: colour, width: 1.5, points: { show: false }, swatch: colour, ...options });
 
-// From the median on: what is faster is not drawn.
-const slowest = curves => {
-  const drawn = curves.flatMap(({ nines: at, ns }) => ns.filter((_, i) => at[i] >= Math.log10(2) - .01));
-  return drawn.length ? [Math.max(1, Math.min(...drawn)) / 1.15, Math.max(...drawn) * 1.15] : undefined;
+// The bins of a column of a heat map, and where they begin in nanoseconds.
+const binned = counts => {
+  const bins = [];
+  let bin = 0;
+  for (const n of counts) n < 0 ? bin -= n : bins.push([bin++, n]);
+  return bins;
+};
+const begins = bin => bin < 100 ? Math.max(bin, 1) : ((bin - 10) % 90 + 10) * 10 ** Math.floor((bin - 10) / 90);
+// A heat map as a table.
+const cells = data => {
+  const rows = data.columns.flatMap((counts, i) => binned(counts).map(([bin, n]) => [data.at_s[i], data.at_s[i + 1], begins(bin), begins(bin + 1), n]));
+  return ['from_s', 'to_s', 'from_ns', 'to_ns', 'operations'].map((name, i) => [name, rows.map(row => row[i])]);
 };
 
 const kinds = {
@@ -120,7 +128,7 @@ const kinds = {
     const some = hidden.size ? [] : [all];
     const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
     return {
-      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount), space: 34 }, range: [0, null],
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
       series: [...some, ...dropped, ...lines],
       columns: [...(hidden.size ? [] : [data.failed_per_s]), ...dropped.map(() => data.dropped_per_s), ...results.map(r => r.rate)].map(held),
       show: value => rate(value) + '/s', head: at => seconds(data.at_s[at]),
@@ -145,26 +153,18 @@ const kinds = {
     if (!hidden.size) series.push(line('all', css('all'), { width: 2.2 }));
     return {
       xs, y: logarithmic, log: true, series, show: duration,
-      x: nines, xrange: [Math.log10(2), null], range: slowest(curves),
-      columns: curves.map(curve => xs.map((_, i) => curve.ns[i] ?? null)),
-      head: at => at === 0 ? 'the fastest' : `${share(xs[at])} took at most`,
+      x: nines, xrange: [undefined, Math.max(1, xs[xs.length - 1])], columns: curves.map(curve => xs.map((_, i) => curve.ns[i] ?? null)), head: at => `${share(xs[at])} took at most`,
     };
   },
   heat(data) {
-    const columns = data.columns.map(counts => {
-      const bins = [];
-      let bin = 0;
-      for (const n of counts) n < 0 ? bin -= n : bins.push([bin++, n]);
-      return bins;
-    });
-    const begins = bin => bin < 100 ? Math.max(bin, 1) : ((bin - 10) % 90 + 10) * 10 ** Math.floor((bin - 10) / 90);
+    const columns = data.columns.map(binned);
     const all = columns.flat();
     const low = all.reduce((least, [bin]) => Math.min(least, bin), 4000);
     const high = all.reduce((most, [bin]) => Math.max(most, bin), 0);
     return {
       x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true, range: [begins(low) / 1.05, begins(high + 1) * 1.05],
       series: [{ paths: () => null, points: { show: false }, value: () => null }], columns: [data.at_s.map(() => begins(high))],
-      draw: u => heat(u, data.at_s, columns, begins), head: at => seconds(data.at_s[at]),
+      draw: u => heat(u, data.at_s, columns), head: at => seconds(data.at_s[at]),
       at: (u, at) => {
         const y = u.posToVal(u.cursor.top, 'y');
         const near = columns[at]?.find(([bin]) => begins(bin) <= y && y < begins(bin + 1));
@@ -184,25 +184,36 @@ const kinds = {
     const per_s = value => rate(value) + '/s', show = { ns: duration, per_s, share: percent, count }[data.unit] ?? digits;
     const [x, head] = {
       time: [time, at => seconds(data.x[at])],
-      nines: [nines, at => at === 0 ? 'the fastest' : `${share(data.x[at])} took at most`],
-      rate: [rates, at => per_s(data.x[at])],
+      nines: [nines, at => `${share(data.x[at])} took at most`],
+      rate: [{ ...logarithmic, scale: 'x', values: (_, at) => at.map(amount) }, at => per_s(data.x[at])],
     }[data.by];
+    // Points that say little are hollow: a series of their own.
+    const full = each => each.y.map((y, i) => data.hollow?.[i] ? null : y), rest = each => each.y.map((y, i) => data.hollow[i] ? y : null);
+    const columns = data.lines.flatMap(each => !each.points ? [data.steps ? held(each.y) : each.y] : data.hollow ? [full(each), rest(each)] : [each.y]);
+    const series = data.lines.flatMap(each => {
+      const colour = css(each.colour), points = fill => line(each.name, colour, { paths: () => null, points: { show: true, size: 7, width: 1.5, fill } });
+      if (each.points) return data.hollow ? [points(colour), points(css('paper'))] : [points(colour)];
+      return [line(each.name, colour, { paths: data.steps ? stepped : undefined, width: 1.8, dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps })];
+    });
     return {
       xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount), ...(data.unit === 'count' && { incrs: whole }) },
-      log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, null], xrange: data.by === 'nines' ? undefined : [0, null],
-      edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)),
-      series: data.lines.map(each => line(each.name, css(each.colour), { paths: data.steps ? stepped : undefined, width: each.points ? 1 : 1.8,
-        dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps, points: { show: Boolean(each.points), size: 7, fill: css(each.colour) } })),
-      columns: data.lines.map(each => data.steps ? held(each.y) : each.y),
+      log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, data.unit === 'count' && !data.lines.some(({ y }) => y.some(n => n > 2)) ? 2.1 : null], 
+      xlog: data.by === 'rate', xrange: { time: [0, data.to ?? null], nines: [undefined, Math.max(1, data.x[data.x.length - 1])] }[data.by], edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)), series, columns,
     };
   },
 };
 
 const logarithmic = {
   splits: (u, _axis, from, to) => {
-    const decades = Math.log10(to / from), leads = decades < 1.3 ? [1, 2, 3, 5, 7] : decades < 2.6 ? [1, 2, 5] : [1], splits = [];
+    const decades = Math.log10(to / from), leads = decades < 1.3 ? [1, 2, 3, 5, 7] : decades < 2.6 ? [1, 2, 5] : [1];
+    let splits = [];
     for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power++) {
       for (const lead of leads) if (lead * 10 ** power >= from && lead * 10 ** power <= to) splits.push(lead * 10 ** power);
+    }
+    if (splits.length < 3) {
+      const third = (to - from) / 3, power = 10 ** Math.floor(Math.log10(third));
+      const step = [5, 2, 1].map(lead => lead * power).find(step => step <= third) ?? third, first = Math.ceil(from / step);
+      splits = Array.from({ length: Math.floor(to / step) - first + 1 }, (_, i) => (first + i) * step);
     }
     return splits;
   },
@@ -218,7 +229,7 @@ const between = (u, [from, to]) => {
 };
 
 // Rows of equal height. The operations of a bin are divided among the rows that it overlaps, in proportion.
-const heat = (u, edges, columns, begins) => {
+const heat = (u, edges, columns) => {
   const { left, top, width, height } = u.bbox, ink = u.ctx, tall = Math.max(3, Math.round(3 * (devicePixelRatio || 1)));
   const rows = Math.ceil(height / tall), y = ns => u.valToPos(ns, 'y', true) - top;
   const cells = columns.map(bins => {

@@ -11,6 +11,7 @@ mod figure;
 mod find;
 mod forest;
 mod health;
+mod overlay;
 mod palette;
 mod plot;
 mod prose;
@@ -149,7 +150,7 @@ fn main(report: &Report, moment: Moment) -> Markup {
                 (results_bar(&palette))
                 section #run-1 {
                     h2 .visually-hidden { "The run" }
-                    (run::details(run, &palette, "run-1"))
+                    (run::details(run, report, &palette, "run-1"))
                 }
             } @else {
                 (prose::list(words::of_report(report, moment)))
@@ -160,7 +161,7 @@ fn main(report: &Report, moment: Moment) -> Markup {
                     section #(id) {
                         h2 { "Run " (i + 1) ": " (tables::name(&words::short(run))) }
                         (run::summary(run, words::of_run(run, clock_ns)))
-                        (run::details(run, &palette, &id))
+                        (run::details(run, report, &palette, &id))
                     }
                 }
             }

@@ -79,7 +79,7 @@ impl Axis {
 
     /// The same of what is counted: a tick is a whole number.
     pub(super) fn counts(most: f64) -> Self {
-        Self::from_zero(most, 1.0, amount)
+        Self::from_zero(most.max(2.0), 1.0, amount)
     }
 
     /// Shares of a whole from zero, up to at least `most`.
@@ -100,16 +100,16 @@ impl Axis {
         let range = values.into_iter().map(|ns| ns.max(1) as f64);
         let (from, to) = range.fold((f64::MAX, 1.0), |(from, to): (f64, f64), ns| (from.min(ns), to.max(ns)));
         let (from, to) = (from.min(to) / 1.1, to * 1.1);
-        let decades = (to / from).log10();
-        let leads: &[f64] = match decades {
-            ..1.3 => &[1.0, 2.0, 3.0, 5.0, 7.0],
-            ..2.6 => &[1.0, 2.0, 5.0],
-            _ => &[1.0],
-        };
-        let powers = (from.log10().floor() as i32)..=(to.log10().ceil() as i32);
-        let values = powers.flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)));
-        let within = values.filter(|ns| (from..=to).contains(ns));
-        let ticks = within.map(|ns| (ns, round(&units::duration(ns.round() as u64)))).collect();
+        let ticks = round_values(from, to).into_iter();
+        let ticks = ticks.map(|ns| (ns, round(&units::duration(ns.round() as u64)))).collect();
+        Self { from, to, is_log: true, ticks }
+    }
+
+    /// Rates of operations on a logarithmic axis that covers `values`.
+    pub(super) fn rates(values: impl IntoIterator<Item = f64>) -> Self {
+        let range = values.into_iter().fold((f64::MAX, 1e-3), |(from, to), rate| (rate.min(from), rate.max(to)));
+        let (from, to) = (range.0.clamp(1e-3, range.1) / 1.15, range.1 * 1.15);
+        let ticks = round_values(from, to).into_iter().map(|rate| (rate, amount(rate))).collect();
         Self { from, to, is_log: true, ticks }
     }
 
@@ -119,7 +119,10 @@ impl Axis {
         let median = 2_f64.log10();
         let place = |nines: usize| if nines == 0 { median } else { nines as f64 };
         let ticks = named.iter().enumerate().map(|(nines, name)| (place(nines), (*name).to_owned()));
-        let ticks: Vec<_> = ticks.filter(|(nines, _)| *nines <= to.max(1.0)).collect();
+        let mut ticks: Vec<_> = ticks.filter(|(nines, _)| *nines <= to.max(1.0)).collect();
+        if to < 2.0 {
+            ticks.insert(1, (4_f64.log10(), "75 %".into()));
+        }
         Self { from: median, to: to.max(1.0), is_log: false, ticks }
     }
 
@@ -139,6 +142,26 @@ fn round(duration: &str) -> String {
     let [number, rest] = duration.split_once(' ').map_or([duration, ""], |(number, rest)| [number, rest]);
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     format!("{number} {}", rest.trim_end_matches(" 00 s").trim_end_matches(" 00 m"))
+}
+
+/// Round values on a logarithmic axis: at least three, even if the axis covers little.
+fn round_values(from: f64, to: f64) -> Vec<f64> {
+    let leads: &[f64] = match (to / from).log10() {
+        ..1.3 => &[1.0, 2.0, 3.0, 5.0, 7.0],
+        ..2.6 => &[1.0, 2.0, 5.0],
+        _ => &[1.0],
+    };
+    let powers = (from.log10().floor() as i32)..=(to.log10().ceil() as i32);
+    let values = powers.flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)));
+    let within: Vec<f64> = values.filter(|value| (from..=to).contains(value)).collect();
+    if within.len() >= 3 {
+        return within;
+    }
+    let third = (to - from) / 3.0;
+    let power = 10_f64.powf(third.log10().floor());
+    let step = [5.0, 2.0, 1.0].into_iter().map(|lead| lead * power).find(|step| *step <= third).unwrap_or(third);
+    let first = (from / step).ceil() as u64;
+    (first..).map(|i| i as f64 * step).take_while(|value| *value <= to).collect()
 }
 
 /// An amount in its shortest form.
@@ -243,6 +266,13 @@ impl Plot {
         }
     }
 
+    /// The same, but hollow.
+    pub(super) fn hollow_points(&mut self, classes: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        let points: Vec<_> = points.into_iter().collect();
+        self.points(classes, points.iter().copied());
+        self.points("hole", points);
+    }
+
     /// Fills the range between two values on the horizontal axis.
     pub(super) fn between(&mut self, classes: &str, from: f64, to: f64) {
         let (left, right, bottom) = (self.across(from), self.across(to), self.height - BOTTOM);
@@ -284,5 +314,30 @@ impl Plot {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_logarithmic_axis_has_at_least_three_ticks_with_labels_of_their_own() {
+        for (from, to) in [(1, 1), (100_000, 100_900), (80_000, 310_000), (999, 1_001), (5, 1_000_000_000_000), (0, 0)]
+        {
+            let axis = Axis::durations([from, to]);
+            let mut labels: Vec<_> = axis.ticks.iter().map(|(_, label)| label).collect();
+            assert!((3..=13).contains(&labels.len()), "{from} to {to}: {labels:?}");
+            assert!(axis.ticks.is_sorted_by(|(a, _), (b, _)| a < b), "{labels:?}");
+            if from > 1 {
+                labels.dedup();
+                assert_eq!(labels.len(), axis.ticks.len(), "{labels:?}");
+            }
+        }
+        let rates = Axis::rates([10.0, 655_360.0]).ticks;
+        assert_eq!(
+            rates.iter().map(|(_, label)| label.as_str()).collect::<Vec<_>>(),
+            ["10", "100", "1,000", "10,000", "100,000"]
+        );
     }
 }

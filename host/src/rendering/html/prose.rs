@@ -37,7 +37,7 @@ pub(super) fn list(mut words: Vec<Word>) -> Markup {
     html! {
         (items(&rest))
         @if !good.is_empty() {
-            details .kept { summary { "✓ " (good.len()) " verdicts passed" } (items(&good)) }
+            details .kept { summary { "✓ " (good.len()) " limits are kept" } (items(&good)) }
         }
     }
 }

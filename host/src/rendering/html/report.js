@@ -80,10 +80,11 @@ const draw = chart => {
   const options = {
     ...size(chart), ms: 1, bands: kind.bands, legend: { show: false },
     scales: {
-      x: { time: false, range: (_, from, to) => [kind.xrange?.[0] ?? from, to > from ? to : from + 1] },
+      x: { time: false, ...(kind.xlog ? { distr: 3, range: (_, from, to) => [from / 1.15, to * 1.15] }
+        : { range: (_, from, to) => chart.isZoomed ? [from, to] : [kind.xrange?.[0] ?? from, kind.xrange?.[1] ?? (to > from ? to : from + 1)] }) },
       y: kind.log ? { distr: 3, range: log } : { range: grow },
     },
-    axes: [axis({ size: 30, gap: 6, ...kind.x, grid: { show: Boolean(kind.x?.grid), stroke: css('grid'), width: 1 } }), axis({ size: 58, gap: 6, ...kind.y })],
+    axes: [axis({ size: 30, gap: 6, ...kind.x, grid: { show: Boolean(kind.x?.grid), stroke: css('grid'), width: 1 } }), axis({ size: 58, gap: 6, space: space(34), ...kind.y })],
     series: [{}, ...kind.series],
     cursor: { sync: over ? { key: 'time', setSeries: false, scales: ['x', null] } : undefined, points: { show: false }, y: figure.dataset.chart === 'heat', drag: { x: true, y: false } },
     hooks: {
@@ -91,7 +92,7 @@ const draw = chart => {
       setSelect: [u => { if (u.select.width > 4) zoom(over ? null : chart, u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')); }],
       draw: kind.draw ? [kind.draw] : [],
     },
-    padding: [8, 20, 0, 0],
+    padding: [8, kind.xlog ? 32 : 20, 0, 0],
   };
   const u = new uPlot(options, [kind.xs, ...kind.columns], plot);
   chart.u = u;
@@ -140,9 +141,61 @@ const wide = new ResizeObserver(entries => {
   }
 });
 
+// ---- The data of a chart: beneath it, once its link was followed, and from there to the clipboard or into a table. ----
+
+// A spreadsheet would take some texts for formulas.
+const cell = value => {
+  const text = value == null ? '' : typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+};
+// Every list in the data, with its name.
+const lists = (data, unit, of) => Object.entries(data).flatMap(([key, value]) => {
+  const name = [of, of && key === 'y' ? unit : key].filter(Boolean).join(' ');
+  if (!value || typeof value !== 'object' || key === 'between' || key === 'drain') return [];
+  if (!Array.isArray(value)) return lists(value, unit, name);
+  if (value.every(part => !part || typeof part !== 'object')) return [[name, value]];
+  return value.flatMap((part, i) => lists(part, unit, part.result ?? part.name ?? String(i)));
+});
+const csv = ({ figure, data }) => {
+  const columns = figure.dataset.chart === 'heat' ? cells(data) : lists(data, data.unit);
+  const rows = Math.max(...columns.map(([, values]) => values.length));
+  const line = values => values.map(cell).join(',');
+  return [line(columns.map(([name]) => name)), ...Array.from({ length: rows }, (_, i) => line(columns.map(([, values]) => values[i])))].join('\n') + '\n';
+};
+const copy = async (chart, button) => {
+  const text = chart.figure.querySelector('script').textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // A page over plain HTTP has no clipboard.
+    getSelection().selectAllChildren(chart.figure.querySelector('script'));
+    document.execCommand('copy');
+  }
+  button.textContent = 'Copied';
+};
+const save = chart => {
+  const link = element('a');
+  link.download = chart.figure.id + '.csv';
+  link.href = URL.createObjectURL(new Blob([csv(chart)], { type: 'text/csv' }));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+};
+const offer = chart => {
+  const offers = element('p', 'offers');
+  for (const [label, act] of [['Copy', copy], ['Save as CSV', save]]) {
+    const button = element('button', 'tool', label);
+    button.type = 'button';
+    button.addEventListener('click', () => act(chart, button));
+    offers.append(button);
+  }
+  chart.figure.querySelector('script').before(offers);
+};
+
 const adopt = figure => {
   const plot = figure.querySelector('.plot'), data = JSON.parse(figure.querySelector('script').textContent);
-  charts.push({ figure, plot, data });
+  const chart = { figure, plot, data };
+  charts.push(chart);
+  offer(chart);
   near.observe(figure);
   wide.observe(plot);
 };
@@ -155,7 +208,7 @@ const show = () => {
     const slot = /(?:^| )r(\d+)(?: |$)/.exec(mark.getAttribute('class'));
     mark.classList.toggle('off', Boolean(slot) && hidden.has(+slot[1]));
   }
-  const all = document.querySelector('.tool');
+  const all = document.querySelector('.results-bar .tool');
   if (all) all.hidden = !hidden.size;
   redraw();
 };
@@ -170,7 +223,7 @@ const chips = () => {
 document.addEventListener('click', event => {
   const chip = event.target.closest('[data-toggle]'), slot = chip && +chip.dataset.toggle;
   if (chip) hidden.delete(slot) || hidden.add(slot);
-  else if (event.target.closest('.tool')) hidden.clear();
+  else if (event.target.closest('.results-bar .tool')) hidden.clear();
   else return;
   show();
 });
@@ -226,6 +279,13 @@ const tables = () => {
     sift(table, field.value);
   }
 };
+
+// Paper shows what is folded on the screen.
+const unfolded = [];
+addEventListener('beforeprint', () => {
+  for (const details of document.querySelectorAll('details:not([open])')) { details.open = true; unfolded.push(details); }
+});
+addEventListener('afterprint', () => { for (const details of unfolded.splice(0)) details.open = false; });
 
 document.querySelectorAll('figure[data-chart]').forEach(adopt);
 chips();

@@ -7,7 +7,7 @@ use super::{boxes, charts, health, prose, tables};
 use crate::metrics::TimeSplit;
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Word};
-use crate::report::{NetworkReport, RunReport, Summary, curves};
+use crate::report::{NetworkReport, Report, RunReport, Summary, curves};
 
 /// A run at a glance, with its sentences.
 pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
@@ -19,7 +19,7 @@ pub(super) fn summary(run: &RunReport, words: Vec<Word>) -> Markup {
 }
 
 /// Its charts and tables; their identifiers begin with `id`.
-pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
+pub(super) fn details(run: &RunReport, report: &Report, palette: &Palette<'_>, id: &str) -> Markup {
     html! {
         (charts::all(run, palette, id))
         h3 { "Results" }
@@ -33,7 +33,7 @@ pub(super) fn details(run: &RunReport, palette: &Palette<'_>, id: &str) -> Marku
             @if let Some(of) = &run.network { section { h3 { "Network" } (network(of)) } }
         }
         (boxes::charts(run, id))
-        (health::charts(run, id))
+        (health::charts(run, report, id))
         (tables::timeline(run, id))
         details #(format!("{id}-plan")) { summary { "What was run" } (tables::plan(run)) }
     }

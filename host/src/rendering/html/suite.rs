@@ -1,57 +1,104 @@
-//! The part of a suite's page above its runs: a table of all runs, the total, and how throughput scales.
+//! The part of a suite's page above its runs: a table of all runs, their distributions, how throughput scales, and the
+//! results of all runs if they ran the same task.
 
 use maud::{Markup, html};
 use serde_json::json;
 
 use super::figure::{Chart, ChartFigure, number};
-use super::palette::Palette;
+use super::overlay::{self, Distribution};
+use super::palette::{self, Mark, Palette};
 use super::plot::{Axis, Plot};
 use super::tables::{self, WIDE};
 use crate::report::curves::{self, Scaling};
+use crate::report::suite::{self, SuiteRow};
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
-use crate::report::{Report, RunReport, words};
+use crate::report::{Report, words};
+
+/// The most runs whose distributions are drawn over each other: the style sheet has so many colours.
+const MOST_DRAWN: usize = 10;
 
 /// The overview of several runs.
 pub(super) fn section(report: &Report, palette: &Palette<'_>) -> Markup {
     let total = &report.total;
+    let rows = suite::rows(report);
     html! {
         section #overview {
             h2 { "All runs" }
-            p .headline {
-                (counted(total.operations.completed, "operation")) " in " (duration(total.elapsed_ns))
-                @if let Some(per_second) = total.throughput { ", " (rate(per_second)) " per second" } "."
-            }
-            (runs(report))
+            p .headline { (words::headline_of_suite(report)) "." }
+            (runs(report, &rows))
+            div .charts { (percentiles(report, &rows)) }
             @for (i, scaling) in curves::scaling(report).iter().enumerate() { (chart(scaling, i)) }
-            h3 { "Results of all runs" }
-            (tables::results(total.throughput, &total.latency_ns, total.ok.as_ref(), &total.results, palette))
+            @if words::is_of_one_task(report) {
+                h3 { "Results of all runs" }
+                (tables::results(total.throughput, &total.latency_ns, total.ok.as_ref(), &total.results, palette))
+            }
         }
     }
 }
 
-fn runs(report: &Report) -> Markup {
-    let time = |ns: Option<u64>| or_dash(ns, duration);
-    let row = |i: usize, run: &RunReport| {
-        html! { tr {
-            th scope="row" { a href=(format!("#run-{}", i + 1)) { (i + 1) " " (tables::name(&words::short(run))) } }
-            td .wide { (count(run.operations.completed)) }
-            td { (or_dash(run.throughput, rate)) }
-            td { (or_dash(run.operations.share_not_ok(), percent)) }
-            td .wide { (time(run.latency_ns.p50)) } td { (time(run.latency_ns.p99)) } td .wide { (time(run.latency_ns.max)) }
-            td .wide { (duration(run.elapsed_ns)) }
+/// The runs, which are also the page's table of contents.
+fn runs(report: &Report, rows: &[SuiteRow]) -> Markup {
+    let has_lost = rows.iter().any(|row| row.lost > 0);
+    let is_shown = |head: &str| head != "shape" && (head != "lost" || has_lost);
+    let heads: Vec<_> = words::SUITE_HEAD.iter().enumerate().filter(|(_, head)| is_shown(head)).collect();
+    let class = |head: &str| WIDE.filter(|_| matches!(head, "operations" | "scaling" | "lost"));
+    let row = |i: usize, row: &SuiteRow| {
+        let cells = words::suite_cells(row);
+        let failed: Vec<usize> = row.numbers.iter().copied().filter(|number| has_failed(report, *number)).collect();
+        html! { tr class=[(!failed.is_empty()).then_some("bad")] {
+            th scope="row" {
+                @if i < MOST_DRAWN { (palette::swatch(&colour(i), Mark::None)) " " }
+                (tables::name(&format!("{}, {}", row.name, row.shape)))
+                span .numbers { @for number in &row.numbers {
+                    " " a href=(format!("#run-{number}")) { "run " (number) @if failed.contains(number) { " ✕" } }
+                } }
+            }
+            @for (at, head) in &heads { td class=[class(head)] {
+                @let (mean, spread) = cells[*at].split_once(" ±").unwrap_or((&cells[*at], ""));
+                (mean) @if !spread.is_empty() { span .wide { " ±" (spread) } }
+            } }
         } }
     };
     html! {
-        div .scroll tabindex="0" role="region" aria-label="Runs" { table {
+        nav .scroll tabindex="0" aria-label="Runs" { table .suite {
             thead { tr {
-                @for (head, class) in [
-                    ("Run", None), ("operations", WIDE), ("per second", None), ("not ok", None),
-                    ("p50", WIDE), ("p99", None), ("max", WIDE), ("time", WIDE),
-                ] { th scope="col" class=[class] { (head) } }
+                th scope="col" { "Run" }
+                @for (_, head) in &heads { th scope="col" class=[class(head)] { (head) } }
             } }
-            tbody { @for (i, run) in report.runs.iter().enumerate() { (row(i, run)) } }
+            tbody { @for (i, of) in rows.iter().enumerate() { (row(i, of)) } }
         } }
     }
+}
+
+/// Whether a verdict failed a run, by its number.
+fn has_failed(report: &Report, number: usize) -> bool {
+    report.verdicts.iter().any(|verdict| verdict.failed && verdict.run + 1 == number)
+}
+
+fn colour(row: usize) -> String {
+    format!("ok-{row}")
+}
+
+/// The distributions of all runs over each other; repetitions are one curve.
+fn percentiles(report: &Report, rows: &[SuiteRow]) -> Markup {
+    let distribution = |(i, row): (usize, &SuiteRow)| {
+        let pooled: Vec<_> = row.numbers.iter().map(|number| &report.runs[number - 1].latency_ns).collect();
+        Distribution {
+            name: format!("{}, {}", row.name, row.shape),
+            class: colour(i),
+            colour: colour(i),
+            is_dashed: false,
+            curve: curves::pooled_percentiles(&pooled),
+        }
+    };
+    let drawn: Vec<_> = rows.iter().take(MOST_DRAWN).enumerate().map(distribution).collect();
+    let rest = if rows.len() > MOST_DRAWN { " The first ten runs are drawn." } else { "" };
+    let how = format!(
+        "The share of a run's operations, to the right, that took no longer than a duration, upwards. Repetitions are \
+         one curve.{rest}"
+    );
+    let says = format!("Latency by percentile of {}.", counted(drawn.len() as u64, "run"));
+    overlay::chart("all-percentiles".into(), "Latency distributions", &how, says, &drawn)
 }
 
 fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {

@@ -33,13 +33,14 @@ fn time(ns: Option<u64>) -> String {
 
 /// The class of a column that a narrow screen leaves out.
 pub(super) const WIDE: Option<&str> = Some("wide");
+pub(super) const WIDER: Option<&str> = Some("wide wider");
 
 /// Which screens show a column: `wide` ones, or only `wider` ones.
 fn room(head: &str) -> Option<&'static str> {
     match head {
         "operations" | "count" | "p50" | "p99" | "failed" | "not ok" => None,
         "per second" | "p95" | "max" | "started" | "ended" => WIDE,
-        _ => Some("wide wider"),
+        _ => WIDER,
     }
 }
 
@@ -393,5 +394,5 @@ pub(super) fn machine(report: &Report) -> Markup {
 
 /// The command that made the report.
 pub(super) fn command(report: &Report) -> Markup {
-    html! { @if let Some(command) = &report.command { p .command { code { (name(command)) } } } }
+    html! { @if let Some(command) = &report.command { p .command { span { "reproduce: " } code { (name(command)) } } } }
 }
