@@ -25,6 +25,7 @@ mod limits;
 mod misbehave;
 mod network;
 mod open;
+mod otlp;
 mod outcomes;
 mod outputs;
 mod servers;

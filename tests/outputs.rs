@@ -38,26 +38,28 @@ fn write_all(folder: &Path, args: &[&str]) -> Value {
 
 /// A Python with some packages, in a folder that the tests keep. If that cannot be installed, prints so and returns
 /// `None`.
-fn python() -> Option<&'static Path> {
+pub(crate) fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     PYTHON
         .get_or_init(|| {
             let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
             let python = folder.join("bin/python");
             let has_all = || {
-                let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree, markdown_it";
+                let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree, markdown_it\n\
+                               import opentelemetry.proto.collector.trace.v1.trace_service_pb2";
                 Command::new(&python).args(["-c", imports]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
             };
             if !has_all() {
                 let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
                 let _ = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-                let packages = ["hdrhistogram", "prometheus-client", "lxml", "markdown-it-py"];
+                let packages = ["hdrhistogram", "prometheus-client", "lxml", "markdown-it-py", "opentelemetry-proto"];
                 let _ = quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
             }
             let usable = has_all();
             if !usable {
                 eprintln!(
-                    "SKIPPED: no Python with hdrhistogram, prometheus-client, lxml and markdown-it-py can be had here"
+                    "SKIPPED: no Python with hdrhistogram, prometheus-client, lxml, markdown-it-py and \
+                     opentelemetry-proto can be had here"
                 );
             }
             usable.then_some(python)

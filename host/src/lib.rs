@@ -25,6 +25,7 @@ pub mod numbers;
 pub mod pace;
 pub mod record;
 pub mod resolve;
+pub mod trace;
 pub mod typed;
 
 pub mod binary;
@@ -52,6 +53,7 @@ pub mod report;
 
 pub mod demo;
 pub mod live;
+pub mod otlp;
 pub mod progress;
 pub mod serve;
 pub mod signals;

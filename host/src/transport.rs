@@ -45,8 +45,8 @@ impl WorkerProcess {
         let threads = spawn(format!("from {id}"), move || {
             let mut from = BufReader::with_capacity(64 << 10, stdout);
             let mut frame = 0;
-            while let Ok(Some(message)) = wire::read(&mut from) {
-                frame += u64::from(!matches!(message, Message::Output(_)));
+            while let Ok(Some(message)) = wire::read::<Message>(&mut from) {
+                frame += u64::from(!message.is_aside());
                 if frames.send((id, FromWorker::Frame(frame, message))).is_err() {
                     return;
                 }

@@ -17,9 +17,10 @@ use crate::pace::SlotIndex;
 use crate::plan::RunPlan;
 use crate::resolve::Addresses;
 use crate::rows;
+use crate::trace::TracedOperation;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 13;
+pub const PROTOCOL: u32 = 14;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 64 << 20;
@@ -160,6 +161,8 @@ pub enum Message {
     Delta(Box<Delta>),
     /// Something its guests printed.
     Output(Vec<u8>),
+    /// Operations of which it kept everything that they did. They are counted as any others.
+    Traced(Vec<TracedOperation>),
     /// Something that went wrong and did not end it.
     Fault(Fault),
     /// Its health. Sent about once a second in every state, so that silence means something.
@@ -170,6 +173,13 @@ pub enum Message {
     Rested,
     /// All its threads have ended.
     Done(Usage),
+}
+
+impl Message {
+    /// Whether it is only told to observers: a journal does not keep it.
+    pub fn is_aside(&self) -> bool {
+        matches!(self, Self::Output(_) | Self::Traced(_))
+    }
 }
 
 /// The counts of operations, and which operations they cover. Both are applied together or not at all.
@@ -323,6 +333,7 @@ mod tests {
             Message::Need(_) => "Need",
             Message::Delta(_) => "Delta",
             Message::Output(_) => "Output",
+            Message::Traced(_) => "Traced",
             Message::Fault(_) => "Fault",
             Message::Health(_) => "Health",
             Message::Stalled(_) => "Stalled",
@@ -375,6 +386,7 @@ mod tests {
             Message::Need(5),
             Message::Delta(Box::new(delta)),
             Message::Output(b"o".to_vec()),
+            Message::Traced(Vec::new()),
             Message::Fault(Fault { kind: FaultKind::Setup, message: "m".into(), times: 1, numbers: vec![(1, 2)] }),
             Message::Health(health()),
             Message::Stalled(Stall { what: Standstill::Worker, process: Some(1), at_ns: 2, length_ns: 3 }),

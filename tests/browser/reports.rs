@@ -165,6 +165,7 @@ fn plan(operations: u64, threads: u32) -> RunPlan {
         http: HttpPlan::default(),
         data: None,
         calls: None,
+        traced: false,
     };
     spec.try_into().unwrap()
 }

@@ -89,6 +89,7 @@ fn can_wait(message: &Message) -> bool {
         | Message::Ready { .. }
         | Message::Need(_)
         | Message::Output(_)
+        | Message::Traced(_)
         | Message::Rested
         | Message::Done(_) => false,
     }

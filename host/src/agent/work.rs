@@ -14,7 +14,7 @@ use crate::clock::{since_boot, system_monotonic};
 use crate::cluster::journal::{Appender, Journal, Patience, Posted, Trouble};
 use crate::cluster::seal::Key;
 use crate::cluster::{Link, Listening, files, subjects};
-use crate::controller::remote::{self, HookCall, HookReply, Invitation, Order, Printed, RunName, Start};
+use crate::controller::remote::{self, Aside, HookCall, HookReply, Invitation, Order, RunName, Start};
 use crate::controller::{Crew, Effect, Equipment, call_hook, not_started};
 use crate::hook::Hook;
 use crate::metrics::NetworkCounts;
@@ -232,8 +232,9 @@ impl Work {
         let work = move || {
             let mut refused = NetworkCounts::default();
             let mut print = |bytes| {
-                if let Ok(printed) = remote::seal(&key, &output, &Printed { run, bytes }) {
-                    link.publish(&output, printed);
+                let message = Message::Output(bytes);
+                if let Ok(aside) = remote::seal(&key, &output, &Aside { run, message }) {
+                    link.publish(&output, aside);
                 }
             };
             let returned = call_hook(&equipment, timeout, call.command, &mut refused, &stops, &mut print);
@@ -275,11 +276,11 @@ impl Work {
         let Some(started) = &mut self.started else { return };
         let at = system_monotonic().saturating_sub(started.opened);
         match frame {
-            FromWorker::Frame(_, Message::Output(bytes)) => {
+            FromWorker::Frame(_, message) if message.is_aside() => {
                 let subject = subjects::output(&self.name.command);
-                if let Ok(printed) = remote::seal(self.journal.key(), &subject, &Printed { run: self.name.run, bytes })
-                {
-                    link.publish(&subject, printed);
+                let aside = Aside { run: self.name.run, message };
+                if let Ok(aside) = remote::seal(self.journal.key(), &subject, &aside) {
+                    link.publish(&subject, aside);
                 }
             }
             FromWorker::Frame(_, message) => started.outbox.say(at, worker, message),

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmtime::component::{Linker, Resource, ResourceType};
 
 use crate::capability::guest::Guest;
+use crate::capability::tracing::{self, RequestTrace, Trace};
 use crate::clock::Clock;
 use crate::guest_text::cut_owned;
 use crate::metrics::{SpanIndex, Spans};
+use crate::trace::{SpanId, TraceId};
 
 /// How many spans an instance may have open. A task that never ends them must not exhaust the memory.
 const MAX_OPEN_SPANS: usize = 1_000;
@@ -26,6 +28,9 @@ pub struct Current {
     /// For the requests of the next span, as most spans have one and nobody else holds it afterwards.
     spare: Option<RequestFailed>,
     failure: Option<String>,
+    /// Whether requests say to which trace they belong.
+    tells: bool,
+    trace: Option<Box<Trace>>,
 }
 
 /// A span that was started and has not ended.
@@ -36,6 +41,8 @@ struct OpenSpan {
     failed: bool,
     /// Whether a request in it has failed; `None` if none was sent.
     requests: Option<RequestFailed>,
+    /// Its identifier, if the operation is traced.
+    id: Option<SpanId>,
 }
 
 /// Tells a span that a request in it has failed, which may be known only after the span has ended.
@@ -63,9 +70,29 @@ impl RequestFailed {
 enum SpanHandle {}
 
 impl Current {
-    /// Nothing reported yet.
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, open: Vec::new(), next: 0, spans: Spans::default(), last: None, spare: None, failure: None }
+    /// Nothing reported yet. `tells` says whether requests have a `traceparent`.
+    pub fn new(clock: Clock, tells: bool) -> Self {
+        Self {
+            clock,
+            open: Vec::new(),
+            next: 0,
+            spans: Spans::default(),
+            last: None,
+            spare: None,
+            failure: None,
+            tells,
+            trace: None,
+        }
+    }
+
+    /// The next operation is traced. Whoever counts it takes its trace.
+    pub fn trace_next(&mut self) {
+        self.trace = Some(Box::new(Trace::begin(&self.clock)));
+    }
+
+    /// The trace of the operation that has ended, if it was traced.
+    pub fn take_trace(&mut self) -> Option<Box<Trace>> {
+        self.trace.take()
     }
 
     /// Forgets what the previous operation reported.
@@ -93,6 +120,25 @@ impl Current {
         Some(span.requests.get_or_insert_with(|| self.spare.take().unwrap_or_default()).clone())
     }
 
+    /// Traces a request that is sent now, if the operation is traced, and lets it say so if it has to.
+    pub fn trace_request<B>(&self, request: &mut http::Request<B>) -> Option<Box<RequestTrace>> {
+        if self.trace.is_none() && !self.tells {
+            return None;
+        }
+        let id = SpanId::random();
+        let trace = self.trace.as_ref();
+        if self.tells {
+            tracing::tell(request, trace.map_or_else(TraceId::random, |trace| trace.id), id, trace.is_some());
+        }
+        let trace = trace?;
+        Some(trace.request(request, id, self.parent(trace), &self.clock))
+    }
+
+    /// The span that is open, or the whole operation.
+    fn parent(&self, trace: &Trace) -> SpanId {
+        self.open.last().and_then(|span| span.id).unwrap_or(trace.root)
+    }
+
     /// The operation has failed: so have the spans that are open, or else the one that ended last. What was wrong with
     /// a response is seen only after its span has ended.
     pub fn failed(&mut self) {
@@ -115,11 +161,12 @@ impl Current {
             wasmtime::bail!("more than {MAX_OPEN_SPANS} spans are open: end a span, or drop it, before starting more");
         }
         let (handle, name) = (self.next, cut_owned(name));
+        let id = self.trace.as_ref().map(|_| SpanId::random());
         self.next = handle.wrapping_add(1);
         self.open.reserve(1);
         // The clock is read last, so that the span does not include its bookkeeping.
         let started_ns = self.clock.elapsed_ns();
-        self.open.push(OpenSpan { handle, name, started_ns, failed: false, requests: None });
+        self.open.push(OpenSpan { handle, name, started_ns, failed: false, requests: None, id });
         Ok(Resource::new_own(handle))
     }
 
@@ -134,6 +181,9 @@ impl Current {
     fn record(&mut self, span: OpenSpan, now_ns: u64) {
         let failed = span.failed || span.requests.as_ref().is_some_and(RequestFailed::is_noted);
         let index = self.spans.record(&span.name, now_ns - span.started_ns);
+        if let (Some(trace), Some(id)) = (&self.trace, span.id) {
+            trace.span(id, self.parent(trace), &span.name, (span.started_ns, now_ns), failed);
+        }
         if failed {
             self.spans.failed(index);
         }
@@ -180,7 +230,7 @@ mod tests {
     }
 
     fn current() -> Current {
-        Current::new(Clock::new())
+        Current::new(Clock::new(), false)
     }
 
     fn start(current: &mut Current, name: &str) -> u32 {

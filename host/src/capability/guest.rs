@@ -87,7 +87,7 @@ impl Guest {
             wasi,
             stderr,
             table,
-            current: Current::new(surroundings.clock.clone()),
+            current: Current::new(surroundings.clock.clone(), surroundings.network.http.traceparent),
             number: 0,
             given: surroundings.given.clone(),
             network: surroundings.network.clone(),

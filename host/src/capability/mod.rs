@@ -12,6 +12,7 @@ pub mod network;
 pub mod output;
 pub mod run;
 pub mod timers;
+pub mod tracing;
 pub mod wasi;
 
 use wasmtime::Engine;

@@ -165,6 +165,7 @@ impl TaskFlags {
             http,
             data: data.clone(),
             calls: calls.clone(),
+            traced: false,
         };
         spec.try_into()
     }

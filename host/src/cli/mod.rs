@@ -27,6 +27,7 @@ mod runs;
 mod session;
 mod shell;
 mod snapshots;
+mod stream;
 mod suite;
 mod test;
 mod unknown;

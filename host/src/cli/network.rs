@@ -84,6 +84,10 @@ pub(super) struct NetworkFlags {
     /// Connect from this address of the machine; several are used in turn
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     local_address: Vec<IpAddr>,
+
+    /// Send the header traceparent, by which tracing finds what an operation caused (W3C Trace Context)
+    #[arg(long)]
+    traceparent: bool,
 }
 
 /// What `--allow` takes.
@@ -144,6 +148,7 @@ impl NetworkFlags {
             proxy,
             unix_socket,
             local_address,
+            traceparent,
         } = self;
         let identity = cert.as_ref().map(|certificate| Identity {
             certificate: certificate.clone(),
@@ -166,6 +171,7 @@ impl NetworkFlags {
             proxy: proxy.clone(),
             unix_socket: unix_socket.clone(),
             local_addresses: local_address.clone(),
+            traceparent: *traceparent,
         };
         Ok((self.policy(), http))
     }
@@ -245,6 +251,7 @@ pub(super) fn flags(plan: &HttpPlan) -> Vec<(&'static str, Option<String>)> {
         proxy,
         unix_socket,
         local_addresses,
+        traceparent,
     } = plan;
     let mut flags: Vec<(&str, Option<String>)> = Vec::new();
     let mut flag = |name: &'static str, value: Option<String>| flags.extend(value.map(|value| (name, Some(value))));
@@ -267,6 +274,7 @@ pub(super) fn flags(plan: &HttpPlan) -> Vec<(&'static str, Option<String>)> {
         ("--insecure", *trust == Trust::Anyone),
         ("--no-keepalive", *keep_alive == KeepAlive::PerRequest),
         ("--http2", *version == HttpVersion::Http2),
+        ("--traceparent", *traceparent),
     ];
     flags.extend(switches.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (name, None)));
     flags

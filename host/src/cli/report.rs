@@ -45,6 +45,7 @@ fn reproduce(plan: &RunPlan, task: &str, number: u64) -> Option<String> {
         warmup: _,
         start_jitter: _,
         seed: _,
+        traced: _,
     } = plan.spec();
     let mut words = vec!["gorgon".to_owned(), "test".into(), task.to_owned()];
     let mut flag = |name: &str, value: String| {

@@ -11,12 +11,12 @@ use crossbeam::channel::{Sender, bounded};
 
 use super::boxes::Over;
 use super::flags::TaskSource;
-use super::intervals::Intervals;
 use super::judge::{self, FailFlags};
 use super::output::{FileFlags, Words};
 use super::report::report;
 use super::runner::{CannotRun, Runner};
 use super::snapshots::{Snapshots, Wanted};
+use super::stream::{StreamFlags, Streams};
 use super::{Exit, command, values};
 use crate::controller::{Books, Happened, OnLoss, RunEvent};
 use crate::fault::{Fault, FaultKind};
@@ -33,9 +33,8 @@ pub(super) struct OutputFlags {
     #[command(flatten)]
     files: FileFlags,
 
-    /// Write a JSON object for each interval while the run goes on; - is stdout
-    #[arg(long, value_name = "FILE")]
-    json_lines: Option<PathBuf>,
+    #[command(flatten)]
+    streams: StreamFlags,
 
     /// Keep the JSON and HTML reports up to date during the run, never older than this
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
@@ -129,12 +128,16 @@ impl Session {
     }
 
     /// Executes all runs and writes the report. `check` looks for missing inputs before the first run.
-    pub(super) fn run(self, flags: &OutputFlags, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Exit> {
-        let streams = flags.json_lines.as_deref() == Some(Path::new("-"));
-        if streams && flags.files.take_stdout() {
+    pub(super) fn run(
+        mut self,
+        flags: &OutputFlags,
+        check: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<Exit> {
+        let takes_stdout = flags.streams.take_stdout();
+        if takes_stdout && flags.files.take_stdout() {
             return Ok(Exit::wrong_usage("only one output can be -: name a file for another one"));
         }
-        let words = if flags.quiet || streams { Words::Omitted } else { Words::Printed };
+        let words = if flags.quiet || takes_stdout { Words::Omitted } else { Words::Printed };
         let outputs = flags.files.open(words, &self.inputs())?;
         check()?;
         judge::warn(self.planned_runs.iter().flat_map(|run| run.fail.fail_if.iter().chain(&run.abort_if)));
@@ -149,7 +152,10 @@ impl Session {
             return Ok(error.say());
         }
         let board = flags.board(&runner)?;
-        let intervals = flags.json_lines.as_deref().map(|path| Intervals::open(path, &self.inputs())).transpose()?;
+        let streams = flags.streams.open(&self.inputs())?;
+        if streams.take_traces() {
+            self.planned_runs.iter_mut().for_each(|run| run.plan = run.plan.clone().traced());
+        }
         let caption = self.caption();
         let watch = Watch {
             abort_if: self.planned_runs.iter().map(|turn| turn.abort_if.clone()).collect(),
@@ -162,26 +168,24 @@ impl Session {
             interval: flags.snapshot,
             board: board.clone(),
             screen: runner.screen(),
-            judged: (intervals.is_some() || watch.abort_if.iter().any(|expressions| !expressions.is_empty()))
+            judged: (streams.are_followed() || watch.abort_if.iter().any(|expressions| !expressions.is_empty()))
                 .then_some(JUDGED),
         };
         if let Err(problem) = wanted.check() {
             return Ok(Exit::wrong_usage(problem));
         }
-        let follows = intervals.clone();
+        let follows = streams.clone();
         let mut snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
             let report = caption.put_on(report(records));
             if let Some(verdict) = watch.broken(&report) {
                 // Only the first verdict counts: it stopped the run.
                 let _ = broke.try_send(verdict);
             }
-            if let Some(intervals) = &follows {
-                intervals.follow(&report);
-            }
+            follows.follow(&report);
             report
         })?;
         let mut records = Vec::new();
-        let worked = self.work_through(&mut records, &mut runner, &mut snapshots);
+        let worked = self.work_through(&mut records, &mut runner, &mut snapshots, &streams);
         // The final report must come last.
         drop(snapshots);
         runner.end_progress()?;
@@ -198,7 +202,7 @@ impl Session {
         if let Some(board) = &board {
             board.end(&report);
         }
-        let streamed = intervals.map_or(Ok(()), |intervals| intervals.end(&report));
+        let streamed = streams.end(&report);
         let written = outputs.write_report(&report, flags.files.detail(), || runner.let_signals_end());
         if let Err(error) = worked {
             return Ok(error.say());
@@ -229,16 +233,20 @@ impl Session {
         records: &mut Vec<RunRecord>,
         runner: &mut Runner,
         snapshots: &mut Snapshots,
+        streams: &Streams,
     ) -> Result<(), CannotRun> {
         for (i, PlannedRun { source, plan, .. }) in self.planned_runs.iter().enumerate() {
             if i > 0 && runner.is_stopped_within(self.pause) {
                 break;
             }
-            let observer = |event: &RunEvent, books: &Books| {
-                if let Happened::Tick = event.what {
+            let task: Arc<str> = source.path().to_string_lossy().into();
+            let observer = |event: &RunEvent, books: &Books| match &event.what {
+                Happened::Tick => {
                     snapshots
                         .take(Instant::now(), || records.iter().cloned().chain([books.record(event.at)]).collect());
                 }
+                Happened::Traced(traced) => streams.traced(&task, traced),
+                _ => {}
             };
             let Some(record) = runner.run(source, plan, Some(Box::new(observer)))? else { break };
             let is_stopped = record.stopped;

@@ -14,7 +14,7 @@ use super::chronicle::{Orders, Told};
 use super::fleet::{FilesThere, Fleet};
 use super::job::Job;
 use super::machine::{Input, Machine};
-use super::remote::{self, HookCall, HookReply, Invitation, Item, Order, Printed, RunName, Start};
+use super::remote::{self, Aside, HookCall, HookReply, Invitation, Item, Order, RunName, Start};
 use super::shell::Reach;
 use crate::clock::system_monotonic;
 use crate::cluster::journal::{Appender, Posted, Trouble};
@@ -238,9 +238,8 @@ impl<'f> Boxes<'f> {
             }
             return Some(Input::Present { index });
         }
-        let printed: Printed = remote::open(self.fleet.journal.key(), &mail.subject, &mail.payload).ok()?;
-        let message = Message::Output(printed.bytes);
-        (printed.run == self.name.run).then_some(Input::Heard { worker: 0, frame: 0, message })
+        let Aside { run, message } = remote::open(self.fleet.journal.key(), &mail.subject, &mail.payload).ok()?;
+        (run == self.name.run && message.is_aside()).then_some(Input::Heard { worker: 0, frame: 0, message })
     }
 
     fn append(&mut self, item: &Item) {

@@ -6,6 +6,7 @@ use super::Books;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::plan::{Extent, Shape};
+use crate::trace::TracedOperation;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Happened {
     Counted(Box<Metrics>),
     /// A guest printed these bytes.
     Output(Vec<u8>),
+    /// These operations were traced.
+    Traced(Vec<TracedOperation>),
     /// Something went wrong, and the run goes on.
     Fault(Fault),
     /// Time has passed.

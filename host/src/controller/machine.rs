@@ -158,6 +158,9 @@ impl Machine {
             Input::Heard { message: Message::Output(bytes), .. } => {
                 outputs.push(event(now, Happened::Output(bytes)));
             }
+            Input::Heard { message: Message::Traced(traced), .. } => {
+                outputs.push(event(now, Happened::Traced(traced)));
+            }
             Input::Heard { worker, frame, message } => {
                 outputs.push(self.record(now, What::Heard { worker, frame, message }));
             }

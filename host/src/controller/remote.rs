@@ -12,7 +12,7 @@ use crate::cluster::seal::Key;
 use crate::journal::{Entry, JOURNAL};
 use crate::metrics::NetworkCounts;
 use crate::plan::RunPlan;
-use crate::wire::{self, Command, Contact, PROTOCOL, Phase};
+use crate::wire::{self, Command, Contact, Message, PROTOCOL, Phase};
 
 /// What files of a command are sealed for.
 pub const FILE: &str = "file";
@@ -220,11 +220,11 @@ pub enum Item {
     },
 }
 
-/// What a guest printed.
+/// What a worker says and the journal does not keep: what its guests printed, and traces.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Printed {
+pub struct Aside {
     /// The index of the run among those of the command.
     pub run: u32,
-    /// The bytes.
-    pub bytes: Vec<u8>,
+    /// What it says.
+    pub message: Message,
 }

@@ -30,6 +30,7 @@ pub(crate) fn plan(extent: Extent, processes: u32, load_model: LoadModel) -> Run
         http: HttpPlan::default(),
         data: None,
         calls: None,
+        traced: false,
     };
     spec.try_into().unwrap()
 }

@@ -51,6 +51,9 @@ pub struct HttpPlan {
     /// The addresses of this machine from which connections come, in turn; empty means that the system chooses.
     #[serde(default)]
     pub local_addresses: Vec<IpAddr>,
+    /// Whether requests say to which trace they belong, by the header `traceparent`.
+    #[serde(default)]
+    pub traceparent: bool,
 }
 
 fn one() -> NonZeroU32 {
@@ -76,6 +79,7 @@ impl Default for HttpPlan {
             proxy: None,
             unix_socket: None,
             local_addresses: Vec::new(),
+            traceparent: false,
         }
     }
 }

@@ -78,6 +78,8 @@ pub struct RunSpec {
     pub data: Option<PathBuf>,
     /// The calls that this file was made from; `None` if the user named the file.
     pub calls: Option<Calls>,
+    /// Whether operations are traced, one now and then, and what they did is told.
+    pub traced: bool,
 }
 
 /// One run of one task that can be executed. Its parts are those of its [`RunSpec`].
@@ -106,6 +108,7 @@ impl TryFrom<RunSpec> for RunPlan {
             http: _,
             data: _,
             calls: _,
+            traced: _,
         } = &spec;
         Shape::over(shape.boxes, shape.processes, shape.threads)?;
         if let Some(path) = spec.paths().find(|path| path.to_str().is_none()) {
@@ -232,6 +235,11 @@ impl RunPlan {
         self.0.data.as_deref()
     }
 
+    /// Whether operations are traced.
+    pub fn is_traced(&self) -> bool {
+        self.0.traced
+    }
+
     /// Instances in each process, which is also how many operations it may have in flight.
     pub fn instances_per_process(&self) -> u64 {
         u64::from(self.0.shape.threads) * u64::from(self.0.concurrency.get())
@@ -244,6 +252,12 @@ impl RunPlan {
             Some(operations) => self.0.first..self.0.first + operations,
             None => self.0.first..last,
         }
+    }
+
+    /// The same plan with traces of its operations.
+    #[must_use]
+    pub fn traced(self) -> Self {
+        Self(RunSpec { traced: true, ..self.0 })
     }
 
     /// The same plan on this many boxes; `-n`, rates and limits stay those of the whole run.

@@ -160,6 +160,7 @@ impl From<&RunPlan> for PlanReport {
             http,
             data,
             calls,
+            traced: _, // The same operations are executed.
         } = plan.spec();
         // A file that was made from calls is a temporary one.
         let data = calls.as_ref().map(|calls| &calls.file).or(data.as_ref());

@@ -52,6 +52,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
             grants: Grants { env: vec![("TOKEN".into(), "secret".into())], ..Grants::default() },
             data: None,
             calls: None,
+            traced: false,
         })
         .unwrap(),
         started_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),

@@ -13,6 +13,7 @@ use super::interface::{Interface, OperationType};
 use super::timed::{Timed, Woken};
 use super::{Task, TaskError, describe};
 use crate::capability::guest::{Guest, Surroundings};
+use crate::capability::tracing::Trace;
 use crate::clock::Clock;
 use crate::guest_text::{cut, line};
 use crate::halt::Halt;
@@ -238,6 +239,17 @@ impl Instance {
         let most = iec(self.store.data().memory.max_bytes());
         let reason = format!("it wanted more than --max-memory {most}");
         (Outcome::Failed, cut(result).to_owned(), Some(reason))
+    }
+
+    /// The next call is traced.
+    #[cold]
+    pub fn trace_next(&mut self) {
+        self.store.data_mut().current.trace_next();
+    }
+
+    /// The trace of the last call, if it was traced.
+    pub fn take_trace(&mut self) -> Option<Box<Trace>> {
+        self.store.data_mut().current.take_trace()
     }
 
     /// Whether the instance can be called again: not after a trap, a time-out or a cut.

@@ -33,6 +33,7 @@ use crate::rows::Rows;
 use crate::task::{self, Purpose, Task};
 use crate::terminal;
 use crate::timers::Timetable;
+use crate::trace::TracedOperation;
 use crate::wire::{self, Command, Delta, Message, PROTOCOL, TOO_MUCH_MEMORY, WorkerPlan};
 use health::{Pulse, Watch, usage};
 use inbox::{Arrival, Inbox};
@@ -60,6 +61,8 @@ enum Event {
     Refused(String),
     /// A thread has counted operations.
     Delta(Box<Delta>),
+    /// A thread has traced operations.
+    Traced(Vec<TracedOperation>),
     /// The lease runs low and asks for this many numbers.
     Need(u64),
     /// Instances have waited for numbers for this long.
@@ -372,6 +375,7 @@ impl Worker {
                     inbox.worst_lag_ns = inbox.worst_lag_ns.max(worst_lag_ns);
                     delta += *part;
                 }
+                Arrival::Event(Event::Traced(traced)) => say(&Message::Traced(traced)),
                 Arrival::Event(Event::Need(numbers)) => say(&Message::Need(numbers)),
                 Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
                 Arrival::Event(Event::Rests) => running -= 1,
@@ -406,6 +410,7 @@ impl Worker {
         while left > 0 {
             match inbox.next() {
                 Arrival::Event(Event::Delta(mut delta)) => send_delta(&mut delta),
+                Arrival::Event(Event::Traced(traced)) => say(&Message::Traced(traced)),
                 Arrival::Event(Event::Fault(fault)) => say(&Message::Fault(fault)),
                 Arrival::Event(Event::Ended) => left -= 1,
                 Arrival::Command(Command::Cut) => halt.cut(),
@@ -416,6 +421,7 @@ impl Worker {
         for event in inbox.events.try_iter() {
             match event {
                 Event::Delta(mut delta) => send_delta(&mut delta),
+                Event::Traced(traced) => say(&Message::Traced(traced)),
                 Event::Fault(fault) => say(&Message::Fault(fault)),
                 _ => {}
             }

@@ -18,14 +18,17 @@ use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
 use super::health::Pulse;
 use super::{Event, NumberSource, Order, Stint};
 use crate::capability::guest::Surroundings;
+use crate::capability::tracing::{Trace, zero_ns};
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
+use crate::guest_text::cut;
 use crate::hook::Hook;
 use crate::lane::{Executor, Lane};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::Pacer;
-use crate::plan::{LoadModel, RunPlan};
-use crate::task::{Instance, Task, TaskError};
+use crate::plan::{FIRST_UNCOUNTED, LoadModel, RunPlan};
+use crate::task::{Instance, Task, TaskError, Ticket};
+use crate::trace::TracedOperation;
 use crate::wire::Delta;
 
 /// How often a thread hands its counts to the main thread.
@@ -35,6 +38,10 @@ const HAND_ON_NS: u64 = 250_000_000;
 /// people watch, and that hurt most if they are lost. If many end at about the same time, the thread hands them on
 /// together, at intervals of at least this length.
 const LONG_NS: u64 = 10_000_000;
+
+/// How often a thread traces an operation, if the run is traced. A trace takes some microseconds, and a hundredth of the
+/// traces that a thread could make is more than anybody looks at.
+const TRACE_EVERY_NS: u64 = 100_000_000;
 
 /// What one thread works with.
 pub(super) struct Thread<'a> {
@@ -71,7 +78,12 @@ impl Thread<'_> {
                 Ok(mut instances) => {
                     // No start comes if another thread has no instance.
                     while let Ok(start) = self.starts.recv() {
-                        instances = self.operate_all(instances, &start).await;
+                        // Without traces the loop has no branch for them.
+                        instances = if self.run.is_traced() || self.run.http().traceparent {
+                            self.operate_all::<true>(instances, &start).await
+                        } else {
+                            self.operate_all::<false>(instances, &start).await
+                        };
                         self.tell(Event::Rests);
                         if start.stint.order == Order::Last {
                             break;
@@ -104,7 +116,7 @@ impl Thread<'_> {
     }
 
     /// Runs a phase, and returns the instances that are still usable.
-    async fn operate_all(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
+    async fn operate_all<const TRACED: bool>(&self, instances: Vec<Instance>, start: &Start<'_>) -> Vec<Instance> {
         let tally = Tally::default();
         let turn = match self.run.load_model().open().map(|_| self.alarm()).transpose() {
             Ok(turn) => turn,
@@ -116,7 +128,7 @@ impl Thread<'_> {
         let concurrency = u64::from(self.run.concurrency().get());
         let operating = (self.place * concurrency..).zip(instances).map(|(place, instance)| {
             let feed = self.feed(start, turn.as_ref(), place);
-            self.operate(instance, feed, start, &tally)
+            self.operate::<TRACED>(instance, feed, start, &tally)
         });
         // Polls an instance only after it was woken.
         let mut operating: FuturesUnordered<_> = operating.collect();
@@ -181,7 +193,7 @@ impl Thread<'_> {
 
     /// Runs one operation after the other in one instance. Returns the instance, unless it had to be replaced and could
     /// not.
-    async fn operate(
+    async fn operate<const TRACED: bool>(
         &self,
         mut instance: Instance,
         feed: Option<Feed<'_>>,
@@ -221,9 +233,13 @@ impl Thread<'_> {
                         }
                     }
                 };
-                let ended = match self.task.lane() {
-                    Lane::Compute => instance.call(ticket, clock, &mut self.count_in(tally, start.stint)),
-                    Lane::Io => instance.call_async(ticket, clock, &mut self.count_in(tally, start.stint)).await,
+                let ended = if TRACED && tally.is_traced(ticket.number, now_ns) {
+                    self.call_traced(&mut instance, ticket, start, tally).await
+                } else {
+                    match self.task.lane() {
+                        Lane::Compute => instance.call(ticket, clock, &mut self.count_in(tally, start.stint)),
+                        Lane::Io => instance.call_async(ticket, clock, &mut self.count_in(tally, start.stint)).await,
+                    }
                 };
                 match ended {
                     Ok(end_ns) => now_ns = end_ns,
@@ -263,6 +279,35 @@ impl Thread<'_> {
                 counted.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
             }
         }
+    }
+
+    /// Calls an instance as any other time, and keeps the trace of the operation. One that was cut is not counted, and has
+    /// none. Apart from the loop, which this would slow down; boxed, because it is rare.
+    #[cold]
+    fn call_traced<'a>(
+        &'a self,
+        instance: &'a mut Instance,
+        ticket: Ticket,
+        start: &'a Start<'_>,
+        tally: &'a Tally,
+    ) -> LocalBoxFuture<'a, Result<u64, Cut>> {
+        Box::pin(async move {
+            instance.trace_next();
+            let clock = &start.clock;
+            let mut told = None;
+            let mut count = |sample: Sample<'_>| {
+                let unmet = self.unexpected(&sample);
+                told = Some(Told::of(&sample, unmet));
+                self.count_in(tally, start.stint)(sample);
+            };
+            let ended = match self.task.lane() {
+                Lane::Compute => instance.call(ticket, clock, &mut count),
+                Lane::Io => instance.call_async(ticket, clock, &mut count).await,
+            };
+            let traced = instance.take_trace().zip(told).map(|(trace, told)| told.traced(&trace, zero_ns(clock)));
+            tally.counted.borrow_mut().traces.extend(traced);
+            ended
+        })
     }
 
     /// Whether the run has a duration, and it was over at `ns`.
@@ -308,6 +353,9 @@ impl Thread<'_> {
         tally.due_ns.set(now_ns + HAND_ON_NS);
         tally.handed_on_ns.set(now_ns);
         let counted = &mut *tally.counted.borrow_mut();
+        if !counted.traces.is_empty() && self.run.is_traced() {
+            self.tell(Event::Traced(std::mem::take(&mut counted.traces)));
+        }
         if !counted.delta.is_empty() {
             let mut metrics = counted.recorder.take();
             metrics.network = self.surroundings.network.take_counts();
@@ -328,6 +376,8 @@ struct Tally {
     /// When to hand the counts on.
     due_ns: Cell<u64>,
     handed_on_ns: Cell<u64>,
+    /// When to trace an operation again.
+    trace_ns: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -335,6 +385,47 @@ struct Counted {
     recorder: Recorder,
     /// Everything but the metrics.
     delta: Delta,
+    /// Operations whose traces were kept.
+    traces: Vec<TracedOperation>,
+}
+
+/// What a trace has of a sample.
+struct Told {
+    number: u64,
+    start_ns: u64,
+    end_ns: u64,
+    outcome: Outcome,
+    result: String,
+    reason: Option<String>,
+}
+
+impl Told {
+    /// What was counted as `sample`, unless its result does not meet `--expect` for the reason `unmet`.
+    fn of(sample: &Sample<'_>, unmet: Option<String>) -> Self {
+        let &Sample { number, start_ns, end_ns, outcome, result, reason, .. } = sample;
+        let outcome = if unmet.is_some() { Outcome::Failed } else { outcome };
+        let reason = unmet.or_else(|| reason.map(str::to_owned));
+        Self { number, start_ns, end_ns, outcome, result: cut(result).to_owned(), reason }
+    }
+
+    /// With its trace. `zero_ns` is what the clock's zero is since 1970.
+    fn traced(self, of: &Trace, zero_ns: u64) -> TracedOperation {
+        let Self { number, start_ns, end_ns, outcome, result, reason } = self;
+        let (start_ns, end_ns, (spans, left_out)) = (zero_ns + start_ns, zero_ns + end_ns, of.take());
+        let (trace, root) = (of.id, of.root);
+        TracedOperation { trace, root, number, start_ns, end_ns, outcome, result, reason, spans, left_out }
+    }
+}
+
+impl Tally {
+    /// Whether operation `number`, which starts at `now_ns`, is traced.
+    fn is_traced(&self, number: u64, now_ns: u64) -> bool {
+        let is_due = number < FIRST_UNCOUNTED && now_ns >= self.trace_ns.get();
+        if is_due {
+            self.trace_ns.set(now_ns + TRACE_EVERY_NS);
+        }
+        is_due
+    }
 }
 
 impl Counted {

@@ -26,6 +26,7 @@ use super::streams::{Stream, Streams};
 use super::{shown, within};
 use crate::capability::current::RequestFailed;
 use crate::capability::network::{Exchanges, Network};
+use crate::capability::tracing::RequestTrace;
 use crate::network::{Destination, Host, Protocol};
 use crate::plan::KeepAlive;
 
@@ -43,9 +44,9 @@ pub(super) fn send(
     network: Arc<Network>,
     mut request: Request<WasiBody>,
     options: RequestOptions,
-    span: Option<RequestFailed>,
+    tells: (Option<RequestFailed>, Option<Box<RequestTrace>>),
 ) -> impl Future<Output = Result<Response<WasiBody>, Error>> {
-    let mut timed = TimedRequest::new(network.clone(), span);
+    let mut timed = TimedRequest::new(network.clone(), tells);
     async move {
         let target = permitted(&network, &request)?;
         timed.is_granted = true;
@@ -294,7 +295,7 @@ struct TimedRequest {
     /// When it was first sent; `None` if it has had no connection yet.
     sent: Option<Instant>,
     /// How often it was sent.
-    times: u64,
+    times: u32,
     /// `None` without a response.
     first_byte_ns: Option<u64>,
     /// Whether it was last sent over a kept connection.
@@ -304,12 +305,14 @@ struct TimedRequest {
     is_granted: bool,
     /// The span that it is a part of.
     span: Option<RequestFailed>,
+    /// What a trace has of it.
+    trace: Option<Box<RequestTrace>>,
 }
 
 impl TimedRequest {
-    fn new(network: Arc<Network>, span: Option<RequestFailed>) -> Self {
+    fn new(network: Arc<Network>, (span, trace): (Option<RequestFailed>, Option<Box<RequestTrace>>)) -> Self {
         let (is_reused, is_success, is_granted) = (false, false, false);
-        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused, is_success, is_granted, span }
+        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused, is_success, is_granted, span, trace }
     }
 
     fn send(&mut self, is_new: bool) {
@@ -330,6 +333,9 @@ impl TimedRequest {
         self.first_byte_ns = self.sent.map(nanos_since);
         // As k6 tells them apart.
         self.is_success = (200..400).contains(&status.as_u16());
+        if let Some(trace) = &mut self.trace {
+            trace.answered(status, self.is_success);
+        }
         self.tell_span();
     }
 
@@ -348,8 +354,8 @@ impl Drop for TimedRequest {
         let &mut Self { sent, times, first_byte_ns, is_reused, is_success, .. } = self;
         self.network.count(|counts| {
             counts.requests += 1;
-            counts.sent += times;
-            counts.repeated += times.saturating_sub(1);
+            counts.sent += u64::from(times);
+            counts.repeated += u64::from(times.saturating_sub(1));
             counts.failed += u64::from(!is_success);
             counts.reused += u64::from(is_reused);
             if let Some(first_byte_ns) = first_byte_ns {
@@ -509,7 +515,7 @@ mod tests {
         let network = Network::new(Default::default(), Default::default(), Default::default());
         let body =
             http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync();
-        let future = send(network, Request::new(body), RequestOptions::default(), None);
+        let future = send(network, Request::new(body), RequestOptions::default(), (None, None));
         let bytes = std::mem::size_of_val(&future);
         assert!(bytes < 1_024, "{bytes} bytes are copied several times for each request");
     }

@@ -72,13 +72,14 @@ fn handle(
     };
     let request = guest.table.delete(request)?;
     let has_body = request.body.is_some();
-    let request = match made(request) {
+    let mut request = match made(request) {
         Ok(request) => request,
         Err(code) => return Ok(Err(code)),
     };
+    let trace = guest.current.trace_request(&mut request);
     let (network, span) = (guest.network.clone(), guest.current.request());
     let mut response: Pin<Box<dyn Future<Output = Sent> + Send>> =
-        Box::pin(client::send(network, request, options, span));
+        Box::pin(client::send(network, request, options, (span, trace)));
     let promised = if has_body {
         // The guest writes the body next, and a task must read it.
         Promised::OnItsWay(Box::pin(wasmtime_wasi::runtime::spawn(response)))

@@ -10,9 +10,10 @@ use crate::cluster::{ClusterError, Listening, Mail, files, subjects};
 use crate::controller::books::Books;
 use crate::controller::chronicle::Told;
 use crate::controller::events::{self, Happened, Observer, RunEvent};
-use crate::controller::remote::{self, Printed};
+use crate::controller::remote::{self, Aside};
 use crate::controller::{RunError, checkpoints};
 use crate::record::RunRecord;
+use crate::wire::Message;
 
 /// Without a pulse for so long, the controller is taken to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -134,12 +135,17 @@ impl Fleet {
     }
 
     fn print(&self, run: u32, mail: &Mail, observers: &mut [Observer<'_>]) {
-        let printed = remote::open::<Printed>(self.journal.key(), &mail.subject, &mail.payload);
-        if let Ok(printed) = printed
-            && printed.run == run
+        let aside = remote::open::<Aside>(self.journal.key(), &mail.subject, &mail.payload);
+        if let Ok(aside) = aside
+            && aside.run == run
             && let Some(told) = self.chronicle.borrow().run(run)
+            && let Some(what) = match aside.message {
+                Message::Output(bytes) => Some(Happened::Output(bytes)),
+                Message::Traced(traced) => Some(Happened::Traced(traced)),
+                _ => None,
+            }
         {
-            let event = RunEvent { at: told.latest(), what: Happened::Output(printed.bytes) };
+            let event = RunEvent { at: told.latest(), what };
             events::tell(observers, &event, told.machine.books());
         }
     }

@@ -63,6 +63,7 @@ pub(super) fn job(chance: &mut Rng) -> Job {
         http: HttpPlan::default(),
         data: None,
         calls: None,
+        traced: false,
     };
     let job = Job::example(RunPlan::try_from(spec).expect("it is a plan"));
     if boxes == 0 {

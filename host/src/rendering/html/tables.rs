@@ -281,6 +281,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
                 proxy,
                 unix_socket,
                 local_addresses,
+                traceparent,
             },
         data,
         calls,
@@ -338,6 +339,7 @@ pub(super) fn plan(run: &RunReport) -> Markup {
                 HttpVersion::Http2 => "HTTP/2".into(),
             }),
         ),
+        ("Header traceparent", traceparent.then(|| "sent with each request".into())),
         (
             "HTTP/2 connections",
             (http2_connections.get() > 1).then(|| format!("{http2_connections} of each thread to a destination")),
