@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
 use crate::outputs::python;
-use crate::support::{gorgon, guest};
+use crate::support::nats::{Agent, NatsServer};
+use crate::support::{gorgon, guest, wait_until};
 
 /// A collector, and the target beside it: it notes what comes, and prints all of it as JSON at `/all`.
 const COLLECTOR: &str = r#"
@@ -149,6 +151,79 @@ fn a_collector_gets_what_the_report_says_and_traces_that_the_target_knows() {
         let known = format!("00-{}-{}-01", hex(&request["traceId"]), hex(&request["spanId"]));
         assert!(told.contains(&known.as_str()), "{known}");
     }
+}
+
+#[test]
+fn traces_of_boxes_reach_the_collector() {
+    let Some(collector) = Collector::start() else { return };
+    let server = NatsServer::start();
+    let _boxes = ["b1", "b2"].map(|name| Agent::start(&server.url(), name, &["--allow", "all"]));
+    let mut run = gorgon();
+    run.arg("http").arg(format!("{}/shop", collector.url)).args(["-d", "1s", "--boxes", "2", "--on", &server.url()]);
+    let output = run.args(["--traceparent", "--otlp", &collector.url, "--quiet"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let seen = collector.seen();
+    let spans = all(&seen["traces"], ["resourceSpans", "scopeSpans", "spans"]);
+    // One thread on each box traces ten operations a second, each with a span and its request.
+    let roots = spans.iter().filter(|span| span["parentSpanId"].is_null()).count();
+    assert!((10..=22).contains(&roots), "{roots}");
+    assert_eq!(spans.len(), 3 * roots);
+}
+
+/// Holds the dashboard against Grafana's own schema, and its expressions against a parser of PromQL and the metrics
+/// that a run serves.
+const CHECK_DASHBOARD: &str = r#"
+import json, re, sys
+import promql_parser
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+register_default_plugins()
+path, metrics = sys.argv[1], sys.stdin.read()
+dashboard = Dashboard.from_json(json.load(open(path)))
+served = {sample.name for family in text_string_to_metric_families(metrics) for sample in family.samples}
+targets = [target for panel in dashboard.panels for target in panel.targets]
+used = set()
+for target in targets:
+    expression = target.expr.replace("$__rate_interval", "1m")
+    promql_parser.parse(expression)
+    used |= set(re.findall(r"gorgon_\w+", expression))
+assert targets and used <= served, used - served
+print(len(dashboard.panels), len(targets))
+"#;
+
+#[test]
+fn the_dashboard_is_one_of_grafana_and_asks_for_what_is_served() {
+    let Some(python) = python() else { return };
+    let mut run = gorgon();
+    run.args(["demo", "-d", "20s", "--no-progress", "--metrics", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
+    let mut run = run.spawn().unwrap();
+    let said = BufReader::new(run.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = said.filter_map(|line| line.split_once("metrics are at ").map(|(_, url)| url.to_owned())).next();
+    let address = address.unwrap();
+    let mut metrics = String::new();
+    wait_until("operations are served", || {
+        metrics = ureq::get(&address).call().and_then(|mut of| of.body_mut().read_to_string()).unwrap_or_default();
+        metrics.contains("gorgon_operations_total{")
+    });
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let dashboard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/grafana/gorgon.json");
+    let mut check = Command::new(python);
+    check
+        .args(["-c", CHECK_DASHBOARD])
+        .arg(dashboard)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut check = check.spawn().unwrap();
+    std::io::Write::write_all(&mut check.stdin.take().unwrap(), metrics.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "4 9\n");
 }
 
 /// Bytes that JSON of protobuf has in base 64.

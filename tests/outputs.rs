@@ -46,21 +46,27 @@ pub(crate) fn python() -> Option<&'static Path> {
             let python = folder.join("bin/python");
             let has_all = || {
                 let imports = "import hdrh.log, prometheus_client.openmetrics.parser, lxml.etree, markdown_it\n\
-                               import opentelemetry.proto.collector.trace.v1.trace_service_pb2";
+                               import opentelemetry.proto.collector.trace.v1.trace_service_pb2\n\
+                               import grafana_foundation_sdk, promql_parser";
                 Command::new(&python).args(["-c", imports]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
             };
             if !has_all() {
                 let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
                 let _ = quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-                let packages = ["hdrhistogram", "prometheus-client", "lxml", "markdown-it-py", "opentelemetry-proto"];
+                let packages = [
+                    "hdrhistogram",
+                    "prometheus-client",
+                    "lxml",
+                    "markdown-it-py",
+                    "opentelemetry-proto",
+                    "grafana-foundation-sdk",
+                    "promql-parser",
+                ];
                 let _ = quiet(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages));
             }
             let usable = has_all();
             if !usable {
-                eprintln!(
-                    "SKIPPED: no Python with hdrhistogram, prometheus-client, lxml, markdown-it-py and \
-                     opentelemetry-proto can be had here"
-                );
+                eprintln!("SKIPPED: no Python with the packages of these tests can be had here");
             }
             usable.then_some(python)
         })

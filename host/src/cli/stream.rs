@@ -1,5 +1,5 @@
-//! What follows the runs of a session as a stream: intervals for scripts (`--json-lines`), and an OpenTelemetry collector
-//! (`--otlp`).
+//! What follows the runs of a session as a stream: intervals for scripts (`--json-lines`), and an OpenTelemetry
+//! collector (`--otlp`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

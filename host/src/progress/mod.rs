@@ -17,9 +17,9 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use crate::controller::{Books, Happened, PATIENCE, RunEvent};
 use crate::guest_text::{line, output};
 use crate::metrics::{Histogram, Measure, Outcome};
-use crate::plan::RunPlan;
+use crate::plan::{Extent, RunPlan};
 use crate::report::Report;
-use crate::report::units::{count, counted};
+use crate::report::units::{count, counted, duration};
 
 /// What stderr shows of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl Progress {
             Happened::Fault(fault) if wants_messages || fault.is_incomplete() => {
                 self.tell(Update::Print(format!("fault: {}\n", line(&fault.message))));
             }
-            Happened::WarmingUp if wants_progress => self.tell(Update::Print("warming up\n".into())),
+            Happened::WarmingUp if wants_progress => self.tell(Update::Print(warming_up(books.plan()))),
             Happened::Began { .. } if wants_progress => {
                 self.tell(Update::Began(Box::new(books.plan().clone())));
             }
@@ -235,6 +235,15 @@ impl Drop for Progress {
         // The thread never sends anything: its end shows as an error here.
         let _ = self.written.recv_timeout(LAST_WORDS);
     }
+}
+
+/// What the warm-up is: `--warmup 5` is five operations, `--warmup 5s` a time.
+fn warming_up(plan: &RunPlan) -> String {
+    let extent = plan.warmup();
+    let operations = extent.and_then(Extent::operations).map(|n| counted(n, "operation"));
+    let time = extent.and_then(Extent::duration).map(|of| duration(of.as_nanos().try_into().unwrap_or(u64::MAX)));
+    let parts: Vec<String> = operations.into_iter().chain(time).collect();
+    format!("warming up: {}\n", parts.join(", or "))
 }
 
 #[cfg(test)]

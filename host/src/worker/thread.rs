@@ -39,8 +39,8 @@ const HAND_ON_NS: u64 = 250_000_000;
 /// together, at intervals of at least this length.
 const LONG_NS: u64 = 10_000_000;
 
-/// How often a thread traces an operation, if the run is traced. A trace takes some microseconds, and a hundredth of the
-/// traces that a thread could make is more than anybody looks at.
+/// How often a thread traces an operation, if the run is traced. A trace takes some microseconds, and even so few are
+/// more than anybody looks at.
 const TRACE_EVERY_NS: u64 = 100_000_000;
 
 /// What one thread works with.
@@ -281,8 +281,8 @@ impl Thread<'_> {
         }
     }
 
-    /// Calls an instance as any other time, and keeps the trace of the operation. One that was cut is not counted, and has
-    /// none. Apart from the loop, which this would slow down; boxed, because it is rare.
+    /// Calls an instance as any other time, and keeps the trace of the operation. One that was cut is not counted, and
+    /// has none. Apart from the loop, which this would slow down; boxed, because it is rare.
     #[cold]
     fn call_traced<'a>(
         &'a self,

@@ -15,8 +15,8 @@ pub(crate) fn alarms(report: &Report) -> Vec<Word> {
     built_in.map(|of| verdict(of, report)).collect()
 }
 
-/// Whether the report is partial, and what `--fail-if` and `--abort-if` found. What several runs of one name have passed
-/// is said once, with the range of its figures. What failed is first.
+/// Whether the report is partial, and what `--fail-if` and `--abort-if` found. What several runs of one name have
+/// passed is said once, with the range of its figures. What failed is first.
 pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
     let partial = "partial: the run did not reach the end of its plan, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
