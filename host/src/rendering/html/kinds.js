@@ -92,7 +92,7 @@ const binned = counts => {
 };
 const begins = bin => bin < 100 ? Math.max(bin, 1) : ((bin - 10) % 90 + 10) * 10 ** Math.floor((bin - 10) / 90);
 // A heat map as a table.
-const cells = data => {
+const heatRows = data => {
   const rows = data.columns.flatMap((counts, i) => binned(counts).map(([bin, n]) => [data.at_s[i], data.at_s[i + 1], begins(bin), begins(bin + 1), n]));
   return ['from_s', 'to_s', 'from_ns', 'to_ns', 'operations'].map((name, i) => [name, rows.map(row => row[i])]);
 };
@@ -212,7 +212,7 @@ const logarithmic = {
     }
     if (splits.length < 3) {
       const third = (to - from) / 3, power = 10 ** Math.floor(Math.log10(third));
-      const step = [5, 2, 1].map(lead => lead * power).find(step => step <= third) ?? third, first = Math.ceil(from / step);
+      const step = [5, 2, 1].map(lead => lead * power).find(wide => wide <= third) ?? third, first = Math.ceil(from / step);
       splits = Array.from({ length: Math.floor(to / step) - first + 1 }, (_, i) => (first + i) * step);
     }
     return splits;

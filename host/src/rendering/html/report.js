@@ -157,7 +157,7 @@ const lists = (data, unit, of) => Object.entries(data).flatMap(([key, value]) =>
   return value.flatMap((part, i) => lists(part, unit, part.result ?? part.name ?? String(i)));
 });
 const csv = ({ figure, data }) => {
-  const columns = figure.dataset.chart === 'heat' ? cells(data) : lists(data, data.unit);
+  const columns = figure.dataset.chart === 'heat' ? heatRows(data) : lists(data, data.unit);
   const rows = Math.max(...columns.map(([, values]) => values.length));
   const line = values => values.map(cell).join(',');
   return [line(columns.map(([name]) => name)), ...Array.from({ length: rows }, (_, i) => line(columns.map(([, values]) => values[i])))].join('\n') + '\n';
