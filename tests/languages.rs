@@ -306,6 +306,42 @@ fn a_new_project_is_refused_in_one_line() {
     }
 }
 
+/// Every file below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn a_new_project_names_nothing_of_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display().to_string();
+    for (name, args) in [
+        ("rust", &["--lang", "rust"][..]),
+        ("rust-http", &["--lang", "rust", "--http"]),
+        ("python", &["--lang", "python", "--http"]),
+        ("js", &["--lang", "js", "--http"]),
+        ("ts", &["--lang", "ts", "--http"]),
+        ("c", &["--lang", "c", "--http"]),
+        ("go", &["--lang", "go", "--http"]),
+    ] {
+        assert!(new(folder.path(), name, args).status.success());
+        for file in below(&folder.path().join(name)) {
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(!text.contains(&checkout), "{} names {checkout}", file.display());
+        }
+    }
+    let manifest = std::fs::read_to_string(folder.path().join("rust/Cargo.toml")).unwrap();
+    assert!(manifest.contains("gorgon-guest = { path = \"gorgon-guest\" }"), "{manifest}");
+    // A folder that was named from here is named from the project.
+    std::fs::create_dir(folder.path().join("sdk")).unwrap();
+    std::fs::write(folder.path().join("sdk/Cargo.toml"), "[package]\nname = \"gorgon-guest\"\n").unwrap();
+    assert!(new(folder.path(), "linked", &["--lang", "rust", "--sdk", "sdk"]).status.success());
+    let manifest = std::fs::read_to_string(folder.path().join("linked/Cargo.toml")).unwrap();
+    assert!(manifest.contains("gorgon-guest = { path = \"../sdk\" }"), "{manifest}");
+    assert!(!folder.path().join("linked/gorgon-guest").exists());
+}
+
 #[test]
 fn a_module_that_cannot_become_a_component_is_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();

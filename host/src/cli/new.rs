@@ -1,10 +1,19 @@
 //! `gorgon new`: creates a task project that builds. The binary contains the templates.
 
+/// The files with these names in a folder of `templates/`.
+macro_rules! files {
+    ($folder:literal: $($name:literal)*) => {
+        &[$(($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/", $folder, "/", $name)))),*]
+    };
+}
+
+mod sdk;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::Exit;
@@ -33,7 +42,7 @@ pub(super) struct NewCommand {
     #[arg(long)]
     http: bool,
 
-    /// For Rust: the folder of `gorgon-guest` instead of the published version
+    /// For Rust: depend on the SDK in this folder, instead of a copy in the project
     #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
@@ -64,9 +73,6 @@ struct Name(String);
 /// The name of the projects in `templates/`.
 const TEMPLATE: &str = "my-task";
 
-/// The SDK in the checkout that built this binary, if it still exists. A published package has no such neighbour.
-const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk");
-
 /// Names that [`Name`] accepts but Rust does not accept for a crate.
 const RUST_KEYWORDS: [&str; 48] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
@@ -74,13 +80,6 @@ const RUST_KEYWORDS: [&str; 48] = [
     "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "test", "trait",
     "true", "try", "type", "unsafe", "use", "where", "while",
 ];
-
-/// The files with these names in a folder of `templates/`.
-macro_rules! files {
-    ($folder:literal: $($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../templates/", $folder, "/", $name)))),*]
-    };
-}
 
 type Files = &'static [(&'static str, &'static str)];
 
@@ -161,15 +160,18 @@ impl std::str::FromStr for Name {
 
 impl NewCommand {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let Self { name: Name(name), lang, http, sdk } = self;
-        if sdk.is_some() && lang != Language::Rust {
+        let Self { name: Name(name), lang, http, sdk: given } = self;
+        if given.is_some() && lang != Language::Rust {
             return Ok(Exit::wrong_usage("--sdk is for --lang rust; the other languages need none"));
         }
         if lang == Language::Rust && RUST_KEYWORDS.contains(&name.as_str()) {
             return Ok(Exit::wrong_usage(format!("Rust does not accept a crate called `{name}`: choose another name")));
         }
         let template = if http { Template::Http } else { Template::Hash };
-        let dependency = dependency(sdk.as_deref())?;
+        let dependency = match &given {
+            None => sdk::path(Path::new(sdk::FOLDER)),
+            Some(folder) => sdk::dependency_on(folder)?,
+        };
         let folder = Path::new(&name);
         fs::create_dir(folder)
             .with_context(|| format!("cannot make the folder `{name}`; choose another name, or remove it"))?;
@@ -190,30 +192,16 @@ impl NewCommand {
         for (file, text) in lang.wit(template) {
             write(&folder.join(file), text)?;
         }
+        if lang == Language::Rust && given.is_none() {
+            // Whoever gets the project can build it, on any machine.
+            for (file, text) in sdk::files() {
+                write(&folder.join(sdk::FOLDER).join(file), &text)?;
+            }
+        }
         let next = format!("made `{name}`; its README.md has the next steps:\n\n  cd {name}\n{}", commands(&readme));
         ignore_closed(io::stdout().lock().write_all(next.as_bytes()))?;
         Ok(Exit::Done)
     }
-}
-
-/// The dependency on the SDK: a published version, or a folder.
-fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
-    let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
-    let folder = match sdk {
-        None => Path::new(CHECKOUT),
-        Some(folder) => {
-            let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-            ensure!(
-                manifest.contains("name = \"gorgon-guest\""),
-                "`{}` has no gorgon-guest; name the folder `guest-sdk` of a checkout of Gorgon",
-                folder.display()
-            );
-            folder
-        }
-    };
-    let toml = |folder: PathBuf| toml::Value::String(folder.display().to_string());
-    let path = folder.canonicalize().map(|folder| format!("{version}, path = {}", toml(folder)));
-    Ok(path.unwrap_or(version))
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
