@@ -6,6 +6,7 @@ mod bench_http;
 mod beside;
 mod checks;
 mod compare_check;
+mod dist;
 mod stall;
 mod table;
 mod truth;
@@ -37,6 +38,9 @@ usage: cargo xtask COMMAND
            measure runs over boxes beside runs on one machine, with a real NATS server and agents on loopback
   stall [GORGON]
            freeze a target for four seconds, and compare the reports of gorgon and other tools with arithmetic
+  dist [GORGON]
+           make what a release hands out: an archive, a Debian package (by cargo-deb), checksums; from this gorgon, or
+           a release build
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
@@ -75,6 +79,7 @@ fn main() -> anyhow::Result<()> {
         Some("simulate") => simulate(&arguments[1..]),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
+        Some("dist") => dist::run_all(arguments.get(1).map(PathBuf::from)),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
         Some("bench-http") => bench_http::run_all(),
         Some("bench-boxes") => bench_boxes::run_all(arguments.get(1).map(PathBuf::from), arguments.get(2).copied()),
