@@ -1,5 +1,5 @@
-//! `cargo xtask dist`: what a release hands out, in the folder `dist` of cargo's output: an archive with the binary, its
-//! completions and its manual page, a Debian package, and their checksums.
+//! `cargo xtask dist`: what a release hands out, in the folder `dist` of cargo's output: an archive with the binary,
+//! its completions and its manual page, a Debian package, and their checksums.
 
 use std::fs;
 use std::path::{Path, PathBuf};

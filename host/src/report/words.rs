@@ -117,7 +117,7 @@ fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, windo
     let not_ok = match operations.share_not_ok() {
         None => String::new(),
         Some(0.0) => ", all of them ok".into(),
-        Some(share) => format!(", {} of them not ok", percent(share)),
+        Some(share) => format!(", {} of them ({}) not ok", count(operations.not_ok()), percent(share)),
     };
     let lost = if operations.lost > 0 { format!(", {} lost", count(operations.lost)) } else { String::new() };
     let over = window_ns.map(|ns| format!(" over {}", duration(ns))).unwrap_or_default();
