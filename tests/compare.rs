@@ -170,7 +170,10 @@ fn text_json_and_page_of_pooled_sides_agree_to_the_digit() {
         assert!(unwrapped.contains(&files) && words.contains(&files), "{words}");
         assert_eq!(pair[side]["runs"].as_array().unwrap().len(), 10);
     }
-    assert!(page.contains("<title>b1.json and b2.json (B) compared with a1.json and a2.json (A)"), "{words}");
+    assert!(
+        page.contains("<title>waiter.wasm: b1.json and b2.json (B) compared with a1.json and a2.json (A)"),
+        "{words}"
+    );
     assert_eq!(page.matches("class=\"forest\"").count(), 1);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }

@@ -202,16 +202,18 @@ fn rust_hashes_and_sends_requests() {
     flows("rust", None);
 }
 
-/// The SDK comes from the checkout that built this gorgon. After publication it comes by its version; here a patch
-/// stands in for the registry.
+/// The SDK lies in the project. After publication it comes by its version; here a patch stands in for the registry.
 #[test]
 fn a_rust_project_builds_with_a_published_sdk() {
     let project = Project::new("shop-seven", &["--lang", "rust"]);
     let manifest = project.files()[Path::new("Cargo.toml")].clone();
-    let (before, after) = manifest.split_once(", path = \"").unwrap();
-    let (sdk, after) = after.split_once('"').unwrap();
-    std::fs::write(project.path().join("Cargo.toml"), format!("{before}{after}")).unwrap();
-    let patch = format!("patch.crates-io.gorgon-guest.path='{sdk}'");
+    let (before, after) = manifest.split_once("path = \"gorgon-guest\"").unwrap();
+    let version = format!("version = \"{}\"", env!("CARGO_PKG_VERSION"));
+    std::fs::write(project.path().join("Cargo.toml"), format!("{before}{version}{after}")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let sdk = elsewhere.path().join("sdk");
+    std::fs::rename(project.path().join("gorgon-guest"), &sdk).unwrap();
+    let patch = format!("patch.crates-io.gorgon-guest.path='{}'", sdk.display());
     let build = format!("cargo build --release --target wasm32-wasip2 --config \"{patch}\"");
     succeeded("cargo", &rust(&project.path(), &build).output().unwrap());
 }

@@ -243,4 +243,9 @@ fn a_collector_that_is_not_there_is_told_of_and_fails_nothing() {
     assert!(said.contains(" messages to http://***@127.0.0.1:1 failed: "), "{said}");
     assert!(!said.contains("secret"), "{said}");
     assert_eq!(run("127.0.0.1:4318").status.code(), Some(2));
+    // Nobody answers what is sent here, and the command does not wait for it forever.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let late = run(&format!("http://{}", silent.local_addr().unwrap()));
+    let said = String::from_utf8_lossy(&late.stderr);
+    assert!(late.status.success() && said.contains("failed: ") && said.contains("timeout"), "{said}");
 }

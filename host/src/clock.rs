@@ -36,6 +36,14 @@ impl Clock {
         self.now_ns().max(0) as u64
     }
 
+    /// How many nanoseconds more than `other` this clock has counted, at any moment.
+    pub fn ahead_of_ns(&self, other: &Self) -> i64 {
+        let between = |from: u64, to: u64| self.counter.delta_as_nanos(from, to) as i64;
+        let earlier =
+            if other.zero >= self.zero { between(self.zero, other.zero) } else { -between(other.zero, self.zero) };
+        earlier + self.offset_ns - other.offset_ns
+    }
+
     /// Nanoseconds until `due_ns` after the beginning; zero once that has passed. The beginning may lie in the future.
     pub fn left_ns(&self, due_ns: u64) -> u64 {
         i64::try_from(due_ns).unwrap_or(i64::MAX).saturating_sub(self.now_ns()).max(0) as u64

@@ -19,6 +19,7 @@ pub struct Trace {
     /// The span of the whole operation.
     pub root: SpanId,
     ended: Arc<Mutex<Ended>>,
+    clock: Clock,
     /// What the clock's zero is since 1970, in nanoseconds.
     zero_ns: u64,
 }
@@ -50,7 +51,8 @@ pub struct RequestTrace {
 
 impl Trace {
     pub(super) fn begin(clock: &Clock) -> Self {
-        Self { id: TraceId::random(), root: SpanId::random(), ended: Arc::default(), zero_ns: zero_ns(clock) }
+        let zero_ns = zero_ns(clock);
+        Self { id: TraceId::random(), root: SpanId::random(), ended: Arc::default(), clock: clock.clone(), zero_ns }
     }
 
     /// A span has ended. Its times are those of the clock.
@@ -78,6 +80,11 @@ impl Trace {
         let name = cut(request.method().as_str()).to_owned();
         let span = TracedSpan { id, parent, name, start_ns, end_ns: start_ns, failed: true, request: Some(asked) };
         Box::new(RequestTrace { ended: self.ended.clone(), clock: clock.clone(), zero_ns: self.zero_ns, span })
+    }
+
+    /// What the zero of another clock is since 1970, in nanoseconds, so that its times fit those of the spans.
+    pub fn zero_of(&self, clock: &Clock) -> u64 {
+        self.zero_ns.saturating_add_signed(self.clock.ahead_of_ns(clock))
     }
 
     /// The spans and requests that have ended, and how many were left out.
@@ -111,7 +118,7 @@ pub(super) fn tell<B>(request: &mut Request<B>, trace: TraceId, span: SpanId, is
 }
 
 /// What a clock's zero is since 1970, in nanoseconds.
-pub fn zero_ns(clock: &Clock) -> u64 {
+fn zero_ns(clock: &Clock) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).saturating_sub(clock.elapsed_ns())
 }

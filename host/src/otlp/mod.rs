@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ use crate::trace::TracedOperation;
 /// How often figures are sent while a run goes on.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How long a collector may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a collector may take to answer, and how long after the last run anything is still sent.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How much may wait to be sent.
 const WAITING: usize = 64;
@@ -97,6 +97,8 @@ struct Shared {
     left_out: AtomicU64,
     /// When figures were sent last.
     sent: Mutex<Option<Instant>>,
+    /// When what has not been sent is given up.
+    until: Arc<OnceLock<Instant>>,
 }
 
 enum Job {
@@ -112,7 +114,7 @@ enum Job {
 struct Tally {
     tried: u64,
     failed: u64,
-    /// Why the last one failed.
+    /// Why the first one failed.
     problem: Option<String>,
 }
 
@@ -120,12 +122,13 @@ impl Exporter {
     /// Starts to send to `endpoint`, with these headers.
     pub fn start(endpoint: Endpoint, headers: Vec<(String, String)>) -> io::Result<Self> {
         let (jobs, taken) = bounded(WAITING);
-        let to = endpoint.clone();
+        let (to, until) = (endpoint.clone(), Arc::new(OnceLock::new()));
+        let given_up = until.clone();
         let sender = std::thread::Builder::new()
             .name("otlp".into())
-            .spawn(move || work(&taken, &Collector::new(to, headers)))?;
+            .spawn(move || work(&taken, &Collector::new(to, headers), &given_up))?;
         let (sender, left_out, sent) = (Mutex::new(Some(sender)), AtomicU64::new(0), Mutex::new(None));
-        Ok(Self(Arc::new(Shared { endpoint, jobs, sender, left_out, sent })))
+        Ok(Self(Arc::new(Shared { endpoint, jobs, sender, left_out, sent, until })))
     }
 
     /// Sends the figures of runs that go on, if that is due.
@@ -145,8 +148,9 @@ impl Exporter {
         }
     }
 
-    /// Sends the last figures, and waits until everything is sent. Returns what could not be sent, and why.
+    /// Sends the last figures, and waits until everything is sent or too late. Returns what could not be sent, and why.
     pub fn end(&self, report: &Report) -> Option<String> {
+        let _ = self.0.until.set(Instant::now() + PATIENCE);
         let last = [Job::Metrics(Box::new(report.clone())), Job::End];
         let is_gone = last.into_iter().any(|job| self.0.jobs.send_timeout(job, PATIENCE * 2).is_err());
         let sender = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -165,18 +169,21 @@ impl Exporter {
 }
 
 /// Sends what is to be sent, until the end.
-fn work(jobs: &Receiver<Job>, collector: &Collector) -> Tally {
+fn work(jobs: &Receiver<Job>, collector: &Collector, until: &OnceLock<Instant>) -> Tally {
     let mut tally = Tally::default();
     for job in jobs {
+        let is_late = until.get().is_some_and(|until| Instant::now() > *until);
         let sent = match job {
+            Job::End => break,
+            _ if is_late => Err("it did not keep up".into()),
             Job::Metrics(report) => collector.post("metrics", &metrics::request(&report)),
             Job::Traces(task, traced) => collector.post("traces", &traces::request(&task, &traced)),
-            Job::End => break,
         };
         tally.tried += 1;
         if let Err(problem) = sent {
             tally.failed += 1;
-            tally.problem = Some(problem);
+            // Those after it may have failed because of it.
+            tally.problem.get_or_insert(problem);
         }
     }
     tally

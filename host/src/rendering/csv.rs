@@ -55,7 +55,7 @@ pub fn write(report: &Report, to: impl Write) -> io::Result<()> {
     for (i, run) in report.runs.iter().enumerate() {
         let mut of_run = rows_of(i + 1, run);
         of_run[0].command = report.command.as_deref().map(cell);
-        of_run[0].machine = Some(words::machine(report));
+        of_run[0].machine = Some(cell(&words::machine(report)).into_owned());
         of_run.into_iter().try_for_each(|row| rows.serialize(row))?;
     }
     rows.flush()

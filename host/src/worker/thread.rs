@@ -18,7 +18,7 @@ use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
 use super::health::Pulse;
 use super::{Event, NumberSource, Order, Stint};
 use crate::capability::guest::Surroundings;
-use crate::capability::tracing::{Trace, zero_ns};
+use crate::capability::tracing::Trace;
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
 use crate::guest_text::cut;
@@ -304,7 +304,7 @@ impl Thread<'_> {
                 Lane::Compute => instance.call(ticket, clock, &mut count),
                 Lane::Io => instance.call_async(ticket, clock, &mut count).await,
             };
-            let traced = instance.take_trace().zip(told).map(|(trace, told)| told.traced(&trace, zero_ns(clock)));
+            let traced = instance.take_trace().zip(told).map(|(trace, told)| told.traced(&trace, trace.zero_of(clock)));
             tally.counted.borrow_mut().traces.extend(traced);
             ended
         })
