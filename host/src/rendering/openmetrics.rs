@@ -8,9 +8,6 @@ use crate::report::{Report, Summary, curves, words};
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds of the histogram's buckets, in nanoseconds: 1, 2 and 5 times each power of ten from 1 µs to 100 s.
-const BOUNDS: std::ops::Range<u32> = 3..11;
-
 /// All runs of `report` together.
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
@@ -47,12 +44,10 @@ fn family(to: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
 }
 
 fn histogram(to: &mut String, summary: &Summary) -> fmt::Result {
-    let bins = curves::two_digits(summary);
-    let bounds = BOUNDS.flat_map(|power| [1, 2, 5].map(|lead| lead * 10_u64.pow(power)));
-    for bound in bounds {
-        // Bounds have one digit and bins two, so that no bin lies across one.
-        let below: u64 =
-            bins.iter().filter(|(bin, _)| curves::bin_begins_ns(*bin) < bound).map(|(_, count)| count).sum();
+    let (bounds, counts) = curves::buckets(summary);
+    let mut below = 0;
+    for (bound, count) in bounds.into_iter().zip(counts) {
+        below += count;
         writeln!(to, "gorgon_latency_seconds_bucket{{le=\"{}\"}} {below}", seconds(bound))?;
     }
     writeln!(to, "gorgon_latency_seconds_bucket{{le=\"+Inf\"}} {}", summary.count)?;

@@ -233,6 +233,19 @@ pub fn bin_begins_ns(bin: u16) -> u64 {
     }
 }
 
+/// Upper bounds of a histogram for monitoring, in nanoseconds: 1, 2 and 5 times each power of ten from 1 µs to 100 s;
+/// and how many durations of `summary` are below each, but not below the one before. The last count is beyond all
+/// bounds.
+pub fn buckets(summary: &Summary) -> (Vec<u64>, Vec<u64>) {
+    let bounds: Vec<u64> = (3..11).flat_map(|power| [1, 2, 5].map(|lead| lead * 10_u64.pow(power))).collect();
+    let mut counts = vec![0; bounds.len() + 1];
+    for (bin, count) in two_digits(summary) {
+        // Bounds have one digit and bins two, so that no bin lies across one.
+        counts[bounds.partition_point(|&bound| bound <= bin_begins_ns(bin))] += count;
+    }
+    (bounds, counts)
+}
+
 /// How throughput depends on the number of operations in flight: the runs of one task in several shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling<'a> {

@@ -222,19 +222,23 @@ pub(crate) const SUITE_HEAD: [&str; 8] = ["shape", "operations", "ops/s", "scali
 
 /// The row of a run, or of its repetitions, under [`SUITE_HEAD`].
 pub(crate) fn suite_cells(of: &SuiteRow) -> [String; 8] {
-    let spread = |mean: f64, deviation: Option<f64>| {
-        deviation.map(|of| format!(" ± {}", percent(of / mean))).unwrap_or_default()
-    };
+    let (mean, spread) = suite_rate(of);
     [
         of.shape.clone(),
         count(of.operations),
-        or_dash(of.throughput, |(mean, deviation)| format!("{}{}", rate(mean), spread(mean, deviation))),
+        format!("{mean}{spread}"),
         of.scaling.map(|times| format!("x {times:.2}")).unwrap_or_default(),
         or_dash(of.p50, duration),
         or_dash(of.p99, duration),
         or_dash(of.not_ok, percent),
         if of.lost > 0 { count(of.lost) } else { String::new() },
     ]
+}
+
+/// The mean rate of a row, and how much its runs differ, which is empty for a single one.
+pub(crate) fn suite_rate(of: &SuiteRow) -> (String, String) {
+    let spread = of.throughput.and_then(|(mean, deviation)| Some(format!(" ± {}", percent(deviation? / mean))));
+    (or_dash(of.throughput, |(mean, _)| rate(mean)), spread.unwrap_or_default())
 }
 
 /// How many runs a row stands for, if it is not one.

@@ -1,11 +1,11 @@
 //! The charts of the boxes of a run.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
-use super::charts::{self, legend};
-use super::figure::{Chart, ChartFigure, Over, number};
-use super::plot::{Axis, Plot, Scale};
+use super::charts;
+use super::figure::Over;
+use super::lines::{Extras, Line, LineChart};
+use super::plot::{Axis, Scale};
 use crate::report::{BoxReport, RunReport, TimelineReport, curves};
 
 /// The most boxes that are drawn; the table and the JSON report have all.
@@ -46,26 +46,24 @@ fn chart(
     values: &dyn Fn(&TimelineReport) -> Vec<Option<f64>>,
 ) -> Markup {
     let edges = charts::edges(run);
-    let lines: Vec<_> = drawn.iter().map(|(of, timeline)| (of.name.as_str(), values(timeline))).collect();
-    let colours: Vec<String> = (0..lines.len()).map(|i| format!("ok-{i}")).collect();
-    let y = scale.axis(lines.iter().flat_map(|(_, values)| values.iter().flatten().copied()));
-    let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 200.0);
-    lines.iter().zip(&colours).for_each(|((_, values), colour)| plot.steps(colour, &edges, values));
-    let of_line = |((name, values), colour): (&(&str, Vec<Option<f64>>), &String)| {
-        let y: Value = values.iter().map(|value| value.map_or(Value::Null, number)).collect();
-        json!({ "name": name, "colour": colour, "y": y })
-    };
-    let names = lines.iter().zip(&colours).map(|((name, _), colour)| (colour.as_str(), *name));
-    let figure = ChartFigure {
+    let names: Vec<&str> = drawn.iter().map(|(of, _)| of.name.as_str()).collect();
+    let lines = drawn
+        .iter()
+        .enumerate()
+        .map(|(i, (of, timeline))| Line::new(of.name.as_str(), format!("ok-{i}"), values(timeline)));
+    let chart = LineChart {
         id,
-        chart: Chart::Lines,
         title,
         how,
-        says: format!("{title}: {}.", lines.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")),
-        data: json!({ "unit": scale.unit(), "by": Over::Time, "steps": true,
-                      "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
-                      "lines": lines.iter().zip(&colours).map(of_line).collect::<Vec<_>>() }),
-        svg: html! { (plot.svg()) (legend(names)) },
+        says: format!("{title}: {}.", names.join(", ")),
+        over: Over::Time,
+        x: Axis::seconds(edges.last().copied().unwrap_or(1.0)),
+        places: edges,
+        scale,
+        height: 200.0,
+        is_stepped: true,
+        lines: lines.collect(),
+        extras: Extras::default(),
     };
-    figure.markup()
+    chart.markup()
 }

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::figure::{Chart, ChartFigure, Over, number, numbers};
+use super::lines::{Extras, Line, LineChart};
 use super::palette::Palette;
-use super::plot::{Axis, Plot};
+use super::plot::{Axis, Plot, Scale};
 use crate::report::curves::{self, Rates};
 use crate::report::units::{counted, duration, rate};
 use crate::report::{BucketReport, RunReport, Summary};
@@ -132,27 +133,26 @@ fn in_flight(run: &RunReport, id: &str) -> Markup {
     }
     let edges = edges(run);
     let highest = in_flight.iter().chain(&waiting).copied().max().unwrap_or_default();
-    let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::counts(highest as f64), 130.0);
-    let lines = [("in flight", "a", &in_flight), ("due, not started", "b", &waiting)];
-    for (_, look, line) in &lines {
-        plot.steps(look, &edges, &line.iter().map(|&number| Some(number as f64)).collect::<Vec<_>>());
-    }
-    let line = |&(name, look, line): &(&str, &str, &Vec<u64>)| {
-        let colour = if look == "a" { "ok-0" } else { "all" };
-        json!({ "name": name, "colour": colour, "dashed": look == "b", "y": line })
-    };
-    let figure = ChartFigure {
+    let values = |counts: &[u64]| counts.iter().map(|&count| Some(count as f64)).collect();
+    let chart = LineChart {
         id: format!("{id}-in-flight"),
-        chart: Chart::Lines,
         title: "In flight",
         how: "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
               had not started: the backlog.",
         says: format!("At most {} in flight at the end of an interval.", counted(highest, "operation")),
-        data: json!({ "unit": "count", "by": Over::Time, "steps": true, "x": numbers_exact(&edges),
-                      "lines": lines.iter().map(line).collect::<Vec<_>>() }),
-        svg: html! { (plot.svg()) (legend(lines.map(|(name, look, _)| (look, name)))) },
+        over: Over::Time,
+        x: Axis::seconds(edges[edges.len() - 1]),
+        places: edges,
+        scale: Scale::Counts,
+        height: 130.0,
+        is_stepped: true,
+        lines: vec![
+            Line::new("in flight", "a", values(&in_flight)),
+            Line::new("due, not started", "b", values(&waiting)),
+        ],
+        extras: Extras::default(),
     };
-    figure.markup()
+    chart.markup()
 }
 
 fn subtract(top: &mut [f64], rates: &[f64]) {
@@ -273,25 +273,26 @@ fn few(run: &RunReport) -> Option<Vec<(f64, u64)>> {
 
 fn dots(run: &RunReport, each: &[(f64, u64)], id: &str) -> Markup {
     let end = curves::ends_ns(run).last().unwrap_or_default() as f64 / 1e9;
-    let mut plot = Plot::new(Axis::seconds(end), Axis::durations(each.iter().map(|&(_, ns)| ns)), 240.0);
-    plot.points("ok-0", each.iter().map(|&(at, ns)| (at, ns as f64)));
-    let figure = ChartFigure {
+    let chart = LineChart {
         id: format!("{id}-each"),
-        chart: Chart::Lines,
         title: "Every operation",
         how: "Each dot is an operation, in the middle of the interval in which it ended. They are too few for percentiles \
               over time.",
         says: format!("{}, the longest {}.", counted(each.len() as u64, "operation"), shown(run.latency_ns.max)),
-        data: json!({ "unit": "ns", "by": Over::Time, "to": end, "x": each.iter().map(|&(at, _)| at).collect::<Vec<_>>(),
-                      "lines": [{ "name": "took", "colour": "ok-0", "points": true,
-                                  "y": each.iter().map(|&(_, ns)| ns).collect::<Vec<_>>() }] }),
-        svg: plot.svg(),
+        over: Over::Time,
+        x: Axis::seconds(end),
+        places: each.iter().map(|&(at, _)| at).collect(),
+        scale: Scale::Durations,
+        height: 240.0,
+        is_stepped: false,
+        lines: vec![Line::points("took", "ok-0", each.iter().map(|&(_, ns)| Some(ns as f64)).collect())],
+        extras: Extras { end: Some(end), ..Extras::default() },
     };
-    figure.markup()
+    chart.markup()
 }
 
 /// A legend for lines that are not results: their classes and names.
-pub(super) fn legend<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
+fn legend<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)>) -> Markup {
     html! { p .lines { @for (look, name) in lines { span class=(format!("key {look}")) { (super::tables::name(name)) } } } }
 }
 

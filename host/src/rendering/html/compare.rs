@@ -4,28 +4,26 @@
 //! Its figures and sentences are those of the comparison, as in the text. A colour stands for a side, not for a file.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
-use super::figure::{Chart, ChartFigure, Over, number};
+use super::figure::Over;
 use super::forest::forest;
+use super::lines::{Extras, Line, LineChart};
 use super::overlay::{self, Distribution};
-use super::plot::{Axis, Plot, Scale};
+use super::plot::{Axis, Scale};
 use super::{Reach, charts, document, finished, prose, tables};
 use crate::judging::compare::{Comparison, Pair, RunPosition, Runs};
 use crate::report::words::{Tone, Word};
 use crate::report::{BucketReport, Report, RunReport, Summary, curves};
 
-/// A side: its name, the class of its lines, their colour in the page's scripts.
+/// A side: its name, and the class of its lines.
 #[derive(Clone, Copy)]
 struct Look {
     name: &'static str,
     class: &'static str,
-    colour: &'static str,
-    is_dashed: bool,
 }
 
-const A: Look = Look { name: "A", class: "a", colour: "ok-0", is_dashed: false };
-const B: Look = Look { name: "B", class: "b", colour: "all", is_dashed: true };
+const A: Look = Look { name: "A", class: "a" };
+const B: Look = Look { name: "B", class: "b" };
 
 /// A run of a side, with its name.
 struct SideRun<'a> {
@@ -154,36 +152,33 @@ fn lines(
         let at = |start: &f64| of_run.partition_point(|edge| edge <= start).checked_sub(1);
         starts.map(|start| values.get(at(start)?).copied().flatten()).collect()
     };
-    let held: Vec<_> = drawn.iter().map(held).collect();
-    let values = || held.iter().flatten().flatten().copied();
-    let y = scale.axis(values());
-    let mut plot = Plot::new(Axis::seconds(edges.last().copied().unwrap_or(1.0)), y, 220.0);
-    held.iter().zip(runs).for_each(|(values, run)| plot.steps(run.look.class, &edges, values));
-    let of_line = |(run, held): (&&SideRun<'_>, &Vec<Option<f64>>)| {
-        let y: Value = held.iter().map(|value| value.map_or(Value::Null, number)).collect();
-        json!({ "name": run.name, "colour": run.look.colour, "dashed": run.look.is_dashed, "y": y })
-    };
-    let data = json!({ "unit": scale.unit(), "by": Over::Time, "steps": true, "x": edges.iter().map(|&s| (s * 1e6).round() / 1e6).collect::<Vec<_>>(),
-                       "lines": runs.iter().zip(&held).map(of_line).collect::<Vec<_>>() });
-    ChartFigure {
+    let line = |(run, drawn): (&&SideRun<'_>, _)| Line::new(run.name.as_str(), run.look.class, held(drawn));
+    let lines = runs.iter().zip(&drawn).map(line).collect();
+    let chart = LineChart {
         id,
-        chart: Chart::Lines,
         title,
         how,
         says: format!("{title} of {} runs.", runs.len()),
-        data,
-        svg: plot.svg(),
-    }
-    .markup()
+        over: Over::Time,
+        x: Axis::seconds(edges.last().copied().unwrap_or(1.0)),
+        places: edges.clone(),
+        scale,
+        height: 220.0,
+        is_stepped: true,
+        lines,
+        // The sides are named above, and there may be many runs.
+        extras: Extras { is_named_elsewhere: true, ..Extras::default() },
+    };
+    chart.markup()
 }
 
 /// The distribution of each side, over all its runs.
 fn percentiles(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
     let distribution = |side: &Vec<SideRun<'_>>| {
         let pooled: Vec<_> = side.iter().map(|run| &run.report.latency_ns).collect();
-        let Look { name, class, colour, is_dashed } = side.first()?.look;
+        let Look { name, class } = side.first()?.look;
         let curve = curves::pooled_percentiles(&pooled);
-        Some(Distribution { name: name.into(), class: class.into(), colour: colour.into(), is_dashed, curve })
+        Some(Distribution { name: name.into(), class: class.into(), curve })
     };
     let drawn: Vec<_> = sides.iter().filter_map(distribution).collect();
     let how = "The share of a side's operations, to the right, that took no longer than a duration, upwards. Where one \

@@ -1,52 +1,19 @@
 //! The page of a search for a rate: the knee, the answer, the probes.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
-use super::figure::{Chart, ChartFigure, Over, number};
-use super::plot::{Axis, Plot, Scale};
+use super::figure::Over;
+use super::lines::{Extras, Line, LineChart};
+use super::plot::{Axis, Scale};
 use super::run::tile;
 use super::tables::{WIDE, WIDER};
-use super::{Reach, charts, document, finished, prose, tables};
+use super::{Reach, document, finished, prose, tables};
 use crate::report::find::{
     Answer, Culprit, DrawnFigure, FindReport, Probe, ProbeFinding, came_to, changes, failure, implied, limit_name,
     sentence, together,
 };
 use crate::report::units::{count, counted, duration, or_dash, percent, rate};
 use crate::report::words::{self, Tone};
-
-/// What a figure is at each rate: its name, and one value per probe.
-struct ProbeLine {
-    name: String,
-    kind: LineKind,
-    values: Vec<Option<f64>>,
-}
-
-/// What the values are, which decides how they are drawn.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum LineKind {
-    /// Measured by the probes; drawn as a point per probe, with this class.
-    Measured(&'static str),
-    /// Offered or promised; drawn as a dashed line.
-    Bound,
-}
-
-impl ProbeLine {
-    fn measured(name: &str, look: &'static str, values: Vec<Option<f64>>) -> Self {
-        Self { name: name.to_owned(), kind: LineKind::Measured(look), values }
-    }
-
-    fn bound(name: String, values: Vec<Option<f64>>) -> Self {
-        Self { name, kind: LineKind::Bound, values }
-    }
-
-    fn look(&self) -> &'static str {
-        match self.kind {
-            LineKind::Measured(look) => look,
-            LineKind::Bound => "ideal",
-        }
-    }
-}
 
 /// A page that shows a search.
 pub fn find(report: &FindReport) -> String {
@@ -119,7 +86,7 @@ fn tiles(report: &FindReport, probes: &[&Probe]) -> Markup {
 
 fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
     let line = |name: &str, look, of: fn(&Probe) -> Option<u64>| {
-        ProbeLine::measured(name, look, probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect())
+        Line::points(name, look, probes.iter().map(|probe| of(probe).map(|ns| ns as f64)).collect())
     };
     let mut lines =
         vec![line("p99", "ok-0", |probe| probe.latency_ns.p99), line("p50", "all", |probe| probe.latency_ns.p50)];
@@ -127,31 +94,31 @@ fn latency(report: &FindReport, probes: &[&Probe]) -> Markup {
     let how = "Each point is a probe: the durations of its operations, from when they were due, at its rate. Where the points \
                rise, operations queue. The limit lies in the shaded gap; the dashed line is the promise. A hollow point says \
                nothing about the target: its operations were too few, or this machine or the instances were the limit.";
-    chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), &lines)
+    chart(report, probes, ("latency", "Latency by rate", how, Scale::Durations), lines)
 }
 
 fn completed(report: &FindReport, probes: &[&Probe]) -> Markup {
-    let lines = [
-        ProbeLine::bound("as offered".into(), vec![Some(1.0); probes.len()]),
-        ProbeLine::measured("completed", "all", probes.iter().map(|probe| probe.kept_up()).collect()),
+    let lines = vec![
+        Line::new("as offered", "ideal", vec![Some(1.0); probes.len()]),
+        Line::points("completed", "all", probes.iter().map(|probe| probe.kept_up()).collect()),
     ];
     let how = "How much of the offered rate was completed. Points below the dashed line fell behind.";
-    chart(report, probes, ("completed", "Completed by rate", how, Scale::Shares), &lines)
+    chart(report, probes, ("completed", "Completed by rate", how, Scale::Shares), lines)
 }
 
 fn failures(report: &FindReport, probes: &[&Probe]) -> Markup {
     let failed = |probe: &&Probe| Some(probe.failed);
-    let mut lines = vec![ProbeLine::measured("not ok", "bad-0", probes.iter().map(failed).collect())];
+    let mut lines = vec![Line::points("not ok", "bad-0", probes.iter().map(failed).collect())];
     lines.extend(promises(report, probes, DrawnFigure::Failed));
     let how = "The share of operations that were not ok, by rate.";
-    chart(report, probes, ("failures", "Failures by rate", how, Scale::Shares), &lines)
+    chart(report, probes, ("failures", "Failures by rate", how, Scale::Shares), lines)
 }
 
 /// The promises, as lines across all rates.
-fn promises(report: &FindReport, probes: &[&Probe], drawn: DrawnFigure) -> Vec<ProbeLine> {
+fn promises(report: &FindReport, probes: &[&Probe], drawn: DrawnFigure) -> Vec<Line> {
     let of_figure = report.promises.iter().filter(|promise| promise.drawn == Some(drawn));
     of_figure
-        .map(|promise| ProbeLine::bound(promise.expression.clone(), vec![Some(promise.bound); probes.len()]))
+        .map(|promise| Line::new(promise.expression.as_str(), "ideal", vec![Some(promise.bound); probes.len()]))
         .collect()
 }
 
@@ -159,49 +126,27 @@ fn chart(
     report: &FindReport,
     probes: &[&Probe],
     (id, title, how, scale): (&str, &str, &str, Scale),
-    lines: &[ProbeLine],
+    lines: Vec<Line>,
 ) -> Markup {
-    let values = || lines.iter().flat_map(|line| line.values.iter().flatten().copied());
-    let mut plot = Plot::new(Axis::rates(probes.iter().map(|probe| probe.rate)), scale.axis(values()), 240.0);
-    let hollow: Vec<bool> = probes.iter().map(|probe| says_nothing(probe)).collect();
-    let between = report.answer.and_then(|answer| answer.rate.zip(answer.below));
-    if let Some((kept, below)) = between {
-        plot.between("gap", kept, below);
-    }
-    for line in lines {
-        let points = probes.iter().zip(&line.values).zip(&hollow);
-        let points = points.filter_map(|((probe, value), hollow)| Some(((probe.rate, (*value)?), *hollow)));
-        if line.kind == LineKind::Bound {
-            plot.line(line.look(), points.map(|(at, _)| at));
-        } else {
-            let (hollow, full): (Vec<_>, Vec<_>) = points.partition(|(_, hollow)| *hollow);
-            plot.hollow_points(line.look(), hollow.into_iter().map(|(at, _)| at));
-            plot.points(line.look(), full.into_iter().map(|(at, _)| at));
-        }
-    }
-    let of_line = |line: &ProbeLine| {
-        let y: Value = line.values.iter().map(|value| value.map_or(Value::Null, number)).collect();
-        let is_bound = line.kind == LineKind::Bound;
-        json!({ "name": line.name, "colour": if is_bound { "faint" } else { line.look() }, "dashed": is_bound,
-                "points": !is_bound, "y": y })
-    };
-    let key = |line: &ProbeLine| {
-        let point = if line.kind == LineKind::Bound { "" } else { " point" };
-        format!("{}{point}", line.look())
-    };
-    let keys: Vec<_> = lines.iter().map(|line| (key(line), line.name.as_str())).collect();
-    let figure = ChartFigure {
+    let chart = LineChart {
         id: format!("find-{id}"),
-        chart: Chart::Lines,
         title,
         how,
         says: format!("{title}, over {}: {}.", counted(probes.len() as u64, "probe"), sentence(report)),
-        data: json!({ "unit": scale.unit(), "by": Over::Rate, "between": between, "hollow": hollow,
-                      "x": probes.iter().map(|probe| number(probe.rate)).collect::<Value>(),
-                      "lines": lines.iter().map(of_line).collect::<Value>() }),
-        svg: html! { (plot.svg()) (charts::legend(keys.iter().map(|(look, name)| (look.as_str(), *name)))) },
+        over: Over::Rate,
+        x: Axis::rates(probes.iter().map(|probe| probe.rate)),
+        places: probes.iter().map(|probe| probe.rate).collect(),
+        scale,
+        height: 240.0,
+        is_stepped: false,
+        lines,
+        extras: Extras {
+            gap: report.answer.and_then(|answer| answer.rate.zip(answer.below)),
+            hollow: probes.iter().map(|probe| says_nothing(probe)).collect(),
+            ..Extras::default()
+        },
     };
-    figure.markup()
+    chart.markup()
 }
 
 fn table(probes: &[&Probe]) -> Markup {

@@ -1,11 +1,11 @@
 //! The state of the generator: its workers over time, and how well an open run kept to its schedule.
 
 use maud::{Markup, html};
-use serde_json::{Value, json};
 
-use super::figure::{Chart, ChartFigure, Over, number};
-use super::plot::{Axis, Plot, Scale};
-use super::{charts, tables};
+use super::figure::Over;
+use super::lines::{Extras, Line, LineChart};
+use super::plot::{Axis, Scale};
+use super::tables;
 use crate::metrics::Measure;
 use crate::report::units::{counted, duration, or_dash};
 use crate::report::{HealthReport, ModelName, Report, RunReport, WorkerReport, curves, words};
@@ -40,27 +40,21 @@ pub(super) fn charts(run: &RunReport, report: &Report, id: &str) -> Markup {
     }
 }
 
-/// A line beside those of the workers: its name, its class, and its values at the moments.
-struct Beside {
-    name: &'static str,
-    look: &'static str,
-    at: Vec<(u64, f64)>,
-}
-
 fn processors(run: &RunReport, report: &Report, id: String) -> Markup {
     let busy = curves::busy(run);
-    let ends = || [busy.first(), busy.last()].into_iter().flatten().map(|&(at, _)| at);
-    let limit = curves::processors(run, report).map(|limit| Beside {
-        name: "limit",
-        look: "ideal",
-        at: ends().map(|at| (at, limit)).collect(),
+    let limit = curves::processors(run, report).map(|limit| {
+        let ends = [busy.first(), busy.last()].into_iter().flatten();
+        ("limit".to_owned(), "ideal", ends.map(|&(at, _)| (at, limit)).collect())
     });
-    let all = (run.workers.len() > 1).then(|| Beside { name: "all workers", look: "all", at: busy.clone() });
+    let all = (run.workers.len() > 1).then(|| ("all workers".to_owned(), "all", busy.clone()));
     let how = "Processors that the workers kept busy, and, dashed, those that they could have: all workers together \
                stay below that.";
     let beside = all.into_iter().chain(limit).collect();
     chart(run, id, "Processors busy", how, Scale::Amounts, |look| look.cpu, beside)
 }
+
+/// What was sampled: a name, a class, and values at moments in nanoseconds.
+type Sampled = (String, &'static str, Vec<(u64, f64)>);
 
 fn chart(
     run: &RunReport,
@@ -69,49 +63,39 @@ fn chart(
     how: &str,
     scale: Scale,
     of: HealthFigure,
-    beside: Vec<Beside>,
+    beside: Vec<Sampled>,
 ) -> Markup {
-    let workers: Vec<_> = run.workers.iter().filter(|worker| !worker.timeline.is_empty()).take(MOST_DRAWN).collect();
-    let mut moments: Vec<u64> =
-        workers.iter().flat_map(|worker| worker.timeline.iter().map(|look| look.at_ns)).collect();
-    moments.extend(beside.iter().flat_map(|line| &line.at).map(|(at, _)| at));
+    let workers = run.workers.iter().filter(|worker| !worker.timeline.is_empty()).take(MOST_DRAWN).zip(LOOKS);
+    let of_worker = |(worker, look): (&WorkerReport, &'static str)| {
+        let values = worker.timeline.iter().filter_map(|at| Some((at.at_ns, of(at)?)));
+        (format!("worker {}", worker.process), look, values.collect())
+    };
+    let sampled: Vec<Sampled> = workers.map(of_worker).chain(beside).collect();
+    let mut moments: Vec<u64> = sampled.iter().flat_map(|(.., values)| values).map(|&(at, _)| at).collect();
     moments.sort_unstable();
     moments.dedup();
-    let of_workers = workers.iter().flat_map(|worker| worker.timeline.iter().filter_map(of));
-    let y = scale.axis(of_workers.chain(beside.iter().flat_map(|line| &line.at).map(|(_, value)| *value)));
-    let mut plot = Plot::new(Axis::seconds(moments.last().map_or(1.0, |&ns| ns as f64 / 1e9)), y, 200.0);
-    for (worker, look) in workers.iter().zip(LOOKS) {
-        plot.line(look, worker.timeline.iter().filter_map(|at| Some((at.at_ns as f64 / 1e9, of(at)?))));
-    }
+    // Not every line has a value at every moment.
+    let line = |(name, look, values): &Sampled| {
+        let at = |moment: &u64| Some(values[values.binary_search_by_key(moment, |&(at, _)| at).ok()?].1);
+        Line::new(name.as_str(), *look, moments.iter().map(at).collect())
+    };
+    let lines = sampled.iter().map(line).collect();
     let seconds = |ns: u64| ns as f64 / 1e9;
-    for line in &beside {
-        plot.line(line.look, line.at.iter().map(|&(at, value)| (seconds(at), value)));
-    }
-    let line = |(worker, look): (&&WorkerReport, &str)| {
-        let at =
-            |ns: &u64| worker.timeline.iter().find(|look| look.at_ns == *ns).and_then(of).map_or(Value::Null, number);
-        json!({ "name": format!("worker {}", worker.process), "colour": look, "y": moments.iter().map(at).collect::<Value>() })
-    };
-    let of_beside = |line: &Beside| {
-        let at = |ns: &u64| line.at.iter().find(|(at, _)| at == ns).map_or(Value::Null, |(_, value)| number(*value));
-        let is_bound = line.look == "ideal";
-        json!({ "name": line.name, "colour": if is_bound { "faint" } else { line.look }, "dashed": is_bound,
-                "y": moments.iter().map(at).collect::<Value>() })
-    };
-    let names = workers.iter().map(|worker| format!("worker {}", worker.process)).collect::<Vec<_>>();
-    let legend = LOOKS.into_iter().zip(names.iter().map(String::as_str));
-    let legend = legend.chain(beside.iter().map(|line| (line.look, line.name)));
-    let figure = ChartFigure {
+    let chart = LineChart {
         id,
-        chart: Chart::Lines,
         title,
         how,
         says: format!("{title} of {}.", counted(run.workers.len() as u64, "worker")),
-        data: json!({ "unit": scale.unit(), "by": Over::Time, "x": moments.iter().map(|&ns| (ns as f64 / 1e6).round() / 1e3).collect::<Vec<_>>(),
-                      "lines": workers.iter().zip(LOOKS).map(line).chain(beside.iter().map(of_beside)).collect::<Vec<_>>() }),
-        svg: html! { (plot.svg()) @if workers.len() + beside.len() > 1 { (charts::legend(legend)) } },
+        over: Over::Time,
+        x: Axis::seconds(moments.last().map_or(1.0, |&ns| seconds(ns))),
+        places: moments.iter().map(|&ns| seconds(ns)).collect(),
+        scale,
+        height: 200.0,
+        is_stepped: false,
+        lines,
+        extras: Extras::default(),
     };
-    figure.markup()
+    chart.markup()
 }
 
 /// Response time, service time and lag side by side; nothing in a closed run, where the first two are equal.

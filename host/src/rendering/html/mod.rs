@@ -11,6 +11,7 @@ mod figure;
 mod find;
 mod forest;
 mod health;
+mod lines;
 mod overlay;
 mod palette;
 mod plot;

@@ -23,6 +23,8 @@ pub(super) enum Scale {
     Shares,
     /// Operations per second.
     PerSecond,
+    /// What is counted.
+    Counts,
     /// Plain amounts.
     Amounts,
 }
@@ -34,6 +36,7 @@ impl Scale {
             Self::Durations => "ns",
             Self::Shares => "share",
             Self::PerSecond => "per_s",
+            Self::Counts => "count",
             Self::Amounts => "",
         }
     }
@@ -44,6 +47,7 @@ impl Scale {
         match self {
             Self::Durations => Axis::durations(values.map(|ns| ns as u64)),
             Self::Shares => Axis::shares(values.fold(0.0, f64::max)),
+            Self::Counts => Axis::counts(values.fold(0.0, f64::max)),
             Self::PerSecond | Self::Amounts => Axis::amounts(values.fold(0.0, f64::max)),
         }
     }

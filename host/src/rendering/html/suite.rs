@@ -43,7 +43,7 @@ fn runs(report: &Report, rows: &[SuiteRow]) -> Markup {
     let heads: Vec<_> = words::SUITE_HEAD.iter().enumerate().filter(|(_, head)| is_shown(head)).collect();
     let class = |head: &str| WIDE.filter(|_| matches!(head, "operations" | "scaling" | "lost"));
     let row = |i: usize, row: &SuiteRow| {
-        let cells = words::suite_cells(row);
+        let (cells, (mean, spread)) = (words::suite_cells(row), words::suite_rate(row));
         let failed: Vec<usize> = row.numbers.iter().copied().filter(|number| has_failed(report, *number)).collect();
         html! { tr class=[(!failed.is_empty()).then_some("bad")] {
             th scope="row" {
@@ -54,8 +54,7 @@ fn runs(report: &Report, rows: &[SuiteRow]) -> Markup {
                 } }
             }
             @for (at, head) in &heads { td class=[class(head)] {
-                @let (mean, spread) = cells[*at].split_once(" ±").unwrap_or((&cells[*at], ""));
-                (mean) @if !spread.is_empty() { span .wide { " ±" (spread) } }
+                @if **head == "ops/s" { (mean) span .wide { (spread) } } @else { (cells[*at]) }
             } }
         } }
     };
@@ -86,8 +85,6 @@ fn percentiles(report: &Report, rows: &[SuiteRow]) -> Markup {
         Distribution {
             name: format!("{}, {}", row.name, row.shape),
             class: colour(i),
-            colour: colour(i),
-            is_dashed: false,
             curve: curves::pooled_percentiles(&pooled),
         }
     };
