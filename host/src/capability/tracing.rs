@@ -95,11 +95,17 @@ impl Trace {
 }
 
 impl RequestTrace {
-    pub(super) fn answered(&mut self, status: StatusCode, is_success: bool) {
-        self.span.failed = !is_success;
+    /// The response has begun.
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.span.failed = false;
         if let Some(request) = &mut self.span.request {
             request.status = Some(status.as_u16());
         }
+    }
+
+    /// It has failed, by its status or because the response did not come whole.
+    pub(super) fn fail(&mut self) {
+        self.span.failed = true;
     }
 }
 

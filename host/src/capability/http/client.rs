@@ -1,28 +1,27 @@
-//! The HTTP client of a thread: sends requests over kept connections, and receives the responses.
+//! The HTTP client of a thread: sends requests over kept connections.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
-use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{Method, Request, Response, Uri, Version};
+use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
-use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::connect::{Connection, Target};
 use super::failure::{Unprocessed, gone_away, is_end, of_request, told, unprocessed};
 use super::pool::{self, Which};
+use super::received::{Length, Received};
 use super::replay::Replay;
 use super::streams::{Stream, Streams};
+use super::timed::TimedRequest;
 use super::{shown, within};
 use crate::capability::current::RequestFailed;
 use crate::capability::network::{Exchanges, Network};
@@ -49,7 +48,7 @@ pub(super) fn send(
     let mut timed = TimedRequest::new(network.clone(), tells);
     async move {
         let target = permitted(&network, &request)?;
-        timed.is_granted = true;
+        timed.grant();
         let is_kept = network.http.keep_alive == KeepAlive::Kept;
         let is_shown = network.exchanges == Exchanges::Shown;
         if is_shown {
@@ -286,223 +285,6 @@ impl Drop for StreamWait<'_> {
         if self.begin > settled || waited > MOMENTS {
             self.network.count(|counts| counts.stream_wait.record(waited.as_nanos() as u64));
         }
-    }
-}
-
-/// A request, which is counted when this is dropped: at the end of its response, or when the task gives it up.
-struct TimedRequest {
-    network: Arc<Network>,
-    /// When it was first sent; `None` if it has had no connection yet.
-    sent: Option<Instant>,
-    /// How often it was sent.
-    times: u32,
-    /// `None` without a response.
-    first_byte_ns: Option<u64>,
-    /// Whether it was last sent over a kept connection.
-    is_reused: bool,
-    is_success: bool,
-    /// Others are not counted.
-    is_granted: bool,
-    /// The span that it is a part of.
-    span: Option<RequestFailed>,
-    /// What a trace has of it.
-    trace: Option<Box<RequestTrace>>,
-}
-
-impl TimedRequest {
-    fn new(network: Arc<Network>, (span, trace): (Option<RequestFailed>, Option<Box<RequestTrace>>)) -> Self {
-        let (is_reused, is_success, is_granted) = (false, false, false);
-        Self { network, sent: None, times: 0, first_byte_ns: None, is_reused, is_success, is_granted, span, trace }
-    }
-
-    fn send(&mut self, is_new: bool) {
-        self.sent.get_or_insert_with(Instant::now);
-        self.times += 1;
-        self.is_reused = !is_new;
-    }
-
-    /// It was not sent after all.
-    fn unsend(&mut self) {
-        self.times -= 1;
-        if self.times == 0 {
-            (self.sent, self.is_reused) = (None, false);
-        }
-    }
-
-    fn answered(&mut self, status: StatusCode) {
-        self.first_byte_ns = self.sent.map(nanos_since);
-        // As k6 tells them apart.
-        self.is_success = (200..400).contains(&status.as_u16());
-        if let Some(trace) = &mut self.trace {
-            trace.answered(status, self.is_success);
-        }
-        self.tell_span();
-    }
-
-    /// The span of a request can end before the request has.
-    fn tell_span(&self) {
-        self.span.iter().filter(|_| !self.is_success).for_each(RequestFailed::note);
-    }
-}
-
-impl Drop for TimedRequest {
-    fn drop(&mut self) {
-        self.tell_span();
-        if !self.is_granted {
-            return;
-        }
-        let &mut Self { sent, times, first_byte_ns, is_reused, is_success, .. } = self;
-        self.network.count(|counts| {
-            counts.requests += 1;
-            counts.sent += u64::from(times);
-            counts.repeated += u64::from(times.saturating_sub(1));
-            counts.failed += u64::from(!is_success);
-            counts.reused += u64::from(is_reused);
-            if let Some(first_byte_ns) = first_byte_ns {
-                counts.first_byte.record(first_byte_ns);
-            }
-            if let Some(sent) = sent {
-                counts.duration.record(nanos_since(sent));
-            }
-        });
-    }
-}
-
-fn nanos_since(instant: Instant) -> u64 {
-    instant.elapsed().as_nanos() as u64
-}
-
-/// How a body has to end. hyper takes a stream of HTTP/2 that is reset without an error for one that has ended.
-#[derive(Clone, Copy)]
-struct Length {
-    /// What the head says, if the body is there at all.
-    said: Option<u64>,
-    /// Whether the server has to say that it has ended. If the request has a body, a server may cut that short.
-    must_end: bool,
-}
-
-impl Length {
-    fn of(response: &Response<Incoming>, method: &Method, has_body: bool) -> Self {
-        let is_http2 = response.version() == Version::HTTP_2;
-        let is_there = method != Method::HEAD && ![204, 304].contains(&response.status().as_u16());
-        let said = response.headers().get(CONTENT_LENGTH).filter(|_| is_http2 && is_there);
-        let said = said.and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { said, must_end: is_http2 && !has_body }
-    }
-}
-
-/// A response's body. At its end the request is counted, and the connection is kept for the next one.
-struct Received {
-    body: Incoming,
-    length: Length,
-    /// How many bytes have come.
-    bytes: u64,
-    /// `None` after the end.
-    timed: Option<TimedRequest>,
-    /// Its stream of HTTP/2.
-    stream: Option<Stream>,
-    after: Option<(Arc<Target>, Connection)>,
-    pause: Option<BytesTimeout>,
-}
-
-/// The time-out for the next bytes.
-struct BytesTimeout {
-    most: Duration,
-    over: Pin<Box<Sleep>>,
-}
-
-impl Received {
-    fn new(
-        body: Incoming,
-        length: Length,
-        timed: TimedRequest,
-        stream: Option<Stream>,
-        after: Option<(Arc<Target>, Connection)>,
-        pause: Option<Duration>,
-    ) -> Self {
-        let pause = pause.map(|most| BytesTimeout { most, over: Box::pin(tokio::time::sleep(most)) });
-        let mut received = Self { body, length, bytes: 0, timed: Some(timed), stream, after, pause };
-        if received.body.is_end_stream() {
-            received.keep();
-        }
-        received
-    }
-
-    /// Ends the request without a whole response.
-    fn fail(&mut self) {
-        if let Some(mut timed) = self.timed.take() {
-            timed.is_success = false;
-        }
-    }
-
-    fn keep(&mut self) {
-        drop((self.timed.take(), self.stream.take()));
-        if let Some((target, connection)) = self.after.take() {
-            pool::keep(&target, connection);
-        }
-    }
-}
-
-impl Body for Received {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if self.body.is_end_stream() {
-                    self.keep();
-                }
-                if let Some(pause) = &mut self.pause {
-                    pause.over.as_mut().reset(tokio::time::Instant::now() + pause.most);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                self.after = None;
-                self.fail();
-                Poll::Ready(Some(Err(of_request(&error))))
-            }
-            Poll::Ready(None) => {
-                let Length { said, must_end } = self.length;
-                let is_cut = must_end && !self.body.is_end_stream();
-                if self.timed.is_some() && (is_cut || said.is_some_and(|said| said != self.bytes)) {
-                    self.fail();
-                    return Poll::Ready(Some(Err(Error::HttpResponseIncomplete)));
-                }
-                self.keep();
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                let Some(pause) = &mut self.pause else { return Poll::Pending };
-                pause.over.as_mut().poll(context).map(|()| {
-                    self.fail();
-                    Some(Err(Error::ConnectionReadTimeout))
-                })
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        if self.timed.as_ref().is_some_and(|timed| timed.network.is_giving_up()) {
-            self.fail();
-        }
-        // If the rest of the body has already arrived, hyper reads it; otherwise hyper closes the connection.
-        self.keep();
     }
 }
 

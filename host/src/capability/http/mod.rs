@@ -5,12 +5,14 @@ mod connect;
 mod failure;
 mod handler;
 mod pool;
+mod received;
 mod replay;
 mod route;
 mod shown;
 mod stream;
 mod streams;
 mod texts;
+mod timed;
 mod tls;
 
 use std::pin::Pin;
