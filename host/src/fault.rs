@@ -281,8 +281,8 @@ impl Fault {
     /// Nobody was left to start so many slots of a schedule that lasts for `duration`.
     pub fn slots_left(slots: u64, worked: Duration, duration: Duration) -> Self {
         let message = format!(
-            "the run ended after {worked:.1?} of its {duration:.1?}: {slots} slots of its schedule were never started, as \
-             no thread was left to start them"
+            "the run ended after {worked:.1?} of its {duration:.1?}: {slots} slots of its schedule were never started, \
+             as no thread was left to start them"
         );
         Self::new(FaultKind::NotStarted, message)
     }

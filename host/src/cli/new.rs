@@ -93,7 +93,10 @@ impl Language {
                 files!("python/hash": ".gitignore" "README.md" "task.py" "test_task.py" "wit/world.wit")
             }
             (Self::Python, Template::Http) => {
-                files!("python/http": ".gitignore" "README.md" "http_client.py" "task.py" "test_task.py" "wit/world.wit")
+                files!(
+                    "python/http": ".gitignore" "README.md" "http_client.py" "task.py" "test_task.py"
+                    "wit/world.wit"
+                )
             }
             (Self::Js, Template::Hash) => {
                 files!("js/hash": ".gitignore" "README.md" "package.json" "task.js" "task.test.js" "wit/world.wit")
@@ -102,7 +105,8 @@ impl Language {
                 "js/http": ".gitignore" "README.md" "current.js" "package.json" "task.js" "task.test.js" "wit/world.wit"
             ),
             (Self::Ts, Template::Hash) => files!(
-                "ts/hash": ".gitignore" "README.md" "package.json" "task.test.ts" "task.ts" "tsconfig.json" "wit/world.wit"
+                "ts/hash": ".gitignore" "README.md" "package.json" "task.test.ts" "task.ts" "tsconfig.json"
+                "wit/world.wit"
             ),
             (Self::Ts, Template::Http) => files!(
                 "ts/http": ".gitignore" "README.md" "current.ts" "package.json" "task.test.ts" "task.ts"

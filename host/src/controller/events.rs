@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::metrics::Metrics;
 use crate::plan::{Extent, Shape};
 use crate::trace::TracedOperation;
+use crate::wire::Message;
 
 /// Something that happened in a run.
 #[derive(Clone, Debug)]
@@ -45,6 +46,17 @@ pub enum Happened {
     Cutting,
     /// The last worker has ended.
     Ended,
+}
+
+impl Happened {
+    /// What a worker says that concerns observers alone.
+    pub(super) fn aside(message: Message) -> Option<Self> {
+        match message {
+            Message::Output(bytes) => Some(Self::Output(bytes)),
+            Message::Traced(traced) => Some(Self::Traced(traced)),
+            _ => None,
+        }
+    }
 }
 
 /// Is called with each event of a run, and with the books as they stand then.

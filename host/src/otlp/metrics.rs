@@ -12,10 +12,6 @@ use super::{number, resource, scope, text};
 use crate::report::curves;
 use crate::report::{Report, RunReport, Summary, words};
 
-/// Upper bounds of the histograms, in nanoseconds: 1, 2 and 5 times each power of ten from 1 µs to 100 s, as for
-/// Prometheus.
-const POWERS: std::ops::Range<u32> = 3..11;
-
 /// The figures of all runs of `report`.
 pub(super) fn request(report: &Report) -> ExportMetricsServiceRequest {
     let runs: Vec<Run<'_>> = report.runs.iter().enumerate().map(|(i, run)| Run::new(i, run)).collect();
@@ -72,12 +68,7 @@ impl<'a> Run<'a> {
     }
 
     fn durations(&self, of: &Summary, more: Vec<KeyValue>) -> HistogramDataPoint {
-        let bounds: Vec<u64> = POWERS.flat_map(|power| [1, 2, 5].map(|lead| lead * 10_u64.pow(power))).collect();
-        let mut counts = vec![0; bounds.len() + 1];
-        for (bin, count) in curves::two_digits(of) {
-            // Bounds have one digit and bins two, so that no bin lies across one.
-            counts[bounds.partition_point(|&bound| bound <= curves::bin_begins_ns(bin))] += count;
-        }
+        let (bounds, counts) = curves::buckets(of);
         let seconds = |ns: u64| ns as f64 / 1e9;
         HistogramDataPoint {
             attributes: self.attributes.iter().cloned().chain(more).collect(),

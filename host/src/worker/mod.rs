@@ -10,6 +10,7 @@ mod inbox;
 mod lease;
 mod schedule;
 mod thread;
+mod traces;
 
 use std::io::{self, BufReader, Write};
 use std::sync::Arc;

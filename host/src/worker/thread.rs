@@ -16,19 +16,17 @@ use tokio::sync::Mutex;
 use super::alarm::{Alarm, Company};
 use super::feed::{Batch, ClosedFeed, Feed, OpenFeed};
 use super::health::Pulse;
+use super::traces::{Told, Traces};
 use super::{Event, NumberSource, Order, Stint};
 use crate::capability::guest::Surroundings;
-use crate::capability::tracing::Trace;
 use crate::clock::Clock;
 use crate::fault::{Fault, remedy};
-use crate::guest_text::cut;
 use crate::hook::Hook;
 use crate::lane::{Executor, Lane};
 use crate::metrics::{Cut, Outcome, Recorder, Sample};
 use crate::pace::Pacer;
-use crate::plan::{FIRST_UNCOUNTED, LoadModel, RunPlan};
+use crate::plan::{LoadModel, RunPlan};
 use crate::task::{Instance, Task, TaskError, Ticket};
-use crate::trace::TracedOperation;
 use crate::wire::Delta;
 
 /// How often a thread hands its counts to the main thread.
@@ -38,10 +36,6 @@ const HAND_ON_NS: u64 = 250_000_000;
 /// people watch, and that hurt most if they are lost. If many end at about the same time, the thread hands them on
 /// together, at intervals of at least this length.
 const LONG_NS: u64 = 10_000_000;
-
-/// How often a thread traces an operation, if the run is traced. A trace takes some microseconds, and even so few are
-/// more than anybody looks at.
-const TRACE_EVERY_NS: u64 = 100_000_000;
 
 /// What one thread works with.
 pub(super) struct Thread<'a> {
@@ -233,7 +227,7 @@ impl Thread<'_> {
                         }
                     }
                 };
-                let ended = if TRACED && tally.is_traced(ticket.number, now_ns) {
+                let ended = if TRACED && tally.traces.is_due(ticket.number, now_ns) {
                     self.call_traced(&mut instance, ticket, start, tally).await
                 } else {
                     match self.task.lane() {
@@ -281,8 +275,8 @@ impl Thread<'_> {
         }
     }
 
-    /// Calls an instance as any other time, and keeps the trace of the operation. One that was cut is not counted, and
-    /// has none. Apart from the loop, which this would slow down; boxed, because it is rare.
+    /// Calls an instance as any other time, and keeps the trace of the operation. Apart from the loop, which this would
+    /// slow down; boxed, because it is rare.
     #[cold]
     fn call_traced<'a>(
         &'a self,
@@ -304,8 +298,7 @@ impl Thread<'_> {
                 Lane::Compute => instance.call(ticket, clock, &mut count),
                 Lane::Io => instance.call_async(ticket, clock, &mut count).await,
             };
-            let traced = instance.take_trace().zip(told).map(|(trace, told)| told.traced(&trace, trace.zero_of(clock)));
-            tally.counted.borrow_mut().traces.extend(traced);
+            tally.traces.keep(instance.take_trace(), told, clock);
             ended
         })
     }
@@ -352,10 +345,11 @@ impl Thread<'_> {
     fn hand_on(&self, tally: &Tally, now_ns: u64) {
         tally.due_ns.set(now_ns + HAND_ON_NS);
         tally.handed_on_ns.set(now_ns);
-        let counted = &mut *tally.counted.borrow_mut();
-        if !counted.traces.is_empty() && self.run.is_traced() {
-            self.tell(Event::Traced(std::mem::take(&mut counted.traces)));
+        let traced = tally.traces.take();
+        if !traced.is_empty() && self.run.is_traced() {
+            self.tell(Event::Traced(traced));
         }
+        let counted = &mut *tally.counted.borrow_mut();
         if !counted.delta.is_empty() {
             let mut metrics = counted.recorder.take();
             metrics.network = self.surroundings.network.take_counts();
@@ -376,8 +370,7 @@ struct Tally {
     /// When to hand the counts on.
     due_ns: Cell<u64>,
     handed_on_ns: Cell<u64>,
-    /// When to trace an operation again.
-    trace_ns: Cell<u64>,
+    traces: Traces,
 }
 
 #[derive(Default)]
@@ -385,47 +378,6 @@ struct Counted {
     recorder: Recorder,
     /// Everything but the metrics.
     delta: Delta,
-    /// Operations whose traces were kept.
-    traces: Vec<TracedOperation>,
-}
-
-/// What a trace has of a sample.
-struct Told {
-    number: u64,
-    start_ns: u64,
-    end_ns: u64,
-    outcome: Outcome,
-    result: String,
-    reason: Option<String>,
-}
-
-impl Told {
-    /// What was counted as `sample`, unless its result does not meet `--expect` for the reason `unmet`.
-    fn of(sample: &Sample<'_>, unmet: Option<String>) -> Self {
-        let &Sample { number, start_ns, end_ns, outcome, result, reason, .. } = sample;
-        let outcome = if unmet.is_some() { Outcome::Failed } else { outcome };
-        let reason = unmet.or_else(|| reason.map(str::to_owned));
-        Self { number, start_ns, end_ns, outcome, result: cut(result).to_owned(), reason }
-    }
-
-    /// With its trace. `zero_ns` is what the clock's zero is since 1970.
-    fn traced(self, of: &Trace, zero_ns: u64) -> TracedOperation {
-        let Self { number, start_ns, end_ns, outcome, result, reason } = self;
-        let (start_ns, end_ns, (spans, left_out)) = (zero_ns + start_ns, zero_ns + end_ns, of.take());
-        let (trace, root) = (of.id, of.root);
-        TracedOperation { trace, root, number, start_ns, end_ns, outcome, result, reason, spans, left_out }
-    }
-}
-
-impl Tally {
-    /// Whether operation `number`, which starts at `now_ns`, is traced.
-    fn is_traced(&self, number: u64, now_ns: u64) -> bool {
-        let is_due = number < FIRST_UNCOUNTED && now_ns >= self.trace_ns.get();
-        if is_due {
-            self.trace_ns.set(now_ns + TRACE_EVERY_NS);
-        }
-        is_due
-    }
 }
 
 impl Counted {

@@ -13,8 +13,8 @@ pub(super) const FOLDER: &str = "gorgon-guest";
 const SOURCES: Files = files!(
     "sdk/src": "bindings/fallible_task.rs" "bindings/host.rs" "bindings/kept.rs" "bindings/mod.rs" "bindings/task.rs"
     "bindings/with_cleanup.rs" "bindings/with_prepare.rs" "bindings/with_setup.rs" "bindings/with_teardown.rs" "data.rs"
-    "export.rs" "host/component.rs" "host/native.rs" "http/component.rs" "http/cookies.rs" "http/decode.rs" "http/mod.rs"
-    "http/native.rs" "http/tests.rs" "http/url.rs" "lib.rs" "testing.rs"
+    "export.rs" "host/component.rs" "host/native.rs" "http/component.rs" "http/cookies.rs" "http/decode.rs"
+    "http/mod.rs" "http/native.rs" "http/tests.rs" "http/url.rs" "lib.rs" "testing.rs"
 );
 const MACRO_SOURCES: Files = files!("sdk/macro-src": "lib.rs" "signature.rs");
 

@@ -13,7 +13,6 @@ use crate::controller::events::{self, Happened, Observer, RunEvent};
 use crate::controller::remote::{self, Aside};
 use crate::controller::{RunError, checkpoints};
 use crate::record::RunRecord;
-use crate::wire::Message;
 
 /// Without a pulse for so long, the controller is taken to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -139,11 +138,7 @@ impl Fleet {
         if let Ok(aside) = aside
             && aside.run == run
             && let Some(told) = self.chronicle.borrow().run(run)
-            && let Some(what) = match aside.message {
-                Message::Output(bytes) => Some(Happened::Output(bytes)),
-                Message::Traced(traced) => Some(Happened::Traced(traced)),
-                _ => None,
-            }
+            && let Some(what) = Happened::aside(aside.message)
         {
             let event = RunEvent { at: told.latest(), what };
             events::tell(observers, &event, told.machine.books());
