@@ -8,7 +8,7 @@ use crate::guest_text::command;
 const HIDDEN: &str = "…";
 
 /// Flags whose value may be secret: long, short, and what of the value is shown.
-const SECRETS: [(&str, Option<char>, Kept); 8] = [
+const SECRETS: [(&str, Option<char>, Kept); 9] = [
     ("--env", None, Kept::UpTo('=')),
     ("--var", None, Kept::UpTo('=')),
     ("--header", Some('H'), Kept::UpTo(':')),
@@ -16,6 +16,7 @@ const SECRETS: [(&str, Option<char>, Kept); 8] = [
     ("--body", None, Kept::Nothing),
     ("--json-body", None, Kept::Nothing),
     ("--cookie", None, Kept::Nothing),
+    ("--otlp", None, Kept::Host),
     ("--data-binary", None, Kept::Nothing),
 ];
 
@@ -24,12 +25,15 @@ const SECRETS: [(&str, Option<char>, Kept); 8] = [
 enum Kept {
     /// Its beginning, up to this character.
     UpTo(char),
+    /// Of a URL, its scheme, its host and its port.
+    Host,
     Nothing,
 }
 
 impl Kept {
     fn of(self, value: &str) -> String {
         match self {
+            Self::Host => host(value),
             // A file's name is not its content.
             _ if value.starts_with('@') => value.to_owned(),
             Self::UpTo(end) if value.contains(end) => {
@@ -40,6 +44,22 @@ impl Kept {
             Self::UpTo(_) | Self::Nothing => HIDDEN.to_owned(),
         }
     }
+}
+
+/// The scheme, the host and the port of a URL, which may lack its scheme.
+fn host(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(_, host)| ("…@", host));
+    let path = if path.trim_end_matches('/').is_empty() { path } else { "/…" };
+    let between = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{between}{user}{host}{path}")
+}
+
+/// What an error shows of the value of `flag`, if the value may be secret: the flag as help names it, `--otlp <URL>`.
+pub(super) fn of_error(flag: &str, value: &str) -> Option<String> {
+    let flag = flag.split_whitespace().next()?;
+    SECRETS.iter().find(|(long, ..)| *long == flag).map(|(.., kept)| kept.of(value))
 }
 
 /// The command line as a shell takes it, without what may be secret; `None` if it cannot be shown.
@@ -116,6 +136,8 @@ mod tests {
                 "gorgon http u --unix-socket /run/x --proxy 'http://a:…@p'",
             ),
             ("run t.wasm -- --env A=b", "gorgon run t.wasm -- --env 'A=b'"),
+            ("run t.wasm --otlp http://c:4318", "gorgon run t.wasm --otlp http://c:4318"),
+            ("run t.wasm --otlp=http://ann:s3cret@c:4318/t0ken", "gorgon run t.wasm '--otlp=http://…@c:4318/…'"),
         ] {
             let words = words.split(' ').map(str::to_owned).collect();
             let shown = without_secrets(words).unwrap();

@@ -39,7 +39,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use regex::Regex;
 
@@ -211,7 +211,13 @@ pub fn answer(error: &clap::Error) -> Exit {
 
 /// The error in a command line, as one line.
 fn problem(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let of = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let value = of(ContextKind::InvalidValue);
+    let shown = invocation::of_error(of(ContextKind::InvalidArg), value).filter(|_| !value.is_empty());
+    let text = shown.map_or_else(|| error.to_string(), |shown| error.to_string().replace(value, &shown));
     let problem: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let mut answer = problem.join(" ").trim_start_matches("error: ").to_owned();
     // A flag that is not known is hardly ever meant as a value.

@@ -82,10 +82,13 @@ impl Streams {
     }
 
     /// Ends with the last report. A collector that did not take everything is told of, and fails nothing.
+    ///
+    /// It may be waited for, so reports are written before that.
     pub(super) fn end(self, report: &Report) -> anyhow::Result<()> {
-        if let Some(problem) = self.exporter.and_then(|exporter| exporter.end(report)) {
+        let ended = self.intervals.map_or(Ok(()), |intervals| intervals.end(report));
+        if let Some(problem) = self.exporter.and_then(|exporter| exporter.end(report, super::tell)) {
             super::say(&format!("warning: {problem}"));
         }
-        self.intervals.map_or(Ok(()), |intervals| intervals.end(report))
+        ended
     }
 }

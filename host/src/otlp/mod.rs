@@ -4,86 +4,37 @@
 //! already, so only OTLP's messages are used, from `opentelemetry-proto`. A separate thread sends them: a run never
 //! waits for a collector, and what it cannot take in time is left out and told.
 
+mod collector;
 mod metrics;
 mod traces;
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use prost::Message;
-use url::Url;
 
 use crate::guest_text;
 use crate::report::{Report, words};
 use crate::trace::TracedOperation;
+use collector::Collector;
+pub use collector::{Endpoint, Header, headers};
 
 /// How often figures are sent while a run goes on.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How long a collector may take to answer, and how long after the last run anything is still sent.
+/// How long a collector may take to answer, and how long the end of a run waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A wait that is longer than this is said.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// How much may wait to be sent.
 const WAITING: usize = 64;
-
-/// The port of OTLP over gRPC, which is not spoken here.
-const GRPC: u16 = 4317;
-
-/// Where a collector is, such as `http://127.0.0.1:4318`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(Url);
-
-impl FromStr for Endpoint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("{error}: write http://HOST:4318"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err("write http://HOST:4318, or https://".into());
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err("it ends with a path at most: /v1/metrics and /v1/traces are added".into());
-        }
-        Ok(Self(url))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What may be a password is not shown.
-        let mut url = self.0.clone();
-        let _ = url.set_password(None);
-        f.write_str(url.as_str().trim_end_matches('/'))
-    }
-}
-
-impl Endpoint {
-    /// The address of one kind of messages.
-    fn of(&self, signal: &str) -> String {
-        format!("{}/v1/{signal}", self.0.as_str().trim_end_matches('/'))
-    }
-}
-
-/// Parses what `OTEL_EXPORTER_OTLP_HEADERS` has: `name=value,name=value`, with values as in URLs.
-pub fn headers(text: &str) -> Result<Vec<(String, String)>, String> {
-    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
-    let parse = |pair: &str| {
-        let (name, value) = pair.split_once('=').ok_or("write NAME=VALUE, with commas between several")?;
-        let value =
-            percent_encoding::percent_decode_str(value.trim()).decode_utf8().map_err(|error| error.to_string())?;
-        Ok((name.trim().to_owned(), value.into_owned()))
-    };
-    pairs.map(parse).collect()
-}
 
 /// Sends in the background.
 #[derive(Clone)]
@@ -92,7 +43,8 @@ pub struct Exporter(Arc<Shared>);
 struct Shared {
     endpoint: Endpoint,
     jobs: Sender<Job>,
-    sender: Mutex<Option<JoinHandle<Tally>>>,
+    /// What came of it, at the end.
+    tallies: Receiver<Tally>,
     /// Traced operations that nobody could take in time.
     left_out: AtomicU64,
     /// When figures were sent last.
@@ -120,15 +72,16 @@ struct Tally {
 
 impl Exporter {
     /// Starts to send to `endpoint`, with these headers.
-    pub fn start(endpoint: Endpoint, headers: Vec<(String, String)>) -> io::Result<Self> {
+    pub fn start(endpoint: Endpoint, headers: Vec<Header>) -> io::Result<Self> {
         let (jobs, taken) = bounded(WAITING);
+        let (tell, tallies) = bounded(1);
         let (to, until) = (endpoint.clone(), Arc::new(OnceLock::new()));
         let given_up = until.clone();
-        let sender = std::thread::Builder::new()
-            .name("otlp".into())
-            .spawn(move || work(&taken, &Collector::new(to, headers), &given_up))?;
-        let (sender, left_out, sent) = (Mutex::new(Some(sender)), AtomicU64::new(0), Mutex::new(None));
-        Ok(Self(Arc::new(Shared { endpoint, jobs, sender, left_out, sent, until })))
+        std::thread::Builder::new().name("otlp".into()).spawn(move || {
+            let _ = tell.send(work(&taken, &Collector::new(to, headers), &given_up));
+        })?;
+        let (left_out, sent) = (AtomicU64::new(0), Mutex::new(None));
+        Ok(Self(Arc::new(Shared { endpoint, jobs, tallies, left_out, sent, until })))
     }
 
     /// Sends the figures of runs that go on, if that is due.
@@ -149,16 +102,21 @@ impl Exporter {
     }
 
     /// Sends the last figures, and waits until everything is sent or too late. Returns what could not be sent, and why.
-    pub fn end(&self, report: &Report) -> Option<String> {
-        let _ = self.0.until.set(Instant::now() + PATIENCE);
-        let last = [Job::Metrics(Box::new(report.clone())), Job::End];
-        let is_gone = last.into_iter().any(|job| self.0.jobs.send_timeout(job, PATIENCE * 2).is_err());
-        let sender = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let tally = if is_gone { None } else { sender.and_then(|sender| sender.join().ok()) };
+    /// Calls `say` before it waits for long.
+    pub fn end(&self, report: &Report, say: impl FnOnce(&str)) -> Option<String> {
         let endpoint = &self.0.endpoint;
+        let now = Instant::now();
+        let until = now + PATIENCE;
+        let _ = self.0.until.set(until);
+        let mut last = [Job::Metrics(Box::new(report.clone())), Job::End].into_iter();
+        let is_taken = last.all(|job| self.0.jobs.send_deadline(job, until).is_ok());
+        let tally = is_taken.then(|| self.0.tallies.recv_deadline(now + SHORT).ok()).flatten().or_else(|| {
+            say(&format!("waiting for the collector at {endpoint}, {} s at most", PATIENCE.as_secs()));
+            self.0.tallies.recv_deadline(until).ok()
+        });
         let left_out = self.0.left_out.load(Ordering::Relaxed);
         match tally {
-            None => Some(format!("the collector at {endpoint} does not keep up")),
+            None => Some(format!("the collector at {endpoint} does not keep up: what it had not taken is left out")),
             Some(Tally { tried, failed, problem: Some(problem) }) => {
                 Some(format!("{failed} of {tried} messages to {endpoint} failed: {problem}"))
             }
@@ -189,63 +147,11 @@ fn work(jobs: &Receiver<Job>, collector: &Collector, until: &OnceLock<Instant>) 
     tally
 }
 
-struct Collector {
-    endpoint: Endpoint,
-    headers: Vec<(String, String)>,
-    agent: ureq::Agent,
-}
-
-impl Collector {
-    fn new(endpoint: Endpoint, headers: Vec<(String, String)>) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
-        Self { endpoint, headers, agent: config.build().into() }
-    }
-
-    fn post(&self, signal: &str, message: &impl Message) -> Result<(), String> {
-        let mut request = self.agent.post(self.endpoint.of(signal)).content_type("application/x-protobuf");
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let mut answer = request.send(message.encode_to_vec()).map_err(|error| self.explained(&error.to_string()))?;
-        if answer.status().is_success() {
-            // It says how much of the message it did not take.
-            let body = answer.body_mut().read_to_vec().unwrap_or_default();
-            return refused(signal, &body).map_or(Ok(()), Err);
-        }
-        let status = answer.status();
-        let body = answer.body_mut().read_to_string().unwrap_or_default();
-        let said = guest_text::line(body.lines().next().unwrap_or_default().trim());
-        Err(self.explained(&if said.is_empty() { status.to_string() } else { format!("{status}: {said}") }))
-    }
-
-    fn explained(&self, problem: &str) -> String {
-        if self.endpoint.0.port() == Some(GRPC) {
-            format!("{problem}; {GRPC} is the port of gRPC: OTLP over HTTP is usually at 4318")
-        } else {
-            problem.to_owned()
-        }
-    }
-}
-
-/// What a collector says that it did not take, if it says so.
-fn refused(signal: &str, answer: &[u8]) -> Option<String> {
-    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse as Metrics;
-    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse as Traces;
-    let (count, why) = match signal {
-        "metrics" => {
-            Metrics::decode(answer).ok()?.partial_success.map(|of| (of.rejected_data_points, of.error_message))
-        }
-        _ => Traces::decode(answer).ok()?.partial_success.map(|of| (of.rejected_spans, of.error_message)),
-    }?;
-    (count > 0).then(|| format!("it refused {count} of {signal}: {}", guest_text::line(&why)))
-}
-
 /// Who sends.
 fn resource(task: Option<&str>, report: Option<&Report>) -> Resource {
     let mut attributes = vec![text("service.name", "gorgon"), text("service.version", env!("CARGO_PKG_VERSION"))];
     attributes.extend(task.map(|task| text("gorgon.task", words::file_name(task))));
     if let Some(report) = report {
-        attributes.extend(report.command.as_deref().map(|command| text("gorgon.command", command)));
         attributes.push(text("gorgon.machine", &words::machine(report)));
     }
     Resource { attributes, ..Resource::default() }
@@ -269,26 +175,4 @@ fn number(key: &str, value: u64) -> KeyValue {
 
 fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_a_place_of_http() {
-        let endpoint: Endpoint = "http://user:secret@collector:4318/".parse().unwrap();
-        assert_eq!(endpoint.to_string(), "http://user@collector:4318");
-        assert_eq!(endpoint.of("traces"), "http://user:secret@collector:4318/v1/traces");
-        for wrong in ["collector:4318", "grpc://collector:4317", "http://collector/?x=1", "", "http://"] {
-            assert!(wrong.parse::<Endpoint>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn headers_are_pairs() {
-        let pairs = headers("authorization=Bearer%20t, x-scope = a=b ,").unwrap();
-        assert_eq!(pairs, [("authorization".into(), "Bearer t".into()), ("x-scope".into(), "a=b".into())]);
-        assert!(headers("nothing").is_err() && headers("").unwrap().is_empty());
-    }
 }
