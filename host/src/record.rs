@@ -59,6 +59,13 @@ pub struct RunRecord {
     pub faults: Vec<Fault>,
 }
 
+impl RunRecord {
+    /// Whether the run did not reach the end of its plan: it was stopped, or it could not go on.
+    pub fn is_partial(&self) -> bool {
+        self.stopped || self.faults.iter().any(Fault::is_end)
+    }
+}
+
 /// Which task was run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -19,7 +19,7 @@ pub fn stderr() -> Guarded<impl Write> {
 /// terminal, those that a page for code or a log has.
 pub fn columns() -> usize {
     const OF_A_FILE: usize = 100;
-    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let named = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|named| *named > 0);
     let of_terminal = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
     named.or_else(of_terminal).unwrap_or(OF_A_FILE)
 }

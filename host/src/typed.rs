@@ -47,7 +47,8 @@ pub fn decimal(text: &str) -> Result<f64, Mistyped> {
 pub fn duration(text: &str) -> Result<Duration, Mistyped> {
     match text.trim() {
         "0" => Ok(Duration::ZERO),
-        text => Ok(humantime::parse_duration(&ungrouped(text)?)?),
+        // There are two signs for micro that look alike.
+        text => Ok(humantime::parse_duration(&ungrouped(text)?.replace('\u{3bc}', "µ"))?),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -254,7 +255,8 @@ impl<F: Format> OutputTarget<F> {
             return Ok(Self { format, place: Sink::Stdout });
         }
         let failed = || cannot_write(format, path);
-        ensure!(!path.is_dir(), "{}: it is a directory", failed());
+        let is_meant_as_directory = path.as_os_str().as_bytes().ends_with(b"/");
+        ensure!(!path.is_dir() && !is_meant_as_directory, "{}: it is a directory, name a file", failed());
         // The target of a link is replaced, not the link.
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());

@@ -20,7 +20,7 @@ use super::stream::{StreamFlags, Streams};
 use super::{Exit, command, values};
 use crate::controller::{Books, Happened, OnLoss, RunEvent};
 use crate::fault::{Fault, FaultKind};
-use crate::judging::verdict::Expression;
+use crate::judging::verdict::{Expression, each_once};
 use crate::live::{self, Board};
 use crate::plan::RunPlan;
 use crate::progress::Show;
@@ -41,14 +41,15 @@ pub(super) struct OutputFlags {
     snapshot: Option<Duration>,
 
     /// Show the report as a page on loopback that follows the run, and stays until Ctrl-C [default: any free port]
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0",
+          value_parser = values::port)]
     web: Option<u16>,
 
     /// Serve metrics for Prometheus at http://HOST:PORT/metrics
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = values::host_and_port)]
     metrics: Option<String>,
 
-    /// Print errors only
+    /// Print errors only, and where --web and --metrics are
     #[arg(short, long)]
     quiet: bool,
 
@@ -202,8 +203,8 @@ impl Session {
         if let Some(board) = &board {
             board.end(&report);
         }
-        let streamed = streams.end(&report);
         let written = outputs.write_report(&report, flags.files.detail(), || runner.let_signals_end());
+        let streamed = streams.end(&report);
         if let Err(error) = worked {
             return Ok(error.say());
         }
@@ -267,7 +268,7 @@ impl Session {
             match aborted.filter(|verdict| verdict.run == i) {
                 Some(verdict) => report.verdicts.push(verdict.clone()),
                 // A short run is never judged while it goes on.
-                None => report.verdicts.extend(turn.abort_if.iter().map(|expression| expression.judge_late(i, run))),
+                None => report.verdicts.extend(each_once(&turn.abort_if).map(|of| of.judge_late(i, run))),
             }
         }
         report
@@ -312,6 +313,7 @@ struct Caption {
 
 impl Caption {
     fn put_on(&self, mut report: Report) -> Report {
+        report.planned_runs = Some(self.names.len() as u64);
         report.suite.clone_from(&self.suite);
         report.runs.iter_mut().zip(&self.names).for_each(|(run, name)| run.name.clone_from(name));
         report

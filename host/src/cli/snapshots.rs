@@ -88,6 +88,9 @@ impl Snapshots {
             for records in taken {
                 let mut report = make(&records);
                 report.partial = true;
+                if let Some(run) = report.runs.last_mut() {
+                    run.partial = Some(true);
+                }
                 let failed = files.iter().filter_map(|file| file.write(&report).err());
                 let warnings: Vec<_> = failed.map(|error| format!("warning: {error:#}")).collect();
                 // The same again would be no news.

@@ -118,6 +118,17 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A port, for a flag that needs no value.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "it is not a port: write a number up to 65535, or the flag behind everything else".into())
+}
+
+/// `HOST:PORT`.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let is_one = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if is_one { Ok(text.to_owned()) } else { Err("write HOST:PORT, such as 127.0.0.1:9464".into()) }
+}
+
 /// The public key of a user of a NATS server.
 pub(super) fn public_key(text: &str) -> Result<String, String> {
     let is_one = crate::cluster::seal::is_public_key(text);

@@ -89,6 +89,42 @@ pub(super) fn prose(
     lines.lines().try_for_each(|line| writeln!(to, "{style}{}{style:#}", line.trim_end()))
 }
 
+/// Writes a command of a POSIX shell behind `label`. It is broken between its words, so that it can be pasted as it
+/// stands. A longer word stays whole.
+pub(super) fn command(label: &str, command: &str, style: Style, to: &mut Sheet<impl Write>) -> io::Result<()> {
+    const INDENT: usize = 4;
+    const MORE: &str = " \\";
+    let (mut line, mut is_begun) = (label.to_owned(), false);
+    for word in shell_words(&guest_text::line(command)) {
+        if is_begun && width(&line) + 1 + width(word) + width(MORE) > to.columns {
+            writeln!(to, "{style}{line}{MORE}{style:#}")?;
+            line = " ".repeat(INDENT);
+        } else if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_begun = true;
+    }
+    writeln!(to, "{style}{line}{style:#}")
+}
+
+/// The words of a command, with their quotes.
+pub(super) fn shell_words(command: &str) -> Vec<&str> {
+    let (mut quote, mut is_escaped) = (None, false);
+    let ends_word = |c: char| {
+        match (quote, c) {
+            _ if is_escaped => is_escaped = false,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, ' ') => return true,
+            _ => {}
+        }
+        false
+    };
+    command.split(ends_word).collect()
+}
+
 /// `text` in lines of 80 columns, broken at spaces; further lines, and what the caller prints before the first one,
 /// take `indent` columns.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
@@ -138,6 +174,22 @@ mod tests {
         ] {
             let cut = cut_middle(text, most);
             assert_eq!((cut.as_str(), width(&cut) <= most), (expected, true));
+        }
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_as_it_stands() {
+        let words = ["gorgon", "run", "a b.wasm", "--fail-if", "result(\"it's\")>5", "--env", "X=\\", "-n", "4000"];
+        let joined = guest_text::command(words).unwrap();
+        for columns in [60, 80, 100] {
+            let mut written = Vec::new();
+            let mut to = Sheet::new(&mut written, columns);
+            command("again: ", &joined.repeat(2).replace("4000gorgon", "4000 gorgon"), Style::new(), &mut to).unwrap();
+            let text = String::from_utf8(written).unwrap();
+            assert!(text.lines().all(|line| width(line) <= columns), "{text}");
+            // A shell takes the sign and the end of its line out, before anything else.
+            let pasted = shlex::split(&text.strip_prefix("again: ").unwrap().replace("\\\n", "")).unwrap();
+            assert_eq!(pasted, [words, words].concat(), "{text}");
         }
     }
 

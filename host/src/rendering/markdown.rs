@@ -21,14 +21,14 @@ pub fn report(report: &Report, mut to: impl Write) -> io::Result<()> {
     let (tone, state) = words::state(report, Moment::Ended);
     let name = report.suite.as_ref().and_then(|suite| suite.name.as_deref());
     match report.runs.as_slice() {
-        [one] => {
+        [one] if !report.has_several_runs() => {
             writeln!(to, "### {} {state}: {}\n", sign(tone), code(words::file_name(words::subject(one))))?;
             list(&words::of_report(report, Moment::Ended), &mut to)?;
             run(one, report, &mut to)?;
         }
         runs => {
             let name = name.map(|name| format!("{}, ", code(name))).unwrap_or_default();
-            writeln!(to, "### {} {state}: {name}{} runs\n", sign(tone), runs.len())?;
+            writeln!(to, "### {} {state}: {name}{}\n", sign(tone), words::runs(report))?;
             list(&words::of_report(report, Moment::Ended), &mut to)?;
             at_a_glance(report, &mut to)?;
             for (i, one) in runs.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! Tests the formats for other programs, on made-up runs.
 
-use super::{csv, json, junit, openmetrics};
+use super::{csv, json, junit, markdown, openmetrics};
 use crate::judging::compare::Comparison;
 use crate::judging::verdict::{self, Expression, Missing};
-use crate::report::Report;
+use crate::report::{Report, SuiteReport};
 use crate::report::find::FindReport;
 use crate::report::tests::{environment, record};
 
@@ -56,6 +56,37 @@ fn junit_has_a_test_for_every_verdict() {
     let mut bytes = Vec::new();
     junit::write(&report, &mut bytes).unwrap();
     insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
+}
+
+#[test]
+fn a_suite_that_was_stopped_says_what_is_missing() {
+    let mut report = Report::new(environment(), &[record(4), record(1), record(4)]);
+    report.suite = Some(SuiteReport { name: Some("night".into()), description: None, repetitions: 3, pause_ns: 0 });
+    report.runs.iter_mut().for_each(|run| {
+        run.faults.clear();
+        run.operations.lost = 0;
+        run.partial = Some(false);
+    });
+    (report.partial, report.runs[2].partial, report.planned_runs) = (true, Some(true), Some(6));
+    let mut bytes = Vec::new();
+    junit::write(&report, &mut bytes).unwrap();
+    let xml = String::from_utf8(bytes).unwrap();
+    assert_eq!(xml.matches("it did not reach the end of its plan").count(), 1, "{xml}");
+    assert_eq!(xml.matches("<error message=\"3 of 6 runs never began\">").count(), 1, "{xml}");
+    // Each test is known by its two names.
+    let known = regex::Regex::new("<testcase (name=\"[^\"]*\" classname=\"[^\"]*\")").unwrap();
+    let mut names: Vec<&str> = known.captures_iter(&xml).map(|of| of.get(1).unwrap().as_str()).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), count), (7, 7), "{xml}");
+    report.runs.truncate(1);
+    report.runs[0].partial = Some(true);
+    let mut bytes = Vec::new();
+    markdown::report(&report, &mut bytes).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.starts_with("### ⚠️ partial: `night`, 1 of 6 runs\n"), "{text}");
+    assert!(text.contains("run 1 did not reach the end of its plan, 5 of 6 runs never began"), "{text}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use self::table::{Column, Counted, TextRow, columns, table};
-use super::lines::{Sheet, cut, prose, width};
+use super::lines::{self, Sheet, cut, prose, width};
 use crate::guest_text;
 use crate::metrics::{Measure, Outcome};
 use crate::report::suite::{self, SuiteRow};
@@ -27,8 +27,8 @@ const DIM: Style = Style::new().dimmed();
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
 
-/// The most results in a table. A line sums up the rest; the JSON report has them all.
-const MOST_RESULTS: usize = 30;
+/// The most results, or spans, in a table. A line sums up the rest; the JSON report has them all.
+const MOST_ROWS: usize = 30;
 
 /// The most lines of a result that failed without a reason.
 const MOST_LINES: usize = 3;
@@ -66,19 +66,19 @@ pub fn write(report: &Report, detail: Detail, to: impl Write) -> io::Result<()> 
     // Whoever finds the report later knows what made it.
     writeln!(to)?;
     if let Some(command) = &report.command {
-        prose("", 2, &format!("reproduce: {}", guest_text::line(command)), DIM, &mut to)?;
+        lines::command("reproduce: ", command, DIM, &mut to)?;
     }
     prose("", 2, &guest_text::line(&words::machine(report)), DIM, &mut to)
 }
 
 fn runs(report: &Report, verdicts: &[Word], detail: Detail, to: &mut Sheet<impl Write>) -> io::Result<()> {
     match report.runs.as_slice() {
-        [one] => run(one, report, verdicts, detail, to),
+        [one] if !report.has_several_runs() => run(None, one, report, verdicts, detail, to),
         runs => {
             at_a_glance(report, verdicts, to)?;
-            runs.iter().try_for_each(|one| {
+            runs.iter().enumerate().try_for_each(|(i, one)| {
                 writeln!(to)?;
-                run(one, report, &[], detail, to)
+                run(Some(i + 1), one, report, &[], detail, to)
             })
         }
     }
@@ -165,8 +165,8 @@ fn note(label: &str, text: &str, to: &mut Sheet<impl Write>) -> io::Result<()> {
 /// All runs at a glance.
 fn at_a_glance(report: &Report, verdicts: &[Word], to: &mut Sheet<impl Write>) -> io::Result<()> {
     let name = report.suite.as_ref().and_then(|suite| suite.name.as_deref()).map(|name| format!("{name}: "));
-    let runs = counted(report.runs.len() as u64, "run");
-    let sentence = format!("{}{runs}, {}", name.unwrap_or_default(), words::headline_of_suite(report));
+    let (runs, all) = (words::runs(report), words::headline_of_suite(report));
+    let sentence = format!("{}{runs}, {all}", name.unwrap_or_default());
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     signed(verdicts, to)?;
     if report.runs.is_empty() {
@@ -189,14 +189,16 @@ fn tone(not_ok: u64) -> Style {
 }
 
 fn run(
+    number: Option<usize>,
     run: &RunReport,
     report: &Report,
     verdicts: &[Word],
     detail: Detail,
     to: &mut Sheet<impl Write>,
 ) -> io::Result<()> {
-    let name = run.name.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-    let sentence = format!("{name}{}: {}", words::subject(run), words::headline(run));
+    let known_by: Vec<String> = number.map(|number| format!("run {number}")).into_iter().chain(run.name.clone()).collect();
+    let known_by = if known_by.is_empty() { String::new() } else { known_by.join(", ") + ": " };
+    let sentence = format!("{known_by}{}: {}", words::subject(run), words::headline(run));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;
     prose("", 2, &format!("{}, {}", words::model(&run.plan), words::shape(run)), Style::new(), to)?;
     signed(verdicts, to)?;
@@ -210,7 +212,7 @@ fn run(
         histogram(&run.latency_ns, to)?;
     }
     writeln!(to)?;
-    for result in words::by_failure(&run.results).take(MOST_RESULTS) {
+    for result in words::by_failure(&run.results).take(MOST_ROWS) {
         let whole = named(result.result.raw());
         if result.outcome != Outcome::Ok && result.reasons.is_empty() && whole != short_name(result, to.columns) {
             // Nothing else says why these failed.
@@ -222,8 +224,7 @@ fn run(
             writeln!(to, "{DIM}{}{DIM:#}", cut(&format!("{} x {result}: {reason}", count(*times)), to.columns))?;
         }
         if let Some(command) = &result.reproduce {
-            let name = short_name(result, to.columns);
-            writeln!(to, "{DIM}{name} again: {}{DIM:#}", guest_text::line(command))?;
+            lines::command(&format!("{} again: ", short_name(result, to.columns)), command, DIM, to)?;
         }
     }
     notes(run, to)?;
@@ -360,7 +361,7 @@ impl<'a> AllRows<'a> {
 /// The table of results, with their spans beneath them if that is wanted.
 fn results(run: &RunReport, spans: SpanRows, to: &mut Sheet<impl Write>) -> io::Result<()> {
     let mut rows = AllRows::of_run(run).rows();
-    for result in words::by_failure(&run.results).take(MOST_RESULTS) {
+    for result in words::by_failure(&run.results).take(MOST_ROWS) {
         let (sign, style) = if result.outcome == Outcome::Ok { (" ", Style::new()) } else { ("✗", BAD) };
         let name = format!("{sign} {}", named(result.result.raw()));
         rows.push(TextRow::rated(name, result.throughput, &result.latency_ns, style));
@@ -369,7 +370,7 @@ fn results(run: &RunReport, spans: SpanRows, to: &mut Sheet<impl Write>) -> io::
         }
     }
     table("", Counted::Operations, &rows, to)?;
-    let rest: Vec<u64> = words::by_failure(&run.results).skip(MOST_RESULTS).map(|result| result.operations).collect();
+    let rest: Vec<u64> = words::by_failure(&run.results).skip(MOST_ROWS).map(|result| result.operations).collect();
     if !rest.is_empty() {
         let operations = count(rest.iter().sum());
         writeln!(to, "{DIM}{} more results with {operations} operations{DIM:#}", count(rest.len() as u64))?;
@@ -383,7 +384,11 @@ fn spans(run: &RunReport, to: &mut Sheet<impl Write>) -> io::Result<()> {
         return Ok(());
     }
     writeln!(to)?;
-    table("span", Counted::Spans, &run.spans.iter().map(span_row).collect::<Vec<_>>(), to)
+    table("span", Counted::Spans, &run.spans.iter().take(MOST_ROWS).map(span_row).collect::<Vec<_>>(), to)?;
+    if let Some(rest) = run.spans.get(MOST_ROWS..).filter(|rest| !rest.is_empty()) {
+        writeln!(to, "{DIM}{} that took less time{DIM:#}", counted(rest.len() as u64, "more span"))?;
+    }
+    Ok(())
 }
 
 /// The table of HTTP requests, of those that were sent.

@@ -218,6 +218,19 @@ pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
     bins.into_iter().collect()
 }
 
+/// A percentile of an interval that says something about it: `None` for fewer than ten operations, and in the last
+/// interval if the run covers less than a quarter of it, because then nearly all of its operations are those that ended
+/// the run.
+pub fn settled<T>(
+    bucket: &BucketReport,
+    interval_ns: u64,
+    figure: impl FnOnce(&Summary) -> Option<T>,
+) -> Option<T> {
+    const LEAST: u64 = 10;
+    let is_sliver = bucket.partial && bucket.length_ns.is_some_and(|length_ns| length_ns < interval_ns / 4);
+    if bucket.latency_ns.count < LEAST || is_sliver { None } else { figure(&bucket.latency_ns) }
+}
+
 /// The bin of a duration. Bins 0 to 99 hold one nanosecond each. Each further factor of ten has 90 bins, one for every
 /// pair of leading digits.
 fn bin_of(ns: u64) -> u16 {
@@ -360,10 +373,15 @@ pub(super) fn median(mut figures: Vec<f64>) -> Option<f64> {
 /// Processes x threads as text: `2 x 4`; `2 x 4 x 10` with ten operations in flight per thread; before them the boxes,
 /// if there are several.
 pub fn shape(run: &RunReport) -> String {
-    let PlanReport { boxes, processes, threads, concurrency, .. } = &run.plan;
-    let concurrency = Some(concurrency).filter(|&&concurrency| concurrency > 1);
-    let parts = boxes.iter().chain([processes, threads]).chain(concurrency);
-    parts.map(u32::to_string).collect::<Vec<_>>().join(" x ")
+    let PlanReport { boxes, processes, threads, concurrency, .. } = run.plan;
+    joined(boxes, processes, threads, concurrency)
+}
+
+/// A shape as text, from its parts.
+pub fn joined(boxes: Option<u32>, processes: u32, threads: u32, concurrency: u32) -> String {
+    let concurrency = Some(concurrency).filter(|&concurrency| concurrency > 1);
+    let parts = boxes.into_iter().chain([processes, threads]).chain(concurrency);
+    parts.map(|part| part.to_string()).collect::<Vec<_>>().join(" x ")
 }
 
 #[cfg(test)]

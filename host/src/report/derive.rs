@@ -27,6 +27,7 @@ pub(super) fn run(record: &RunRecord, cpus: usize) -> RunReport {
     let latency = measured(Measure::Latency);
     let is_open = plan.load_model().open().is_some();
     RunReport {
+        partial: Some(record.is_partial()),
         name: None,
         task: record.task.clone(),
         files: record.files.clone(),

@@ -309,11 +309,11 @@ impl FindReport {
         probes
     }
 
-    /// The 99th percentile at the highest rate that kept the promises; the largest one if several probes did so.
+    /// The 99th percentile at the highest rate that kept the promises; the largest one of all its probes.
     pub fn p99(&self) -> Option<u64> {
         let best = self.answer?.rate?;
-        let kept = self.probes.iter().filter(|probe| probe.rate == best && probe.finding() == ProbeFinding::Kept);
-        kept.filter_map(|probe| probe.latency_ns.p99).max()
+        let there = self.probes.iter().filter(|probe| probe.rate == best);
+        there.filter_map(|probe| probe.latency_ns.p99).max()
     }
 }
 
@@ -364,7 +364,7 @@ pub fn together(rate: &ProbedRate, probes: &[&Probe]) -> Option<String> {
     let finding = match rate.finding {
         ProbeFinding::Kept => "kept",
         ProbeFinding::Broken => "broken",
-        ProbeFinding::Undecided => "undecided",
+        ProbeFinding::Undecided => "undecided, as that may be chance",
     };
     disagree.then(|| format!("the {} probes of {}/s together: {finding}", rate.probes, per_second(rate.rate)))
 }

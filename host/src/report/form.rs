@@ -25,6 +25,9 @@ pub struct RunReport {
     pub files: Vec<FileFacts>,
     /// What was planned.
     pub plan: PlanReport,
+    /// Whether the run did not reach the end of its plan; null in older reports.
+    #[serde(default)]
+    pub partial: Option<bool>,
     /// When the run began, as RFC 3339.
     pub started_at: String,
     /// From the beginning of the run to the end of its last operation.

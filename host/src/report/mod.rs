@@ -42,6 +42,9 @@ pub struct Report {
     pub gorgon: String,
     /// Whether a run did not reach the end of its plan: it was stopped, or it could not go on.
     pub partial: bool,
+    /// How many runs were planned; null if that is not known, and in older reports.
+    #[serde(default)]
+    pub planned_runs: Option<u64>,
     /// What a suite file says about itself; null without a suite file.
     #[serde(default)]
     pub suite: Option<SuiteReport>,
@@ -106,14 +109,32 @@ impl Report {
         Self {
             schema: SCHEMA.to_owned(),
             gorgon: env!("CARGO_PKG_VERSION").to_owned(),
-            partial: records.iter().any(|record| record.stopped || record.faults.iter().any(Fault::is_end)),
+            partial: records.iter().any(RunRecord::is_partial),
             suite: None,
+            planned_runs: None,
             command: records.first().and_then(|first| first.command.clone()),
             total: derive::total(records),
             runs: records.iter().map(|record| derive::run(record, environment.cpus)).collect(),
             verdicts: Vec::new(),
             environment,
         }
+    }
+
+    /// Whether several runs were planned, also if not all of them began.
+    pub fn has_several_runs(&self) -> bool {
+        self.runs.len() as u64 + self.runs_never_begun() > 1
+    }
+
+    /// How many runs were planned and never began.
+    pub fn runs_never_begun(&self) -> u64 {
+        self.planned_runs.map_or(0, |planned| planned.saturating_sub(self.runs.len() as u64))
+    }
+
+    /// Whether a run, by its index, did not reach the end of its plan.
+    pub fn is_run_partial(&self, i: usize) -> bool {
+        // Older reports do not say which one; only the last one was ever stopped.
+        let is_last = i + 1 == self.runs.len();
+        self.runs.get(i).is_some_and(|run| run.partial.unwrap_or(self.partial && is_last))
     }
 
     /// Whether a run lost operations or a worker, or did not reach the end of its plan.

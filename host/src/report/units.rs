@@ -63,7 +63,7 @@ pub fn change(share: f64) -> String {
     let sign = if share < 0.0 { "-" } else { "+" };
     match share.abs() * 100.0 {
         _ if share.abs() < NO_CHANGE => "0 %".into(),
-        percent if percent < 0.001 => format!("{sign}<0.001 %"),
+        percent if percent < 0.001 => format!("{sign}{percent:.*} %", (-percent.log10()).ceil() as usize),
         percent if percent < 0.1 => format!("{sign}{percent:.3} %"),
         percent if percent < 1.0 => format!("{sign}{percent:.2} %"),
         percent if percent < 999.95 => format!("{sign}{percent:.1} %"),
@@ -156,7 +156,8 @@ mod tests {
         for (share, text) in [
             (0.0, "0 %"),
             (-1e-16, "0 %"),
-            (0.000_001, "+<0.001 %"),
+            (0.000_001, "+0.0001 %"),
+            (-0.000_000_043, "-0.000004 %"),
             (-0.000_5, "-0.050 %"),
             (0.005, "+0.50 %"),
             (-0.1, "-10.0 %"),
@@ -168,7 +169,7 @@ mod tests {
         ] {
             assert_eq!(super::change(share), text, "{share}");
         }
-        assert_eq!(super::difference(-0.000_001), "<0.001 %");
+        assert_eq!(super::difference(-0.000_001), "0.0001 %");
     }
 
     #[test]

@@ -105,6 +105,15 @@ pub(crate) fn headline_of_suite(report: &Report) -> String {
     in_short(&report.total.operations, report.total.elapsed_ns, None, None)
 }
 
+/// How many runs there are, and how many were planned if that is more.
+pub(crate) fn runs(report: &Report) -> String {
+    let begun = report.runs.len() as u64;
+    match report.runs_never_begun() {
+        0 => counted(begun, "run"),
+        never => format!("{} of {}", count(begun), counted(begun + never, "run")),
+    }
+}
+
 /// Whether all runs ran the same task. Figures over several tasks say nothing about any of them.
 pub(crate) fn is_of_one_task(report: &Report) -> bool {
     let mut tasks = report.runs.iter().map(|run| (subject(run), &run.task.sha256));

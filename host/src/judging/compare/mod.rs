@@ -115,6 +115,8 @@ pub struct Runs {
     pub processes: u32,
     /// Threads in each.
     pub threads: u32,
+    /// Operations in flight in each thread.
+    pub concurrency: u32,
     /// The operations of all runs together.
     pub operations: u64,
 }

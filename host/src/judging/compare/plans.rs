@@ -64,6 +64,7 @@ impl Group<'_> {
             boxes: first.plan.boxes,
             processes: first.plan.processes,
             threads: first.plan.threads,
+            concurrency: first.plan.concurrency,
             operations,
         }
     }

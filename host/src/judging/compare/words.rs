@@ -1,6 +1,7 @@
 //! The words and figures of a comparison as people read them, the same in every format.
 
 use super::{Change, Comparison, Difference, Figure, Finding, Pair, Runs};
+use crate::report::curves;
 use crate::report::units::{change, counted, difference, duration, or_dash, percent, rate};
 use crate::report::words::file_name;
 
@@ -91,8 +92,7 @@ impl Runs {
     }
 
     fn shape(&self) -> String {
-        let boxes = self.boxes.map(|boxes| format!("{boxes} x ")).unwrap_or_default();
-        format!("{boxes}{} x {}", self.processes, self.threads)
+        curves::joined(self.boxes, self.processes, self.threads, self.concurrency)
     }
 
     /// What was run, and how much.

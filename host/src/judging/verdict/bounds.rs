@@ -23,14 +23,20 @@ impl Expression {
             Quantity::Time(_) => ("a time", None, "1s"),
             Quantity::Throughput => ("a rate", None, "500"),
         };
+        let is_time = matches!(self.figure.quantity, Quantity::Time(_));
         let is_beyond = |is: fn(&f64, &f64) -> bool| most.is_some_and(|most| is(&bound, &most));
         let (always, never) = match self.comparison {
-            Operator::Above => (false, is_beyond(f64::ge)),
+            // What a measurement takes is never nothing, but a lag may be.
+            Operator::Above => (is_time && bound == 0.0 && self.figure.of != Scope::Lag, is_beyond(f64::ge)),
             Operator::AtLeast => (bound == 0.0, is_beyond(f64::gt)),
             Operator::Below => (is_beyond(f64::gt), bound == 0.0),
             Operator::AtMost => (is_beyond(f64::ge), false),
         };
-        let range = if most.is_some() { "from 0% to 100%" } else { "never below 0" };
+        let range = match most {
+            Some(_) => "from 0% to 100%",
+            None if is_time && self.comparison == Operator::Above => "always above 0",
+            None => "never below 0",
+        };
         let (figure, sign, _) = self.parts();
         let remedy = format!("{what} is {range}: give a bound within that, such as `{}{sign}{usual}`", figure.trim());
         match (always, never) {

@@ -127,11 +127,21 @@ pub fn of_run(fail_if: &[Expression], missing: Missing, run: usize, report: &Run
         let is_excused = verdict.judged_by.is_none() && missing == Missing::Pass;
         Verdict { failed: verdict.failed && !is_excused, ..verdict }
     };
-    none_ok(run, report).into_iter().chain(fail_if.iter().map(judged)).collect()
+    none_ok(run, report).into_iter().chain(each_once(fail_if).map(judged)).collect()
+}
+
+/// Each expression once: a suite may ask for what its runs ask for, too.
+pub fn each_once(expressions: &[Expression]) -> impl Iterator<Item = &Expression> {
+    let is_new = |(i, of): &(usize, &Expression)| !expressions[..*i].iter().any(|earlier| earlier.text == of.text);
+    expressions.iter().enumerate().filter(is_new).map(|(_, of)| of)
 }
 
 /// The verdict that no operation was ok, if that is so.
 fn none_ok(run: usize, report: &RunReport) -> Option<Verdict> {
+    if report.partial == Some(true) && report.operations.completed == 0 {
+        // It was stopped before an operation had ended, which says nothing about the target.
+        return None;
+    }
     let verdict = NONE_OK.parse::<Expression>().ok()?.judge(run, report);
     verdict.held.then_some(Verdict { origin: VerdictOrigin::BuiltIn, ..verdict })
 }

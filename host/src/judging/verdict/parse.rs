@@ -41,8 +41,7 @@ const FIGURES: &str = "p50, p97.5 and so on, min, mean, max, throughput, ok, fai
                        worst(p99, 10s)";
 
 /// A shell that sees a bare `>` writes a file and passes on what is before it.
-const NO_COMPARISON: &str = "there is no `>` or `<`: write a figure, a comparison and a value, such as `p99>250ms`, in \
-                             quotes, because a shell takes `>` for itself";
+const NO_COMPARISON: &str = "there is no `>` or `<`";
 
 impl FromStr for Expression {
     type Err = ExpressionError;
@@ -67,6 +66,11 @@ fn answer(text: &str, sense: Sense, problem: String) -> String {
     }
     // Then the problem names the remedy, which is smaller.
     let is_only_comma = typed::ungrouped(text).is_err_and(|comma| parse_own(comma.meant()).is_ok());
+    // It may stand between the digits of a percentile.
+    let with_point = text.replacen(',', ".", 1);
+    if problem == NO_COMPARISON && text.contains(',') && parse_own(&with_point).is_ok() {
+        return format!("a fraction has a point, not a comma: write `{with_point}`");
+    }
     let is_valid = |meant: &str| parse_own(meant).is_ok_and(|expression| expression.check_bound().is_ok());
     match peers::translate(text, sense) {
         _ if is_only_comma => problem,
@@ -75,6 +79,13 @@ fn answer(text: &str, sense: Sense, problem: String) -> String {
         }
         Some(Answer::Meant(meant)) if is_valid(&meant) => format!("here that is `{meant}`"),
         Some(Answer::Unclear(advice)) => advice,
+        _ if problem == NO_COMPARISON => {
+            let sign = if sense == Sense::Bad { '>' } else { '<' };
+            format!(
+                "{problem}: write a figure, a comparison and a value, such as `p99{sign}250ms`, in quotes, because a \
+                 shell takes `{sign}` for itself"
+            )
+        }
         _ => problem,
     }
 }

@@ -83,6 +83,8 @@ fn an_invalid_expression_says_why() {
             "`ok.failed` does not exist: there are their times, their throughput, and their count as `ok`",
         ),
         ("p99>1,5s", "the comma in `1,5s` does not group three digits: write `1.5s`"),
+        ("p99,9>1s", "a fraction has a point, not a comma: write `p99.9>1s`"),
+        ("p99>0", "always holds, because a time is always above 0"),
         ("failed>0,5%", "the comma in `0,5%` does not group three digits: write `0.5%`"),
         ("worst(p99, 1,5s)>1s", "the comma in `1,5s` does not group three digits: write `1.5s`"),
         ("p(95)<200", "here that is `p95>200ms`: say what is bad"),

@@ -221,11 +221,12 @@ const OVER_TIME: [(&str, Figured); 4] =
 
 fn latency(run: &RunReport, id: &str) -> Markup {
     let edges = edges(run);
-    // A percentile of fewer operations is that of some of them. Their longest one is exact.
-    const LEAST: u64 = 10;
     let of = |name: &str, figure: Figured| -> Vec<Option<u64>> {
-        let shown = |bucket: &BucketReport| name == "max" || bucket.latency_ns.count >= LEAST;
-        let figure = |bucket: &BucketReport| Some(&bucket.latency_ns).filter(|_| shown(bucket)).and_then(figure);
+        let figure = |bucket: &BucketReport| match name {
+            // It is exact.
+            "max" => figure(&bucket.latency_ns),
+            _ => curves::settled(bucket, run.timeline.interval_ns, figure),
+        };
         run.timeline.buckets.iter().map(figure).collect()
     };
     let lines = OVER_TIME.map(|(name, figure)| (name, of(name, figure)));

@@ -111,7 +111,9 @@ fn drawn(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
         lines(format!("{id}-{name}"), title, how, scale, &runs, figure)
     };
     let latency = |of: fn(&Summary) -> Option<u64>| {
-        move |_: &RunReport, bucket: &BucketReport, _: f64| of(&bucket.latency_ns).map(|ns| ns as f64)
+        move |run: &RunReport, bucket: &BucketReport, _: f64| {
+            curves::settled(bucket, run.timeline.interval_ns, of).map(|ns| ns as f64)
+        }
     };
     html! {
         div .charts {

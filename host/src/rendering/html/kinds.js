@@ -19,6 +19,8 @@ const duration = ns => {
   return s < 7200 ? `${Math.floor(s / 60)} m ${two(s % 60)} s` : `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} m`;
 };
 const trim = text => text.replace(/(\.\d*?)0+ /, '$1 ').replace('. ', ' ').replace(/ m 00 s/, ' m').replace(/ h 00 m/, ' h');
+// On an axis, millions have a letter, because there is no room for their zeros.
+const amounts = at => at.map(n => at[at.length - 1] >= 1e6 && n ? `${+(n / 1e6).toPrecision(6)} M` : amount(n));
 const amount = n => n < 100 ? String(+n.toPrecision(6)) : count(n);
 const percent = part => trim(part === 0 ? '0 %' : part < 1e-4 ? '<0.01 %' : `${(part * 100).toFixed(part < .1 ? 2 : 1)} %`);
 const seconds = s => s === 0 ? '0' : trim(duration(Math.round(s * 1e9)));
@@ -73,7 +75,17 @@ const time = {
   incrs: [.001, .002, .005, .01, .02, .05, .1, .25, .5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400],
 };
 const nines = {
-  scale: 'x', values: (_, at) => at.map(share), space: 40,
+  scale: 'x', space: 40,
+  // A label for which there is no room is left out.
+  values: (u, at) => {
+    let end = -Infinity;
+    return at.map(n => {
+      const text = share(n), half = text.length * 3.6, middle = u.valToPos(n, 'x');
+      if (middle - half < end) return '';
+      end = middle + half + 8;
+      return text;
+    });
+  },
   splits: (_, _a, from, to) => [Math.log10(2), ...(to < 2 ? [Math.log10(4)] : []), 1, 2, 3, 4, 5, 6, 7].filter(n => n >= from - 1e-9 && n <= to),
   grid: { show: true },
 };
@@ -114,7 +126,7 @@ const kinds = {
     const due = data.due_per_s ? [{ ...line('offered', css('soft'), { width: 1.5, dash: [5, 4] }), paths: stepped, value: at => rate(data.due_per_s[at] ?? 0) + '/s' }] : [];
     // The highest layer is drawn first, so that each of the others covers the part below its own.
     return {
-      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => amounts(at) }, range: [0, null],
       series: [...series.reverse(), ...due], columns: [...stacked.map(held).reverse(), ...due.map(() => held(data.due_per_s))],
       draw: data.drain && (u => between(u, data.drain)),
       head: at => `${seconds(data.at_s[at])} – ${seconds(data.at_s[at + 1] ?? data.at_s[at])}`,
@@ -128,7 +140,7 @@ const kinds = {
     const some = hidden.size ? [] : [all];
     const dropped = data.dropped_per_s ? [line('never started', css('soft'), { paths: stepped, width: 1.8, dash: [2, 2] })] : [];
     return {
-      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => at.map(amount) }, range: [0, null],
+      x: time, xs: data.at_s, edges: true, y: { values: (_, at) => amounts(at) }, range: [0, null],
       series: [...some, ...dropped, ...lines],
       columns: [...(hidden.size ? [] : [data.failed_per_s]), ...dropped.map(() => data.dropped_per_s), ...results.map(r => r.rate)].map(held),
       show: value => rate(value) + '/s', head: at => seconds(data.at_s[at]),
@@ -174,7 +186,7 @@ const kinds = {
   },
   scaling(data) {
     return {
-      xs: data.in_flight, y: { values: (_, at) => at.map(amount) }, range: [0, null], xrange: [0, null], show: value => rate(value) + '/s',
+      xs: data.in_flight, y: { values: (_, at) => amounts(at) }, range: [0, null], xrange: [0, null], show: value => rate(value) + '/s',
       x: { scale: 'x', values: (_, at) => at.map(n => Number.isInteger(n) ? n : ''), space: 40 },
       series: [line('ideal', css('faint'), { dash: [5, 4] }), line('measured', css('all'), { width: 2.2, points: { show: true, size: 8, fill: css('all') } })],
       columns: [data.ideal_per_s, data.throughput_per_s], head: at => `${data.shape[at]}: ${data.in_flight[at]} in flight`,
@@ -185,7 +197,7 @@ const kinds = {
     const [x, head] = {
       time: [time, at => seconds(data.x[at])],
       nines: [nines, at => `${share(data.x[at])} took at most`],
-      rate: [{ ...logarithmic, scale: 'x', values: (_, at) => at.map(amount) }, at => per_s(data.x[at])],
+      rate: [{ ...logarithmic, scale: 'x', values: (_, at) => amounts(at) }, at => per_s(data.x[at])],
     }[data.by];
     // Points that say little are hollow: a series of their own.
     const full = each => each.y.map((y, i) => data.hollow?.[i] ? null : y), rest = each => each.y.map((y, i) => data.hollow[i] ? y : null);
@@ -196,7 +208,7 @@ const kinds = {
       return [line(each.name, colour, { paths: data.steps ? stepped : undefined, width: 1.8, dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps })];
     });
     return {
-      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => at.map(data.unit === 'share' ? percent : amount), ...(data.unit === 'count' && { incrs: whole }) },
+      xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => data.unit === 'share' ? at.map(percent) : amounts(at), ...(data.unit === 'count' && { incrs: whole }) },
       log: data.unit === 'ns', range: data.unit === 'ns' ? undefined : [0, data.unit === 'count' && !data.lines.some(({ y }) => y.some(n => n > 2)) ? 2.1 : null], 
       xlog: data.by === 'rate', xrange: { time: [0, data.to ?? null], nines: [undefined, Math.max(1, data.x[data.x.length - 1])] }[data.by], edges: data.steps, show, key: true, head, draw: data.between && (u => between(u, data.between)), series, columns,
     };

@@ -86,8 +86,8 @@ fn title(report: &Report) -> String {
     let mut tasks: Vec<&str> = report.runs.iter().map(|run| words::file_name(words::subject(run))).collect();
     tasks.dedup();
     match report.runs.len() {
-        1 => tasks.join(", "),
-        runs => format!("{}: {runs} runs", tasks.join(", ")),
+        1 if !report.has_several_runs() => tasks.join(", "),
+        _ => format!("{}: {}", tasks.join(", "), words::runs(report)),
     }
 }
 
@@ -146,7 +146,7 @@ fn main(report: &Report, moment: Moment) -> Markup {
     html! {
         main #report {
             (header(report, moment))
-            @if let [run] = report.runs.as_slice() {
+            @if let ([run], false) = (report.runs.as_slice(), report.has_several_runs()) {
                 (run::summary(run, [words::of_report(report, moment), words::of_run(run, clock_ns)].concat()))
                 (results_bar(&palette))
                 section #run-1 {
@@ -184,7 +184,7 @@ fn header(report: &Report, moment: Moment) -> Markup {
             @if let Some(run) = first {
                 p .meta {
                     span { time datetime=(run.started_at) { (words::moment(&run.started_at)) } }
-                    @if report.runs.len() == 1 { span { (words::shape(run)) } span { (words::model(&run.plan)) } }
+                    @if !report.has_several_runs() { span { (words::shape(run)) } span { (words::model(&run.plan)) } }
                     span { (report.environment.os) ", " (report.environment.cpus) " processors" }
                 }
             }

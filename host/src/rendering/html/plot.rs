@@ -78,12 +78,12 @@ impl Axis {
 
     /// Amounts from zero, up to at least `most`.
     pub(super) fn amounts(most: f64) -> Self {
-        Self::from_zero(most, 0.0, amount)
+        Self::from_zero(most, 0.0, |value| short_amount(value, most))
     }
 
     /// The same of what is counted: a tick is a whole number.
     pub(super) fn counts(most: f64) -> Self {
-        Self::from_zero(most.max(2.0), 1.0, amount)
+        Self::from_zero(most.max(2.0), 1.0, |value| short_amount(value, most))
     }
 
     /// Shares of a whole from zero, up to at least `most`.
@@ -166,6 +166,11 @@ fn round_values(from: f64, to: f64) -> Vec<f64> {
     let step = [5.0, 2.0, 1.0].into_iter().map(|lead| lead * power).find(|step| *step <= third).unwrap_or(third);
     let first = (from / step).ceil() as u64;
     (first..).map(|i| i as f64 * step).take_while(|value| *value <= to).collect()
+}
+
+/// An amount on an axis up to `most`: millions have a letter, because there is no room for their zeros.
+fn short_amount(value: f64, most: f64) -> String {
+    if most < 1e6 || value == 0.0 { amount(value) } else { format!("{} M", value.round() / 1e6) }
 }
 
 /// An amount in its shortest form.

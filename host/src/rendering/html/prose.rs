@@ -55,14 +55,29 @@ fn sentence(word: &Word) -> Markup {
     html! {
         @for (i, part) in word.parts.iter().enumerate() {
             @match part {
-                Part::Plain(text) if i == 0 => (capital(text)),
-                Part::Plain(text) => (text),
+                Part::Plain(text) if i == 0 => (coded(&capital(text), plain)),
+                Part::Plain(text) => (coded(text, plain)),
                 Part::Code(text) => code { (name(text)) },
-                Part::Foreign(text) => (name(text)),
+                Part::Foreign(text) => (coded(text, name)),
             }
         }
         "."
     }
+}
+
+fn plain(text: &str) -> Markup {
+    html! { (text) }
+}
+
+/// A text in which code stands between backticks; `show` shows the rest.
+fn coded(text: &str, show: fn(&str) -> Markup) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return show(text);
+    }
+    html! { @for (i, part) in parts.iter().enumerate() {
+        @if !i.is_multiple_of(2) { code { (name(part)) } } @else if !part.is_empty() { (show(part)) }
+    } }
 }
 
 /// One of Gorgon's own texts, with a capital at its beginning.

@@ -92,7 +92,7 @@ const draw = chart => {
       setSelect: [u => { if (u.select.width > 4) zoom(over ? null : chart, u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x')); }],
       draw: kind.draw ? [kind.draw] : [],
     },
-    padding: [8, kind.xlog ? 32 : 20, 0, 0],
+    padding: [8, kind.xlog || kind.x === nines ? 32 : 20, 0, 0],
   };
   const u = new uPlot(options, [kind.xs, ...kind.columns], plot);
   chart.u = u;

@@ -24,7 +24,7 @@ pub(super) fn section(report: &Report, palette: &Palette<'_>) -> Markup {
     html! {
         section #overview {
             h2 { "All runs" }
-            p .headline { (words::headline_of_suite(report)) "." }
+            p .headline { (words::runs(report)) ", " (words::headline_of_suite(report)) "." }
             (runs(report, &rows))
             div .charts { (percentiles(report, &rows)) }
             @for (i, scaling) in curves::scaling(report).iter().enumerate() { (chart(scaling, i)) }
@@ -48,7 +48,7 @@ fn runs(report: &Report, rows: &[SuiteRow]) -> Markup {
         html! { tr class=[(!failed.is_empty()).then_some("bad")] {
             th scope="row" {
                 @if i < MOST_DRAWN { (palette::swatch(&colour(i), Mark::None)) " " }
-                (tables::name(&format!("{}, {}", row.name, row.shape)))
+                (tables::name(&row.name)) ", " span .whole { (row.shape) }
                 span .numbers { @for number in &row.numbers {
                     " " a href=(format!("#run-{number}")) { "run " (number) @if failed.contains(number) { " ✕" } }
                 } }

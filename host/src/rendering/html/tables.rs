@@ -8,6 +8,7 @@ use crate::metrics::Outcome;
 use crate::plan::{AddressOrder, CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, GroupReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
+use crate::rendering::lines::shell_words;
 use crate::report::{PlanReport, StageReport, WarmupPlan};
 
 /// A guest's text within a page: control characters are escaped, and `bdi` isolates its direction.
@@ -116,7 +117,7 @@ fn result_rows(result: &ResultReport, all: u64, palette: &Palette<'_>) -> Markup
             @if !result.reasons.is_empty() || result.reproduce.is_some() {
                 tr .more { td colspan="12" {
                     @for (reason, times) in &result.reasons { div { (count(*times)) " × " (name(reason.raw())) } }
-                    @if let Some(command) = &result.reproduce { div { "Again: " code { (name(command)) } } }
+                    @if let Some(command) = &result.reproduce { div { "Again: " code { (words_of(command)) } } }
                 } }
             }
         }
@@ -396,5 +397,12 @@ pub(super) fn machine(report: &Report) -> Markup {
 
 /// The command that made the report.
 pub(super) fn command(report: &Report) -> Markup {
-    html! { @if let Some(command) = &report.command { p .command { span { "reproduce: " } code { (name(command)) } } } }
+    html! { @if let Some(command) = &report.command { p .command { span { "reproduce: " } code { (words_of(command)) } } } }
+}
+
+/// A command, which is broken between its words.
+pub(super) fn words_of(command: &str) -> Markup {
+    html! { bdi { @for (i, word) in shell_words(&line(command)).iter().enumerate() {
+        @if i > 0 { " " } span .word { (word) }
+    } } }
 }

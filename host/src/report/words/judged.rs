@@ -1,7 +1,7 @@
 //! The sentences of verdicts: the figure, what it is, and its limit.
 
 use super::{Tone, Word, run_name, short};
-use crate::report::units::{count, figure};
+use crate::report::units::{count, counted, figure};
 use crate::report::{Moment, Report, Unit, Verdict, VerdictOrigin};
 
 /// What is said about a report as a whole: [`alarms`], then [`verdicts`].
@@ -18,9 +18,8 @@ pub(crate) fn alarms(report: &Report) -> Vec<Word> {
 /// Whether the report is partial, and what `--fail-if` and `--abort-if` found. What several runs of one name have
 /// passed is said once, with the range of its figures. What failed is first.
 pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
-    let partial = "partial: the run did not reach the end of its plan, and these are its figures until then";
     let is_cut_short = report.partial && moment == Moment::Ended;
-    let partial = is_cut_short.then(|| Word::new(Tone::Warning, partial));
+    let partial = is_cut_short.then(|| Word::new(Tone::Warning, format!("partial: {}", cut_short(report))));
     let mut words: Vec<Word> = partial.into_iter().collect();
     let mut asked: Vec<&Verdict> = report.verdicts.iter().filter(|of| of.origin != VerdictOrigin::BuiltIn).collect();
     asked.sort_by_key(|of| !of.failed);
@@ -37,6 +36,20 @@ pub(crate) fn verdicts(report: &Report, moment: Moment) -> Vec<Word> {
         }
     }
     words
+}
+
+/// What is missing of a report that is partial.
+fn cut_short(report: &Report) -> String {
+    if !report.has_several_runs() {
+        return "the run did not reach the end of its plan, and these are its figures until then".to_owned();
+    }
+    let unfinished = (0..report.runs.len()).filter(|i| report.is_run_partial(*i));
+    let unfinished = unfinished.map(|i| format!("run {} did not reach the end of its plan", i + 1));
+    let never = report.runs_never_begun();
+    let planned = counted(report.runs.len() as u64 + never, "run");
+    let never = (never > 0).then(|| format!("{} of {planned} never began", count(never)));
+    let missing: Vec<String> = unfinished.chain(never).collect();
+    if missing.is_empty() { "a run did not reach the end of its plan".to_owned() } else { missing.join(", ") }
 }
 
 /// The name of the run that a verdict is about.
@@ -66,7 +79,7 @@ pub(crate) fn verdict(verdict: &Verdict, report: &Report) -> Word {
         Verdict { value: None, maximum: None, .. } => Tone::Warning,
         _ => Tone::Good,
     };
-    let run = report.runs.get(verdict.run).filter(|_| report.runs.len() > 1);
+    let run = report.runs.get(verdict.run).filter(|_| report.has_several_runs());
     let word = Word::new(tone, "");
     let word = match run {
         Some(run) => word.foreign(&short(run)).plain(format!(" (run {}): ", verdict.run + 1)),
@@ -117,17 +130,23 @@ fn parts(verdict: &Verdict) -> (String, String) {
         (_, true) => "at least ",
         (_, false) => "must be above ",
     };
-    let per_second = if verdict.unit == Some(Unit::PerSecond) { "/s" } else { "" };
+    let per_second = if verdict.unit == Some(Unit::PerSecond) && !bound.contains('/') { "/s" } else { "" };
     (text[..at].trim().to_owned(), format!("{demand}{}{per_second}", spaced(bound.trim())))
 }
 
-/// A number as it was typed, with a space before its unit: `250 ms`.
+/// Values as they were typed, with a space before their units: `250 ms`, `1 m 30 s`. Nothing stands in a rate, `500/s`,
+/// or in a power, `1e-9`.
 fn spaced(typed: &str) -> String {
+    if let Some(percent) = typed.strip_suffix('%') {
+        return format!("{} %", percent.trim_end());
+    }
+    if typed.contains('/') || typed.parse::<f64>().is_ok() {
+        return typed.to_owned();
+    }
     let mut spaced = String::new();
     for c in typed.chars() {
-        let is_unit = |c: char| c.is_alphabetic() || c == '%';
         let last = spaced.chars().last().filter(|last| *last != ' ');
-        if c != ' ' && last.is_some_and(|last| is_unit(last) != is_unit(c)) {
+        if c != ' ' && last.is_some_and(|last| last.is_alphabetic() != c.is_alphabetic()) {
             spaced.push(' ');
         }
         spaced.push(c);
@@ -183,6 +202,12 @@ mod tests {
             (judged("p99>250ms", Nanoseconds, 250e6, 250.1e6, true), "p99 just above 250 ms, limit 250 ms"),
             (judged("failed>0.1%", Share, 0.001, 0.0, false), "failed 0 %, limit 0.1 %"),
             (judged("throughput<1_000", PerSecond, 1e3, 437.2, true), "throughput 437/s, at least 1_000/s"),
+            (judged("throughput<500/s", PerSecond, 5e2, 437.2, true), "throughput 437/s, at least 500/s"),
+            (judged("throughput<30000/m", PerSecond, 5e2, 437.2, true), "throughput 437/s, at least 30000/m"),
+            (judged("throughput<1e3", PerSecond, 1e3, 437.2, true), "throughput 437/s, at least 1e3/s"),
+            (judged("failed>1e-9%", Share, 1e-11, 0.0, false), "failed 0 %, limit 1e-9 %"),
+            (judged("failed>1e300", Operations, 1e300, 0.0, false), "failed 0, limit 1e300"),
+            (judged("p99>1.5s", Nanoseconds, 15e8, 1e9, false), "p99 1.00 s, limit 1.5 s"),
             (judged("result(\"a>b\")<=5", Operations, 5.0, 6.0, false), "result(\"a>b\") 6, must be above 5"),
         ] {
             assert_eq!(verdict(&of, &report).text(str::to_owned), says);
