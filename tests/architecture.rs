@@ -227,6 +227,15 @@ fn pure_modules_name_nothing_outside() {
 }
 
 #[test]
+fn only_one_module_knows_which_system_it_is_on() {
+    for Source { path, code } in sources().iter().filter(|source| !source.is_in("system/")) {
+        for name in ["\"/proc", "target_os", "target_vendor"] {
+            assert!(!code.contains(name), "`{name}` is named in {path}: ask `system` for it");
+        }
+    }
+}
+
+#[test]
 fn test_items_are_left_out() {
     let text = "use a;\n// crate::b\n#[cfg(test)]\nmod far;\n#[cfg(test)]\n#[allow(c)]\nmod near {\n    fn d() {\n    }\n}\nuse e;\n";
     assert_eq!(without_tests(text), ("use a;\nuse e;\n".to_owned(), vec!["far".to_owned()]));

@@ -257,7 +257,8 @@ fn a_file_that_is_not_a_report_is_refused_in_one_line() {
     fs::write(file("next.json"), report.replace("gorgon.report/1", "gorgon.report/2")).unwrap();
     fs::write(file("found.json"), "{\"schema\":\"gorgon.find/1\"}").unwrap();
     fs::write(file("compared.json"), "{\"schema\":\"gorgon.compare/1\"}").unwrap();
-    fs::write(file("stopped.json"), report.replace("\"partial\":false,\"planned", "\"partial\":true,\"planned")).unwrap();
+    fs::write(file("stopped.json"), report.replace("\"partial\":false,\"planned", "\"partial\":true,\"planned"))
+        .unwrap();
     for (name, problem) in [
         ("none.json", "cannot read the report `none.json`: No such file"),
         ("text", "cannot compare `text`: it is not a report of gorgon: `gorgon run TASK.wasm --json FILE` writes one"),

@@ -28,6 +28,7 @@ mod open;
 mod otlp;
 mod outcomes;
 mod outputs;
+mod platforms;
 mod servers;
 mod stop;
 mod stopped;

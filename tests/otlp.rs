@@ -193,7 +193,8 @@ fn no_secret_is_in_what_is_said_about_a_collector() {
                 head.push(byte[0]);
             }
             let head = String::from_utf8(head).unwrap().replace("\r\n", " ");
-            let answer = format!("HTTP/1.1 401 no\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{head}", head.len());
+            let answer =
+                format!("HTTP/1.1 401 no\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{head}", head.len());
             let _ = stream.write_all(answer.as_bytes());
             let _ = tell.send(head);
         }

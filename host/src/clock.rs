@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::system;
+
 /// Counts nanoseconds since a fixed beginning.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -81,10 +83,7 @@ pub fn system_monotonic() -> Duration {
 
 /// The time since the machine was booted, including the time that it was suspended.
 pub fn since_boot() -> Duration {
-    match clock_gettime(ClockId::CLOCK_BOOTTIME) {
-        Ok(time) => time.into(),
-        Err(_) => system_monotonic(),
-    }
+    system::since_boot().unwrap_or_else(system_monotonic)
 }
 
 /// A wait that ends this much later than it should is a stall: the process was stopped, or got no processor. A thread
@@ -103,10 +102,9 @@ pub struct Clocks {
 impl Clocks {
     /// The clocks as they stand.
     pub fn now() -> Self {
-        let read = |clock| clock_gettime(clock).map_or(Duration::ZERO, Duration::from);
         let monotonic = system_monotonic();
-        let since_boot = read(ClockId::CLOCK_BOOTTIME);
-        let wall = read(ClockId::CLOCK_REALTIME);
+        let since_boot = since_boot();
+        let wall = clock_gettime(ClockId::CLOCK_REALTIME).map_or(Duration::ZERO, Duration::from);
         Self { suspended: since_boot.saturating_sub(monotonic), booted: wall.saturating_sub(since_boot) }
     }
 

@@ -36,6 +36,7 @@ pub mod machine;
 pub mod memory_watch;
 pub mod rows;
 pub mod scratch;
+pub mod system;
 pub mod task;
 pub mod terminal;
 pub mod timers;

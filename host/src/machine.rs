@@ -10,13 +10,14 @@ use std::sync::OnceLock;
 
 use crate::clock::Clock;
 use crate::record::Environment;
+use crate::system;
 
 impl Environment {
     /// This machine.
     pub fn here() -> Self {
         Self {
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            kernel: read(Path::new("/proc/sys/kernel/osrelease")).map(|text| text.trim().to_owned()),
+            kernel: system::proc("sys/kernel/osrelease").map(|text| text.trim().to_owned()),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             processor: processor(),
             cpu_limit: cpu_limit(),
@@ -34,7 +35,7 @@ pub fn name() -> String {
 /// The model of the processors. The kernel asks every processor when this file is read, so it is read only once.
 fn processor() -> Option<String> {
     static MODEL: OnceLock<Option<String>> = OnceLock::new();
-    MODEL.get_or_init(|| processor::model(&read(Path::new("/proc/cpuinfo"))?)).clone()
+    MODEL.get_or_init(|| processor::model(&system::proc("cpuinfo")?)).clone()
 }
 
 fn cpu_limit() -> Option<f64> {
@@ -51,8 +52,8 @@ pub fn throttled_ns() -> Option<u64> {
 
 /// What `find` finds in the files of this process's cgroup.
 fn of_cgroup<T>(find: impl Fn(&str, &str, fn(&Path) -> Option<String>) -> Option<T>) -> Option<T> {
-    let own = read(Path::new("/proc/self/cgroup"))?;
-    let mounts = read(Path::new("/proc/self/mountinfo"))?;
+    let own = system::proc("self/cgroup")?;
+    let mounts = system::proc("self/mountinfo")?;
     find(&own, &mounts, read)
 }
 

@@ -1,9 +1,10 @@
 //! Ends this process if it takes more memory than it may. The system's own limits cannot do that: they count memory
 //! that is reserved and never used, of which each instance has gigabytes.
 
-use std::fs::read_to_string;
 use std::io;
 use std::time::Duration;
+
+use crate::system;
 
 /// How often it looks. A process that does nothing else takes up to 100 MB in that time.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -24,7 +25,7 @@ pub fn start(most: u64, end: impl FnOnce(u64) + Send + 'static) -> io::Result<()
 
 /// The memory that belongs to this process alone, in bytes, without what it maps from files.
 fn taken() -> Option<u64> {
-    let text = read_to_string("/proc/self/statm").ok()?;
+    let text = system::proc("self/statm")?;
     let mut pages = text.split(' ').skip(1).map(|pages| pages.parse::<u64>().ok());
     let (resident, shared) = (pages.next()??, pages.next()??);
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??.cast_unsigned() as u64;

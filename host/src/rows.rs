@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::scratch::Scratch;
+use crate::system;
 
 /// The longest row, in bytes. A quote that is never closed would make a row of the rest of the file. A call with the
 /// largest body has some 90 MB.
@@ -119,8 +119,7 @@ impl Rows {
         }
         let file = File::open(path).map_err(of_io)?;
         // The same file, even if another one gets its name.
-        let opened = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-        let content = if opened.exists() { opened } else { path.to_owned() };
+        let content = system::path_of(&file).unwrap_or_else(|| path.to_owned());
         let mut facts = Facts { content, bytes: metadata.len(), ..Facts::default() };
         let mut problem = None;
         let scratch = Scratch::new(|places| {

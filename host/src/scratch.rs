@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+
+use crate::system;
 
 /// A file with a path that this process and its children can open, until it is dropped.
 #[derive(Debug)]
@@ -36,11 +37,11 @@ impl Scratch {
     }
 
     fn in_memory(mut write: impl FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<Self> {
-        let mut file = memory()?;
+        let mut file = system::memory_file()?;
         write(&mut file)?;
         file.flush()?;
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-        // If /proc is not there, nobody can open it.
+        // Without a path, nobody else can open it.
+        let path = system::path_of(&file).ok_or(io::ErrorKind::Unsupported)?;
         File::open(&path)?;
         Ok(Self { path, _kept: Kept::InMemory(file) })
     }
@@ -49,17 +50,6 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.path
     }
-}
-
-#[cfg(target_os = "linux")]
-fn memory() -> io::Result<File> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    Ok(memfd_create("gorgon", MFdFlags::MFD_CLOEXEC)?.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn memory() -> io::Result<File> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
+use crate::system;
+
 /// How long a signal that ends the process lets it go on. Somebody who presses Ctrl-C once too often must not lose a
 /// report that is being written, and a second is enough for a reader that reads.
 const GRACE: Duration = Duration::from_secs(1);
@@ -71,10 +73,10 @@ impl Stops {
     }
 }
 
-/// The signals that this process ignores, one bit for each. The system has no way to ask that leaves them as they are,
-/// but for `/proc`; without it, none is taken to be ignored.
+/// The signals that this process ignores, one bit for each. Only the kernel's files tell that and leave them as they
+/// are; without those, none is taken to be ignored.
 fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = system::proc("self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

@@ -2,55 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use tokio::net::unix::pipe::Receiver;
 
 use crate::clock::Clock;
-
-/// A timer of the kernel, whose expiry wakes the runtime.
-pub struct KernelTimer {
-    timer: TimerFd,
-    /// The same descriptor for tokio. A pipe is the only safe way to make tokio poll a descriptor of a foreign kind.
-    going_off: Receiver,
-}
-
-impl KernelTimer {
-    /// A timer for the runtime of the calling thread. Fails if there are too many open files.
-    pub fn new() -> io::Result<Self> {
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let going_off = Receiver::from_file_unchecked(timer.as_fd().try_clone_to_owned()?.into())?;
-        Ok(Self { timer, going_off })
-    }
-
-    /// Waits until `ns` from now.
-    pub async fn after(&self, ns: u64) -> io::Result<()> {
-        self.set(ns)?;
-        self.goes_off().await
-    }
-
-    /// Lets it go off `ns` from now, and not when it was set to before.
-    fn set(&self, ns: u64) -> io::Result<()> {
-        // Zero would stop it.
-        let after = Duration::from_nanos(ns.max(1));
-        Ok(self.timer.set(Expiration::OneShot(after.into()), TimerSetTimeFlags::empty())?)
-    }
-
-    async fn goes_off(&self) -> io::Result<()> {
-        loop {
-            self.going_off.readable().await?;
-            match self.going_off.try_read(&mut [0; 8]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read.map(drop),
-            }
-        }
-    }
-}
+use crate::system::KernelTimer;
 
 /// The timers of a thread's guests: one timer of the kernel goes off for the earliest of them.
 #[derive(Clone)]

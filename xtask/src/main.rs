@@ -7,6 +7,7 @@ mod beside;
 mod checks;
 mod compare_check;
 mod dist;
+mod platforms;
 mod stall;
 mod table;
 mod truth;
@@ -41,6 +42,8 @@ usage: cargo xtask COMMAND
   dist [GORGON]
            make what a release hands out: an archive, a Debian package (by cargo-deb), checksums; from this gorgon, or
            a release build
+  platforms
+           check the host for macOS, without C code; build it for Linux on arm64, and run its main job there by qemu-user
   bench-html
            measure how soon a browser has drawn the report of an hour's run
   bench    measure the harness against a bare wasmtime loop, and print ratios
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Some("simulate") => simulate(&arguments[1..]),
         Some("bench") => bench::run_all().and_then(|()| bench::run_parts()),
         Some("bench-html") => bench_html(),
+        Some("platforms") => platforms::run_all(),
         Some("dist") => dist::run_all(arguments.get(1).map(PathBuf::from)),
         Some("stall") => stall::run_all(arguments.get(1).map(PathBuf::from)),
         Some("bench-http") => bench_http::run_all(),

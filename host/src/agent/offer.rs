@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Settings;
 use crate::cluster::presence::Presence;
 use crate::plan::{RunPlan, RunSpec};
+use crate::system;
 use crate::wire::PROTOCOL;
 
 /// What the agent says about itself at first.
@@ -15,7 +16,7 @@ pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
         session: fastrand::u64(..),
-        boot: read("/proc/sys/kernel/random/boot_id").trim().to_owned(),
+        boot: read("sys/kernel/random/boot_id").trim().to_owned(),
         cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32),
         memory_bytes: meminfo("MemTotal"),
         free_bytes: 0,
@@ -38,7 +39,7 @@ pub(super) fn presence(settings: &Settings, public_key: String) -> Presence {
 /// Looks at what changes.
 pub(super) fn refresh(presence: &mut Presence) {
     presence.free_bytes = meminfo("MemAvailable");
-    let load = read("/proc/loadavg");
+    let load = read("loadavg");
     let load: f64 = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
     presence.load_permille = (load * 1_000.0) as u32;
 }
@@ -49,12 +50,12 @@ fn policy(settings: &Settings) -> Vec<String> {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).unwrap_or_default()
+    system::proc(path).unwrap_or_default()
 }
 
-/// A figure of `/proc/meminfo`, in bytes.
+/// A figure of the kernel's `meminfo`, in bytes.
 fn meminfo(name: &str) -> u64 {
-    let text = read("/proc/meminfo");
+    let text = read("meminfo");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1_024

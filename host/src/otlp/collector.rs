@@ -147,7 +147,8 @@ impl Collector {
             let is_page = answer.body().mime_type() == Some("text/html");
             // It says how much of the message it did not take.
             let body = answer.body_mut().read_to_vec().unwrap_or_default();
-            let problem = if is_page { Some("a page answers, and no collector".into()) } else { refused(signal, &body) };
+            let problem =
+                if is_page { Some("a page answers, and no collector".into()) } else { refused(signal, &body) };
             return problem.map_or(Ok(()), Err);
         }
         let body = answer.body_mut().read_to_string().unwrap_or_default();

@@ -32,7 +32,8 @@ enum Status {
 pub fn write(report: &Report, mut to: impl Write) -> io::Result<()> {
     let runs = || report.runs.iter().enumerate();
     let names = names(report);
-    let suites: Vec<_> = runs().map(|(i, run)| Suite::of_run(report, i, run, &names[i])).chain(unbegun(report)).collect();
+    let suites: Vec<_> =
+        runs().map(|(i, run)| Suite::of_run(report, i, run, &names[i])).chain(unbegun(report)).collect();
     let all = || suites.iter().flat_map(|suite| &suite.tests);
     let xml = html! {
         (PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"))

@@ -3,9 +3,9 @@
 use super::{csv, json, junit, markdown, openmetrics};
 use crate::judging::compare::Comparison;
 use crate::judging::verdict::{self, Expression, Missing};
-use crate::report::{Report, SuiteReport};
 use crate::report::find::FindReport;
 use crate::report::tests::{environment, record};
+use crate::report::{Report, SuiteReport};
 
 #[test]
 fn a_report_survives_writing_and_reading() {

@@ -196,7 +196,8 @@ fn run(
     detail: Detail,
     to: &mut Sheet<impl Write>,
 ) -> io::Result<()> {
-    let known_by: Vec<String> = number.map(|number| format!("run {number}")).into_iter().chain(run.name.clone()).collect();
+    let known_by: Vec<String> =
+        number.map(|number| format!("run {number}")).into_iter().chain(run.name.clone()).collect();
     let known_by = if known_by.is_empty() { String::new() } else { known_by.join(", ") + ": " };
     let sentence = format!("{known_by}{}: {}", words::subject(run), words::headline(run));
     prose("", 2, &guest_text::line(&sentence), BOLD, to)?;

@@ -221,11 +221,7 @@ pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
 /// A percentile of an interval that says something about it: `None` for fewer than ten operations, and in the last
 /// interval if the run covers less than a quarter of it, because then nearly all of its operations are those that ended
 /// the run.
-pub fn settled<T>(
-    bucket: &BucketReport,
-    interval_ns: u64,
-    figure: impl FnOnce(&Summary) -> Option<T>,
-) -> Option<T> {
+pub fn settled<T>(bucket: &BucketReport, interval_ns: u64, figure: impl FnOnce(&Summary) -> Option<T>) -> Option<T> {
     const LEAST: u64 = 10;
     let is_sliver = bucket.partial && bucket.length_ns.is_some_and(|length_ns| length_ns < interval_ns / 4);
     if bucket.latency_ns.count < LEAST || is_sliver { None } else { figure(&bucket.latency_ns) }

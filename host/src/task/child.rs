@@ -10,12 +10,12 @@ use bytesize::ByteSize;
 use crossbeam::channel::{RecvTimeoutError, bounded};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::{Purpose, compile::machine_code, engine};
 use crate::binary;
 use crate::guest_text::line;
+use crate::system;
 
 /// The hidden subcommand that compiles.
 const COMPILER_SUBCOMMAND: &str = "compile";
@@ -62,7 +62,7 @@ pub(super) fn compile(purpose: Purpose, wasm: &[u8], to: &mut dyn Write) -> io::
             let _ = child.kill();
         }
         // Not `wait`, after which the identifier may be that of another process.
-        let _ = waitid(Id::Pid(process), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        system::await_end(process);
         drop(done);
         (written, said.join().unwrap_or_default())
     });
@@ -96,8 +96,7 @@ fn size(bytes: u64) -> String {
 /// The child: compiles what comes from stdin, and writes the machine code to stdout. An error says why it cannot.
 pub fn serve(purpose: Purpose) -> Result<(), String> {
     // A child that outlives its parent would go on for nobody.
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    system::end_with_parent();
     // A system that does not know this limit has none.
     let _ = setrlimit(Resource::RLIMIT_DATA, MOST_MEMORY, MOST_MEMORY);
     let limit = std::thread::Builder::new().name("limit".into()).spawn(|| {

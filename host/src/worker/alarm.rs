@@ -8,7 +8,7 @@ use super::health::Pulse;
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::lane::Lane;
-use crate::timers::KernelTimer;
+use crate::system::{self, KernelTimer};
 
 /// A sleeping thread usually runs again this long after its timer fires. A thread with nothing else to do wakes this
 /// much earlier, and watches the clock for the rest.
@@ -43,8 +43,7 @@ impl Alarm {
     pub(super) fn new(lane: Lane, alone: Company, pulse: Arc<Pulse>) -> io::Result<Self> {
         let kind = match lane {
             Lane::Compute => {
-                // By default the kernel may wake a thread 50 microseconds late, so that it can wake several at once.
-                nix::sys::prctl::set_timerslack(1)?;
+                system::wake_exactly()?;
                 TimerKind::Sleep
             }
             Lane::Io => TimerKind::Timer(KernelTimer::new()?),

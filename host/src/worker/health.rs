@@ -1,15 +1,13 @@
 //! How this process and its measured threads are, and what the machine withholds from them.
 
-use std::fs::read_to_string;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::time::{ClockId, clock_gettime};
 
 use crate::machine::throttled_ns;
 use crate::metrics::{Health, ThreadWork, Withheld};
+use crate::system;
 use crate::wire::Usage;
 
 /// A thread that spends this share of a sample on a processor, or waiting for one, has no time left: whatever else
@@ -36,7 +34,7 @@ pub(super) struct Pulse {
 impl Pulse {
     /// The calling thread is the one to watch.
     pub(super) fn begin(&self) {
-        self.thread.store(nix::unistd::gettid().as_raw(), Ordering::Relaxed);
+        self.thread.store(system::thread(), Ordering::Relaxed);
     }
 
     /// The thread has watched the clock for `ns`, because its next slot was almost due. It could have done other work.
@@ -47,11 +45,8 @@ impl Pulse {
     /// What the thread has used until now; `None` if it is not running.
     fn read(&self) -> Option<ThreadTimes> {
         let thread = self.thread.load(Ordering::Relaxed);
-        // The kernel's number for the processor time of a thread, from its identifier, as in pthread_getcpuclockid(3).
-        let clock = ClockId::from_raw((!thread) << 3 | 6);
-        let cpu: Duration = clock_gettime(clock).ok().filter(|_| thread != 0)?.into();
-        // Not every kernel is built with this file.
-        let text = read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok();
+        let cpu = system::processor_time(thread).filter(|_| thread != 0)?;
+        let text = system::proc(&format!("self/task/{thread}/schedstat"));
         Some(ThreadTimes {
             cpu_ns: cpu.as_nanos() as u64,
             delayed_ns: text.as_deref().and_then(time_in_queue),
@@ -117,7 +112,7 @@ impl Watch {
         });
         let busiest_permille = busy.max().map_or(0, |busiest| busiest.min(1_000) as u16);
         (self.before, self.before_ns) = (now, at_ns);
-        let status = read_to_string("/proc/self/status").unwrap_or_default();
+        let status = system::proc("self/status").unwrap_or_default();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
         let rss_bytes = resident.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or_default() * 1_024;
         let withheld = Withheld {
@@ -164,7 +159,7 @@ struct ProcessorTimes {
 
 impl ProcessorTimes {
     fn read() -> Option<Self> {
-        Self::parse(&read_to_string("/proc/stat").ok()?)
+        Self::parse(&system::proc("stat")?)
     }
 
     /// The times in the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
@@ -188,11 +183,10 @@ pub(super) fn usage() -> Usage {
     getrusage(UsageWho::RUSAGE_SELF).map_or_else(
         |_| Usage::default(),
         |usage| {
-            let micros = |time: nix::sys::time::TimeVal| (time.tv_sec() * 1_000_000 + time.tv_usec()) as u64;
+            let micros = |time: nix::sys::time::TimeVal| nix::sys::time::TimeValLike::num_microseconds(&time) as u64;
             Usage {
                 cpu_ns: (micros(usage.user_time()) + micros(usage.system_time())) * 1_000,
-                // Linux gives it in KiB.
-                peak_rss_bytes: usage.max_rss() as u64 * 1_024,
+                peak_rss_bytes: usage.max_rss() as u64 * system::MAX_RSS_UNIT,
             }
         },
     )
@@ -255,8 +249,8 @@ mod tests {
                 busy.begin();
                 begun.wait();
                 watched.wait();
-                let used = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
-                let until = used() + Duration::from_millis(60);
+                let used = || system::processor_time(system::thread()).unwrap();
+                let until = used() + std::time::Duration::from_millis(60);
                 while used() < until {}
                 end.wait();
                 looked.wait();

@@ -31,6 +31,7 @@ use crate::metrics::{Measure, NetworkCounts};
 use crate::pace::SlotIndex;
 use crate::plan::{LoadModel, RunPlan};
 use crate::rows::Rows;
+use crate::system;
 use crate::task::{self, Purpose, Task};
 use crate::terminal;
 use crate::timers::Timetable;
@@ -318,8 +319,7 @@ impl Worker {
                 let Arrival::Command(Command::Go { phase, beginning }) = inbox.next() else { continue };
                 let Some(stint) = stints.get(phase as usize) else { continue };
                 let clock = self.clock.since(beginning);
-                // For people who look at the list of processes.
-                let _ = nix::sys::prctl::set_name(c"gorgon running");
+                system::name_thread(c"gorgon running");
                 if let NumberSource::Lease(_) = stint.source {
                     // In an open run each thread waits for its first slot. No command comes before the beginning,
                     // except for numbers and a stop, which can wait until then.

@@ -183,8 +183,7 @@ async fn connect(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> 
     let Some(from) = from else { return TcpStream::connect(to).await };
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Otherwise the system would choose a port that no other connection has, whatever the destination.
-    #[cfg(target_os = "linux")]
-    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::IpBindAddressNoPort, &true)?;
+    crate::system::choose_port_late(&socket)?;
     socket.bind(SocketAddr::new(from, 0)).map_err(|error| match exhausted(&error) {
         Some(crate::metrics::Resource::Ports) => {
             io::Error::other(format!("{from} is not an address of this machine (--local-address)"))

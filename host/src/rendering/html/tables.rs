@@ -6,9 +6,9 @@ use super::palette::{Mark, Palette, swatch};
 use crate::guest_text::line;
 use crate::metrics::Outcome;
 use crate::plan::{AddressOrder, CallOrder, HttpPlan, HttpVersion, KeepAlive, Trust};
+use crate::rendering::lines::shell_words;
 use crate::report::units::{bytes, count, counted, duration, or_dash, percent, rate};
 use crate::report::{BucketReport, GroupReport, Report, ResultReport, RunReport, SpanReport, Summary, curves, words};
-use crate::rendering::lines::shell_words;
 use crate::report::{PlanReport, StageReport, WarmupPlan};
 
 /// A guest's text within a page: control characters are escaped, and `bdi` isolates its direction.
