@@ -173,9 +173,9 @@ fn a_silent_collector_holds_nothing_back() {
     let mut first = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert!(first.contains("noop.wasm: 10 operations"), "{first}");
-    // Nobody has to wait for it.
+    // Nobody has to wait for it, and what the run came to stays so.
     signal("INT", process.id());
-    assert_eq!(process.wait().unwrap().code(), Some(130));
+    assert_eq!(process.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn no_secret_is_in_what_is_said_about_a_collector() {
     let basic = BASE64_STANDARD.encode("ann:pa55word");
     assert!(["s3cret", "t0ken", &basic].iter().all(|secret| head.contains(secret)), "{head}");
     let said = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    assert!(said[1].contains("401") && said[1].contains("***"), "{}", said[1]);
+    assert!(said[1].contains("failed: 401 Unauthorized"), "{}", said[1]);
     let files = [json, html, xml].map(|path| std::fs::read_to_string(path).unwrap());
     for text in said.iter().chain(&files) {
         assert!(!["s3cret", "t0ken", "pa55word", &basic].iter().any(|secret| text.contains(secret)), "{text}");

@@ -256,9 +256,8 @@ impl<F: Format> OutputTarget<F> {
         }
         let failed = || cannot_write(format, path);
         let is_meant_as_directory = path.as_os_str().as_bytes().ends_with(b"/");
-        ensure!(!path.is_dir() && !is_meant_as_directory, "{}: it is a directory, name a file", failed());
-        // The target of a link is replaced, not the link.
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        ensure!(!path.is_dir() && !is_meant_as_directory, "{}: that is a directory, name a file", failed());
+        let real = real(path);
         let is_special = fs::metadata(&real).is_ok_and(|metadata| !metadata.is_file());
         if is_special {
             return Ok(Self { format, place: Sink::Overwriting(real) });
@@ -306,6 +305,17 @@ impl<F: Format> OutputTarget<F> {
         temporary.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// The one path of a file, which need not be there. The target of a link is replaced, not the link.
+fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    let target = fs::read_link(path).map(|target| directory_of(path).join(target));
+    let path = target.unwrap_or_else(|_| path.to_owned());
+    let directory = fs::canonicalize(directory_of(&path));
+    directory.ok().and_then(|directory| Some(directory.join(path.file_name()?))).unwrap_or(path)
 }
 
 fn temporary_in(directory: &Path) -> io::Result<NamedTempFile> {

@@ -166,6 +166,14 @@ impl Runner {
         let _ = self.stops.receiver().recv();
     }
 
+    /// From now on a signal is a message again, for somebody who waits for something.
+    pub(super) fn stops_again(&self) -> &Receiver<()> {
+        self.stops.hear();
+        // What came before was for the runs.
+        while self.stops.receiver().try_recv().is_ok() {}
+        self.stops.receiver()
+    }
+
     /// From now on, after the runs, a signal ends the process, even while it waits.
     pub(super) fn let_signals_end(&self) {
         self.stops.let_end();

@@ -204,7 +204,7 @@ impl Session {
             board.end(&report);
         }
         let written = outputs.write_report(&report, flags.files.detail(), || runner.let_signals_end());
-        let streamed = streams.end(&report);
+        let streamed = streams.end(&report, runner.stops_again());
         if let Err(error) = worked {
             return Ok(error.say());
         }

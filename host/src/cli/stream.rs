@@ -1,11 +1,13 @@
 //! What follows the runs of a session as a stream: intervals for scripts (`--json-lines`), and an OpenTelemetry
 //! collector (`--otlp`).
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use crossbeam::channel::Receiver;
 
 use super::intervals::Intervals;
 use crate::input;
@@ -45,7 +47,12 @@ impl StreamFlags {
     pub(super) fn open(&self, inputs: &[&Path]) -> anyhow::Result<Streams> {
         let intervals = self.json_lines.as_deref().map(|path| Intervals::open(path, inputs)).transpose()?;
         let exporter = self.otlp.as_ref().map(|endpoint| {
-            let headers = input::variable(OTLP_HEADERS).unwrap_or_default();
+            let headers = match input::variable(OTLP_HEADERS) {
+                Err(VarError::NotUnicode(_)) => {
+                    return Err(anyhow!("{OTLP_HEADERS} is not UTF-8: write values as in URLs"));
+                }
+                headers => headers.unwrap_or_default(),
+            };
             let headers = otlp::headers(&headers).map_err(|problem| anyhow!("{OTLP_HEADERS}: {problem}"))?;
             Exporter::start(endpoint.clone(), headers).context("cannot send to a collector")
         });
@@ -83,10 +90,10 @@ impl Streams {
 
     /// Ends with the last report. A collector that did not take everything is told of, and fails nothing.
     ///
-    /// It may be waited for, so reports are written before that.
-    pub(super) fn end(self, report: &Report) -> anyhow::Result<()> {
+    /// It may be waited for, until `stop`, so reports are written before that.
+    pub(super) fn end(self, report: &Report, stop: &Receiver<()>) -> anyhow::Result<()> {
         let ended = self.intervals.map_or(Ok(()), |intervals| intervals.end(report));
-        if let Some(problem) = self.exporter.and_then(|exporter| exporter.end(report, super::tell)) {
+        if let Some(problem) = self.exporter.and_then(|exporter| exporter.end(report, super::tell, stop)) {
             super::say(&format!("warning: {problem}"));
         }
         ended

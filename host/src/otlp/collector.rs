@@ -1,6 +1,7 @@
 //! The collector that messages are sent to: where it is, what it is told with each message, and what it answers.
 //!
-//! Its address and its headers may have secrets. A collector may repeat them in its answers, so no problem has them.
+//! Its address and its headers may have secrets. A collector may repeat them in its answers, in these letters or in
+//! others, so what it says is shown only if there are none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -89,9 +90,19 @@ fn header(pair: &str) -> Result<Header, String> {
     let (typed, value) = pair.split_once('=').ok_or("write NAME=VALUE, with commas between several")?;
     let typed = typed.trim();
     let name: HeaderName = typed.parse().map_err(|_| format!("`{typed}` is not a name of a header"))?;
-    if [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONTENT_ENCODING]
-        .contains(&name)
-    {
+    let own = [
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::EXPECT,
+        header::HOST,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+    ];
+    if own.contains(&name) {
         return Err(format!("gorgon itself sends `{name}`: leave it out"));
     }
     let value = percent_decode_str(value.trim()).decode_utf8().ok();
@@ -105,6 +116,8 @@ pub(super) struct Collector {
     endpoint: Endpoint,
     headers: Vec<Header>,
     agent: ureq::Agent,
+    /// Whether it is told anything that nobody else is to know.
+    has_secrets: bool,
     secrets: Vec<String>,
 }
 
@@ -122,7 +135,10 @@ impl Collector {
         secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
         // One may be a part of another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { agent: config.build().into(), endpoint, headers, secrets }
+        let Endpoint(url) = &endpoint;
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        let has_secrets = has_user || !headers.is_empty() || !matches!(url.path(), "" | "/");
+        Self { agent: config.build().into(), endpoint, headers, has_secrets, secrets }
     }
 
     /// Sends a message to the address of `signal`.
@@ -143,22 +159,28 @@ impl Collector {
         }
         let mut answer = request.send(message.encode_to_vec()).map_err(|error| error.to_string())?;
         let status = answer.status();
-        if status.is_success() {
-            let is_page = answer.body().mime_type() == Some("text/html");
-            // It says how much of the message it did not take.
-            let body = answer.body_mut().read_to_vec().unwrap_or_default();
-            let problem =
-                if is_page { Some("a page answers, and no collector".into()) } else { refused(signal, &body) };
-            return problem.map_or(Ok(()), Err);
+        if !status.is_success() {
+            let body = answer.body_mut().read_to_string().unwrap_or_default();
+            return Err(self.with_words(status.to_string(), body.lines().next().unwrap_or_default()));
         }
-        let body = answer.body_mut().read_to_string().unwrap_or_default();
-        let said = guest_text::line(body.lines().next().unwrap_or_default().trim());
-        Err(if said.is_empty() { status.to_string() } else { format!("{status}: {said}") })
+        if answer.body().mime_type() == Some("text/html") {
+            return Err("a page answers, and no collector".into());
+        }
+        // It says how much of the message it did not take.
+        let body = answer.body_mut().read_to_vec().unwrap_or_default();
+        refused(signal, &body)
+            .map_or(Ok(()), |(count, why)| Err(self.with_words(format!("it refused {count} of {signal}"), &why)))
+    }
+
+    /// A problem, and what the collector says about it.
+    fn with_words(&self, problem: String, said: &str) -> String {
+        let said = guest_text::line(said.trim());
+        if said.is_empty() || self.has_secrets { problem } else { format!("{problem}: {said}") }
     }
 }
 
 /// What a collector says that it did not take, if it says so.
-fn refused(signal: &str, answer: &[u8]) -> Option<String> {
+fn refused(signal: &str, answer: &[u8]) -> Option<(i64, String)> {
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse as Metrics;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse as Traces;
     let (count, why) = match signal {
@@ -167,7 +189,7 @@ fn refused(signal: &str, answer: &[u8]) -> Option<String> {
         }
         _ => Traces::decode(answer).ok()?.partial_success.map(|of| (of.rejected_spans, of.error_message)),
     }?;
-    (count > 0).then(|| format!("it refused {count} of {signal}: {}", guest_text::line(&why)))
+    (count > 0).then_some((count, why))
 }
 
 #[cfg(test)]

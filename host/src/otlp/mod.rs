@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded, select};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A wait that is longer than this is said.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// How soon to look again whether there is room for the last messages.
+const FULL: Duration = Duration::from_millis(10);
 
 /// How much may wait to be sent.
 const WAITING: usize = 64;
@@ -86,6 +89,10 @@ impl Exporter {
 
     /// Sends the figures of runs that go on, if that is due.
     pub fn follow(&self, report: &Report) {
+        // Before its first operation it is not known when the run began.
+        if report.runs.last().is_none_or(|run| run.operations.offered == 0) {
+            return;
+        }
         let mut sent = self.0.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.is_none_or(|at| at.elapsed() >= EVERY) {
             *sent = Some(Instant::now());
@@ -101,19 +108,33 @@ impl Exporter {
         }
     }
 
-    /// Sends the last figures, and waits until everything is sent or too late. Returns what could not be sent, and why.
-    /// Calls `say` before it waits for long.
-    pub fn end(&self, report: &Report, say: impl FnOnce(&str)) -> Option<String> {
+    /// Sends the last figures, and waits until everything is sent, or too late, or `stop` comes. Returns what could not
+    /// be sent, and why. Calls `say` before it waits for long.
+    pub fn end(&self, report: &Report, say: impl FnOnce(&str), stop: &Receiver<()>) -> Option<String> {
         let endpoint = &self.0.endpoint;
         let now = Instant::now();
         let until = now + PATIENCE;
         let _ = self.0.until.set(until);
-        let mut last = [Job::Metrics(Box::new(report.clone())), Job::End].into_iter();
-        let is_taken = last.all(|job| self.0.jobs.send_deadline(job, until).is_ok());
-        let tally = is_taken.then(|| self.0.tallies.recv_deadline(now + SHORT).ok()).flatten().or_else(|| {
-            say(&format!("waiting for the collector at {endpoint}, {} s at most", PATIENCE.as_secs()));
-            self.0.tallies.recv_deadline(until).ok()
-        });
+        let mut last = [Job::Metrics(Box::new(report.clone())), Job::End].into_iter().peekable();
+        let mut say = Some(say);
+        let tally = loop {
+            if last.next_if(|_| !self.0.jobs.is_full()).is_some_and(|job| self.0.jobs.try_send(job).is_err()) {
+                break None;
+            }
+            let wait = if last.peek().is_some() { FULL } else { until.saturating_duration_since(Instant::now()) };
+            let wait = if say.is_some() { wait.min(SHORT) } else { wait };
+            select! {
+                recv(self.0.tallies) -> tally => break tally.ok(),
+                recv(stop) -> _ => break None,
+                default(wait) => {}
+            }
+            if Instant::now() >= until {
+                break None;
+            }
+            if let Some(say) = say.take_if(|_| now.elapsed() >= SHORT) {
+                say(&format!("waiting for the collector at {endpoint}, {} s at most", PATIENCE.as_secs()));
+            }
+        };
         let left_out = self.0.left_out.load(Ordering::Relaxed);
         match tally {
             None => Some(format!("the collector at {endpoint} does not keep up: what it had not taken is left out")),

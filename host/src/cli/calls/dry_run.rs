@@ -90,7 +90,8 @@ fn whence(origin: Origin) -> String {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a name tells that its value is secret.
+pub(in crate::cli) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_NAMES.iter().any(|part| name.contains(part))
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
+pub(super) use self::dry_run::is_secret;
 use self::environment::Environment;
 pub(super) use self::source::is_host;
 use self::source::{Source, UrlFlags};

@@ -173,14 +173,20 @@ impl UrlFlags {
                 Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
                 None => {
                     let name = header.strip_suffix(';');
-                    let name = name.ok_or_else(|| format!("`{header}` is not a header: write -H 'NAME: VALUE'"))?;
+                    let wrong = || {
+                        // The rest may be secret.
+                        let first = header.split_whitespace().next().unwrap_or_default();
+                        let more = if first == header { "" } else { " …" };
+                        format!("`{first}{more}` is not a header: write -H 'NAME: VALUE'")
+                    };
+                    let name = name.ok_or_else(wrong)?;
                     headers.push((name.trim().to_owned(), String::new()));
                 }
             }
         }
         if let Some(user) = &self.user {
             if !user.contains(':') {
-                return Err(format!("`{user}` has no password: write -u NAME:PASSWORD"));
+                return Err("-u has no password: write -u NAME:PASSWORD".into());
             }
             if user.contains("{{") {
                 return Err(
@@ -222,7 +228,7 @@ impl UrlFlags {
         // A place for a value may stand where JSON has none.
         let is_template = matches!(&content, Content::Text(text) if text.contains("{{"));
         if self.json_body.is_some() && !is_template {
-            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| format!("`{text}` is not JSON: {error}"))?;
+            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| format!("--json-body is not JSON: {error}"))?;
         }
         Ok(content)
     }
