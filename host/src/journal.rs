@@ -16,7 +16,7 @@ use crate::wire::{self, Message};
 
 /// The version of the entries' serialised form. It changes whenever an entry changes, or what the books make of it.
 /// Entries contain frames, so it also changes with [`PROTOCOL`](crate::wire::PROTOCOL).
-pub const JOURNAL: u32 = 12;
+pub const JOURNAL: u32 = 13;
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use crate::rows;
 use crate::trace::TracedOperation;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 14;
+pub const PROTOCOL: u32 = 15;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 64 << 20;
@@ -355,7 +355,7 @@ mod tests {
             rows: Some(rows::Facts::default()),
             contact: Contact { ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL },
         };
-        let cut = Cut { number: 7, age_ns: 8 };
+        let cut = Cut { number: 7, age_ns: 8, started_ns: Some(9) };
         let delta = Delta {
             metrics: metrics(),
             numbers: vec![3..4; 1],

@@ -149,8 +149,10 @@ impl Current {
         self.open.iter_mut().for_each(|span| span.failed = true);
     }
 
-    /// Ends the spans that are open, because the operation did not return.
-    pub fn give_up(&mut self, now_ns: u64) {
+    /// Ends the spans that are open, because the operation did not return. It ended at `end_ns` by `clock`, which is
+    /// not the one that times spans.
+    pub fn give_up(&mut self, end_ns: u64, clock: &Clock) {
+        let now_ns = (end_ns as i64 + self.clock.ahead_of_ns(clock)).max(0) as u64;
         for span in std::mem::take(&mut self.open) {
             self.record(OpenSpan { failed: true, ..span }, now_ns);
         }
@@ -281,7 +283,11 @@ mod tests {
         let mut current = current();
         let shop = start(&mut current, "shop");
         start(&mut current, "pay");
-        current.give_up(1_000_000_000);
+        // The run began later than the clock of its spans.
+        let clock = current.clock.since(crate::clock::system_monotonic() + std::time::Duration::from_millis(50));
+        current.give_up(1_000_000_000, &clock);
+        let took = current.spans().iter().map(|span| span.latency.max().unwrap_or_default());
+        assert!(took.min().unwrap() >= 1_040_000_000);
         current.end(shop, 2_000_000_000);
         assert_eq!(counted(&current), [("shop".to_owned(), 1, 1), ("pay".to_owned(), 1, 1)]);
     }

@@ -110,11 +110,11 @@ impl Guest {
         self.stderr.last_words(began)
     }
 
-    /// Ends what the last call of an instance has left behind when it stopped at `now_ns`. Its requests end now, and
-    /// not when the instance is dropped, which may be later than the last counts.
+    /// Ends what the last call of an instance has left behind when it stopped at `end_ns` by `clock`. Its requests end
+    /// now, and not when the instance is dropped, which may be later than the last counts.
     #[cold]
-    pub(crate) fn abandon(&mut self, now_ns: u64) {
-        self.current.give_up(now_ns);
+    pub(crate) fn abandon(&mut self, end_ns: u64, clock: &Clock) {
+        self.current.give_up(end_ns, clock);
         self.network.giving_up(|| self.table = ResourceTable::new());
     }
 }

@@ -70,7 +70,7 @@ impl Probe {
         Self {
             rate: probed.rate,
             offered: operations.offered,
-            throughput: completed(run, probed.lasting),
+            throughput: completed(run, probed.rate, probed.lasting),
             failed: operations.not_ok() as f64 / operations.offered.max(1) as f64,
             latency_ns: Summary { hdr: None, ..run.latency_ns.clone() },
             broken,
@@ -97,11 +97,12 @@ impl ProbedRate {
 }
 
 /// Operations that ended per second while others were due. Those that ended later are those that had piled up.
-fn completed(run: &RunReport, lasting: Duration) -> Option<f64> {
+fn completed(run: &RunReport, rate: f64, lasting: Duration) -> Option<f64> {
     let interval_ns = run.timeline.interval_ns;
     let within = run.timeline.buckets.iter().filter(|of| Duration::from_nanos(of.start_ns + interval_ns) <= lasting);
     let (completed, intervals) = within.fold((0, 0), |(sum, count), of| (sum + of.completed, count + 1));
-    (intervals > 0).then(|| completed as f64 * 1e9 / (intervals * interval_ns) as f64)
+    // Few intervals may have one operation more than their share of the rate.
+    (intervals > 0).then(|| (completed as f64 * 1e9 / (intervals * interval_ns) as f64).min(rate))
 }
 
 /// Why a probe says nothing about the target; empty if it does. A stall on this side can break a promise, but not keep

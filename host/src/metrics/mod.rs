@@ -115,6 +115,9 @@ pub struct Cut {
     pub number: u64,
     /// How long it had been running.
     pub age_ns: u64,
+    /// When it began, from the run's beginning; null in older reports.
+    #[serde(default)]
+    pub started_ns: Option<u64>,
 }
 
 /// The operations that ended with one result and one outcome.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{BucketReport, ModelName, PlanReport, Report, RunReport, Summary, TimelineReport, WorkerReport};
+use super::{BucketReport, ModelName, PlanReport, Report, RunReport, Summary, TimelineReport, WorkerReport, words};
 
 /// Operations per second in each interval.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,34 +60,52 @@ pub fn offered(run: &RunReport) -> Option<f64> {
 }
 
 /// How many operations were in flight at the end of each interval, and how many were due and had not started; the
-/// second is empty in a closed run.
+/// second is empty in a closed run. Lost operations are left out: nobody knows whether they began.
 pub fn in_flight(run: &RunReport) -> (Vec<u64>, Vec<u64>) {
     let buckets = &run.timeline.buckets;
     let is_open = buckets.iter().any(|bucket| bucket.due.is_some());
+    // Those that the end of the run dropped were waiting until then. They are those that were due last.
+    let mut left = run.operations.dropped_at_end.unwrap_or_default();
+    let mut dropped: Vec<u64> = buckets.iter().map(|bucket| bucket.dropped).collect();
+    for dropped in dropped.iter_mut().rev() {
+        let at_end = left.min(*dropped);
+        (left, *dropped) = (left - at_end, *dropped - at_end);
+    }
     let (mut started, mut ended, mut due) = (0_u64, 0_u64, 0_u64);
     let (mut in_flight, mut waiting) = (Vec::new(), Vec::new());
-    for bucket in buckets {
+    for (bucket, dropped) in buckets.iter().zip(dropped) {
         started += bucket.started;
         ended += bucket.completed;
-        due += bucket.due.unwrap_or_default().saturating_sub(bucket.dropped);
+        due += bucket.due.unwrap_or_default().saturating_sub(dropped);
         in_flight.push(started.saturating_sub(ended));
-        waiting.push(due.saturating_sub(started));
+        waiting.push(due.saturating_sub(started + run.operations.lost));
     }
     (in_flight, if is_open { waiting } else { Vec::new() })
 }
 
-/// What `of` counts in each interval of a timeline of `run`, per second.
+/// What `of` counts in each part of a timeline of `run`, per second.
 fn per_second(run: &RunReport, timeline: &TimelineReport, of: &dyn Fn(&BucketReport) -> u64) -> Vec<f64> {
-    let buckets = &timeline.buckets;
-    let rate = |i: usize| {
-        // If the end leaves less than half an interval, that is too short for a rate, so it is merged with its
-        // neighbour.
-        let is_short = i > 0 && covered_ns(run, &buckets[i]) < timeline.interval_ns / 2;
-        let span = &buckets[i - usize::from(is_short)..=i];
-        let covered: u64 = span.iter().map(|bucket| covered_ns(run, bucket)).sum();
-        span.iter().map(of).sum::<u64>() as f64 * 1e9 / covered as f64
+    let rate = |part: &[BucketReport]| {
+        let covered: u64 = part.iter().map(|bucket| covered_ns(run, bucket)).sum();
+        part.iter().map(of).sum::<u64>() as f64 * 1e9 / covered as f64
     };
-    (0..buckets.len()).map(rate).collect()
+    parts(run, timeline).map(rate).collect()
+}
+
+/// The intervals of a timeline of `run`, one by one. If the end leaves less than half an interval, that is too short
+/// for a rate, so it makes one part with its neighbour.
+fn parts<'a>(run: &RunReport, timeline: &'a TimelineReport) -> impl Iterator<Item = &'a [BucketReport]> {
+    let buckets = &timeline.buckets;
+    let is_short =
+        buckets.len() > 1 && buckets.last().is_some_and(|last| covered_ns(run, last) < timeline.interval_ns / 2);
+    let (single, last) = buckets.split_at(buckets.len() - if is_short { 2 } else { 0 });
+    single.chunks(1).chain(Some(last).filter(|last| !last.is_empty()))
+}
+
+/// When each part ends whose rate is drawn, in nanoseconds.
+pub fn rate_ends_ns(run: &RunReport) -> impl Iterator<Item = u64> {
+    let ends = parts(run, &run.timeline).filter_map(|part| part.last());
+    ends.map(|bucket| bucket.start_ns + covered_ns(run, bucket))
 }
 
 /// Operations per second that ended in `bucket`, over the time that the run covers of it.
@@ -223,7 +241,8 @@ pub fn two_digits(summary: &Summary) -> Vec<(u16, u64)> {
 /// the run.
 pub fn settled<T>(bucket: &BucketReport, interval_ns: u64, figure: impl FnOnce(&Summary) -> Option<T>) -> Option<T> {
     const LEAST: u64 = 10;
-    let is_sliver = bucket.partial && bucket.length_ns.is_some_and(|length_ns| length_ns < interval_ns / 4);
+    let is_sliver =
+        bucket.start_ns > 0 && bucket.partial && bucket.length_ns.is_some_and(|length_ns| length_ns < interval_ns / 4);
     if bucket.latency_ns.count < LEAST || is_sliver { None } else { figure(&bucket.latency_ns) }
 }
 
@@ -255,11 +274,13 @@ pub fn buckets(summary: &Summary) -> (Vec<u64>, Vec<u64>) {
     (bounds, counts)
 }
 
-/// How throughput depends on the number of operations in flight: the runs of one task in several shapes.
+/// How throughput depends on the number of operations in flight: runs that differ in their shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scaling<'a> {
-    /// The task's file.
-    pub task: &'a str,
+    /// What was run.
+    pub name: &'a str,
+    /// The first of the runs.
+    pub first: &'a RunReport,
     /// By the number of operations in flight, ascending.
     pub points: Vec<ScalingPoint>,
 }
@@ -283,21 +304,51 @@ pub struct ScalingPoint {
     pub runs: usize,
 }
 
-/// The scaling of every task that a report ran in at least two shapes. Only closed runs count, because an open run has
+/// The scaling of everything that a report ran in at least two shapes. Only closed runs count, because an open run has
 /// a given rate.
 pub fn scaling(report: &Report) -> Vec<Scaling<'_>> {
     let closed = report.runs.iter().filter(|run| run.plan.load_model == ModelName::Closed);
-    let mut tasks: BTreeMap<&str, BTreeMap<(u64, String), Vec<&RunReport>>> = BTreeMap::new();
+    let mut jobs: Vec<(&RunReport, Shapes<'_>)> = Vec::new();
     for run in closed.filter(|run| run.throughput.is_some()) {
-        let plan = &run.plan;
-        let in_flight = plan.instances();
-        tasks.entry(&run.task.path).or_default().entry((in_flight, shape(run))).or_default().push(run);
+        let at = jobs.iter().position(|(first, _)| is_same_job(first, run)).unwrap_or_else(|| {
+            jobs.push((run, BTreeMap::new()));
+            jobs.len() - 1
+        });
+        jobs[at].1.entry((run.plan.instances(), shape(run))).or_default().push(run);
     }
-    let curves = tasks.into_iter().filter(|(_, shapes)| shapes.len() > 1);
-    curves.map(|(task, shapes)| Scaling { task, points: points(&shapes) }).collect()
+    let curves = jobs.into_iter().filter(|(_, shapes)| shapes.len() > 1);
+    curves.map(|(first, shapes)| Scaling { name: words::run_name(first), first, points: points(&shapes) }).collect()
 }
 
-fn points(shapes: &BTreeMap<(u64, String), Vec<&RunReport>>) -> Vec<ScalingPoint> {
+/// The runs of one job by the operations in flight, and by the shape.
+type Shapes<'a> = BTreeMap<(u64, String), Vec<&'a RunReport>>;
+
+/// Whether two runs are the same but for their shape and their length. What a run gives to its task can be known to
+/// nobody but the suite, so runs of other names are others.
+pub fn is_same_job(a: &RunReport, b: &RunReport) -> bool {
+    let plan = |run: &RunReport| PlanReport {
+        operations: None,
+        duration_ns: None,
+        boxes: None,
+        processes: 0,
+        threads: 0,
+        concurrency: 0,
+        warmup: None,
+        ramp_ns: 0,
+        first: 0,
+        start_jitter_ns: 0,
+        seed: 0,
+        ..run.plan.clone()
+    };
+    let same = |of: fn(&RunReport) -> &str| of(a) == of(b);
+    same(|run| run.name.as_deref().unwrap_or_default())
+        && same(|run| &run.task.path)
+        && same(|run| &run.task.sha256)
+        && a.files == b.files
+        && plan(a) == plan(b)
+}
+
+fn points(shapes: &Shapes<'_>) -> Vec<ScalingPoint> {
     let mut each = None;
     let point = |((in_flight, shape), runs): (&(u64, String), &Vec<&RunReport>)| {
         let throughput = median(runs.iter().filter_map(|run| run.throughput).collect()).unwrap_or_default();

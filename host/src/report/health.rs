@@ -264,7 +264,7 @@ impl Evidence {
     /// Whether the run measures something besides this machine: a schedule, or a target that operations wait for. If
     /// no operation was ok, it measures nothing.
     fn has_target(&self, record: &RunRecord) -> bool {
-        if record.metrics.completed() > 0 && !record.metrics.results().iter().any(|of| of.outcome == Outcome::Ok) {
+        if !record.metrics.results().iter().any(|of| of.outcome == Outcome::Ok) {
             return false;
         }
         let split = split(record);

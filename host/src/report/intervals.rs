@@ -17,6 +17,14 @@ const MOST_ENTRIES: usize = 20_000;
 /// The timeline of a run.
 pub(super) fn of_run(record: &RunRecord) -> TimelineReport {
     let mut report = of_part(record, record.metrics.timeline(), 1);
+    // An operation is counted when it ends; these never did.
+    for began_ns in record.in_flight.iter().filter_map(|cut| cut.started_ns) {
+        let last = report.buckets.len().saturating_sub(1);
+        let at = usize::try_from(began_ns / report.interval_ns.max(1)).map_or(last, |at| at.min(last));
+        if let Some(bucket) = report.buckets.get_mut(at) {
+            bucket.started += 1;
+        }
+    }
     let mut due = Due::of(record);
     for bucket in &mut report.buckets {
         bucket.due = due.as_mut().map(|due| due.before(bucket.start_ns + report.interval_ns));

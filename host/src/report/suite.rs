@@ -1,7 +1,5 @@
 //! The runs of a report at a glance: one row for each, or for all repetitions of it.
 
-use std::collections::BTreeMap;
-
 use super::curves::{self, median};
 use super::{ModelName, Report, RunReport, words};
 use crate::fault::{Fault, FaultKind};
@@ -32,28 +30,42 @@ pub struct SuiteRow {
     pub p99: Option<u64>,
 }
 
-/// A row for each run of `report`, or for each run of a round, if all rounds are there.
+/// A row for each run of `report`, with its repetitions. A run that did not reach the end of its plan is none.
 pub fn rows(report: &Report) -> Vec<SuiteRow> {
-    let repetitions = report.suite.as_ref().map_or(1, |suite| suite.repetitions.max(1) as usize);
-    let is_whole = report.runs.len().is_multiple_of(repetitions) && !report.partial;
-    let round = if is_whole { (report.runs.len() / repetitions).max(1) } else { report.runs.len().max(1) };
-    let scaled: Vec<&str> = curves::scaling(report).iter().map(|of| of.task).collect();
-    let (mut rows, mut bases) = (Vec::new(), BTreeMap::new());
-    for first in 0..round.min(report.runs.len()) {
-        let numbers: Vec<usize> = (first + 1..=report.runs.len()).step_by(round).collect();
-        let runs: Vec<&RunReport> = numbers.iter().map(|number| &report.runs[number - 1]).collect();
-        let task = report.runs[first].task.path.as_str();
-        let mut row = row(numbers, &runs);
-        let is_closed = report.runs[first].plan.load_model == ModelName::Closed;
-        if is_closed && scaled.contains(&task) {
-            let is_whole = runs.iter().all(|run| is_whole_run(run));
-            let base = bases.entry(task).or_insert(row.throughput.filter(|_| is_whole));
-            let compared = row.throughput.filter(|_| is_whole).zip(*base);
-            row.scaling = compared.filter(|(_, (base, _))| *base > 0.0).map(|((rate, _), (base, _))| rate / base);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (i, run) in report.runs.iter().enumerate() {
+        let is_repetition = |group: &&mut Vec<usize>| {
+            let first = &report.runs[group[0]];
+            let is_alike = curves::is_same_job(first, run) && curves::shape(first) == curves::shape(run);
+            let of_length = |run: &RunReport| (run.plan.operations, run.plan.duration_ns, run.plan.first);
+            is_alike
+                && of_length(first) == of_length(run)
+                && !report.is_run_partial(i)
+                && !report.is_run_partial(group[0])
+        };
+        match groups.iter_mut().find(is_repetition) {
+            Some(group) => group.push(i),
+            None => groups.push(vec![i]),
         }
-        rows.push(row);
     }
-    rows
+    let scaled: Vec<&RunReport> = curves::scaling(report).iter().map(|of| of.first).collect();
+    let runs = |group: &Vec<usize>| group.iter().map(|i| &report.runs[*i]).collect::<Vec<_>>();
+    // What a row is compared by; `None` if one of its runs was damaged.
+    let measured = |group: &Vec<usize>| {
+        let rates = runs(group).into_iter().map(|run| run.throughput.filter(|_| is_whole_run(run)));
+        rates.collect::<Option<Vec<f64>>>().map(|rates| rates.iter().sum::<f64>() / rates.len() as f64)
+    };
+    let row = |group: &Vec<usize>| {
+        let run = &report.runs[group[0]];
+        let is_scaled = scaled.iter().any(|of| curves::is_same_job(of, run));
+        let is_closed = run.plan.load_model == ModelName::Closed;
+        // The first one of the same job.
+        let base = groups.iter().find(|other| curves::is_same_job(&report.runs[other[0]], run));
+        let scaling = measured(group).zip(base.and_then(measured)).filter(|(_, base)| *base > 0.0);
+        let scaling = scaling.map(|(rate, base)| rate / base).filter(|_| is_closed && is_scaled);
+        SuiteRow { scaling, ..self::row(group.iter().map(|i| i + 1).collect(), &runs(group)) }
+    };
+    groups.iter().map(row).collect()
 }
 
 /// Whether a run had everything that its shape says until its end.
@@ -94,7 +106,6 @@ fn row(numbers: Vec<usize>, runs: &[&RunReport]) -> SuiteRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::SuiteReport;
     use crate::report::tests::{environment, open_record, record};
 
     #[test]
@@ -105,28 +116,27 @@ mod tests {
             run.operations.lost = 0;
             run.faults.clear();
         }
-        let alone = rows(&report);
-        assert_eq!(alone.iter().map(|row| row.numbers.clone()).collect::<Vec<_>>(), [[1], [2], [3], [4], [5]]);
-        assert_eq!(
-            alone.iter().map(|row| row.scaling).collect::<Vec<_>>(),
-            [Some(1.0), Some(3.0), Some(1.2), Some(3.6), None]
-        );
-        // What was not whole is not compared, and nothing is compared with it.
-        for (damaged, expected) in [(1, [Some(1.0), None, Some(1.2)]), (0, [None; 3])] {
-            let mut report = report.clone();
-            report.runs[damaged].operations.lost = 7;
-            let scaling: Vec<_> = rows(&report).iter().take(3).map(|row| row.scaling).collect();
-            assert_eq!(scaling, expected);
-        }
-        report.runs.pop();
-        report.suite = Some(SuiteReport { name: None, description: None, repetitions: 2, pause_ns: 0 });
         let together = rows(&report);
-        assert_eq!(together.iter().map(|row| row.numbers.clone()).collect::<Vec<_>>(), [[1, 3], [2, 4]]);
+        let numbers = |rows: &[SuiteRow]| rows.iter().map(|row| row.numbers.clone()).collect::<Vec<_>>();
+        assert_eq!(numbers(&together), [vec![1, 3], vec![2, 4], vec![5]]);
+        assert_eq!(together.iter().map(|row| row.scaling).collect::<Vec<_>>(), [Some(1.0), Some(3.0), None]);
         let (mean, deviation) = together[0].throughput.unwrap();
         assert_eq!((mean, (deviation.unwrap() * 100.0).round()), (110.0, 1_414.0));
-        assert_eq!(together[1].scaling, Some(3.0));
-        // A round that is not whole would be compared with whole ones.
-        report.partial = true;
-        assert_eq!(rows(&report).len(), 4);
+        // What was not whole is not compared, and nothing is compared with it.
+        for (damaged, expected) in [(1, [Some(1.0), None]), (0, [None; 2])] {
+            let mut report = report.clone();
+            report.runs[damaged].operations.lost = 7;
+            let scaling: Vec<_> = rows(&report).iter().take(2).map(|row| row.scaling).collect();
+            assert_eq!(scaling, expected);
+        }
+        // Runs that differ in what they get are not compared either.
+        let mut other = report.clone();
+        other.runs[1].name = Some("other".into());
+        other.runs[3].plan.args = vec!["x".into()];
+        assert_eq!(numbers(&rows(&other)), [vec![1, 3], vec![2], vec![4], vec![5]]);
+        assert!(rows(&other).iter().all(|row| row.scaling.is_none()));
+        // What was stopped is no repetition of what was not.
+        (report.partial, report.runs[3].partial) = (true, Some(true));
+        assert_eq!(numbers(&rows(&report)), [vec![1, 3], vec![2], vec![4], vec![5]]);
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn record(threads: u32) -> RunRecord {
         dropped: 0,
         boxes: Vec::new(),
         possibly_twice: Vec::new(),
-        overtime: vec![Cut { number: 1_902, age_ns: 119_020 }],
+        overtime: vec![Cut { number: 1_902, age_ns: 119_020, started_ns: Some(0) }],
         workers: vec![WorkerRecord {
             process: 4711,
             on: 0,

@@ -123,12 +123,15 @@ pub(crate) fn is_of_one_task(report: &Report) -> bool {
 
 /// `window_ns` is the time over which the rate is, if that has to be said.
 fn in_short(operations: &Counts, elapsed_ns: u64, throughput: Option<f64>, window_ns: Option<u64>) -> String {
+    let lost = if operations.lost > 0 { format!(", {} lost", count(operations.lost)) } else { String::new() };
+    if operations.completed == 0 {
+        return format!("no operation ended{lost}");
+    }
     let not_ok = match operations.share_not_ok() {
         None => String::new(),
         Some(0.0) => ", all of them ok".into(),
         Some(share) => format!(", {} of them ({}) not ok", count(operations.not_ok()), percent(share)),
     };
-    let lost = if operations.lost > 0 { format!(", {} lost", count(operations.lost)) } else { String::new() };
     let over = window_ns.map(|ns| format!(" over {}", duration(ns))).unwrap_or_default();
     let rate = throughput.map(|per_second| format!(", {} per second{over}", rate(per_second))).unwrap_or_default();
     format!("{} in {}{rate}{not_ok}{lost}", counted(operations.completed, "operation"), duration(elapsed_ns))

@@ -207,7 +207,7 @@ impl Instance {
             if let Stopped::Trapped(_) = stopped {
                 guest.current.failed();
             }
-            guest.abandon(end_ns);
+            guest.abandon(end_ns, clock);
         } else if let Ok(Err(_)) = returned {
             self.store.data_mut().current.failed();
         }
@@ -221,7 +221,9 @@ impl Instance {
                 (said.0, said.1.as_str(), said.2.as_deref())
             }
             (Ok(Ok(result) | Err(result)), reason) => (Outcome::Failed, result, reason),
-            (Err(Stopped::Cut), _) => return Err(Cut { number, age_ns: end_ns - start_ns }),
+            (Err(Stopped::Cut), _) => {
+                return Err(Cut { number, age_ns: end_ns - start_ns, started_ns: Some(start_ns) });
+            }
             (Err(stopped), _) => {
                 said = self.outcome_of(stopped, instant(clock, start_ns));
                 (said.0, said.1.as_str(), said.2.as_deref())

@@ -270,7 +270,8 @@ impl Thread<'_> {
                 tally.due_ns.set(tally.due_ns.get().min(tally.handed_on_ns.get() + LONG_NS));
             }
             if sample.outcome == Outcome::TimedOut && self.is_over(sample.end_ns) {
-                counted.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns });
+                let started_ns = Some(sample.start_ns);
+                counted.delta.overtime.push(Cut { number: sample.number, age_ns: service_ns, started_ns });
             }
         }
     }

@@ -193,7 +193,7 @@ impl SimulatedWorker {
         if self.is_cut && !self.is_deaf {
             for (_, cut) in std::mem::take(&mut self.running) {
                 let age_ns = now.saturating_sub(cut.since).as_nanos() as u64;
-                self.delta.in_flight.push(Cut { number: cut.number, age_ns });
+                self.delta.in_flight.push(Cut { number: cut.number, age_ns, started_ns: None });
             }
         }
         if !is_over {

@@ -124,7 +124,9 @@ enum Operator {
 pub fn of_run(fail_if: &[Expression], missing: Missing, run: usize, report: &RunReport) -> Vec<Verdict> {
     let judged = |expression: &Expression| {
         let verdict = expression.judge(run, report);
-        let is_excused = verdict.judged_by.is_none() && missing == Missing::Pass;
+        // A run that was stopped before an operation had ended says nothing about the target.
+        let was_stopped = report.partial == Some(true) && report.operations.completed == 0;
+        let is_excused = verdict.judged_by.is_none() && (missing == Missing::Pass || was_stopped);
         Verdict { failed: verdict.failed && !is_excused, ..verdict }
     };
     none_ok(run, report).into_iter().chain(each_once(fail_if).map(judged)).collect()
@@ -132,14 +134,13 @@ pub fn of_run(fail_if: &[Expression], missing: Missing, run: usize, report: &Run
 
 /// Each expression once: a suite may ask for what its runs ask for, too.
 pub fn each_once(expressions: &[Expression]) -> impl Iterator<Item = &Expression> {
-    let is_new = |(i, of): &(usize, &Expression)| !expressions[..*i].iter().any(|earlier| earlier.text == of.text);
+    let is_new = |(i, of): &(usize, &Expression)| !expressions[..*i].iter().any(|earlier| earlier.means(of));
     expressions.iter().enumerate().filter(is_new).map(|(_, of)| of)
 }
 
 /// The verdict that no operation was ok, if that is so.
 fn none_ok(run: usize, report: &RunReport) -> Option<Verdict> {
     if report.partial == Some(true) && report.operations.completed == 0 {
-        // It was stopped before an operation had ended, which says nothing about the target.
         return None;
     }
     let verdict = NONE_OK.parse::<Expression>().ok()?.judge(run, report);
@@ -150,6 +151,11 @@ impl Expression {
     /// Parses an expression; if it is wrong, the error suggests one with the given sense.
     pub fn parse(text: &str, sense: Sense) -> Result<Self, ExpressionError> {
         parse::parse(text, sense)
+    }
+
+    /// Whether two expressions say the same, however they are written.
+    fn means(&self, other: &Self) -> bool {
+        (&self.figure, self.comparison, self.value) == (&other.figure, other.comparison, other.value)
     }
 
     /// Checks the expression against run number `run` of a report.

@@ -66,7 +66,9 @@ impl Slo {
             let expression = FAILURES.parse().expect("it is a valid expression");
             Some(Self { expression, origin: Origin::Implied })
         };
-        given.iter().cloned().chain(implied).collect()
+        let is_new =
+            |(i, slo): &(usize, &Self)| !given[..*i].iter().any(|earlier| earlier.expression.means(&slo.expression));
+        given.iter().enumerate().filter(is_new).map(|(_, slo)| slo.clone()).chain(implied).collect()
     }
 
     /// The promise as it is reported.

@@ -22,14 +22,15 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
         return html! {};
     }
     let rates = |timeline: &TimelineReport| curves::part_rates(run, timeline).into_iter().map(Some).collect();
+    let (intervals, edges) = (charts::edges(run), charts::rate_edges(run));
     let p99 = |timeline: &TimelineReport| {
         timeline.buckets.iter().map(|bucket| bucket.latency_ns.p99.map(|ns| ns as f64)).collect()
     };
     html! {
         div .charts {
-            (chart(run, format!("{id}-box-rates"), "Throughput by box",
+            (chart(edges, format!("{id}-box-rates"), "Throughput by box",
                    "Operations that ended per second on each box.", Scale::PerSecond, &drawn, &rates))
-            (chart(run, format!("{id}-box-p99"), "p99 by box",
+            (chart(intervals, format!("{id}-box-p99"), "p99 by box",
                    "The 99th percentile of the durations on each box, by interval. A box that is apart from the others \
                     is slower, or farther away.", Scale::Durations, &drawn, &p99))
         }
@@ -37,7 +38,7 @@ pub(super) fn charts(run: &RunReport, id: &str) -> Markup {
 }
 
 fn chart(
-    run: &RunReport,
+    edges: Vec<f64>,
     id: String,
     title: &str,
     how: &str,
@@ -45,7 +46,6 @@ fn chart(
     drawn: &[DrawnBox<'_>],
     values: &dyn Fn(&TimelineReport) -> Vec<Option<f64>>,
 ) -> Markup {
-    let edges = charts::edges(run);
     let names: Vec<&str> = drawn.iter().map(|(of, _)| of.name.as_str()).collect();
     let lines = drawn
         .iter()

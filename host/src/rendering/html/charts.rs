@@ -45,6 +45,11 @@ pub(super) fn all(run: &RunReport, palette: &Palette<'_>, id: &str) -> Markup {
     }
 }
 
+/// The edges of the times whose rates are drawn, in seconds: one more than there are rates.
+pub(super) fn rate_edges(run: &RunReport) -> Vec<f64> {
+    [0].into_iter().chain(curves::rate_ends_ns(run)).map(|ns| ns as f64 / 1e9).collect()
+}
+
 /// The edges of the intervals, in seconds: one more than there are intervals.
 pub(super) fn edges(run: &RunReport) -> Vec<f64> {
     [0].into_iter().chain(curves::ends_ns(run)).map(|ns| ns as f64 / 1e9).collect()
@@ -55,7 +60,7 @@ fn most(figures: &[f64]) -> f64 {
 }
 
 fn throughput(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
-    let edges = edges(run);
+    let edges = rate_edges(run);
     let highest = most(&rates.completed).max(most(&rates.due));
     let mut plot = Plot::new(Axis::seconds(edges[edges.len() - 1]), Axis::amounts(highest), 240.0);
     let drain = drain(run);
@@ -137,8 +142,13 @@ fn in_flight(run: &RunReport, id: &str) -> Markup {
     let chart = LineChart {
         id: format!("{id}-in-flight"),
         title: "In flight",
-        how: "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
-              had not started: the backlog.",
+        how: if run.operations.lost > 0 {
+            "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
+             had not started: the backlog. Those that were lost are left out, as nobody knows whether they had started."
+        } else {
+            "Operations at the end of each interval that had started and not ended, and, dashed, those that were due and \
+             had not started: the backlog."
+        },
         says: format!("At most {} in flight at the end of an interval.", counted(highest, "operation")),
         over: Over::Time,
         x: Axis::seconds(edges[edges.len() - 1]),
@@ -169,7 +179,7 @@ fn numbers_exact(seconds: &[f64]) -> Value {
 }
 
 fn failures(run: &RunReport, palette: &Palette<'_>, rates: &Rates<'_>, id: &str) -> Markup {
-    let edges = edges(run);
+    let edges = rate_edges(run);
     let mut plot = Plot::new(
         Axis::seconds(edges[edges.len() - 1]),
         Axis::amounts(most(&rates.failed).max(most(&rates.dropped))),

@@ -107,18 +107,22 @@ fn side<'a>(look: Look, side: &Runs, reports: &[(&str, &'a Report)]) -> Vec<Side
 
 fn drawn(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
     let runs: Vec<&SideRun<'_>> = sides.iter().flatten().collect();
-    let over_time = |name: &str, title: &'static str, how: &'static str, scale, figure: &IntervalFigure<'_>| {
-        lines(format!("{id}-{name}"), title, how, scale, &runs, figure)
+    let over_time = |name: &str, title: &'static str, how: &'static str, scale, figures: &OverTime<'_>| {
+        lines(format!("{id}-{name}"), title, how, scale, &runs, figures)
     };
+    let rates =
+        |run: &RunReport| (charts::rate_edges(run), curves::rates(run, &[]).completed.into_iter().map(Some).collect());
     let latency = |of: fn(&Summary) -> Option<u64>| {
-        move |run: &RunReport, bucket: &BucketReport, _: f64| {
-            curves::settled(bucket, run.timeline.interval_ns, of).map(|ns| ns as f64)
+        move |run: &RunReport| {
+            let figure =
+                |bucket: &BucketReport| curves::settled(bucket, run.timeline.interval_ns, of).map(|ns| ns as f64);
+            (charts::edges(run), run.timeline.buckets.iter().map(figure).collect())
         }
     };
     html! {
         div .charts {
             (over_time("throughput", "Throughput", "Operations that ended per second, from the beginning of each run.",
-                       Scale::PerSecond, &|_, _, rate| Some(rate)))
+                       Scale::PerSecond, &rates))
             (percentiles(&format!("{id}-percentiles"), sides))
             (over_time("p50", "Median over time", "Half of the operations of an interval took less.", Scale::Durations,
                        &latency(|s| s.p50)))
@@ -128,23 +132,11 @@ fn drawn(id: &str, sides: &[Vec<SideRun<'_>>; 2]) -> Markup {
     }
 }
 
-/// A figure of an interval, from its run, the interval itself, and its rate.
-type IntervalFigure<'a> = dyn Fn(&RunReport, &BucketReport, f64) -> Option<f64> + 'a;
+/// Figures of a run over time, behind the edges between them.
+type OverTime<'a> = dyn Fn(&RunReport) -> (Vec<f64>, Vec<Option<f64>>) + 'a;
 
-fn lines(
-    id: String,
-    title: &str,
-    how: &str,
-    scale: Scale,
-    runs: &[&SideRun<'_>],
-    figure: &IntervalFigure<'_>,
-) -> Markup {
-    let of_run = |run: &RunReport| -> (Vec<f64>, Vec<Option<f64>>) {
-        let rates = curves::rates(run, &[]).completed;
-        let values = run.timeline.buckets.iter().zip(rates).map(|(bucket, rate)| figure(run, bucket, rate)).collect();
-        (charts::edges(run), values)
-    };
-    let drawn: Vec<_> = runs.iter().map(|run| of_run(run.report)).collect();
+fn lines(id: String, title: &str, how: &str, scale: Scale, runs: &[&SideRun<'_>], figures: &OverTime<'_>) -> Markup {
+    let drawn: Vec<_> = runs.iter().map(|run| figures(run.report)).collect();
     // The intervals of two runs may have different lengths, so the common axis has the edges of all.
     let mut edges: Vec<f64> = drawn.iter().flat_map(|(edges, _)| edges.iter().copied()).collect();
     edges.sort_by(f64::total_cmp);

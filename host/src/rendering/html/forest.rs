@@ -119,7 +119,9 @@ impl Axis {
         let mut ticks = vec![0.0];
         for change in all {
             let (at, is_beyond) = self.place(change);
-            if !is_beyond && ticks.iter().all(|&tick| (self.place(tick).0 - at).abs() >= APART * 100.0) {
+            // The labels of small differences are long.
+            let apart = if self.is_ratio { APART } else { 2.0 * APART };
+            if !is_beyond && ticks.iter().all(|&tick| (self.place(tick).0 - at).abs() >= apart * 100.0) {
                 ticks.push(change);
             }
         }

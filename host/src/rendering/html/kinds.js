@@ -36,6 +36,19 @@ const element = (tag, className, text) => {
   return made;
 };
 const stepped = uPlot.paths.stepped({ align: 1 });
+// The same for values that may be missing: each one holds until the end of its interval, also beside a gap.
+const steps = (u, series, from, to) => {
+  const stroke = new Path2D(), [xs, ys] = [u.data[0], u.data[series]];
+  let level = null;
+  for (let i = from; i <= to && i + 1 < xs.length; i++) {
+    if (ys[i] == null) { level = null; continue; }
+    const y = u.valToPos(ys[i], 'y', true), x = u.valToPos(xs[i], 'x', true);
+    if (level === null) stroke.moveTo(x, y); else if (level !== y) stroke.lineTo(x, y);
+    stroke.lineTo(u.valToPos(xs[i + 1], 'x', true), y);
+    level = y;
+  }
+  return { stroke };
+};
 // Intervals are not connected, because maxima of neighbours are unrelated.
 const apart = (u, series, from, to) => {
   const stroke = new Path2D(), [xs, ys] = [u.data[0], u.data[series]];
@@ -151,7 +164,7 @@ const kinds = {
     return {
       x: time, xs: data.at_s, edges: true, y: logarithmic, log: true, key: true,
       series: [line('max', css('max'), { paths: apart, width: 2 }),
-        ...names.slice(1).map(name => line(name, css(name), { paths: stepped, width: name === 'p50' ? 2 : 1.2 }))],
+        ...names.slice(1).map(name => line(name, css(name), { paths: steps, width: name === 'p50' ? 2 : 1.2 }))],
       bands: [{ series: [2, 3], fill: tint('p50', 7) }, { series: [3, 4], fill: tint('p50', 15) }],
       columns: names.map(name => held(data[name + '_ns'])), show: duration, head: at => seconds(data.at_s[at]),
       draw: data.drain && (u => between(u, data.drain)),
@@ -205,7 +218,7 @@ const kinds = {
     const series = data.lines.flatMap(each => {
       const colour = css(each.colour), points = fill => line(each.name, colour, { paths: () => null, points: { show: true, size: 7, width: 1.5, fill } });
       if (each.points) return data.hollow ? [points(colour), points(css('paper'))] : [points(colour)];
-      return [line(each.name, colour, { paths: data.steps ? stepped : undefined, width: 1.8, dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps })];
+      return [line(each.name, colour, { paths: data.steps ? steps : undefined, width: 1.8, dash: each.dashed ? [6, 3] : undefined, spanGaps: !data.steps })];
     });
     return {
       xs: data.x, x, y: data.unit === 'ns' ? logarithmic : { values: (_, at) => data.unit === 'share' ? at.map(percent) : amounts(at), ...(data.unit === 'count' && { incrs: whole }) },

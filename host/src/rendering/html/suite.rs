@@ -135,10 +135,15 @@ fn chart(scaling: &Scaling<'_>, i: usize) -> Markup {
     }
 }
 
+/// A share of the ideal, which can be more than all of it.
+fn of_ideal(share: f64) -> String {
+    if share > 1.0 { format!("{:.0} %", share * 100.0) } else { percent(share) }
+}
+
 fn table(scaling: &Scaling<'_>) -> Markup {
     html! {
         div .scroll tabindex="0" role="region" aria-label="Scaling" { table {
-            caption { (tables::name(words::file_name(scaling.task))) }
+            caption { (tables::name(scaling.name)) }
             thead { tr {
                 @for (head, class) in [
                     ("Shape", None), ("in flight", WIDE), ("per second", None), ("ideal", WIDE),
@@ -148,7 +153,7 @@ fn table(scaling: &Scaling<'_>) -> Markup {
             tbody { @for point in &scaling.points { tr {
                 th scope="row" { (point.shape) @if point.runs > 1 { " (" (point.runs) " runs)" } }
                 td .wide { (count(point.in_flight)) } td { (rate(point.throughput)) } td .wide { (rate(point.ideal)) }
-                td { (percent(point.efficiency)) }
+                td { (of_ideal(point.efficiency)) }
                 td { (or_dash(point.p99, duration)) }
             } } }
         } }

@@ -162,8 +162,7 @@ pub(super) fn bar(part: u64, whole: u64) -> Markup {
 
 /// A table of all intervals, for readers who cannot see the charts.
 pub(super) fn timeline(run: &RunReport, id: &str) -> Markup {
-    let rates = curves::rates(run, &[]);
-    let rows = run.timeline.buckets.iter().zip(rates.completed);
+    let rows = run.timeline.buckets.iter().map(|bucket| (bucket, curves::rate(run, bucket)));
     html! {
         details #(format!("{id}-intervals")) {
             summary { "All intervals as a table" }

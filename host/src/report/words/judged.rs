@@ -130,6 +130,11 @@ fn parts(verdict: &Verdict) -> (String, String) {
         (_, true) => "at least ",
         (_, false) => "must be above ",
     };
+    let is_of_other_unit = verdict.unit == Some(Unit::PerSecond) && bound.contains('/') && !bound.contains("/s");
+    if let Some(value) = verdict.bound.filter(|_| is_of_other_unit) {
+        // Both figures have one unit.
+        return (text[..at].trim().to_owned(), format!("{demand}{}", figure(value, verdict.unit)));
+    }
     let per_second = if verdict.unit == Some(Unit::PerSecond) && !bound.contains('/') { "/s" } else { "" };
     (text[..at].trim().to_owned(), format!("{demand}{}{per_second}", spaced(bound.trim())))
 }
@@ -154,14 +159,17 @@ fn spaced(typed: &str) -> String {
     spaced.replace("us", "µs")
 }
 
-/// A figure beside its limit. If both look alike, it says on which side the figure is.
+/// A figure beside its limit. If both look alike, it says on which side of the limit the figure is; if it ended the
+/// run, it says that it was the figure of that moment.
 fn beside(value: f64, verdict: &Verdict) -> String {
     let shown = figure(value, verdict.unit);
-    match verdict.bound {
-        Some(bound) if value > bound && figure(bound, verdict.unit) == shown => format!("just above {shown}"),
-        Some(bound) if value < bound && figure(bound, verdict.unit) == shown => format!("just below {shown}"),
+    let shown = match verdict.bound.filter(|bound| figure(*bound, verdict.unit) == shown) {
+        Some(bound) if value > bound => format!("{shown} (just above the limit)"),
+        Some(bound) if value < bound => format!("{shown} (just below the limit)"),
         _ => shown,
-    }
+    };
+    let has_ended_it = verdict.origin == VerdictOrigin::AbortIf && verdict.failed;
+    if has_ended_it { format!("{shown} when it stopped the run") } else { shown }
 }
 
 #[cfg(test)]
@@ -198,13 +206,20 @@ mod tests {
         for (of, says) in [
             (judged("p99>250ms", Nanoseconds, 250e6, 105e6, false), "p99 105 ms, limit 250 ms"),
             (judged("p99 > 1m30s", Nanoseconds, 90e9, 105e6, false), "p99 105 ms, limit 1 m 30 s"),
-            (judged("p99>=250us", Nanoseconds, 250e3, 249.9e3, false), "p99 just below 250 µs, must be below 250 µs"),
-            (judged("p99>250ms", Nanoseconds, 250e6, 250.1e6, true), "p99 just above 250 ms, limit 250 ms"),
+            (
+                judged("p99>=250us", Nanoseconds, 250e3, 249.9e3, false),
+                "p99 250 µs (just below the limit), must be below 250 µs",
+            ),
+            (judged("p99>250ms", Nanoseconds, 250e6, 250.1e6, true), "p99 250 ms (just above the limit), limit 250 ms"),
             (judged("failed>0.1%", Share, 0.001, 0.0, false), "failed 0 %, limit 0.1 %"),
             (judged("throughput<1_000", PerSecond, 1e3, 437.2, true), "throughput 437/s, at least 1_000/s"),
             (judged("throughput<500/s", PerSecond, 5e2, 437.2, true), "throughput 437/s, at least 500/s"),
-            (judged("throughput<30000/m", PerSecond, 5e2, 437.2, true), "throughput 437/s, at least 30000/m"),
+            (judged("throughput<30000/m", PerSecond, 5e2, 437.2, true), "throughput 437/s, at least 500/s"),
             (judged("throughput<1e3", PerSecond, 1e3, 437.2, true), "throughput 437/s, at least 1e3/s"),
+            (
+                judged("failed>12.49%", Share, 0.1249, 0.125, true),
+                "failed 12.5 % (just above the limit), limit 12.49 %",
+            ),
             (judged("failed>1e-9%", Share, 1e-11, 0.0, false), "failed 0 %, limit 1e-9 %"),
             (judged("failed>1e300", Operations, 1e300, 0.0, false), "failed 0, limit 1e300"),
             (judged("p99>1.5s", Nanoseconds, 15e8, 1e9, false), "p99 1.00 s, limit 1.5 s"),
