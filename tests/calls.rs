@@ -314,7 +314,7 @@ fn a_url_of_the_command_line_is_called_as_curl_does_and_grants_itself() {
         (&["http", URL, "--json", "{}"], "`{}` is not a file for the report: send JSON by --json-body"),
         (&["http", URL, "--data", "a=1"], "`a=1` is not a CSV file of values: send a body by --body"),
         (&["http", URL, "--json-body", "{a}"], "--json-body is not JSON: key must be a string"),
-        (&["http", URL, "-u", "ann"], "`ann` has no password: write -u NAME:PASSWORD"),
+        (&["http", URL, "-u", "ann"], "-u has no password: write -u NAME:PASSWORD"),
         (&["http", URL, "-H", "x"], "`x` is not a header: write -H 'NAME: VALUE'"),
         (&["http", URL, "-H", "a b: c"], "`a b` is not the name of a header"),
         (&["http", URL, "-H", "Connection: upgrade"], "Gorgon writes the header `Connection` itself"),

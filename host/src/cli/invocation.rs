@@ -9,7 +9,7 @@ use crate::guest_text::command;
 const HIDDEN: &str = "…";
 
 /// Flags whose value may be secret: long, short, and what of the value is shown.
-const SECRETS: [(&str, Option<char>, Kept); 12] = [
+const SECRETS: [(&str, Option<char>, Kept); 13] = [
     ("--env", None, Kept::Variable),
     ("--var", None, Kept::UpTo('=')),
     ("--header", Some('H'), Kept::UpTo(':')),
@@ -22,6 +22,7 @@ const SECRETS: [(&str, Option<char>, Kept); 12] = [
     ("--proxy", None, Kept::Address),
     ("--on", None, Kept::Address),
     ("--nats", None, Kept::Address),
+    ("--allow", None, Kept::Address),
 ];
 
 /// What is shown of a value.
@@ -65,7 +66,7 @@ impl Kept {
 }
 
 /// A URL, which may lack its scheme, without the user in front of its host.
-fn without_user(url: &str) -> String {
+pub(super) fn without_user(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, _)| url.split_at(scheme.len() + 3));
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     // A port is a number. If this is none, it is the beginning of a password with such a sign.

@@ -169,13 +169,11 @@ fn tell(message: &str) {
 /// The text without what a URL in it has in front of its host: a name, and a password.
 fn without_credentials(text: &str) -> Cow<'_, str> {
     // It is short, and nearly always has none.
-    if !text.contains('@') {
+    if !text.contains("://") || !text.contains('@') {
         return Cow::Borrowed(text);
     }
-    // With a scheme, or as NAME:PASSWORD.
-    const CREDENTIALS: &str = r#"(://)[^\s`'"\[\]]*@|([\s`'"=]|^)[^\s`'"\[\]/:@=]+:[^\s`'"\[\]@]*@"#;
-    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(CREDENTIALS).ok());
-    PATTERN.as_ref().map_or(Cow::Borrowed(text), |pattern| pattern.replace_all(text, "$1$2***@"))
+    static CREDENTIALS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("://[^\\s`'\"\\[\\]]*@").ok());
+    CREDENTIALS.as_ref().map_or(Cow::Borrowed(text), |credentials| credentials.replace_all(text, "://***@"))
 }
 
 /// Prints why a command failed, with a remedy if the cause is a limit on the user's resources.

@@ -156,7 +156,10 @@ pub struct Link {
 impl Server {
     /// The URL without a password, for people.
     pub fn shown(&self) -> String {
-        let Ok(mut url) = url::Url::parse(&self.url) else { return self.url.clone() };
+        // Without a scheme it is no URL to the library, and the client takes it all the same.
+        let Some(mut url) = self.url.contains("://").then(|| url::Url::parse(&self.url).ok()).flatten() else {
+            return self.url.rsplit_once('@').map_or_else(|| self.url.clone(), |(_, host)| format!("***@{host}"));
+        };
         if url.password().is_some() {
             // Fails for URLs without a host only.
             let _ = url.set_password(Some("***"));
@@ -425,5 +428,6 @@ mod tests {
         assert_eq!(shown("nats://127.0.0.1:4222"), "nats://127.0.0.1:4222");
         assert_eq!(shown("nats://ada:secret@db:4222"), "nats://ada:***@db:4222");
         assert_eq!(shown("nats://token@db:4222"), "nats://***@db:4222");
+        assert_eq!((shown("ada:secret@db:4222"), shown("db:4222")), ("***@db:4222".into(), "db:4222".into()));
     }
 }

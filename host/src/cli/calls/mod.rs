@@ -16,6 +16,7 @@ use self::environment::Environment;
 pub(super) use self::source::is_host;
 use self::source::{Source, UrlFlags};
 use super::flags::{TaskFlags, TaskSource};
+use super::invocation::without_user;
 use super::values;
 use crate::calls::{self, Call, Context, Origin, Parsed, Template};
 use crate::fault;
@@ -144,7 +145,13 @@ impl CallFlags {
         if let Source::Urls(urls) = source {
             return Ok(self.of_urls(urls, &context).map_err(Refused));
         }
-        let bytes = source.bytes().with_context(|| format!("cannot read the calls `{}`", source.name()))?;
+        let cannot_read = || {
+            let name = source.name();
+            // It may be a URL without its scheme.
+            let has_user = name.split_once('@').is_some_and(|(user, _)| user.contains(':'));
+            format!("cannot read the calls `{}`", if has_user { without_user(&name) } else { name })
+        };
+        let bytes = source.bytes().with_context(cannot_read)?;
         Ok(Ok(calls::parse(&source.path(), &bytes, &context)?))
     }
 
