@@ -9,6 +9,7 @@ mod browser;
 mod calls;
 mod cli;
 mod compare;
+mod components;
 mod debug;
 mod docs;
 mod embedded;

@@ -23,10 +23,12 @@ pub mod metrics;
 pub mod network;
 pub mod numbers;
 pub mod pace;
+pub mod proposals;
 pub mod record;
 pub mod resolve;
 pub mod trace;
 pub mod typed;
+pub mod wit;
 
 pub mod binary;
 pub mod capability;

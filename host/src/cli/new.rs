@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::output::ignore_closed;
-use crate::component::{TASK_WIT, WASI_WIT};
+use crate::wit::{TASK_WIT, WASI_WIT};
 
 /// Start a task project: an operation, its unit test, and its build
 ///

@@ -22,6 +22,7 @@ use wasmtime::component::Component;
 use super::{Purpose, TaskError, child, count, describe, engine, project};
 use crate::fault;
 use crate::input;
+use crate::proposals;
 use crate::scratch::Scratch;
 
 /// A compiled task that was not used for this long is removed when another one is stored.
@@ -270,17 +271,15 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
     unsafe { Component::deserialize_file(engine, machine_code) }.map_err(|error| unusable(describe(&error)))
 }
 
-/// Why a component does not compile; with a remedy if it needs a feature that Gorgon leaves out.
+/// Why a component does not compile, and the remedy.
 fn why(error: &wasmtime::Error) -> String {
     let text = describe(error);
-    if !text.contains("component model async") {
-        return text;
+    if let Some(remedy) = proposals::remedy(&text) {
+        return remedy.to_owned();
     }
-    // Built into wasmtime, the feature slows every task, even if it is switched off: docs/src/languages.md has the
-    // figures.
-    "it needs component-model-async, which gorgon leaves out because it slows every other task: build it for WASI 0.2 \
-     without async functions (with jco, without `--backend qjs`)"
-        .into()
+    let place = text.rfind(" (at offset 0x").unwrap_or(text.len());
+    let cause = text[..place].trim_start_matches("failed to parse WebAssembly module: ");
+    format!("it is no valid component: {cause}; build it again with a toolchain of today")
 }
 
 /// Reads a component's file. If the file is not a component, the error says what it is.
@@ -308,10 +307,10 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
         // The magic number, then a component's version and layer.
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(bytes),
         [] => Err(not_a_component("empty", "build the task again")),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(not_a_component(
-            "a core module",
-            "build it for wasm32-wasip2, or make it a component with `wasm-tools component new`",
-        )),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            let shown = path.display();
+            Err(not_a_component("a core module", &format!("make it one with `gorgon component {shown} -o task.wasm`")))
+        }
         [0, b'a', b's', b'm', ..] => {
             Err(not_a_component("WebAssembly of an unknown version", "build it with a current toolchain"))
         }

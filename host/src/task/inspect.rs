@@ -71,10 +71,8 @@ const GRANTED: [(&str, &str, &str); 6] = [
 pub fn inspect(engine: &Engine, compiled: &Compiled, operation: &str) -> Result<Inspection, TaskError> {
     let component = compile::map(engine, &compiled.machine_code)?;
     let component_type = component.component_type();
-    let exports = component_type.exports(engine).map(|(name, item)| match item.ty {
-        ComponentItem::ComponentFunc(function) => format!("{name}: {}", interface::describe(&function)),
-        _ => name.to_owned(),
-    });
+    let exports = interface::functions(engine, &component).into_iter();
+    let exports = exports.map(|of| format!("{}: {}", interface::full_name(&of), interface::describe(&of.2)));
     let imports = component_type.imports(engine).map(|(name, item)| {
         let functions = match &item.ty {
             ComponentItem::ComponentInstance(instance) => {
@@ -93,17 +91,14 @@ pub fn inspect(engine: &Engine, compiled: &Compiled, operation: &str) -> Result<
     let linked = linker(engine, lane).and_then(|linker| linker.instantiate_pre(&component));
     let problem = match (&interface, linked) {
         (Err(error), _) => Some(error.to_string()),
-        (_, Err(error)) => Some(TaskError::Interface(interface::unlinked(&error)).to_string()),
+        (_, Err(error)) => Some(TaskError::Interface(interface::unlinked(&error, engine, &component)).to_string()),
         _ => None,
     };
     Ok(Inspection {
         path: compiled.path.display().to_string(),
         sha256: compiled.sha256.clone(),
         bytes: compiled.bytes,
-        operation: interface
-            .is_ok()
-            .then(|| exports.iter().find(|export| export.starts_with(&format!("{operation}:"))).cloned())
-            .flatten(),
+        operation: interface.as_ref().ok().map(|interface| interface.described.clone()),
         problem,
         lane,
         lane_reason: match waits {

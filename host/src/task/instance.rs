@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTableError, TypedFunc};
-use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime::{GcHeapOutOfMemory, Store, StoreContextMut, ThrownException, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use super::backtrace::{Frame, frames};
@@ -371,9 +371,17 @@ impl Instance {
                 let reason = format!("it and what the host holds for it take more than --max-memory {most} allows");
                 ("out of memory".into(), Some(reason))
             }
+            None if error.is::<ThrownException>() => {
+                ("uncaught exception".into(), Some("it threw an exception that nobody caught".into()))
+            }
+            None if error.is::<GcHeapOutOfMemory<()>>() => {
+                let most = iec(memory.max_bytes());
+                ("out of memory".into(), Some(format!("its objects take more than --max-memory {most} allows")))
+            }
             None => match error.downcast_ref::<I32Exit>() {
                 Some(I32Exit(code)) => (format!("exit {code}"), None),
-                None => ("host error".into(), Some(error.root_cause().to_string())),
+                // What it returned, or gave to the host, is not what its type says.
+                None => ("interface misused".into(), Some(error.root_cause().to_string())),
             },
         };
         let reason = reason.or_else(|| self.store.data().last_words(began));

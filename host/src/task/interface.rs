@@ -8,6 +8,7 @@ use super::TaskError;
 use crate::hook::Hook;
 use crate::lane::Lane;
 use crate::plan::Grants;
+use crate::wit;
 
 /// The two types that an operation may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum OperationType {
 
 /// A task's exports, looked up once.
 pub(super) struct Interface {
+    /// The operation's name and type, for people.
+    pub(super) described: String,
     pub(super) operation: ComponentExportIndex,
     pub(super) operation_type: OperationType,
     hooks: Vec<(Hook, ComponentExportIndex)>,
@@ -27,46 +30,104 @@ pub(super) struct Interface {
 
 impl Interface {
     pub(super) fn of(engine: &Engine, component: &Component, operation: &str) -> Result<Self, TaskError> {
-        let component_type = component.component_type();
-        let function = |name: &str| match component_type.get_export(engine, name)?.ty {
-            ComponentItem::ComponentFunc(function) => Some(function),
-            _ => None,
+        let all = functions(engine, component);
+        let at = place(&all, operation).map_err(TaskError::Interface)?;
+        let (instance, _, function_type) = &all[at];
+        let described = format!("{}: {}", full_name(&all[at]), describe(function_type));
+        let index = |of: &Exported| match &of.0 {
+            None => component.get_export_index(None, &of.1),
+            Some(interface) => {
+                let instance = component.get_export_index(None, interface)?;
+                component.get_export_index(Some(&instance), &of.1)
+            }
         };
-        let index = |name: &str| component.get_export_index(None, name);
-
-        let exported = function(operation).zip(index(operation));
-        let Some((function_type, operation_index)) = exported else {
-            let names: Vec<_> = component_type.exports(engine).map(|(name, _)| format!("`{name}`")).collect();
-            let found = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            return Err(TaskError::Interface(format!(
-                "has no function `{operation}`, it exports {found}: export `operation: func(n: u64) -> string`, or name \
-                 another function by --operation-name"
-            )));
+        let Some(operation_index) = index(&all[at]) else {
+            return Err(TaskError::Interface(format!("exports `{operation}`, and it cannot be found")));
         };
-        let Some(operation_type) = operation_type(&function_type) else {
+        let Some(operation_type) = operation_type(function_type) else {
             return Err(TaskError::Interface(format!(
                 "exports `{operation}` as {}: it must be func(u64) -> string or func(u64) -> result<string, string>",
-                describe(&function_type)
+                describe(function_type)
             )));
         };
         let mut hooks = Vec::new();
         for hook in Hook::ALL {
-            let Some((function_type, index)) = function(hook.name()).zip(index(hook.name())) else { continue };
-            if !is_of_type(hook, &function_type) {
+            // Beside the operation, or by itself.
+            let is_it = |wanted: &Option<String>, of: &Exported| of.1 == hook.name() && of.0 == *wanted;
+            let found = all.iter().find(|of| is_it(instance, of)).or_else(|| all.iter().find(|of| is_it(&None, of)));
+            let Some((of, index)) = found.and_then(|of| Some((of, index(of)?))) else { continue };
+            if !is_of_type(hook, &of.2) {
                 return Err(TaskError::Interface(format!(
                     "exports `{hook}` as {}: it must be {}",
-                    describe(&function_type),
+                    describe(&of.2),
                     hook.signature()
                 )));
             }
             hooks.push((hook, index));
         }
-        Ok(Self { operation: operation_index, operation_type, hooks })
+        Ok(Self { described, operation: operation_index, operation_type, hooks })
     }
 
     pub(super) fn hook(&self, wanted: Hook) -> Option<&ComponentExportIndex> {
         self.hooks.iter().find(|(hook, _)| *hook == wanted).map(|(_, index)| index)
     }
+}
+
+/// A function that a component exports: the interface that it is in, its name, and its type.
+pub(super) type Exported = (Option<String>, String, ComponentFunc);
+
+/// The functions that a component exports, also those of its interfaces.
+pub(super) fn functions(engine: &Engine, component: &Component) -> Vec<Exported> {
+    let mut all = Vec::new();
+    for (name, item) in component.component_type().exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(function) => all.push((None, name.to_owned(), function)),
+            ComponentItem::ComponentInstance(instance) => {
+                all.extend(instance.exports(engine).filter_map(|(function, item)| match item.ty {
+                    ComponentItem::ComponentFunc(of) => Some((Some(name.to_owned()), function.to_owned(), of)),
+                    _ => None,
+                }));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// A function as `--operation-name` has it: `operation`, or `my:pkg/task#operation`.
+pub(super) fn full_name((interface, name, _): &Exported) -> String {
+    interface.as_ref().map_or_else(|| name.clone(), |interface| format!("{interface}#{name}"))
+}
+
+/// The place of the function that is meant by `operation`: that of the component itself, or else the only one of that
+/// name in its interfaces. The error says what there is.
+fn place(all: &[Exported], operation: &str) -> Result<usize, String> {
+    // The version of an interface need not be named.
+    let is_meant = |of: &Exported| match operation.rsplit_once('#') {
+        Some((interface, name)) => {
+            of.1 == name && of.0.as_deref().is_some_and(|own| own == interface || unversioned(own) == interface)
+        }
+        None => of.1 == operation,
+    };
+    let meant: Vec<usize> = (0..all.len()).filter(|&i| is_meant(&all[i])).collect();
+    if let Some(own) = meant.iter().find(|&&i| all[i].0.is_none() || meant.len() == 1) {
+        return Ok(*own);
+    }
+    let listed = |names: Vec<String>| {
+        let more = names.len().saturating_sub(MOST_LISTED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown: Vec<_> = names.iter().take(MOST_LISTED).map(|name| format!("`{name}`")).collect();
+        if shown.is_empty() { "no function".to_owned() } else { shown.join(", ") + &more }
+    };
+    if meant.is_empty() {
+        return Err(format!(
+            "has no function `{operation}`, it exports {}: export `operation: func(n: u64) -> string`, or name another \
+             function by --operation-name",
+            listed(all.iter().map(full_name).collect())
+        ));
+    }
+    let several = listed(meant.iter().map(|&i| full_name(&all[i])).collect());
+    Err(format!("has several functions `{operation}`, {several}: name one by --operation-name"))
 }
 
 fn operation_type(function: &ComponentFunc) -> Option<OperationType> {
@@ -121,7 +182,7 @@ pub(super) fn describe(function: &ComponentFunc) -> String {
 }
 
 /// The most types in a function's type that are shown. A few lines of a component can make types of millions.
-const MOST_TYPES: usize = 64;
+const MOST_TYPES: usize = 16;
 
 /// Types with commas between them, as long as `budget` lasts.
 fn list(types: impl Iterator<Item = Type>, budget: &mut usize) -> String {
@@ -211,11 +272,69 @@ fn can_wait(interface: &str, function: &str, grants: &Grants) -> bool {
     }
 }
 
-/// The message for an import that nothing provides, for the author of the task.
-pub(super) fn unlinked(error: &wasmtime::Error) -> String {
-    // wasmtime's message names the interface, then the function in it, each in backticks.
-    let text = format!("{error:#}");
-    let names: Vec<_> = text.split('`').skip(1).step_by(2).collect();
-    let import = if names.is_empty() { text } else { names.join(".") };
-    format!("imports `{import}`, which nothing here provides ({}): build it without that import", error.root_cause())
+/// Why a component does not link, for the author of the task: every import that nothing provides, or the one whose type
+/// is another.
+pub(super) fn unlinked(error: &wasmtime::Error, engine: &Engine, component: &Component) -> String {
+    let missing = missing(engine, component);
+    let Some(first) = missing.first() else {
+        // wasmtime's message names the interface, then the function in it, and then parts of its type.
+        let text = format!("{error:#}");
+        let names: Vec<_> = text.split('`').skip(1).step_by(2).take(2).collect();
+        let cause = error.root_cause().to_string();
+        return format!(
+            "imports `{}` as another type than the one here ({cause}): generate its bindings from the WIT of WASI 0.2, \
+             and of `gorgon:task`",
+            names.join(".")
+        );
+    };
+    let listed: Vec<_> = missing.iter().take(MOST_LISTED).map(|import| format!("`{import}`")).collect();
+    let more = missing.len() - listed.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("imports {}{more}, which nothing here provides: {}", listed.join(", "), remedy(first))
+}
+
+/// The most missing imports that are listed.
+const MOST_LISTED: usize = 8;
+
+/// What a component imports and nothing provides.
+fn missing(engine: &Engine, component: &Component) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (import, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            missing.push(import.to_owned());
+            continue;
+        };
+        let mut exports = instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)));
+        match wit::provided(import) {
+            Some(names) => {
+                let lacks = |(name, _): &(&str, _)| !names.iter().any(|known| known == name);
+                missing.extend(exports.filter(lacks).map(|(name, _)| format!("{import}.{name}")));
+            }
+            // An interface of types alone needs nobody.
+            None if exports.next().is_none() => {}
+            None => missing.push(import.to_owned()),
+        }
+    }
+    missing
+}
+
+/// What to do about an import that nothing provides.
+fn remedy(import: &str) -> String {
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let package = interface.split('/').next().unwrap_or_default();
+    let is_preview = version.contains('-');
+    let version: String = version.split('.').take(2).collect::<Vec<_>>().join(".");
+    match package {
+        package if wit::is_package(package) && is_preview => {
+            "that is of a preview of WASI: build the task for WASI 0.2 with a toolchain of today".into()
+        }
+        "gorgon:task" => {
+            "this gorgon has version 0.1.0 of it: build the task with that SDK, or take a newer gorgon".into()
+        }
+        package if wit::is_package(package) && !version.is_empty() && version != "0.2" => {
+            format!("that is WASI {version}, and gorgon has WASI 0.2: build the task for wasm32-wasip2")
+        }
+        package if wit::is_package(package) => "WASI 0.2 does not have that: build the task with its WIT".into(),
+        _ => "build the task without that, or put a component beside it that provides that (`wac plug`)".into(),
+    }
 }

@@ -157,7 +157,7 @@ impl Task {
         let lane = interface::lane(interface::waits(engine, component, plan.grants()).as_deref());
         let pre = linker(engine, lane)
             .and_then(|linker| linker.instantiate_pre(component))
-            .map_err(|error| TaskError::Interface(interface::unlinked(&error)))?;
+            .map_err(|error| TaskError::Interface(interface::unlinked(&error, engine, component)))?;
         Ok(Self { pre, lane, interface, limits: plan.limits(), grants: plan.grants().clone() })
     }
 
