@@ -353,10 +353,10 @@ fn a_module_that_cannot_become_a_component_is_refused_with_a_reason() {
         (b"", "is not a core WebAssembly module"),
         (b"\0asm\x01\0\0\0\xff", "is not a core WebAssembly module"),
         (b"\0asm\x0d\0\x01\0", "is a component already"),
-        (b"\0asm\x01\0\0\0", "exports no `operation`, but nothing"),
+        (b"\0asm\x01\0\0\0", "exports no `operation`, but no function"),
         (
             &wat::parse_str("(module (memory (export \"memory\") 1) (func (export \"operation\")))").unwrap(),
-            "does not fit",
+            "exports `operation` as (): in a core module it is (i64) -> i32",
         ),
         (
             &wat::parse_str(

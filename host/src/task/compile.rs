@@ -309,7 +309,9 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
         [] => Err(not_a_component("empty", "build the task again")),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
             let shown = path.display();
-            Err(not_a_component("a core module", &format!("make it one with `gorgon component {shown} -o task.wasm`")))
+            let make =
+                format!("build it for wasm32-wasip2, or make it one with `gorgon component {shown} -o task.wasm`");
+            Err(not_a_component("a core module", &make))
         }
         [0, b'a', b's', b'm', ..] => {
             Err(not_a_component("WebAssembly of an unknown version", "build it with a current toolchain"))
