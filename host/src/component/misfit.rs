@@ -56,7 +56,8 @@ fn import(import: &Import) -> Option<String> {
         }
         (PREVIEW_1, ..) => None,
         ("wasi_unstable", ..) => told(
-            "from the preview of WASI before the first one, of 2019: build it with a compiler of today for wasm32-wasip1",
+            "from the preview of WASI before the first one, of 2019: build it with a compiler of today for \
+             wasm32-wasip1",
         ),
         ("wasi" | "wasi:thread-spawn", "thread-spawn", _) => told("to start a thread: build it without threads"),
         ("env", "abort" | "seed" | "trace" | "console.log", _) => told(

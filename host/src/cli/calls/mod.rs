@@ -215,8 +215,8 @@ impl GivenCalls {
         let policy = task.policy();
         if let Some(refused) = named.iter().find(|destination| !policy.permits(destination)) {
             return Ok(Err(Refused(format!(
-                "{} calls {refused}, which is not granted: --allow calls grants all that it calls, --allow {refused} only this; \
-                 --skip HOST leaves calls out",
+                "{} calls {refused}, which is not granted: --allow calls grants all that it calls, --allow {refused} \
+                 only this; --skip HOST leaves calls out",
                 self.source.name()
             ))));
         }
