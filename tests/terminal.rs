@@ -172,3 +172,61 @@ fn reports_fit_the_terminal() {
         }
     }
 }
+
+/// A task whose function of that name never ends, in a folder.
+fn endless(name: &str, folder: &Path) -> std::path::PathBuf {
+    let function = match name {
+        "cleanup" => "(param i32 i32) (result i32) (loop br 0) i32.const 64",
+        _ => "(result i32) (loop br 0) i32.const 64",
+    };
+    let module = format!(
+        r#"(module (memory (export "memory") 1) (data (i32.const 16) "\08\00\00\00\07\00\00\00")
+           (func (export "operation") (param i64) (result i32) i32.const 16)
+           (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+           (func (export "{name}") {function}))"#
+    );
+    let (core, task) = (folder.join("core.wasm"), folder.join(format!("{name}.wasm")));
+    std::fs::write(&core, wat::parse_str(module).unwrap()).unwrap();
+    assert!(gorgon().arg("component").arg(core).arg("-o").arg(&task).status().unwrap().success());
+    task
+}
+
+#[test]
+fn a_hook_that_does_not_end_is_named_and_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    for (hook, waits, stops, code) in [
+        ("prepare", "waiting for `prepare`: ", 1, 130),
+        ("setup", "waiting for 1 of 1 worker to set up: ", 1, 130),
+        ("teardown", "waiting for 1 worker to tear down: ", 2, 130),
+        ("cleanup", "waiting for `cleanup`: ", 1, 130),
+    ] {
+        let task = endless(hook, folder.path());
+        let mut command = gorgon();
+        command.arg("run").arg(task).args(["-n", "10", "--hook-timeout", "600s"]);
+        let (written, found) = until_stopped(command, waits, stops);
+        assert!(written.contains(&format!("{waits}1 s (--hook-timeout 10m)")), "{hook}: {written:?}");
+        assert_eq!(found, Some(code), "{hook}: {written:?}");
+    }
+}
+
+/// What `command` writes to a terminal of 80 columns, and its exit code, if it gets Ctrl-C so many times after it has
+/// written `awaited`.
+fn until_stopped(mut command: Command, awaited: &str, stops: u32) -> (String, Option<i32>) {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None).unwrap();
+    let end = || -> OwnedFd { terminal.slave.try_clone().unwrap() };
+    let mut child = command.env("TERM", "xterm-256color").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop(command);
+    drop(terminal.slave);
+    let (mut master, mut written, mut left) = (File::from(terminal.master), String::new(), stops);
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = master.read(&mut buffer) {
+        written.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        let is_told = if left == stops { written.contains(awaited) } else { written.contains("stopping: ") };
+        if left > 0 && is_told {
+            left -= 1;
+            signal("INT", child.id());
+        }
+    }
+    (written, child.wait().unwrap().code())
+}

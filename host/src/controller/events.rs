@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Books;
 use crate::fault::Fault;
+use crate::hook::Hook;
 use crate::metrics::Metrics;
 use crate::plan::{Extent, Shape};
 use crate::trace::TracedOperation;
@@ -21,6 +22,10 @@ pub struct RunEvent {
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Happened {
+    /// A hook of the whole run is called.
+    HookBegan(Hook),
+    /// The hook has ended.
+    HookEnded,
     /// The warm-up has begun: operations start, and are not counted.
     WarmingUp,
     /// The first operation that is counted may start.
@@ -46,6 +51,36 @@ pub enum Happened {
     Cutting,
     /// The last worker has ended.
     Ended,
+}
+
+/// What a run waits for besides its operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// A hook of the whole run.
+    Hook(Hook),
+    /// Workers that are not ready: they load the task, make their instances, and set these up.
+    Instances {
+        /// How many are not ready.
+        missing: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// Workers that tear their instances down.
+    Teardown {
+        /// How many there are.
+        left: usize,
+    },
+}
+
+impl Awaited {
+    /// Whether it is the same wait, whatever its numbers are by now.
+    pub fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Hook(hook), Self::Hook(other)) => hook == other,
+            (Self::Instances { .. }, Self::Instances { .. }) | (Self::Teardown { .. }, Self::Teardown { .. }) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Happened {

@@ -40,7 +40,7 @@ pub use books::{Books, Effect, Failure};
 use boxes::Boxes;
 use chronicle::Told;
 pub use crew::{Crew, Equipment, not_started};
-pub use events::{Happened, Observer, RunEvent};
+pub use events::{Awaited, Happened, Observer, RunEvent};
 use fleet::Followed;
 pub use fleet::{FilesThere, Fleet, FleetError, Identity, Wanted};
 pub use hook::call as call_hook;

@@ -138,10 +138,13 @@ impl<'a, 'o, R: Reach> Shell<'a, 'o, R> {
         }
         let mut refused = NetworkCounts::default();
         let Self { machine, reach, opened, stops, observers, .. } = self;
-        let returned = reach.call(command, &mut refused, stops, &mut |bytes| {
-            let event = RunEvent { at: since(*opened), what: Happened::Output(bytes) };
+        let mut tell = |what| {
+            let event = RunEvent { at: since(*opened), what };
             events::tell(observers, &event, machine.books());
-        });
+        };
+        tell(Happened::HookBegan(hook));
+        let returned = reach.call(command, &mut refused, stops, &mut |bytes| tell(Happened::Output(bytes)));
+        tell(Happened::HookEnded);
         if matches!(returned, Err(RunError::Fenced(_))) {
             return returned.map(Some);
         }

@@ -4,10 +4,11 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::gauge::{Figure, Gauge};
+use super::waiting::Waiting;
 use super::{Printed, Standing, Update};
 use crate::plan::RunPlan;
 use crate::terminal;
@@ -26,6 +27,9 @@ const GAP: &str = "  ";
 
 const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
 
+/// How often the time of a wait is shown anew.
+const BEAT: Duration = Duration::from_millis(500);
+
 /// The line of one run.
 struct Line {
     /// `None` if stderr is not a terminal.
@@ -37,37 +41,95 @@ struct Line {
 
 /// Writes what has to be shown, until there is no more.
 pub(super) fn write(events: &Receiver<Update>) {
-    let mut line: Option<Line> = None;
-    let mut printed = Printed::default();
-    let print = |line: &Option<Line>, text: &str| {
-        // If stderr is closed, nothing can be shown.
-        let print = || drop(anstream::stderr().lock().write_all(text.as_bytes()));
-        match line.as_ref().and_then(|line| line.bar.as_ref()) {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+    let mut writer = Writer::default();
+    loop {
+        match events.recv_timeout(BEAT) {
+            Ok(update) => writer.take_in(update),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return writer.clear(),
         }
-    };
-    for event in events {
-        match (event, &mut line) {
-            (Update::Began(plan), line) => *line = Some(Line::new(plan)),
-            (Update::Print(text), line) => print(line, &text),
-            (Update::Printed(text), line) => {
-                if printed.is_new(&text) {
-                    print(line, &text);
+        writer.tell_wait();
+    }
+}
+
+/// What stands on stderr.
+#[derive(Default)]
+struct Writer {
+    /// `None` before a run begins, and after it.
+    line: Option<Line>,
+    waiting: Option<Waiting>,
+    /// Tells of a wait if there is no line.
+    spinner: Option<ProgressBar>,
+    printed: Printed,
+}
+
+impl Writer {
+    fn take_in(&mut self, update: Update) {
+        match (update, &mut self.line) {
+            (Update::Began(plan), _) => {
+                self.clear();
+                self.line = Some(Line::new(plan));
+            }
+            (Update::Print(text), _) => self.print(&text),
+            (Update::Printed(text), _) => {
+                if self.printed.is_new(&text) {
+                    self.print(&text);
                 }
             }
             (Update::Counted { latency, failed }, Some(line)) => line.gauge.count(latency, failed),
-            (Update::Standing(moment), Some(line)) => line.draw(&moment),
+            (Update::Standing(moment), Some(line)) => {
+                let wait = self.waiting.as_ref().and_then(Waiting::words);
+                line.draw(&moment, wait.as_deref());
+            }
             (Update::Stopping, Some(line)) => line.gauge.stop(),
-            (Update::Ended, line) => {
-                if let Some(bar) = line.take().and_then(|line| line.bar) {
-                    bar.finish_and_clear();
-                }
-                print(line, &std::mem::take(&mut printed).again());
+            (Update::Awaits { awaited, most }, _) => Waiting::go_on(&mut self.waiting, awaited, most),
+            (Update::Ended, _) => {
+                self.clear();
+                let again = std::mem::take(&mut self.printed).again();
+                self.print(&again);
             }
             (Update::Counted { .. } | Update::Standing(_) | Update::Stopping | Update::Report(_), _) => {}
         }
     }
+
+    /// Tells of a wait that goes on while no line is drawn.
+    fn tell_wait(&mut self) {
+        if self.line.is_some() {
+            return;
+        }
+        let is_terminal = io::stderr().is_terminal();
+        match self.waiting.as_mut().and_then(|waiting| if is_terminal { waiting.words() } else { waiting.due(PLAIN) }) {
+            Some(words) if is_terminal => self.spinner.get_or_insert_with(spinner).set_message(words),
+            Some(words) => self.print(&format!("{words}\n")),
+            None => {}
+        }
+        if self.waiting.is_none() {
+            self.clear();
+        }
+    }
+
+    fn print(&self, text: &str) {
+        // If stderr is closed, nothing can be shown.
+        let print = || drop(anstream::stderr().lock().write_all(text.as_bytes()));
+        match self.line.as_ref().and_then(|line| line.bar.as_ref()).or(self.spinner.as_ref()) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Takes away what is redrawn.
+    fn clear(&mut self) {
+        self.waiting = None;
+        let line = self.line.take().and_then(|line| line.bar);
+        line.into_iter().chain(self.spinner.take()).for_each(|bar| bar.finish_and_clear());
+    }
+}
+
+/// A line that only says something. It is cut where the terminal ends.
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // If the template were wrong, only the look would suffer.
+    ProgressStyle::with_template("{wide_msg}").map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 impl Line {
@@ -82,12 +144,17 @@ impl Line {
         }
     }
 
-    fn draw(&mut self, moment: &Standing) {
+    /// Draws how far the run has come; of a run that only waits, for what.
+    fn draw(&mut self, moment: &Standing, wait: Option<&str>) {
         self.gauge.move_to(moment);
+        let figures = match wait {
+            Some(text) => vec![Figure { text: text.to_owned(), weight: 9, is_bad: false }],
+            None => self.gauge.figures(moment),
+        };
         match &self.bar {
             Some(bar) => {
                 let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0.into());
-                let (width, figures) = fitted(self.gauge.figures(moment), columns);
+                let (width, figures) = fitted(figures, columns);
                 // If the template were wrong, only the look of the bar would suffer.
                 let template = if width > 0 {
                     format!("{{bar:{width}}} {{percent:>3}}%  {{msg}}")
@@ -103,7 +170,7 @@ impl Line {
             }
             None if moment.elapsed >= self.plain_due => {
                 self.plain_due += PLAIN;
-                let (_, figures) = fitted(self.gauge.figures(moment), usize::MAX);
+                let (_, figures) = fitted(figures, usize::MAX);
                 let _ = writeln!(terminal::stderr(), "{}", text(&figures, false));
             }
             None => {}

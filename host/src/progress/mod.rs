@@ -7,6 +7,7 @@ mod gauge;
 mod line;
 mod screen;
 mod view;
+mod waiting;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::controller::{Books, Happened, PATIENCE, RunEvent};
+use crate::controller::{Awaited, Books, Happened, PATIENCE, RunEvent};
 use crate::guest_text::{line, output};
 use crate::metrics::{Histogram, Measure, Outcome};
 use crate::plan::{Extent, RunPlan};
@@ -59,6 +60,12 @@ enum Update {
         failed: u64,
     },
     Standing(Standing),
+    /// What the run waits for from now on, if anything.
+    Awaits {
+        awaited: Option<Awaited>,
+        /// The time limit for a hook.
+        most: Option<Duration>,
+    },
     /// On a run that goes on.
     Report(Box<Report>),
     /// A message, with its end of line.
@@ -166,7 +173,10 @@ impl Progress {
                 let failed = not_ok.map(|result| result.measured.operations()).sum();
                 self.tell(Update::Counted { latency: metrics.measured(Measure::Latency), failed });
             }
+            Happened::HookBegan(hook) if wants_progress => self.tell_wait(Some(Awaited::Hook(*hook)), books),
+            Happened::HookEnded if wants_progress => self.tell_wait(None, books),
             Happened::Tick if wants_progress && self.keeps_up() => {
+                self.tell_wait(books.awaited(), books);
                 self.tell(Update::Standing(Standing {
                     elapsed: books.elapsed(event.at),
                     completed: books.completed(),
@@ -201,6 +211,10 @@ impl Progress {
 
     fn keeps_up(&self) -> bool {
         self.shown.as_ref().is_some_and(|shown| shown.len() < MOST_WAITING)
+    }
+
+    fn tell_wait(&self, awaited: Option<Awaited>, books: &Books) {
+        self.tell(Update::Awaits { awaited, most: books.plan().limits().hook_timeout });
     }
 
     fn tell(&self, shown: Update) {

@@ -15,6 +15,7 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 
 use super::gauge::Gauge;
 use super::view::{Direction, View};
+use super::waiting::Waiting;
 use super::{Printed, Update};
 
 /// The shortest time between two drawings, and the longest until a key is seen.
@@ -90,11 +91,15 @@ impl Display {
             Update::Counted { latency, failed } => view.count(latency, failed),
             Update::Standing(standing) => view.stand(standing),
             Update::Report(report) => view.show(report),
+            Update::Awaits { awaited, most } => Waiting::go_on(&mut view.waiting, awaited, most),
             Update::Stopping => view.stop(),
             Update::Print(text) => view.say(&text),
             Update::Printed(text) if printed.is_new(&text) => view.say(&text),
             Update::Printed(_) => {}
-            Update::Ended => view.say(&std::mem::take(printed).again()),
+            Update::Ended => {
+                view.waiting = None;
+                view.say(&std::mem::take(printed).again());
+            }
         }
     }
 

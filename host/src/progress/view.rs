@@ -12,6 +12,7 @@ use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, LineGaug
 
 use super::Standing;
 use super::gauge::{Figure, Gauge};
+use super::waiting::Waiting;
 use crate::guest_text::line;
 use crate::metrics::Histogram;
 use crate::rendering::text::{self, Part};
@@ -68,6 +69,8 @@ pub(super) struct View {
     /// `None` before the first run.
     gauge: Option<Gauge>,
     standing: Option<Standing>,
+    /// What the run waits for besides its operations.
+    pub(super) waiting: Option<Waiting>,
     report: Option<Box<Report>>,
     /// What was said, and when.
     pub(super) said: VecDeque<(Duration, String)>,
@@ -85,6 +88,7 @@ impl View {
             has_colours,
             gauge: None,
             standing: None,
+            waiting: None,
             report: None,
             said: VecDeque::new(),
             chosen: 0,
@@ -95,7 +99,7 @@ impl View {
 
     /// A run begins.
     pub(super) fn begin(&mut self, gauge: Gauge) {
-        (self.gauge, self.standing) = (Some(gauge), None);
+        (self.gauge, self.standing, self.waiting) = (Some(gauge), None, None);
     }
 
     /// Counts operations that have ended.
@@ -199,6 +203,10 @@ impl View {
             Line::from(vec![Span::styled(line(&what), bold), Span::styled(paused, self.in_colour(Color::Yellow))]),
             title,
         );
+        let wait = self.waiting.as_ref().and_then(Waiting::words);
+        if let Some(wait) = &wait {
+            frame.render_widget(Line::from(wait.as_str()), figures);
+        }
         let Some((gauge, standing)) = self.gauge.as_ref().zip(self.standing.as_ref()) else { return };
         let share = gauge.share(standing);
         let widget = LineGauge::default()
@@ -209,6 +217,9 @@ impl View {
             .filled_style(self.in_colour(Color::Cyan))
             .unfilled_style(self.dim());
         frame.render_widget(widget, bar);
+        if wait.is_some() {
+            return;
+        }
         let spans = fitted(gauge.figures(standing), figures.width.into()).into_iter().map(|figure| {
             let style = if figure.is_bad { self.in_colour(Color::Red) } else { Style::new() };
             Span::styled(format!("{}  ", figure.text), style)

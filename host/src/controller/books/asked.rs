@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Books, BoxBooks, Failure, PhaseBooks, Place, RunStage, WorkerBooks, WorkerState};
+use crate::controller::Awaited;
 use crate::controller::mistakes::{Mistake, is_made};
 use crate::numbers::Ledger;
 use crate::plan::RunPlan;
@@ -10,6 +11,18 @@ use crate::record::{RunRecord, Warmup};
 use crate::wire::Phase;
 
 impl Books {
+    /// What the run waits for besides its operations; hooks of the whole run are not in the books.
+    pub fn awaited(&self) -> Option<Awaited> {
+        let of = self.living().count();
+        let count = |is: fn(WorkerState) -> bool| self.workers.values().filter(|of| is(of.state)).count();
+        let missing = count(|state| matches!(state, WorkerState::Launched | WorkerState::SettingUp));
+        let left = count(|state| state == WorkerState::Leaving);
+        if self.phases[self.phase].began.is_none() && missing > 0 {
+            return Some(Awaited::Instances { missing, of });
+        }
+        (left > 0 && left == of).then_some(Awaited::Teardown { left })
+    }
+
     /// The plan of the run: that of the last phase, the phase whose operations are counted.
     pub fn plan(&self) -> &RunPlan {
         &self.last().plan
