@@ -5,6 +5,7 @@
 
 mod borders;
 mod misfit;
+mod returned;
 
 use std::collections::BTreeSet;
 
@@ -90,6 +91,11 @@ pub fn make(module: &[u8], returns: Returns) -> Result<Vec<u8>, ComponentError> 
         })
         .and_then(|mut encoder| encoder.encode())
         .map_err(misfit)
+}
+
+/// Whether the operation of a module seems to return `result<string, string>`, although the module does not say so.
+pub fn seems_fallible(module: &[u8]) -> bool {
+    !Borders::of(module).is_ok_and(|borders| borders.has_world) && returned::seems_fallible(module)
 }
 
 /// The world of a module with these borders, as WIT.

@@ -42,6 +42,13 @@ impl ComponentCommand {
         let returns = if fallible { Returns::Fallible } else { Returns::Text };
         let component =
             component::make(&bytes, returns).map_err(|error| anyhow::anyhow!("`{}` {error}", module.display()))?;
+        if !fallible && component::seems_fallible(&bytes) {
+            let shown = module.display();
+            super::tell(&format!(
+                "the operation of `{shown}` seems to return result<string, string>: if so, its results are read wrongly \
+                 without --fallible"
+            ));
+        }
         std::fs::write(&output, component).with_context(|| format!("cannot write the task `{}`", output.display()))?;
         Ok(Exit::Done)
     }

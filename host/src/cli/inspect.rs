@@ -13,7 +13,7 @@ use crate::lane::Lane;
 use crate::plan::DEFAULT_OPERATION;
 use crate::progress::Show;
 use crate::rendering::json;
-use crate::task::{self, Compiler, Inspection, Purpose};
+use crate::task::{self, Compiler, Import, Inspection, Purpose};
 use crate::terminal;
 
 /// Show what a task exports, imports, and needs to be granted, without running it
@@ -77,13 +77,50 @@ fn text(task: &Inspection) -> String {
         lines.push(format!("hooks       {}", task.hooks.join(", ")));
     }
     lines.push("exports".into());
-    lines.extend(task.exports.iter().map(|export| format!("  {export}")));
+    lines.extend(bounded(task.exports.iter().map(|export| format!("  {export}")).collect()));
     lines.push(if task.imports.is_empty() { "imports     nothing" } else { "imports" }.into());
-    for import in &task.imports {
-        lines.push(format!("  {}", import.name));
-        lines.extend(import.functions.iter().map(|function| format!("    {function}")));
-    }
+    let of_import = |import: &Import| {
+        let functions = import.functions.iter().map(|function| format!("    {function}"));
+        std::iter::once(format!("  {}", import.name)).chain(functions).collect::<Vec<_>>()
+    };
+    lines.extend(bounded(task.imports.iter().flat_map(of_import).collect()));
     lines.push(if task.grants.is_empty() { "to grant    nothing" } else { "to grant, if it uses them" }.into());
     lines.extend(task.grants.iter().map(|need| format!("  {:<26}  for {}", need.flag, need.import)));
-    lines.iter().map(|text| line(text) + "\n").collect()
+    lines.iter().map(|text| cut(text) + "\n").collect()
+}
+
+/// The most lines that list exports, or imports.
+const MOST_LINES: usize = 200;
+
+/// The longest line, in bytes.
+const LONGEST: usize = 1_000;
+
+/// The first of many lines.
+fn bounded(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(MOST_LINES);
+    if more > 0 {
+        lines.truncate(MOST_LINES);
+        lines.push(format!("  and {more} more; --json has them all"));
+    }
+    lines
+}
+
+/// A line as a terminal may get it.
+fn cut(text: &str) -> String {
+    let shown = &text[..text.floor_char_boundary(LONGEST)];
+    let more = if shown.len() < text.len() { " …" } else { "" };
+    line(shown) + more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_component_lists_is_bounded() {
+        let lines = bounded((0..5_000).map(|i| format!("  {i}")).collect());
+        assert_eq!((lines.len(), lines[200].as_str()), (201, "  and 4800 more; --json has them all"));
+        assert_eq!(cut(&"é".repeat(1_000)).chars().count(), 502);
+        assert_eq!(cut("a\u{1b}[31mb"), "a\u{fffd}[31mb");
+    }
 }

@@ -17,7 +17,7 @@ const PREVIEW_1: &str = "wasi_snapshot_preview1";
 /// Why no component can be made of a module with these borders, and the remedy; `None` if nothing is known.
 pub(super) fn find(borders: &Borders) -> Option<String> {
     memory(borders)
-        .or_else(|| borders.imports.iter().find_map(import))
+        .or_else(|| imports(borders))
         .or_else(|| operation(borders))
         .or_else(|| exported_memory(borders))
         .or_else(|| hook(borders))
@@ -36,6 +36,17 @@ fn memory(borders: &Borders) -> Option<String> {
         return Some("has a memory of 64 bits, which the canonical ABI does not know: build it for wasm32".into());
     }
     None
+}
+
+/// What nobody provides: the remedy for the first, and the names of the others.
+fn imports(borders: &Borders) -> Option<String> {
+    let mut unfit = borders.imports.iter().filter_map(|of| Some((of, import(of)?)));
+    let (_, first) = unfit.next()?;
+    let others: Vec<_> = unfit.map(|(of, _)| format!("`{}::{}`", line(&of.module), line(&of.name))).collect();
+    let more = others.len().saturating_sub(MOST_LISTED);
+    let shown = others[..others.len() - more].join(", ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Some(if others.is_empty() { first } else { format!("{first}; also unfit: {shown}{more}") })
 }
 
 /// What nobody provides.
@@ -60,10 +71,16 @@ fn import(import: &Import) -> Option<String> {
              wasm32-wasip1",
         ),
         ("wasi" | "wasi:thread-spawn", "thread-spawn", _) => told("to start a thread: build it without threads"),
-        ("env", "abort" | "seed" | "trace" | "console.log", _) => told(
-            "as AssemblyScript does unless it is told otherwise: compile it with `--use abort=` (and without `trace` and \
-             `console`), and with `--runtime stub` or `minimal`",
+        ("env", "abort", _) => told(
+            "as AssemblyScript does unless it is told otherwise: compile it with `--use abort=FILE/FUNCTION`, or with \
+             `--use abort=`, which loses the message",
         ),
+        ("env", "seed", _) => told(
+            "as AssemblyScript does for Math.random: compile it with `--use seed=FILE/FUNCTION`, or without Math.random",
+        ),
+        ("env", name, _) if name == "trace" || name.contains('.') => {
+            told("which AssemblyScript's JavaScript provides: compile it without that, or import it from WASI")
+        }
         ("env", name, _)
             if name.starts_with("emscripten_") || name.starts_with("invoke_") || name.starts_with("_emscripten") =>
         {

@@ -65,6 +65,7 @@ impl Task {
     pub async fn instantiate_bare(&self, surroundings: &Surroundings) -> Result<Instance, TaskError> {
         let failed = |error: wasmtime::Error| TaskError::Instantiate(describe(&error));
         let hook_timeout = self.limits.hook_timeout;
+        let began = Instant::now();
         let guest = Guest::new(&self.grants, &self.limits, hook_timeout, surroundings).map_err(failed)?;
         let mut store = Store::new(self.pre.engine(), guest);
         store.set_hostcall_fuel(store.data().memory.max_passed());
@@ -85,6 +86,10 @@ impl Task {
                 TaskError::Instantiate(format!("it needs more memory at the start than --max-memory {most} allows"))
             } else if let Some(Trap::Interrupt) = error.downcast_ref() {
                 TaskError::Instantiate(too_long(hook_timeout))
+            } else if error.is::<Trap>() || error.is::<I32Exit>() || error.is::<ThrownException>() {
+                let (name, reason) = named(&error, store.data(), began);
+                let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+                TaskError::Instantiate(line(&format!("trap: {name}{reason}")))
             } else {
                 failed(error)
             }
@@ -356,37 +361,44 @@ impl Instance {
             Stopped::Late | Stopped::Cut => return (Outcome::TimedOut, "timeout".into(), None),
             Stopped::Trapped(error) => error,
         };
-        let memory = &self.store.data().memory;
-        let (name, reason) = match error.downcast_ref::<Trap>() {
-            // A guest that gets no more memory gives up by `unreachable`. The cause is the better name.
-            Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
-                "out of memory".into(),
-                Some(format!("it asked for more than --max-memory {} allows", iec(memory.max_bytes()))),
-            ),
-            Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
-            Some(Trap::StackOverflow) => ("stack overflow".into(), None),
-            Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
-            None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
-                let most = iec(memory.max_bytes());
-                let reason = format!("it and what the host holds for it take more than --max-memory {most} allows");
-                ("out of memory".into(), Some(reason))
-            }
-            None if error.is::<ThrownException>() => {
-                ("uncaught exception".into(), Some("it threw an exception that nobody caught".into()))
-            }
-            None if error.is::<GcHeapOutOfMemory<()>>() => {
-                let most = iec(memory.max_bytes());
-                ("out of memory".into(), Some(format!("its objects take more than --max-memory {most} allows")))
-            }
-            None => match error.downcast_ref::<I32Exit>() {
-                Some(I32Exit(code)) => (format!("exit {code}"), None),
-                // What it returned, or gave to the host, is not what its type says.
-                None => ("interface misused".into(), Some(error.root_cause().to_string())),
-            },
-        };
-        let reason = reason.or_else(|| self.store.data().last_words(began));
-        (Outcome::Trapped, format!("trap: {name}"), reason.map(|reason| cut(&reason).to_owned()))
+        let (name, reason) = named(error, self.store.data(), began);
+        (Outcome::Trapped, format!("trap: {name}"), reason)
     }
+}
+
+/// What ended a call that began at `began` with `error`, and a reason if there is more to say.
+#[cold]
+fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Option<String>) {
+    let memory = &guest.memory;
+    let (name, reason) = match error.downcast_ref::<Trap>() {
+        // A guest that gets no more memory gives up by `unreachable`. The cause is the better name.
+        Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
+            "out of memory".into(),
+            Some(format!("it asked for more than --max-memory {} allows", iec(memory.max_bytes()))),
+        ),
+        Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
+        Some(Trap::StackOverflow) => ("stack overflow".into(), None),
+        Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
+        None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
+            let most = iec(memory.max_bytes());
+            let reason = format!("it and what the host holds for it take more than --max-memory {most} allows");
+            ("out of memory".into(), Some(reason))
+        }
+        None if error.is::<ThrownException>() => {
+            ("uncaught exception".into(), Some("it threw an exception that nobody caught".into()))
+        }
+        None if error.is::<GcHeapOutOfMemory<()>>() => {
+            let most = iec(memory.max_bytes());
+            ("out of memory".into(), Some(format!("its objects take more than --max-memory {most} allows")))
+        }
+        None => match error.downcast_ref::<I32Exit>() {
+            Some(I32Exit(code)) => (format!("exit {code}"), None),
+            // What it returned, or gave to the host, is not what its type says.
+            None => ("interface misused".into(), Some(error.root_cause().to_string())),
+        },
+    };
+    let reason = reason.or_else(|| guest.last_words(began));
+    (name, reason.map(|reason| cut(&reason).to_owned()))
 }
 
 /// Which operation ran, when, and where its time went.

@@ -119,6 +119,17 @@ fn place(all: &[Exported], operation: &str) -> Result<usize, String> {
         let shown: Vec<_> = names.iter().take(MOST_LISTED).map(|name| format!("`{name}`")).collect();
         if shown.is_empty() { "no function".to_owned() } else { shown.join(", ") + &more }
     };
+    if all.is_empty() {
+        let bindings = "exports no function: a build for wasm32-wasip2 needs bindings, such as the SDK's (`gorgon new` \
+                        makes a project); without them, build for wasm32-wasip1, then use `gorgon component`";
+        return Err(bindings.to_owned());
+    }
+    if meant.is_empty() && all.iter().all(|of| of.0.as_deref().map(unversioned) == Some("wasi:cli/run")) {
+        return Err(format!(
+            "is a command, which runs once: build a reactor, a library that exports `{operation}: func(n: u64) -> \
+             string` (`gorgon new` makes a project; clang: -mexec-model=reactor)"
+        ));
+    }
     if meant.is_empty() {
         return Err(format!(
             "has no function `{operation}`, it exports {}: export `operation: func(n: u64) -> string`, or name another \
