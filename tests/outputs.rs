@@ -327,6 +327,31 @@ fn a_snapshot_also_keeps_the_page_up_to_date() {
 }
 
 #[test]
+fn every_task_of_a_suite_is_checked_before_the_first_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let noop = guest("noop");
+    let noop = noop.display();
+    std::fs::write(folder.path().join("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let text = format!(
+        "repetitions = 3\n[defaults]\noperations = 10\n[[run]]\ntask = \"{noop}\"\n[[run]]\nname = \"gone\"\ntask = \"gone.wasm\"\n\
+         [[run]]\ntask = \"core.wasm\"\nshape = [\"1x1\", \"1x2\"]\n[[run]]\nname = \"other\"\ntask = \"{noop}\"\noperation-name = \"go\"\n"
+    );
+    std::fs::write(folder.path().join("s.toml"), text).unwrap();
+    let output = gorgon().args(["suite", "s.toml", "--json", "s.json"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!((output.status.code(), lines.len()), (Some(1), 3), "{said}");
+    for (line, wanted) in lines.into_iter().zip([
+        "gorgon: `s.toml`, run 2 (gone): cannot read the task `gone.wasm`: ".to_owned(),
+        "gorgon: `s.toml`, run 3: `core.wasm` is a core module, not a WebAssembly component: ".to_owned(),
+        format!("gorgon: `s.toml`, run 4 (other), `{noop}`: the task has no function `go`, it exports `operation`: "),
+    ]) {
+        assert!(line.starts_with(&wanted), "{line}");
+    }
+    assert!(output.stdout.is_empty() && !folder.path().join("s.json").exists());
+}
+
+#[test]
 fn a_suite_runs_its_rounds_and_judges_each_run() {
     let folder = tempfile::tempdir().unwrap();
     let suite = folder.path().join("suite.toml");

@@ -26,7 +26,6 @@ use crate::controller::remote::{self, Asked, ClockFace, Envelope, Invitation, Re
 use crate::guest_text::line;
 use crate::network::Policy;
 use crate::plan::MAX_PROCESSES;
-use crate::task::{Compiler, Purpose, TaskError};
 use crate::transport::FromWorker;
 use work::Work;
 
@@ -77,9 +76,6 @@ pub enum AgentError {
     /// The server cannot be used.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// Tasks cannot be compiled.
-    #[error(transparent)]
-    Task(#[from] TaskError),
     /// The name cannot be used.
     #[error("`{0}` cannot be the name of an agent: use letters, digits, - and _, 64 at most")]
     Name(String),
@@ -166,7 +162,6 @@ struct Agent<'s> {
     settings: Settings,
     link: Arc<Link>,
     presence: Arc<Mutex<Presence>>,
-    compiler: Compiler,
     letterbox: Letterbox,
     /// The invitations that were seen and could be sent again: until when each is valid, in seconds since 1970.
     seen: BTreeMap<[u8; 16], u64>,
@@ -219,7 +214,6 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     if !(1..=MAX_PROCESSES).contains(&settings.max_processes) {
         return Err(AgentError::Processes(settings.max_processes));
     }
-    let compiler = Compiler::new(Purpose::Multiply)?;
     let link = Arc::new(settings.server.connect_agent(&settings.name)?);
     // Whoever has the name already answers at once.
     if let Some(answer) = link.request(&subjects::ask(&settings.name, Ask::Clock), Vec::new(), presence::INTERVAL * 2) {
@@ -243,8 +237,7 @@ pub fn run(settings: Settings, stops: &Receiver<()>, say: &mut dyn FnMut(&Said))
     announce(Arc::clone(&link), Arc::clone(&presence), ended).map_err(AgentError::Thread)?;
     say(&Said::Ready { name: settings.name.clone(), url: link.url().to_owned() });
     let (work, held) = (None, None);
-    let mut agent =
-        Agent { settings, link, presence, compiler, letterbox, seen: BTreeMap::new(), work, held, news_in, say };
+    let mut agent = Agent { settings, link, presence, letterbox, seen: BTreeMap::new(), work, held, news_in, say };
     agent.serve(&news, stops);
     drop(alive);
     Ok(())
@@ -480,7 +473,7 @@ impl Agent<'_> {
         let pulse = self.link.subscribe_to(&pulse, news, |mail| News::Pulse(mail.subject));
         let pulse = pulse.map_err(|error| error.to_string())?;
         let orphan_timeout = invitation.orphan_timeout.max(ORPHANED);
-        let work = Work::open(invitation, &key, &self.settings, &self.link, &self.compiler, &self.news_in)?;
+        let work = Work::open(invitation, &key, &self.settings, &self.link, &self.news_in)?;
         self.held =
             Some(Held { command: command.clone(), key, epoch, orphan_timeout, heard: since_boot(), _pulse: pulse });
         self.work = Some(work);

@@ -22,7 +22,7 @@ use crate::plan::{RunPlan, RunSpec, Trust};
 use crate::resolve;
 use crate::rows::Rows;
 use crate::scratch::Scratch;
-use crate::task::{Compiled, Compiler, MOST_OF_COMPONENT};
+use crate::task::{Compiled, Compiler, MOST_OF_COMPONENT, Purpose};
 use crate::transport::FromWorker;
 use crate::wire::{Command, Message, Phase};
 
@@ -91,14 +91,15 @@ impl Work {
         key: &Key,
         settings: &Settings,
         link: &Link,
-        compiler: &Compiler,
         news: &Sender<News>,
     ) -> Result<Self, String> {
         let Invitation { run, index, phases, contact, task, sha256, data, authorities, is_kept, orphan_timeout: _ } =
             invitation;
         let fetch = |digest: &str, most| link.get(digest, most).map_err(|error| error.to_string());
         let wasm = fetch(&sha256, MOST_OF_COMPONENT)?;
-        let compiled = compiler.compile_bytes(Path::new(&task), &wasm, |_| ()).map_err(|error| error.to_string())?;
+        let purpose = phases.last().map_or(Purpose::Multiply, |(_, plan)| Purpose::of(plan));
+        let compiled = Compiler::new(purpose).and_then(|of| of.compile_bytes(Path::new(&task), &wasm, |_| ()));
+        let compiled = compiled.map_err(|error| error.to_string())?;
         let mut scratches = Vec::new();
         let mut keep = |content: Vec<u8>| {
             let scratch = Scratch::new(|file: &mut dyn Write| file.write_all(&content));

@@ -125,7 +125,7 @@ impl RunFlags {
 
     /// Runs the task from `source`. `files` are what its data was made from.
     pub(super) fn run(self, source: &TaskSource, files: Vec<PathBuf>) -> anyhow::Result<Exit> {
-        let planned_runs = match self.plan.planned_runs(source, None) {
+        let planned_runs = match self.plan.planned_runs(source, None, None) {
             Ok(planned_runs) => planned_runs,
             Err(error) => return Ok(Exit::wrong_usage(error)),
         };
@@ -139,10 +139,16 @@ impl RunFlags {
 }
 
 impl PlanFlags {
-    /// A turn for each shape.
-    pub(super) fn planned_runs(&self, source: &TaskSource, name: Option<&str>) -> Result<Vec<PlannedRun>, PlanError> {
+    /// A turn for each shape. In a file it has a place, and may have a name.
+    pub(super) fn planned_runs(
+        &self,
+        source: &TaskSource,
+        name: Option<&str>,
+        place: Option<&str>,
+    ) -> Result<Vec<PlannedRun>, PlanError> {
         let turn = |plan| PlannedRun {
             name: name.map(str::to_owned),
+            place: place.map(str::to_owned),
             source: source.clone(),
             plan,
             fail: self.judge.fail.clone(),

@@ -37,9 +37,8 @@ const UNDO: Duration = Duration::from_secs(10);
 
 /// Runs the jobs of a command.
 pub(super) struct Runner {
-    compiler: Compiler,
     /// By path.
-    compiled: HashMap<PathBuf, Compiled>,
+    compiled: HashMap<(PathBuf, Purpose), (Compiler, Compiled)>,
     stops: Stops,
     progress: Progress,
     show: Show,
@@ -80,6 +79,11 @@ impl CannotRun {
             return Exit::Done;
         }
         super::say(&self.to_string());
+        self.code()
+    }
+
+    /// The exit code of the command.
+    pub(super) fn code(&self) -> Exit {
         match self {
             Self::Detached(_) | Self::Away(RunError::LetGo(_)) => Exit::Done,
             Self::Away(_) => Exit::CouldNotRun,
@@ -111,10 +115,8 @@ impl Runner {
     /// From now on a signal stops the runs and no longer ends the process.
     pub(super) fn new(show: Show, over: Option<Over>) -> anyhow::Result<Self> {
         let stops = Stops::listen(Exit::Stopped.code()).context("cannot listen for Ctrl-C")?;
-        let compiler = Compiler::new(Purpose::Multiply)?;
         let progress = Progress::new(show, stops.sender())?;
         Ok(Self {
-            compiler,
             compiled: HashMap::new(),
             stops,
             progress,
@@ -350,8 +352,8 @@ impl Runner {
 
     /// The task from `source`, if it can run `plan`. Returns `None` if a stop came first.
     fn load(&mut self, source: &TaskSource, plan: &RunPlan) -> Result<Option<(Task, Compiled)>, CannotRun> {
-        let Some(compiled) = self.compile(source)? else { return Ok(None) };
-        let task = Task::load(self.compiler.engine(), &compiled.machine_code, plan)?;
+        let Some((compiler, compiled)) = self.compile(source, Purpose::of(plan))? else { return Ok(None) };
+        let task = Task::load(compiler.engine(), &compiled.machine_code, plan)?;
         match task.refuses(plan) {
             Some(why) => Err(CannotRun::Usage(why)),
             None => Ok(Some((task, compiled))),
@@ -365,16 +367,18 @@ impl Runner {
     }
 
     /// Compiles the task from `source`, once. Returns `None` if a stop came first.
-    fn compile(&mut self, source: &TaskSource) -> anyhow::Result<Option<Compiled>> {
-        if let Some(compiled) = self.compiled.get(source.path()) {
+    fn compile(&mut self, source: &TaskSource, purpose: Purpose) -> anyhow::Result<Option<(Compiler, Compiled)>> {
+        let key = (source.path().to_owned(), purpose);
+        if let Some(compiled) = self.compiled.get(&key) {
             return Ok(Some(compiled.clone()));
         }
-        let (compiler, task, show) = (self.compiler.clone(), source.clone(), self.show);
-        let Some(compiled) = self.unless_stopped("compile", move || task.compile(&compiler, show))? else {
+        let (compiler, task, show) = (Compiler::new(purpose)?, source.clone(), self.show);
+        let of = compiler.clone();
+        let Some(compiled) = self.unless_stopped("compile", move || task.compile(&of, show))? else {
             return Ok(None);
         };
-        let compiled = compiled?;
-        self.compiled.insert(source.path().to_owned(), compiled.clone());
+        let compiled = (compiler, compiled?);
+        self.compiled.insert(key, compiled.clone());
         Ok(Some(compiled))
     }
 

@@ -67,6 +67,8 @@ pub(super) struct OutputFlags {
 pub(super) struct PlannedRun {
     /// Its name in the suite.
     pub(super) name: Option<String>,
+    /// Where it is written, if that is in a file.
+    pub(super) place: Option<String>,
     pub(super) source: TaskSource,
     pub(super) plan: RunPlan,
     /// What fails it.
@@ -149,9 +151,10 @@ impl Session {
             _ => Show::Progress,
         };
         let mut runner = Runner::new(show, self.over.clone())?;
-        if let Err(error) = runner.expect(self.planned_runs.iter().map(|run| run.plan.shape())) {
-            return Ok(error.say());
-        }
+        let is_stopped = match self.admit(&mut runner) {
+            Ok(is_stopped) => is_stopped,
+            Err(exit) => return Ok(exit),
+        };
         let board = flags.board(&runner)?;
         let streams = flags.streams.open(&self.inputs())?;
         if streams.take_traces() {
@@ -186,7 +189,7 @@ impl Session {
             report
         })?;
         let mut records = Vec::new();
-        let worked = self.work_through(&mut records, &mut runner, &mut snapshots, &streams);
+        let worked = self.work_through(&mut records, &mut runner, &mut snapshots, &streams, is_stopped);
         // The final report must come last.
         drop(snapshots);
         runner.end_progress()?;
@@ -228,14 +231,50 @@ impl Session {
             || is_resumed && report.verdicts.iter().any(is_broken)
     }
 
-    /// Runs one turn after the other, until the last one or a stop.
+    /// Makes every task ready before the first run. Says why those that cannot run cannot, each once. Returns whether a
+    /// stop came first.
+    fn admit(&self, runner: &mut Runner) -> Result<bool, Exit> {
+        runner.expect(self.planned_runs.iter().map(|run| run.plan.shape())).map_err(|error| error.say())?;
+        let mut refused: Vec<(String, CannotRun)> = Vec::new();
+        let repetitions = self.suite.as_ref().map_or(1, |suite| suite.repetitions as usize);
+        for PlannedRun { place, source, plan, .. } in &self.planned_runs[..self.planned_runs.len() / repetitions] {
+            let error = match runner.lane(source, plan) {
+                Ok(Some(_)) => continue,
+                Ok(None) => return Ok(true),
+                Err(error) => error,
+            };
+            let said = error.to_string();
+            let task = source.path().display().to_string();
+            let line = match place {
+                None => said,
+                Some(place) if said.contains(&task) => format!("{place}: {said}"),
+                Some(place) => format!("{place}, `{task}`: {said}"),
+            };
+            if refused.iter().all(|(known, _)| *known != line) {
+                refused.push((line, error));
+            }
+        }
+        for (line, _) in &refused {
+            super::say(line);
+        }
+        match refused.iter().find(|(_, error)| !matches!(error, CannotRun::Usage(_))).or(refused.first()) {
+            Some((_, error)) => Err(error.code()),
+            None => Ok(false),
+        }
+    }
+
+    /// Runs one turn after the other, until the last one or a stop. If one came already, there is none.
     fn work_through(
         &self,
         records: &mut Vec<RunRecord>,
         runner: &mut Runner,
         snapshots: &mut Snapshots,
         streams: &Streams,
+        is_stopped: bool,
     ) -> Result<(), CannotRun> {
+        if is_stopped {
+            return Ok(());
+        }
         for (i, PlannedRun { source, plan, .. }) in self.planned_runs.iter().enumerate() {
             if i > 0 && runner.is_stopped_within(self.pause) {
                 break;

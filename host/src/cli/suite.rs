@@ -86,15 +86,20 @@ impl SuiteCommand {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Exit::wrong_usage(format!("{error:#}"))),
         };
-        session.run(&self.outputs, || runs.iter().try_for_each(|run| run.plan.task.check(self.outputs.is_quiet())))
+        let is_quiet = self.outputs.is_quiet();
+        let check = |(place, run): &PlacedRun| run.plan.task.check(is_quiet).with_context(|| place.clone());
+        session.run(&self.outputs, || runs.iter().try_for_each(check))
     }
 }
 
 /// The largest suite file, in bytes.
 const MOST: u64 = 16 << 20;
 
-/// The session, the runs and the boxes that a suite file describes.
-fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>, BoxFlags)> {
+/// A run, and its place in the file.
+type PlacedRun = (String, SuiteRun);
+
+/// The session, the runs with their places, and the boxes that a suite file describes.
+fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<PlacedRun>, BoxFlags)> {
     let shown = file.display();
     let suite: Table = text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
@@ -127,8 +132,9 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<(Session, Vec<SuiteRun>, Box
         let name = name.transpose().with_context(|| format!("`{shown}`, run {}", i + 1))?;
         let which = || format!("`{shown}`, run {}{}", i + 1, name.map(|name| format!(" ({name})")).unwrap_or_default());
         let run = run(table, defaults).with_context(which)?;
-        round.extend(run.plan.planned_runs(&TaskSource::File(run.task.clone()), name).with_context(which)?);
-        runs.push(run);
+        let source = TaskSource::File(run.task.clone());
+        round.extend(run.plan.planned_runs(&source, name, Some(&which())).with_context(which)?);
+        runs.push((which(), run));
     }
     let planned_runs = (0..repetitions).flat_map(|_| round.iter().cloned()).collect();
     let (name, description) = (text_at("name")?, text_at("description")?);

@@ -81,22 +81,40 @@ pub enum TaskError {
     },
 }
 
+/// With more instances than this in a process, mappings of memory become scarce: Linux gives a process 65,530, and an
+/// instance takes seven of them if it maps an image of its data, and five if it does not.
+const MANY: u64 = 8_000;
+
 /// What an engine is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// To run a task: a trap says only what happened.
     Multiply,
+    /// To run a task with very many instances in a process.
+    MultiplyMany,
     /// To debug a task: a trap also says where it happened, with source lines if the component has them.
     Debug,
 }
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Multiply, Self::Debug];
+    const ALL: [Self; 3] = [Self::Multiply, Self::MultiplyMany, Self::Debug];
+
+    /// The purpose of the engine that runs `plan`.
+    pub fn of(plan: &RunPlan) -> Self {
+        if plan.instances_per_process() > MANY { Self::MultiplyMany } else { Self::Multiply }
+    }
+
+    /// Whether the memory of each instance begins with an image of the task's data, which instances share until they
+    /// write to it. The image takes two more of the mappings that a process may have; without it the data is copied.
+    pub fn maps_images(self) -> bool {
+        self != Self::MultiplyMany
+    }
 
     /// Its name, for the process that compiles.
     fn name(self) -> &'static str {
         match self {
             Self::Multiply => "multiply",
+            Self::MultiplyMany => "multiply-many",
             Self::Debug => "debug",
         }
     }
@@ -119,9 +137,10 @@ pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
         .wasm_component_model(true)
         .epoch_interruption(true)
         // It would make every call two and a half times as expensive, and WASI 0.2 does not need it.
-        .concurrency_support(false);
+        .concurrency_support(false)
+        .memory_init_cow(purpose.maps_images());
     match purpose {
-        Purpose::Multiply => config.wasm_backtrace_max_frames(None),
+        Purpose::Multiply | Purpose::MultiplyMany => config.wasm_backtrace_max_frames(None),
         Purpose::Debug => config.wasm_backtrace_details(WasmBacktraceDetails::Enable),
     };
     Engine::new(&config).map_err(|error| TaskError::Instantiate(describe(&error)))
@@ -164,6 +183,12 @@ impl Task {
     /// Its lane.
     pub fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// How many memories an instance has.
+    pub fn memories(&self) -> u64 {
+        // Nothing is known of what imports modules, and that does not link.
+        self.pre.component().resources_required().map_or(1, |needed| u64::from(needed.num_memories))
     }
 
     /// Why `plan` cannot run the task; `None` if it can.

@@ -8,6 +8,7 @@ mod feed;
 mod health;
 mod inbox;
 mod lease;
+mod room;
 mod schedule;
 mod thread;
 mod traces;
@@ -40,6 +41,7 @@ use crate::wire::{self, Command, Delta, Message, PROTOCOL, TOO_MUCH_MEMORY, Work
 use health::{Pulse, Watch, usage};
 use inbox::{Arrival, Inbox};
 use lease::Lease;
+use room::{Need, Room};
 use schedule::Schedule;
 use thread::{Start, Thread};
 
@@ -214,9 +216,13 @@ impl Worker {
             memory_watch::start(most, end)
                 .map_err(|error| format!("cannot start a thread: {error}{}", remedy(&error)))?;
         }
-        let engine = task::engine(Purpose::Multiply).map_err(|error| error.to_string())?;
+        let purpose = Purpose::of(plan.run());
+        let engine = task::engine(purpose).map_err(|error| error.to_string())?;
         let load = || Task::load(&engine, &plan.machine_code, plan.run());
         let task = meanwhile(load)?.map_err(|error| error.to_string())?;
+        if let Some(why) = Need::of(&task, purpose, plan.run()).exceeds(&Room::here()) {
+            return Err(why);
+        }
         task::start_ticking(&engine, task::tick(plan.run().limits().timeout)).map_err(|error| error.to_string())?;
         let (lines, printed) = unbounded();
         let worker = Self { plan, task, clock: Clock::new(), output: GuestOutput::new(lines), printed };
