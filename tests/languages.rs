@@ -29,6 +29,13 @@ impl Project {
         Self { folder, name }
     }
 
+    /// A copy of an example that `gorgon new` does not make.
+    fn copied(example: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy_to(&examples().join(example), &folder.path().join("copy"));
+        Self { folder, name: "copy" }
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join(self.name)
     }
@@ -122,15 +129,28 @@ fn as_in_rust() -> Vec<(String, String, u64)> {
     run(&guest("hash"), &["-n", "1000", "-p", "2", "-t", "2"]).results()
 }
 
+/// A project of `gorgon new`.
 fn hashes(language: Language) {
-    let project = Project::new("shop-seven", &["--lang", language.name()]);
-    let ran = project.run(Some(&language.install().unwrap()), &[]);
+    hash(&Project::new("shop-seven", &["--lang", language.name()]), Some(&language.install().unwrap()));
+}
+
+/// The example of a language that `gorgon new` does not have.
+fn example_hashes(language: Language) {
+    let project = Project::copied(&format!("{}/hash", language.name()));
+    hash(&project, Some(&language.install().unwrap()));
+}
+
+fn hash(project: &Project, tools: Option<&Tools>) {
+    let ran = project.run(tools, &[]);
     assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
     assert_eq!((ran.code, ran.figure("/operations/completed")), (Some(0), 1_000));
 }
 
 fn flows(language: &str, tools: Option<&Tools>) {
-    let project = Project::new("shop-eight", &["--lang", language, "--http"]);
+    flow(&Project::new("shop-eight", &["--lang", language, "--http"]), tools);
+}
+
+fn flow(project: &Project, tools: Option<&Tools>) {
     let server = Server::listen(0).unwrap();
     let address = server.address().unwrap().to_string();
     std::thread::spawn(move || server.serve());
@@ -220,24 +240,57 @@ fn a_rust_project_builds_with_a_published_sdk() {
 
 #[test]
 fn zig_hashes_as_rust_does() {
-    let tools = Language::Zig.install().unwrap();
-    let folder = copy("zig/hash");
-    let shell = |line: &str| tools.shell(folder.path(), Path::new(GORGON), line).unwrap().output().unwrap();
-    succeeded("the unit test", &shell("make test"));
-    succeeded("the build", &shell("make"));
-    let ran = run(&folder.path().join("task.wasm"), &["-n", "1000", "-p", "2", "-t", "2"]);
-    assert_eq!(ran.adds_up().results(), as_in_rust(), "{}", ran.stderr);
+    example_hashes(Language::Zig);
+}
+
+#[test]
+fn zig_sends_requests() {
+    flow(&Project::copied("zig/http"), Some(&Language::Zig.install().unwrap()));
+}
+
+#[test]
+fn cpp_throws_catches_and_hashes_as_rust_does() {
+    example_hashes(Language::Cpp);
+}
+
+#[test]
+fn assemblyscript_hashes_as_rust_does() {
+    example_hashes(Language::AssemblyScript);
+}
+
+#[test]
+fn nim_hashes_as_rust_does() {
+    example_hashes(Language::Nim);
+}
+
+#[test]
+fn kotlin_hashes_as_rust_does() {
+    example_hashes(Language::Kotlin);
+}
+
+#[test]
+fn rust_without_the_sdk_hashes_in_an_interface_of_its_own() {
+    hash(&Project::copied("rust-wit-bindgen/hash"), None);
 }
 
 /// A copy of an example, for building or running it there.
 fn copy(example: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files(&examples().join(example)) {
-        let file = folder.path().join(name);
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, text).unwrap();
-    }
+    copy_to(&examples().join(example), folder.path());
     folder
+}
+
+/// Copies the files of a folder, and what its links lead to.
+fn copy_to(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy_to(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
 }
 
 #[test]

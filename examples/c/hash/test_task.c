@@ -12,6 +12,14 @@ int main(void) {
   sha512_finish(&hasher, out);
   assert(memcmp(out, "\xdd\xaf\x35\xa1\x93\x61\x7a\xba\xcc\x41\x73\x49\xae\x20\x41\x31", 16) == 0);
 
+  /* A text after which the length has no room in the same block. */
+  char text[115];
+  memset(text, 'a', sizeof text);
+  hasher = sha512_new();
+  sha512_update(&hasher, text, sizeof text);
+  sha512_finish(&hasher, out);
+  assert(memcmp(out, "\xea\xa3\x0f\x93\x76\x07\x43\xac\x7d\x0a\x6c\xb8\xed\x5e\xf3\xb3", 16) == 0);
+
   assert(gorgon_failure == NULL);
-  puts("2 passed, 0 failed");
+  puts("3 passed, 0 failed");
 }

@@ -1,17 +1,11 @@
 //! A task that only computes: SHA-512 over 4,000 updates, and a result that every fifth operation gives as `FAIL`.
 
 const std = @import("std");
+const gorgon = @import("gorgon.zig");
 const Sha512 = std.crypto.hash.sha2.Sha512;
 
-/// A string as the component model's canonical ABI returns it.
-const Text = extern struct { ptr: [*]const u8, len: usize };
-
-var result: Text = undefined;
-
-export fn operation(n: u64) *const Text {
-    const text = hash(n);
-    result = .{ .ptr = text.ptr, .len = text.len };
-    return &result;
+comptime {
+    gorgon.operation(hash);
 }
 
 fn hash(n: u64) []const u8 {
