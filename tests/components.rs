@@ -244,3 +244,65 @@ fn command(words: &[String]) -> Command {
     command.args(words);
     command
 }
+
+/// What the table in `docs/src/languages.md` says of the limits of a task.
+#[test]
+fn the_limits_of_a_task_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+        file
+    };
+    let component = |rest: &str, core: &str| {
+        format!(
+            r#"(component {rest} (core module $m {core}) (core instance $i (instantiate $m))
+               (func $f (param "n" u64) (result string)
+                 (canon lift (core func $i "operation") (memory (core memory $i "memory"))))
+               (export "operation" (func $f)))"#
+        )
+    };
+    let small = r#"(memory (export "memory") 1) (data (i32.const 16) "\08\00\00\00\07\00\00\00") (data (i32.const 8) "SUCCESS")
+                   (func (export "operation") (param i64) (result i32) i32.const 16)"#;
+    // A result of 200 MiB, and one of 128 MiB.
+    let text = |mib: u32| {
+        let length: String = (mib << 20).to_le_bytes().iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let core = format!(
+            r#"(memory (export "memory") 3300) (data (i32.const 16) "\40\00\00\00{length}")
+               (func (export "operation") (param i64) (result i32) i32.const 16)"#
+        );
+        task("text.wasm", &component("", &core))
+    };
+    let ran = run(&text(200), &["-n", "1"]);
+    let found: Vec<_> = ran.results().into_iter().map(|(result, ..)| result).collect();
+    assert_eq!(found, ["trap: too much data"]);
+    assert!(ran.report.to_string().contains("it passed more than 128.0 MiB to the host in one call"), "{}", ran.report);
+    assert_eq!(run(&text(128), &["-n", "1"]).code, Some(0));
+    // Exports, and imports that nothing provides.
+    let many = |number: u32, each: fn(String) -> String| {
+        let name = |i: u32| (0..4).map(|at| char::from(b'a' + (i / 26_u32.pow(at) % 26) as u8)).collect();
+        (0..number).map(|i| each(name(i))).collect::<String>()
+    };
+    let exports = |number| {
+        let all = many(number, |name| format!("(export \"x-{name}\" (func $f))"));
+        component("", small).trim_end_matches(')').to_owned() + ")) " + &all + ")"
+    };
+    let said = |file: &Path| {
+        let output = gorgon().arg("run").arg(file).args(["-n", "1"]).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(said(&task("exports.wasm", &exports(5_000))).0, Some(0));
+    let (code, refused) = said(&task("exports.wasm", &exports(10_000)));
+    assert_eq!(code, Some(1));
+    assert!(
+        refused.contains("it has 10001 exports in all its instances, and gorgon runs tasks of up to 10,000"),
+        "{refused}"
+    );
+    let imports = |number| many(number, |name| format!("(import \"a:b/i-{name}\" (instance (export \"f\" (func))))"));
+    let (code, refused) = said(&task("imports.wasm", &component(&imports(900), small)));
+    assert_eq!(code, Some(1));
+    assert!(refused.contains("`a:b/i-haaa` and 892 more, which nothing here provides"), "{refused}");
+    let (code, refused) = said(&task("imports.wasm", &component(&imports(1_100), small)));
+    assert_eq!(code, Some(1));
+    assert!(refused.contains("it has more instances than engines of WebAssembly take, which is 1000"), "{refused}");
+}

@@ -28,6 +28,29 @@ const REMEDIES: [(&str, &str); 7] = [
 ];
 
 /// What to do about something that an engine refuses in these words; `None` if nothing is known.
-pub fn remedy(words: &str) -> Option<&'static str> {
-    REMEDIES.iter().find(|(needle, _)| words.contains(needle)).map(|(_, remedy)| *remedy)
+pub fn remedy(words: &str) -> Option<String> {
+    let known = REMEDIES.iter().find(|(needle, _)| words.contains(needle)).map(|(_, remedy)| (*remedy).to_owned());
+    known.or_else(|| limit(words))
+}
+
+/// A limit that all engines have, from the words of one: `instances count exceeds limit of 1000 (at offset 0x1)`.
+fn limit(words: &str) -> Option<String> {
+    let (before, after) =
+        words.split_once(" exceeds limit of ").or_else(|| words.split_once(" exceeds the limit of "))?;
+    let most: String = after.chars().take_while(char::is_ascii_digit).collect();
+    let what = before.rsplit(": ").next().unwrap_or(before).trim_end_matches(" count");
+    Some(format!("it has more {what} than engines of WebAssembly take, which is {most}: build it with fewer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_engines_is_no_broken_component() {
+        let words = "failed to parse: instances count exceeds limit of 1000 (at offset 0x1e)";
+        let told = "it has more instances than engines of WebAssembly take, which is 1000: build it with fewer";
+        assert_eq!(remedy(words).as_deref(), Some(told));
+        assert_eq!(remedy("unexpected end-of-file"), None);
+    }
 }

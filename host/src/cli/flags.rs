@@ -61,7 +61,7 @@ struct LimitFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Inputs of the task")]
 struct GivenFlags {
-    /// The task's export to call
+    /// The function of the task to call; in an interface my:pkg/task#operation
     #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
     operation_name: String,
 

@@ -29,7 +29,7 @@ pub(super) struct InspectCommand {
     #[arg(value_name = "TASK.wasm")]
     task: PathBuf,
 
-    /// The export to call
+    /// The function to call; in an interface my:pkg/task#operation
     #[arg(long, value_name = "NAME", default_value = DEFAULT_OPERATION)]
     operation_name: String,
 

@@ -151,10 +151,6 @@ impl Session {
             _ => Show::Progress,
         };
         let mut runner = Runner::new(show, self.over.clone())?;
-        let is_stopped = match self.admit(&mut runner) {
-            Ok(is_stopped) => is_stopped,
-            Err(exit) => return Ok(exit),
-        };
         let board = flags.board(&runner)?;
         let streams = flags.streams.open(&self.inputs())?;
         if streams.take_traces() {
@@ -178,6 +174,10 @@ impl Session {
         if let Err(problem) = wanted.check() {
             return Ok(Exit::wrong_usage(problem));
         }
+        let is_stopped = match self.admit(&mut runner) {
+            Ok(is_stopped) => is_stopped,
+            Err(exit) => return Ok(exit),
+        };
         let follows = streams.clone();
         let mut snapshots = Snapshots::start(wanted, runner.messages(), move |records| {
             let report = caption.put_on(report(records));

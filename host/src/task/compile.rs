@@ -275,7 +275,7 @@ pub(super) fn map(engine: &Engine, machine_code: &Path) -> Result<Component, Tas
 fn why(error: &wasmtime::Error) -> String {
     let text = describe(error);
     if let Some(remedy) = proposals::remedy(&text) {
-        return remedy.to_owned();
+        return remedy;
     }
     let place = text.rfind(" (at offset 0x").unwrap_or(text.len());
     let cause = text[..place].trim_start_matches("failed to parse WebAssembly module: ");

@@ -393,6 +393,10 @@ fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Opt
         }
         None => match error.downcast_ref::<I32Exit>() {
             Some(I32Exit(code)) => (format!("exit {code}"), None),
+            None if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+                let most = iec(memory.max_passed() as u64);
+                ("too much data".into(), Some(format!("it passed more than {most} to the host in one call")))
+            }
             // What it returned, or gave to the host, is not what its type says.
             None => ("interface misused".into(), Some(error.root_cause().to_string())),
         },
