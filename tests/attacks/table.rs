@@ -53,6 +53,16 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "counted under `--max-memory`: a trap, or an error with the limit as its reason",
         "attacks::what_the_host_holds_for_a_task_counts_as_its_memory",
     ),
+    (
+        "objects of the engine's collector without end, and cycles of them",
+        "counted under `--max-memory`: a trap; what is not held is collected",
+        "components::objects_are_collected_and_count_as_memory",
+    ),
+    (
+        "exceptions that nobody catches",
+        "a trap of that name; the run goes on",
+        "components::exceptions_are_caught_or_told",
+    ),
     ("tables of gigabytes", "counted under `--max-memory`", "attacks::tables_count_as_memory"),
     (
         "memory of many instances together",

@@ -78,8 +78,7 @@ impl Writer {
             }
             (Update::Counted { latency, failed }, Some(line)) => line.gauge.count(latency, failed),
             (Update::Standing(moment), Some(line)) => {
-                let wait = self.waiting.as_ref().and_then(Waiting::words);
-                line.draw(&moment, wait.as_deref());
+                line.draw(&moment, self.waiting.as_ref().and_then(Waiting::parts));
             }
             (Update::Stopping, Some(line)) => line.gauge.stop(),
             (Update::Awaits { awaited, most }, _) => Waiting::go_on(&mut self.waiting, awaited, most),
@@ -145,10 +144,13 @@ impl Line {
     }
 
     /// Draws how far the run has come; of a run that only waits, for what.
-    fn draw(&mut self, moment: &Standing, wait: Option<&str>) {
+    fn draw(&mut self, moment: &Standing, wait: Option<[String; 2]>) {
         self.gauge.move_to(moment);
         let figures = match wait {
-            Some(text) => vec![Figure { text: text.to_owned(), weight: 9, is_bad: false }],
+            Some([what, limit]) => {
+                let figure = |text, weight| Figure { text, weight, is_bad: false };
+                vec![figure(what, 9), figure(limit, 1)]
+            }
             None => self.gauge.figures(moment),
         };
         match &self.bar {

@@ -27,10 +27,15 @@ impl Waiting {
         });
     }
 
-    /// The wait in words, once it is worth some.
-    pub(super) fn words(&self) -> Option<String> {
+    /// The wait in words, and the limit, once it is worth some.
+    pub(super) fn parts(&self) -> Option<[String; 2]> {
         let lasted = self.since.elapsed();
-        (lasted >= WORTH).then(|| words(self.awaited, lasted, self.most))
+        (lasted >= WORTH).then(|| parts(self.awaited, lasted, self.most))
+    }
+
+    /// The same as one text.
+    pub(super) fn words(&self) -> Option<String> {
+        self.parts().map(|parts| parts.join(" "))
     }
 
     /// The same, if it has not been told of for `interval`.
@@ -38,20 +43,20 @@ impl Waiting {
         let lasted = self.since.elapsed();
         (lasted >= self.told + interval).then(|| {
             self.told = lasted;
-            words(self.awaited, lasted, self.most)
+            parts(self.awaited, lasted, self.most).join(" ")
         })
     }
 }
 
-/// They fit into a line of 80 columns.
-fn words(awaited: Awaited, lasted: Duration, most: Option<Duration>) -> String {
+/// Together they fit into a line of 80 columns.
+fn parts(awaited: Awaited, lasted: Duration, most: Option<Duration>) -> [String; 2] {
     let what = match awaited {
         Awaited::Hook(hook) => format!("`{hook}`"),
         Awaited::Instances { missing, of } => format!("{missing} of {} to set up", counted(of as u64, "worker")),
         Awaited::Teardown { left } => format!("{} to tear down", counted(left as u64, "worker")),
     };
     let most = most.map_or_else(|| "0".to_owned(), |most| humantime::format_duration(most).to_string());
-    format!("waiting for {what}: {} s (--hook-timeout {most})", lasted.as_secs())
+    [format!("waiting for {what}: {} s", lasted.as_secs()), format!("(--hook-timeout {most})")]
 }
 
 #[cfg(test)]
@@ -71,7 +76,7 @@ mod tests {
             (Awaited::Teardown { left: 1 }, 0, "waiting for 1 worker to tear down: 12 s (--hook-timeout 0)"),
         ] {
             let most = Some(Duration::from_secs(most)).filter(|most| !most.is_zero());
-            assert_eq!(words(awaited, Duration::from_secs(12), most), said);
+            assert_eq!(parts(awaited, Duration::from_secs(12), most).join(" "), said);
             assert!(said.len() < 80, "{said}");
         }
         let mut waiting: Option<Waiting> = None;
