@@ -191,7 +191,9 @@ fn an_operation_inside_an_interface_is_found_or_named() {
     let said = String::from_utf8_lossy(&asked.stderr);
     assert!(asked.status.code() == Some(1), "{said}");
     assert!(
-        said.contains("several functions `operation`, `my:a/task@1.0.0#operation`, `my:b/task@1.0.0#operation`"),
+        said.contains(
+            "more than one function `operation`: name one by --operation-name (`my:a/task@1.0.0#operation`, `my:b/"
+        ),
         "{said}"
     );
     for name in ["my:b/task@1.0.0#operation", "my:b/task#operation"] {
@@ -305,4 +307,49 @@ fn the_limits_of_a_task_are_told() {
     let (code, refused) = said(&task("imports.wasm", &component(&imports(1_100), small)));
     assert_eq!(code, Some(1));
     assert!(refused.contains("it has more instances than engines of WebAssembly take, which is 1000"), "{refused}");
+}
+
+/// Modules that become components, and surprise their authors; and those that do not, in their own words.
+#[test]
+fn what_a_module_hides_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let core = folder.path().join("core.wasm");
+    let said = |rest: &str, args: &[&str]| {
+        // Imports come first.
+        let (imports, rest) = rest.split_once(';').unwrap_or(("", rest));
+        let text = format!(
+            r#"(module {imports} (memory (export "memory") 1) (data (i32.const 8) "SUCCESS")
+               (data (i32.const 16) "\08\00\00\00\07\00\00\00") {rest})"#
+        );
+        fs::write(&core, wat::parse_str(text).unwrap()).unwrap();
+        let mut command = gorgon();
+        let output = command.arg("component").arg(&core).arg("-o").arg(folder.path().join("task.wasm")).args(args);
+        let output = output.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let operation = r#"(func (export "operation") (param i64) (result i32) i32.const 16)"#;
+    for (rest, code, wanted) in [
+        (format!(r#"{operation} (func (export "_start"))"#), 0, "gorgon does not call that"),
+        (format!(r#"{operation} (func (export "setup"))"#), 1, "exports `setup` as (), which is the name of a hook"),
+        (format!(r#"{operation} (@custom "linking" "")"#), 1, "is an object file: link it"),
+        (r#"(func (export "opration") (param i64) (result i32) i32.const 16)"#.into(), 1, "rename `opration`"),
+        (String::new(), 1, "exports no `operation`: export a function `operation`"),
+        (
+            format!(r#"(import "env" "abort" (func)) (import "env" "b" (func)) (import "c" "d" (func)) ; {operation}"#),
+            1,
+            "also unfit: `env::b`, `c::d`",
+        ),
+    ] {
+        let (found, stderr) = said(&rest, &[]);
+        assert!(found == Some(code) && stderr.contains(wanted), "{found:?} {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    // A result whose type is another than the module says.
+    assert_eq!(said(operation, &["--fallible"]), (Some(0), String::new()));
+    let ran = run(&folder.path().join("task.wasm"), &["-n", "1"]);
+    assert!(
+        ran.report.to_string().contains("an operation that returns a string needs no --fallible"),
+        "{}",
+        ran.report
+    );
 }

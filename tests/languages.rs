@@ -254,6 +254,11 @@ fn cpp_throws_catches_and_hashes_as_rust_does() {
 }
 
 #[test]
+fn javascript_in_a_smaller_engine_hashes_as_rust_does() {
+    example_hashes(Language::QuickJs);
+}
+
+#[test]
 fn assemblyscript_hashes_as_rust_does() {
     example_hashes(Language::AssemblyScript);
 }
@@ -406,7 +411,7 @@ fn a_module_that_cannot_become_a_component_is_refused_with_a_reason() {
         (b"", "is not a core WebAssembly module"),
         (b"\0asm\x01\0\0\0\xff", "is not a core WebAssembly module"),
         (b"\0asm\x0d\0\x01\0", "is a component already"),
-        (b"\0asm\x01\0\0\0", "exports no `operation`, but no function"),
+        (b"\0asm\x01\0\0\0", "exports no `operation`: export a function"),
         (
             &wat::parse_str("(module (memory (export \"memory\") 1) (func (export \"operation\")))").unwrap(),
             "exports `operation` as (): in a core module it is (i64) -> i32",

@@ -98,6 +98,11 @@ pub fn seems_fallible(module: &[u8]) -> bool {
     !Borders::of(module).is_ok_and(|borders| borders.has_world) && returned::seems_fallible(module)
 }
 
+/// What runs and may surprise its authors: what of the module is never called.
+pub fn oddity(module: &[u8]) -> Option<&'static str> {
+    Borders::of(module).ok().as_ref().and_then(misfit::oddity)
+}
+
 /// The world of a module with these borders, as WIT.
 fn world(borders: &Borders, returns: Returns) -> String {
     let operation = match returns {

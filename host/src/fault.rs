@@ -263,7 +263,9 @@ impl Fault {
 
     /// The run's `cleanup` failed.
     pub fn cleanup(error: &impl Display) -> Self {
-        Self::new(FaultKind::Cleanup, format!("the task's `cleanup` was not done: {error}"))
+        let why = error.to_string();
+        let is_told = why.contains("`cleanup`");
+        Self::new(FaultKind::Cleanup, if is_told { why } else { format!("the task's `cleanup` was not done: {why}") })
     }
 
     /// Guests printed `bytes` more than Gorgon passes on.

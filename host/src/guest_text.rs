@@ -105,6 +105,13 @@ pub fn line(text: &str) -> String {
     text.chars().map(one).collect()
 }
 
+/// A name on a line, at most 100 bytes of it: what follows must be read, too.
+pub fn brief(name: &str) -> String {
+    const MOST: usize = 100;
+    let shown = line(&name[..name.floor_char_boundary(MOST)]);
+    if name.len() > MOST { shown + "…" } else { shown }
+}
+
 /// The same, but with its tabs, which do no harm.
 pub fn tabbed_line(text: &str) -> String {
     text.split('\t').map(line).collect::<Vec<_>>().join("\t")

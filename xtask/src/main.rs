@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
 
   demo     build the examples and gorgon, and run a task over several shapes
   guests   install the wasm32-wasip2 target if it is missing, and build the examples and the tests' guests
-  guests --lang python|js|ts|c|cpp|go|zig|assemblyscript|nim|kotlin
+  guests --lang python|js|ts|c|cpp|go|zig|quickjs|assemblyscript|nim|kotlin
            install that language's toolchain if it is missing, and build its examples
   languages [GORGON]
            measure the same task in every language, and print a table; with this gorgon, or a release build

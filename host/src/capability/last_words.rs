@@ -54,7 +54,10 @@ fn reason(lines: &[&str]) -> Option<String> {
 
 /// A line that is about the report, and not about what is wrong.
 fn is_aside(line: &str) -> bool {
-    line.starts_with("note: ") || line.starts_with("stack backtrace:")
+    line.starts_with("note: ")
+        || line.starts_with("stack backtrace:")
+        || line == "Stack:"
+        || line.starts_with("Redirecting call to abort()")
 }
 
 #[cfg(test)]
@@ -73,6 +76,10 @@ mod tests {
                 Some("assertion `left == right` failed   left: 1  right: 2 (src/a.rs:1:1)"),
             ),
             ("thread 'main' panicked at 'old', src/a.rs:1:1", Some("panicked at 'old', src/a.rs:1:1")),
+            (
+                "Error: no user 7\nStack:\n  operation@task.js:3:9\nRedirecting call to abort() to mozalloc_abort\n",
+                Some("Error: no user 7"),
+            ),
             ("panic: index out of range\n\ngoroutine 1 [running]:\nmain.run(...)", Some("panic: index out of range")),
             (
                 "Traceback (most recent call last):\n  File \"app.py\", line 3, in operation\n    1 / 0\n\

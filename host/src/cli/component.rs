@@ -42,6 +42,9 @@ impl ComponentCommand {
         let returns = if fallible { Returns::Fallible } else { Returns::Text };
         let component =
             component::make(&bytes, returns).map_err(|error| anyhow::anyhow!("`{}` {error}", module.display()))?;
+        if let Some(oddity) = component::oddity(&bytes) {
+            super::tell(&format!("`{}` {oddity}", module.display()));
+        }
         if !fallible && component::seems_fallible(&bytes) {
             let shown = module.display();
             super::tell(&format!(

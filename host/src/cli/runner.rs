@@ -82,6 +82,15 @@ impl CannotRun {
         self.code()
     }
 
+    /// The same, of a run that is written at `place`.
+    pub(super) fn at(self, place: Option<&str>) -> Self {
+        match (self, place) {
+            (Self::Failed(error), Some(place)) => Self::Failed(error.context(place.to_owned())),
+            (Self::Usage(error), Some(place)) => Self::Usage(format!("{place}: {error}")),
+            (error, _) => error,
+        }
+    }
+
     /// The exit code of the command.
     pub(super) fn code(&self) -> Exit {
         match self {

@@ -218,6 +218,7 @@ impl Session {
         written.and(streamed)?;
         let is_stopped = records.iter().any(|record| record.stopped) || records.len() < self.planned_runs.len();
         let by_somebody = is_stopped && aborted.is_none() && !self.has_stopped_itself(&report);
+        self.hint(&report, flags.quiet);
         Ok(if by_somebody { Exit::Stopped } else { Exit::of(&report) })
     }
 
@@ -275,7 +276,7 @@ impl Session {
         if is_stopped {
             return Ok(());
         }
-        for (i, PlannedRun { source, plan, .. }) in self.planned_runs.iter().enumerate() {
+        for (i, PlannedRun { place, source, plan, .. }) in self.planned_runs.iter().enumerate() {
             if i > 0 && runner.is_stopped_within(self.pause) {
                 break;
             }
@@ -288,7 +289,8 @@ impl Session {
                 Happened::Traced(traced) => streams.traced(&task, traced),
                 _ => {}
             };
-            let Some(record) = runner.run(source, plan, Some(Box::new(observer)))? else { break };
+            let ran = runner.run(source, plan, Some(Box::new(observer)));
+            let Some(record) = ran.map_err(|error| error.at(place.as_deref()))? else { break };
             let is_stopped = record.stopped;
             records.push(record);
             if is_stopped {
@@ -311,6 +313,17 @@ impl Session {
             }
         }
         report
+    }
+
+    /// Says what often lies behind results that look like nothing.
+    fn hint(&self, report: &Report, is_quiet: bool) {
+        let mut results = report.runs.iter().flat_map(|run| &run.results);
+        if !is_quiet && results.any(|of| of.result.raw().starts_with('\0')) {
+            super::tell(
+                "a result begins with NUL: if the operation of a core module returns result<string, string>, make the \
+                 component by `gorgon component --fallible`",
+            );
+        }
     }
 
     fn caption(&self) -> Caption {

@@ -16,6 +16,10 @@ pub(super) struct Borders {
     pub(super) memories: Vec<MemoryType>,
     /// Whether the module brings its world.
     pub(super) has_world: bool,
+    /// Whether it is not linked.
+    pub(super) is_object: bool,
+    /// Whether it is to be linked when it is loaded.
+    pub(super) is_shared_library: bool,
 }
 
 /// Something that a module imports.
@@ -46,7 +50,13 @@ impl Borders {
     pub(super) fn of(module: &[u8]) -> Result<Self, ComponentError> {
         let broken = |error: wasmparser::BinaryReaderError| ComponentError::NotAModule(error.message().to_owned());
         if !module.starts_with(b"\0asm") {
-            return Err(ComponentError::NotAModule("it does not begin with `\\0asm`".into()));
+            let is_text = module.trim_ascii_start().starts_with(b"(");
+            let what = if is_text {
+                "it is WebAssembly as text: assemble it first (`wat2wasm`)"
+            } else {
+                "it does not begin with `\\0asm`"
+            };
+            return Err(ComponentError::NotAModule(what.into()));
         }
         let mut borders = Self::default();
         // The types of the module, and which of them each function has.
@@ -106,7 +116,11 @@ impl Borders {
                         borders.exports.push(Export { name: export.name.to_owned(), kind, signature });
                     }
                 }
-                Payload::CustomSection(section) => borders.has_world |= section.name().starts_with("component-type"),
+                Payload::CustomSection(section) => {
+                    borders.has_world |= section.name().starts_with("component-type");
+                    borders.is_object |= section.name() == "linking";
+                    borders.is_shared_library |= section.name().starts_with("dylink");
+                }
                 _ => {}
             }
         }

@@ -1,8 +1,8 @@
 //! What is wrong with a module, and what mends it: the misfits of the compilers that people use.
 
 use super::HOOKS;
-use super::borders::{Borders, Import, Kind};
-use crate::guest_text::line;
+use super::borders::{Borders, Export, Import, Kind};
+use crate::guest_text::brief;
 use crate::wit::{WASI_WIT, provided};
 
 /// The type of an operation in a core module.
@@ -16,11 +16,45 @@ const PREVIEW_1: &str = "wasi_snapshot_preview1";
 
 /// Why no component can be made of a module with these borders, and the remedy; `None` if nothing is known.
 pub(super) fn find(borders: &Borders) -> Option<String> {
-    memory(borders)
+    object(borders)
+        .or_else(|| memory(borders))
         .or_else(|| imports(borders))
         .or_else(|| operation(borders))
         .or_else(|| exported_memory(borders))
         .or_else(|| hook(borders))
+}
+
+/// What a compiler leaves to a linker.
+fn object(borders: &Borders) -> Option<String> {
+    borders.is_object.then(|| "is an object file: link it (the compiler without `-c`, or wasm-ld)".to_owned())
+}
+
+/// What runs, and not as its authors expect.
+pub(super) fn oddity(borders: &Borders) -> Option<&'static str> {
+    (borders.has("_start") && !borders.has("_initialize")).then_some(
+        "exports `_start`, as a command does, and gorgon does not call that: constructors and a runtime's start do not \
+         run; build a reactor (`-mexec-model=reactor`, `-buildmode=c-shared`)",
+    )
+}
+
+/// What all of a module's imports together tell of the compiler.
+fn compiler(import: &Import, borders: &Borders) -> Option<&'static str> {
+    let is_of = |starts: &[&str]| {
+        let mut functions = borders.imports.iter().filter(|of| matches!(of.module.as_str(), "env" | "gojs"));
+        functions.any(|of| starts.iter().any(|start| of.name.starts_with(start)))
+    };
+    match import.module.as_str() {
+        "env" | "gojs" if is_of(&["syscall/js.", "runtime.ticks", "runtime.sleepTicks", "time.resetTimer"]) => {
+            Some("as TinyGo does for browsers: build it with `-target=wasip2`, or `-target=wasip1 -buildmode=c-shared`")
+        }
+        "env" if is_of(&["emscripten_", "_emscripten", "invoke_", "__syscall_", "_abort_js", "__cxa_throw"]) => {
+            Some("which emscripten's JavaScript provides: build it with `-sSTANDALONE_WASM --no-entry`")
+        }
+        "env" | "GOT.mem" | "GOT.func" if borders.is_shared_library => {
+            Some("as a shared library does: link it statically, without `-shared` or `-sSIDE_MODULE`")
+        }
+        _ => None,
+    }
 }
 
 /// Memories that no component has.
@@ -40,9 +74,9 @@ fn memory(borders: &Borders) -> Option<String> {
 
 /// What nobody provides: the remedy for the first, and the names of the others.
 fn imports(borders: &Borders) -> Option<String> {
-    let mut unfit = borders.imports.iter().filter_map(|of| Some((of, import(of)?)));
+    let mut unfit = borders.imports.iter().filter_map(|of| Some((of, import(of, borders)?)));
     let (_, first) = unfit.next()?;
-    let others: Vec<_> = unfit.map(|(of, _)| format!("`{}::{}`", line(&of.module), line(&of.name))).collect();
+    let others: Vec<_> = unfit.map(|(of, _)| format!("`{}::{}`", brief(&of.module), brief(&of.name))).collect();
     let more = others.len().saturating_sub(MOST_LISTED);
     let shown = others[..others.len() - more].join(", ");
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -50,11 +84,17 @@ fn imports(borders: &Borders) -> Option<String> {
 }
 
 /// What nobody provides.
-fn import(import: &Import) -> Option<String> {
+fn import(import: &Import, borders: &Borders) -> Option<String> {
     let Import { module, name, kind } = import;
-    let what = format!("imports `{}::{}`", line(module), line(name));
+    let what = format!("imports `{}::{}`", brief(module), brief(name));
     let told = |why: &str| Some(format!("{what}, {why}"));
+    if let Some(compiler) = compiler(import, borders) {
+        return told(compiler);
+    }
     match (module.as_str(), name.as_str(), kind) {
+        (_, _, Kind::Other) => told(
+            "a table or a global, from its host: link it statically, without `--import-table`, `-shared` and the like",
+        ),
         (_, _, Kind::Memory) => {
             told("its memory, from its host: link it without `--import-memory` (emcc: without `-sIMPORTED_MEMORY`)")
         }
@@ -79,12 +119,7 @@ fn import(import: &Import) -> Option<String> {
             "as AssemblyScript does for Math.random: compile it with `--use seed=FILE/FUNCTION`, or without Math.random",
         ),
         ("env", name, _) if name == "trace" || name.contains('.') => {
-            told("which AssemblyScript's JavaScript provides: compile it without that, or import it from WASI")
-        }
-        ("env", name, _)
-            if name.starts_with("emscripten_") || name.starts_with("invoke_") || name.starts_with("_emscripten") =>
-        {
-            told("which emscripten's JavaScript provides: build it with `-sSTANDALONE_WASM --no-entry`")
+            told("which only JavaScript provides to AssemblyScript: leave it out, or call WASI instead")
         }
         ("env", ..) => told(
             "a function that was declared and not linked: link what defines it, or import it from an interface, such as \
@@ -123,7 +158,7 @@ fn interface(module: &str) -> Option<String> {
     let (name, version) = module.split_once('@').unwrap_or((module, ""));
     let (package, own) = name.split_once('/')?;
     let known: Vec<&str> = WASI_WIT.iter().filter_map(|(file, _)| file.strip_suffix(".wit")).collect();
-    let shown = line(module);
+    let shown = brief(module);
     match package.split_once(':')? {
         ("gorgon", "task") if version.is_empty() => {
             Some(format!("imports `{shown}` without its version: write `{name}@0.1.0`"))
@@ -159,7 +194,7 @@ fn function(module: &str, name: &str) -> Option<String> {
     let alike = |known: &String| strsim::jaro_winkler(known, name);
     let nearest = names.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
     let nearest = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
-    Some(format!("imports `{}` from `{}`, which has no such function{nearest}", line(name), line(module)))
+    Some(format!("imports `{}` from `{}`, which has no such function{nearest}", brief(name), brief(module)))
 }
 
 /// What a library says of a module that does not fit, without what happened inside of it.
@@ -192,33 +227,40 @@ fn operation(borders: &Borders) -> Option<String> {
     if let Some(of) = mangled.filter(|_| !borders.has_world) {
         return Some(format!(
             "exports `{}`, an operation inside an interface, and brings no world that says so: export it as `operation`",
-            line(&of.name)
+            brief(&of.name)
         ));
     }
     let functions = borders.exports.iter().filter(|export| export.kind == Kind::Function);
-    let names: Vec<_> = functions.map(|export| format!("`{}`", line(&export.name))).collect();
+    let names: Vec<_> = functions.map(|export| format!("`{}`", brief(&export.name))).collect();
     let more =
         if names.len() > MOST_LISTED { format!(" and {} more", names.len() - MOST_LISTED) } else { String::new() };
     let found = match names.len() {
-        0 => "no function".to_owned(),
-        _ => format!("{}{more}", names[..names.len().min(MOST_LISTED)].join(", ")),
+        0 => String::new(),
+        _ => format!(", but {}{more}", names[..names.len().min(MOST_LISTED)].join(", ")),
     };
-    let alike = borders.exports.iter().find(|export| {
-        export.name.trim_start_matches('_').eq_ignore_ascii_case("operation") && export.kind == Kind::Function
-    });
+    let is_alike = |name: &str| {
+        let name = name.trim_start_matches('_').to_ascii_lowercase();
+        name == "operation" || strsim::jaro_winkler(&name, "operation") > ALIKE
+    };
+    let alike = borders.exports.iter().find(|export| is_alike(&export.name) && export.kind == Kind::Function);
     let remedy = match alike {
-        Some(export) => format!("rename `{}`", line(&export.name)),
+        Some(export) => format!("rename `{}`", brief(&export.name)),
         None if borders.has("_start") => {
-            "export a function of that name, and build a reactor, not a command (`-mexec-model=reactor`, \
+            "export a function `operation`, and build a reactor, not a command (`-mexec-model=reactor`, \
              `-buildmode=c-shared`)"
                 .to_owned()
         }
         None => {
-            "export a function of that name (for C and C++ `__attribute__((export_name(\"operation\")))`)".to_owned()
+            "export a function `operation` (C and C++: `__attribute__((export_name(\"operation\")))`; Zig: `export fn` \
+             and -rdynamic)"
+                .to_owned()
         }
     };
-    Some(format!("exports no `operation`, but {found}: {remedy}"))
+    Some(format!("exports no `operation`{found}: {remedy}"))
 }
+
+/// How similar a name must be to the right one, from 0 to 1.
+const ALIKE: f64 = 0.9;
 
 /// Its memory has no name, or another one.
 fn exported_memory(borders: &Borders) -> Option<String> {
@@ -227,7 +269,7 @@ fn exported_memory(borders: &Borders) -> Option<String> {
     }
     let other = borders.exports.iter().find(|export| export.kind == Kind::Memory);
     Some(match other {
-        Some(export) => format!("exports its memory as `{}`: export it as `memory`", line(&export.name)),
+        Some(export) => format!("exports its memory as `{}`: export it as `memory`", brief(&export.name)),
         None if borders.memories.is_empty() => {
             "has no memory, so it cannot return a string: give it one, and export it as `memory`".into()
         }
@@ -238,6 +280,17 @@ fn exported_memory(borders: &Borders) -> Option<String> {
 /// A hook of another type.
 fn hook(borders: &Borders) -> Option<String> {
     let is_hook = |name: &str| HOOKS.contains(&name);
-    let wrong = borders.exports.iter().find(|export| is_hook(&export.name) && export.kind != Kind::Function)?;
-    Some(format!("exports `{}`, which is the name of a hook, and is no function: name it otherwise", wrong.name))
+    let type_of = |name: &str| if name == "cleanup" { "(i32, i32) -> i32" } else { "() -> i32" };
+    let is_wrong =
+        |export: &&Export| is_hook(&export.name) && export.signature.as_deref() != Some(type_of(&export.name));
+    let wrong = borders.exports.iter().find(is_wrong).filter(|_| !borders.has_world)?;
+    let name = &wrong.name;
+    Some(match &wrong.signature {
+        None => format!("exports `{name}`, which is the name of a hook, and is no function: name it otherwise"),
+        Some(signature) => format!(
+            "exports `{name}` as {signature}, which is the name of a hook: in a core module that is {}, which returns the \
+             place of a tag, 0 or 1, and of a text's address and length; or name it otherwise",
+            type_of(name)
+        ),
+    })
 }

@@ -98,7 +98,11 @@ impl Writer {
         }
         let is_terminal = io::stderr().is_terminal();
         match self.waiting.as_mut().and_then(|waiting| if is_terminal { waiting.words() } else { waiting.due(PLAIN) }) {
-            Some(words) if is_terminal => self.spinner.get_or_insert_with(spinner).set_message(words),
+            Some(words) if is_terminal => {
+                // The last column stays free, as in the line of a run.
+                let shown = words.chars().take(columns().saturating_sub(1)).collect::<String>();
+                self.spinner.get_or_insert_with(spinner).set_message(shown);
+            }
             Some(words) => self.print(&format!("{words}\n")),
             None => {}
         }
@@ -124,11 +128,16 @@ impl Writer {
     }
 }
 
-/// A line that only says something. It is cut where the terminal ends.
+/// The columns of the terminal.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0.into())
+}
+
+/// A line that only says something.
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     // If the template were wrong, only the look would suffer.
-    ProgressStyle::with_template("{wide_msg}").map_or(bar.clone(), |style| bar.with_style(style))
+    ProgressStyle::with_template("{msg}").map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 impl Line {
@@ -155,8 +164,7 @@ impl Line {
         };
         match &self.bar {
             Some(bar) => {
-                let columns = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0.into());
-                let (width, figures) = fitted(figures, columns);
+                let (width, figures) = fitted(figures, columns());
                 // If the template were wrong, only the look of the bar would suffer.
                 let template = if width > 0 {
                     format!("{{bar:{width}}} {{percent:>3}}%  {{msg}}")

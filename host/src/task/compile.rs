@@ -21,6 +21,7 @@ use wasmtime::component::Component;
 
 use super::{Purpose, TaskError, child, count, describe, engine, project};
 use crate::fault;
+use crate::guest_text::command;
 use crate::input;
 use crate::proposals;
 use crate::scratch::Scratch;
@@ -308,10 +309,10 @@ fn read(path: &Path) -> Result<Vec<u8>, TaskError> {
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(bytes),
         [] => Err(not_a_component("empty", "build the task again")),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            let shown = path.display();
-            let make =
-                format!("build it for wasm32-wasip2, or make it one with `gorgon component {shown} -o task.wasm`");
-            Err(not_a_component("a core module", &make))
+            // A name that no shell takes as one word is not suggested.
+            let make = path.to_str().and_then(|path| command(["gorgon", "component", path, "-o", "task.wasm"]));
+            let make = make.unwrap_or_else(|| "gorgon component".into());
+            Err(not_a_component("a core module", &format!("build it for wasm32-wasip2, or make it one with `{make}`")))
         }
         [0, b'a', b's', b'm', ..] => {
             Err(not_a_component("WebAssembly of an unknown version", "build it with a current toolchain"))

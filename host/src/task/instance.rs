@@ -15,6 +15,7 @@ use super::{Task, TaskError, describe};
 use crate::capability::guest::{Guest, Surroundings};
 use crate::capability::tracing::Trace;
 use crate::clock::Clock;
+use crate::fault::remedy;
 use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
@@ -328,6 +329,9 @@ impl Instance {
         };
         self.usable = false;
         self.backtrace = frames_of(stopped);
+        if let Stopped::Cut = stopped {
+            return Err(failed("it was stopped".into()));
+        }
         if let Stopped::Late = stopped {
             let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
             return Err(failed(format!("it took longer{}", most.unwrap_or_default())));
@@ -378,6 +382,11 @@ fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Opt
         ),
         Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
         Some(Trap::StackOverflow) => ("stack overflow".into(), None),
+        Some(Trap::CannotLeaveComponent) => {
+            let why =
+                "it called an import inside of `cabi_realloc`, or while its result was given back, and may call none";
+            ("interface misused".into(), Some(why.into()))
+        }
         Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
         None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
             let most = iec(memory.max_bytes());
@@ -386,6 +395,11 @@ fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Opt
         }
         None if error.is::<ThrownException>() => {
             ("uncaught exception".into(), Some("it threw an exception that nobody caught".into()))
+        }
+        None if error.is::<GcHeapOutOfMemory<()>>() && !memory.has_refused() => {
+            let why =
+                "the system gave no more memory for its objects; use fewer operations in flight in a process, or -p";
+            ("out of memory".into(), Some(why.into()))
         }
         None if error.is::<GcHeapOutOfMemory<()>>() => {
             let most = iec(memory.max_bytes());
@@ -397,12 +411,27 @@ fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Opt
                 let most = iec(memory.max_passed() as u64);
                 ("too much data".into(), Some(format!("it passed more than {most} to the host in one call")))
             }
-            // What it returned, or gave to the host, is not what its type says.
-            None => ("interface misused".into(), Some(error.root_cause().to_string())),
+            None => match error.root_cause().downcast_ref::<std::io::Error>() {
+                Some(of_system) => ("host failed".into(), Some(format!("{of_system}{}", remedy(of_system)))),
+                // What it returned, or gave to the host, is not what its type says.
+                None => ("interface misused".into(), Some(misused(&error.root_cause().to_string()))),
+            },
         },
     };
     let reason = reason.or_else(|| guest.last_words(began));
     (name, reason.map(|reason| cut(&reason).to_owned()))
+}
+
+/// How an interface was misused, with what often lies behind it: a module does not say what its functions return.
+fn misused(words: &str) -> String {
+    let often = if words.contains("discriminant") {
+        "; it returned no result<…>: an operation that returns a string needs no --fallible, and a hook returns a place"
+    } else if words.contains("string pointer/length") || words.contains("utf-8") {
+        "; the place that it returned does not have a text's address and length (after a tag, if --fallible)"
+    } else {
+        ""
+    };
+    format!("{words}{often}")
 }
 
 /// Which operation ran, when, and where its time went.

@@ -5,9 +5,10 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Type};
 
 use super::TaskError;
+use crate::guest_text::brief;
 use crate::hook::Hook;
 use crate::lane::Lane;
-use crate::plan::Grants;
+use crate::plan::{DEFAULT_OPERATION, Grants};
 use crate::wit;
 
 /// The two types that an operation may have.
@@ -99,6 +100,11 @@ pub(super) fn full_name((interface, name, _): &Exported) -> String {
     interface.as_ref().map_or_else(|| name.clone(), |interface| format!("{interface}#{name}"))
 }
 
+/// The same, as short as a list needs it.
+fn short_name(of: &Exported) -> String {
+    brief(&full_name(of))
+}
+
 /// The place of the function that is meant by `operation`: that of the component itself, or else the only one of that
 /// name in its interfaces. The error says what there is.
 fn place(all: &[Exported], operation: &str) -> Result<usize, String> {
@@ -131,14 +137,18 @@ fn place(all: &[Exported], operation: &str) -> Result<usize, String> {
         ));
     }
     if meant.is_empty() {
-        return Err(format!(
-            "has no function `{operation}`, it exports {}: export `operation: func(n: u64) -> string`, or name another \
-             function by --operation-name",
-            listed(all.iter().map(full_name).collect())
-        ));
+        let found = listed(all.iter().map(short_name).collect());
+        let remedy = match operation {
+            DEFAULT_OPERATION => {
+                "export `operation: func(n: u64) -> string`, or name another function by --operation-name"
+            }
+            _ if all.iter().any(|of| of.1 == DEFAULT_OPERATION) => "leave out --operation-name, or name one of these",
+            _ => "name one of these by --operation-name",
+        };
+        return Err(format!("has no function `{}`, it exports {found}: {remedy}", brief(operation)));
     }
-    let several = listed(meant.iter().map(|&i| full_name(&all[i])).collect());
-    Err(format!("has several functions `{operation}`, {several}: name one by --operation-name"))
+    let several = listed(meant.iter().map(|&i| short_name(&all[i])).collect());
+    Err(format!("has more than one function `{operation}`: name one by --operation-name ({several})"))
 }
 
 fn operation_type(function: &ComponentFunc) -> Option<OperationType> {
@@ -292,13 +302,19 @@ pub(super) fn unlinked(error: &wasmtime::Error, engine: &Engine, component: &Com
         let text = format!("{error:#}");
         let names: Vec<_> = text.split('`').skip(1).step_by(2).take(2).collect();
         let cause = error.root_cause().to_string();
+        if cause.contains("implementation is missing") {
+            return format!(
+                "imports `{}`, which nothing here provides: build the task without that",
+                brief(&names.join("."))
+            );
+        }
         return format!(
             "imports `{}` as another type than the one here ({cause}): generate its bindings from the WIT of WASI 0.2, \
              and of `gorgon:task`",
             names.join(".")
         );
     };
-    let listed: Vec<_> = missing.iter().take(MOST_LISTED).map(|import| format!("`{import}`")).collect();
+    let listed: Vec<_> = missing.iter().take(MOST_LISTED).map(|import| format!("`{}`", brief(import))).collect();
     let more = missing.len() - listed.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("imports {}{more}, which nothing here provides: {}", listed.join(", "), remedy(first))

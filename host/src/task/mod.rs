@@ -82,8 +82,9 @@ pub enum TaskError {
 }
 
 /// With more instances than this in a process, mappings of memory become scarce: Linux gives a process 65,530, and an
-/// instance takes seven of them if it maps an image of its data, and five if it does not.
-const MANY: u64 = 8_000;
+/// instance takes seven of them if it maps an image of its data, and five if it does not. Objects of a collector take three
+/// more, or one.
+const MANY: u64 = 6_000;
 
 /// What an engine is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,6 +140,10 @@ pub fn engine(purpose: Purpose) -> Result<Engine, TaskError> {
         // It would make every call two and a half times as expensive, and WASI 0.2 does not need it.
         .concurrency_support(false)
         .memory_init_cow(purpose.maps_images());
+    if purpose == Purpose::MultiplyMany {
+        // A heap of objects is a single mapping, which moves when it grows.
+        config.gc_heap_reservation(0).gc_heap_guard_size(0).gc_heap_reservation_for_growth(0).gc_heap_may_move(true);
+    }
     match purpose {
         Purpose::Multiply | Purpose::MultiplyMany => config.wasm_backtrace_max_frames(None),
         Purpose::Debug => config.wasm_backtrace_details(WasmBacktraceDetails::Enable),

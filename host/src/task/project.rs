@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::guest_text;
+
 /// The files that tell how a project is built, the surest first.
 const BUILDS: [(&str, &str); 5] = [
     ("Cargo.toml", "cargo build --release --target wasm32-wasip2"),
@@ -21,12 +23,21 @@ pub(super) fn build_command(path: &Path) -> Option<String> {
     let ancestors = path.ancestors().take(MOST_ABOVE);
     let found = ancestors.filter(|at| !at.ends_with("..")).find_map(|at| {
         let at = if at.as_os_str().is_empty() { Path::new(".") } else { at };
-        let (_, command) = BUILDS.iter().find(|(file, _)| at.join(file).is_file())?;
+        let is_there = |file: &str| match file {
+            // Other projects have packages of npm as their tools.
+            "package.json" => std::fs::read_to_string(at.join(file)).is_ok_and(|text| text.contains("\"build\"")),
+            _ => at.join(file).is_file(),
+        };
+        let (_, command) = BUILDS.iter().find(|(file, _)| is_there(file))?;
         Some((at.to_owned(), *command))
     });
     let (at, command) = found?;
     let at: PathBuf = at.components().filter(|part| *part != Component::CurDir).collect();
-    Some(if at.as_os_str().is_empty() { command.to_owned() } else { format!("cd {} && {command}", at.display()) })
+    if at.as_os_str().is_empty() {
+        return Some(command.to_owned());
+    }
+    // What cannot be shown as a command is not suggested.
+    guest_text::command(["cd", at.to_str()?]).map(|go| format!("{go} && {command}"))
 }
 
 #[cfg(test)]
@@ -49,7 +60,7 @@ mod tests {
             ("go/go.mod", "go/task.go", BUILDS[4].1),
         ] {
             fs::create_dir_all(at(file).parent().unwrap()).unwrap();
-            fs::write(at(file), "").unwrap();
+            fs::write(at(file), "{ \"scripts\": { \"build\": \"x\" } }").unwrap();
             let project = at(file.split('/').next().unwrap());
             let expected = format!("cd {} && {command}", project.display());
             assert_eq!(build_command(&at(path)), Some(expected), "{path}");

@@ -20,8 +20,9 @@ const OF_STACK: u64 = 2;
 /// Mappings of a thread: its stack, the stacks of its signals, and their guards.
 const OF_THREAD: u64 = 6;
 
-/// Open files of a thread that waits: those of its reactor, and in an open run those of its alarm.
-const FILES_OF_REACTOR: u64 = 3;
+/// Open files of a thread that waits: those of its reactor and of its timer, and in an open run those of its alarm.
+/// Connections are not counted: nobody knows how many a task opens.
+const FILES_OF_REACTOR: u64 = 5;
 const FILES_OF_ALARM: u64 = 2;
 
 /// What an instance takes at least, in bytes: its store, and the pages of its stack and its memory that any call uses.
@@ -51,8 +52,10 @@ pub(super) struct Need {
     threads: u64,
     /// In flight on each thread.
     concurrency: u64,
-    mappings: u64,
-    files: u64,
+    /// Mappings of memory that an instance takes.
+    of_instance: u64,
+    /// Open files that a thread takes.
+    of_thread: u64,
 }
 
 impl Need {
@@ -67,9 +70,17 @@ impl Need {
             processes: u64::from(shape.processes),
             threads,
             concurrency,
-            mappings: threads * (OF_THREAD + concurrency * of_instance) + SPARE_MAPPINGS,
-            files: threads * if waits { of_thread } else { 0 } + SPARE_FILES,
+            of_instance,
+            of_thread: if waits { of_thread } else { 0 },
         }
+    }
+
+    fn mappings(&self) -> u64 {
+        self.threads * (OF_THREAD + self.concurrency * self.of_instance) + SPARE_MAPPINGS
+    }
+
+    fn files(&self) -> u64 {
+        self.threads * self.of_thread + SPARE_FILES
     }
 
     /// Why there is not enough room, and what to do.
@@ -77,20 +88,23 @@ impl Need {
         let instances = self.threads * self.concurrency;
         let all = instances * self.processes;
         let what = format!("{} in a process", self.instances(instances));
-        if let Some(most) = room.mappings.filter(|&most| self.mappings > most) {
+        if let Some(most) = room.mappings.filter(|&most| self.mappings() > most) {
+            let left = most.saturating_sub(SPARE_MAPPINGS);
             return Some(format!(
-                "{what} take about {} mappings of memory, and a process may have {most}: {}, or raise the limit \
-                 (sysctl vm.max_map_count={})",
-                self.mappings,
-                self.spread(self.mappings.div_ceil(most.saturating_sub(SPARE_MAPPINGS).max(1))),
-                self.mappings.next_power_of_two(),
+                "{what} take about {} mappings of memory, and a process may have {most}: {}raise the limit (sysctl \
+                 vm.max_map_count={})",
+                self.mappings(),
+                self.spread(left / (OF_THREAD + self.concurrency * self.of_instance), {
+                    left.saturating_sub(OF_THREAD) / self.of_instance.max(1)
+                }),
+                self.mappings().next_power_of_two(),
             ));
         }
-        if let Some(most) = room.files.filter(|&most| self.files > most) {
+        if let Some(most) = room.files.filter(|&most| self.files() > most) {
             return Some(format!(
-                "{what} need about {} open files, and a process may have {most}: {}, or raise the limit (ulimit -n)",
-                self.files,
-                self.spread(self.files.div_ceil(most.saturating_sub(SPARE_FILES).max(1))),
+                "{what} need about {} open files, and a process may have {most}: {}raise the limit (ulimit -n)",
+                self.files(),
+                self.spread(most.saturating_sub(SPARE_FILES) / self.of_thread.max(1), 0),
             ));
         }
         let threads = self.threads * self.processes;
@@ -113,20 +127,29 @@ impl Need {
     }
 
     fn instances(&self, number: u64) -> String {
-        let of = if self.concurrency > 1 { "operations in flight" } else { "threads" };
-        format!("{number} {of}")
+        match (self.concurrency, number) {
+            (1, 1) => "1 thread".to_owned(),
+            (1, _) => format!("{number} threads"),
+            _ => format!("{number} operations in flight"),
+        }
     }
 
-    /// How the same instances are spread over `more` times as many processes: with fewer threads in each, if it has
-    /// any to spare, or with fewer in flight.
-    fn spread(&self, more: u64) -> String {
-        let more = more.max(2);
-        let (threads, concurrency) = match self.threads {
-            1 => (1, self.concurrency.div_ceil(more)),
-            threads => (threads.div_ceil(more), self.concurrency),
+    /// How the same instances are spread over more processes, if a process has room for so many threads of the run, or
+    /// on a single thread for so many in flight. Empty if it has room for none.
+    fn spread(&self, threads: u64, concurrency: u64) -> String {
+        let all = self.threads * self.processes;
+        let (processes, threads, concurrency) = match (threads, concurrency) {
+            (0, 0) => return String::new(),
+            (0, concurrency) => ((all * self.concurrency).div_ceil(concurrency), 1, concurrency),
+            (threads, _) => (all.div_ceil(threads.min(self.threads)), threads.min(self.threads), self.concurrency),
+        };
+        // As evenly as they can be.
+        let (threads, concurrency) = match threads {
+            1 => (1, concurrency.min((all * self.concurrency).div_ceil(processes))),
+            threads => (threads.min(all.div_ceil(processes)), concurrency),
         };
         let flag = |name: &str, value: u64| if value > 1 { format!(" -{name} {value}") } else { String::new() };
-        format!("use more processes (-p {}{}{})", self.processes * more, flag("t", threads), flag("c", concurrency))
+        format!("use more processes (-p {processes}{}{}), or ", flag("t", threads), flag("c", concurrency))
     }
 }
 
@@ -159,14 +182,8 @@ mod tests {
         Room { mappings: Some(65_530), files: Some(1_024), threads: Some(30_000), memory: Some(8 << 30) };
 
     fn need(processes: u64, threads: u64, concurrency: u64) -> Need {
-        let mappings = threads * (OF_THREAD + concurrency * (OF_MEMORY + OF_STACK)) + SPARE_MAPPINGS;
-        Need {
-            processes,
-            threads,
-            concurrency,
-            mappings,
-            files: threads * (FILES_OF_REACTOR + FILES_OF_ALARM) + SPARE_FILES,
-        }
+        let of_thread = FILES_OF_REACTOR + FILES_OF_ALARM;
+        Need { processes, threads, concurrency, of_instance: OF_MEMORY + OF_STACK, of_thread }
     }
 
     #[test]
@@ -192,14 +209,14 @@ mod tests {
             (
                 need(1, 400, 4),
                 Some(
-                    "1600 operations in flight in a process need about 2050 open files, and a process may have 1024: \
+                    "1600 operations in flight in a process need about 2850 open files, and a process may have 1024: \
                      use more processes (-p 3 -t 134 -c 4), or raise the limit (ulimit -n)",
                 ),
             ),
             (
-                need(200, 180, 1),
+                need(300, 130, 1),
                 Some(
-                    "the run has 36000 threads, and there may be 30000 more: use fewer (-t, -p), more operations in \
+                    "the run has 39000 threads, and there may be 30000 more: use fewer (-t, -p), more operations in \
                      flight on each (-c) if the task waits, or raise the limit (ulimit -u, or pids.max of the \
                      container)",
                 ),
