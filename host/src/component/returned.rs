@@ -5,8 +5,8 @@ use wasmparser::{DataKind, ExternalKind, Operator, Parser, Payload, TypeRef};
 /// The export that is looked at.
 const OPERATION: &str = "operation";
 
-/// Whether the operation seems to return `result<string, string>`: at the constant address that it returns stands a tag,
-/// which a string does not have. A module whose address is no constant tells nothing.
+/// Whether the operation seems to return `result<string, string>`: at the constant address that it returns stands a
+/// tag, which a string does not have. A module whose address is no constant tells nothing.
 pub(super) fn seems_fallible(module: &[u8]) -> bool {
     look(module).unwrap_or(false)
 }

@@ -81,9 +81,9 @@ pub enum TaskError {
     },
 }
 
-/// With more instances than this in a process, mappings of memory become scarce: Linux gives a process 65,530, and an
-/// instance takes seven of them if it maps an image of its data, and five if it does not. Objects of a collector take three
-/// more, or one.
+/// With more instances than this in a process, mappings of memory become scarce: Linux gives a process 65,530. An
+/// instance takes seven of them if it maps an image of its data, and five if it does not; objects of a collector take
+/// three more, or one.
 const MANY: u64 = 6_000;
 
 /// What an engine is for.
