@@ -101,13 +101,3 @@ fn a_wait_that_a_timer_ends_is_known_exactly_however_busy_the_thread_is() {
     assert!((18.0..20.1).contains(&per_operation("waiting_ns")), "{}", ran.report["runs"][0]["time"]);
     assert!(per_operation("uncertain_ns") < 0.1, "{}", ran.report["runs"][0]["time"]);
 }
-
-#[test]
-fn slow_operations_are_shared_by_all_workers() {
-    // As many operations as are in flight: each worker gets its share, and asks for no more before one has ended.
-    let sleep = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=1000"];
-    let ran = run(&guest("sleeper"), &[&["-n", "40", "-p", "2", "-c", "20"][..], &sleep].concat());
-    let workers = ran.adds_up().report["runs"][0]["workers"].as_array().cloned().unwrap_or_default();
-    let shares: Vec<_> = workers.iter().map(|worker| worker["operations"].as_u64()).collect();
-    assert_eq!(shares, [Some(20), Some(20)]);
-}
