@@ -99,6 +99,6 @@ fn an_inspection_shows_the_lane_and_the_grants() {
 
     let (code, other) = inspect(wat(r#"(component (import "x:y/z" (instance)))"#).path());
     assert_eq!((code, &other["operation"]), (Some(1), &serde_json::Value::Null));
-    assert!(other["problem"].as_str().unwrap().contains("it exports no function"), "{other}");
+    assert!(other["problem"].as_str().unwrap().contains("the task exports no function"), "{other}");
     assert_eq!(other["imports"][0]["name"], "x:y/z");
 }

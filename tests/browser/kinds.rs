@@ -111,8 +111,10 @@ fn a_chart_gives_its_data() {
     browser.call("Browser.setDownloadBehavior", allowed);
     browser.eval(&format!("{offers}.lastChild.click()"));
     let saved = folder.path().join("run-1-latency.csv");
-    crate::support::wait_until("the table is saved", || saved.is_file());
-    let text = std::fs::read_to_string(&saved).unwrap();
+    // The browser makes the file before it writes it.
+    let content = || std::fs::read_to_string(&saved).unwrap_or_default();
+    crate::support::wait_until("the table is saved", || content().ends_with('\n'));
+    let text = content();
     assert!(text.starts_with("at_s,max_ns,p50_ns,p90_ns,p99_ns\n0,"), "{text}");
     // Names from guests are no formulas in a spreadsheet.
     assert_eq!(
