@@ -30,7 +30,7 @@ const OF_INSTANCE: u64 = 24 << 10;
 
 /// What a process takes besides.
 const SPARE_MAPPINGS: u64 = 500;
-const SPARE_FILES: u64 = 50;
+const SPARE_FILES: u64 = 12;
 
 /// How many there are, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ mod tests {
             (
                 need(1, 400, 4),
                 Some(
-                    "1600 operations in flight in a process need about 2850 open files, and a process may have 1024: \
+                    "1600 operations in flight in a process need about 2812 open files, and a process may have 1024: \
                      use more processes (-p 3 -t 134 -c 4), or raise the limit (ulimit -n)",
                 ),
             ),
