@@ -264,7 +264,8 @@ fn the_limits_of_a_task_are_told() {
                (export "operation" (func $f)))"#
         )
     };
-    let small = r#"(memory (export "memory") 1) (data (i32.const 16) "\08\00\00\00\07\00\00\00") (data (i32.const 8) "SUCCESS")
+    let small = r#"(memory (export "memory") 1) (data (i32.const 8) "SUCCESS")
+                   (data (i32.const 16) "\08\00\00\00\07\00\00\00")
                    (func (export "operation") (param i64) (result i32) i32.const 16)"#;
     // A result of 200 MiB, and one of 128 MiB.
     let text = |mib: u32| {

@@ -333,8 +333,11 @@ fn every_task_of_a_suite_is_checked_before_the_first_run() {
     let noop = noop.display();
     std::fs::write(folder.path().join("core.wasm"), b"\0asm\x01\0\0\0").unwrap();
     let text = format!(
-        "repetitions = 3\n[defaults]\noperations = 10\n[[run]]\ntask = \"{noop}\"\n[[run]]\nname = \"gone\"\ntask = \"gone.wasm\"\n\
-         [[run]]\ntask = \"core.wasm\"\nshape = [\"1x1\", \"1x2\"]\n[[run]]\nname = \"other\"\ntask = \"{noop}\"\noperation-name = \"go\"\n"
+        "repetitions = 3\n[defaults]\noperations = 10\n\
+         [[run]]\ntask = \"{noop}\"\n\
+         [[run]]\nname = \"gone\"\ntask = \"gone.wasm\"\n\
+         [[run]]\ntask = \"core.wasm\"\nshape = [\"1x1\", \"1x2\"]\n\
+         [[run]]\nname = \"other\"\ntask = \"{noop}\"\noperation-name = \"go\"\n"
     );
     std::fs::write(folder.path().join("s.toml"), text).unwrap();
     let output = gorgon().args(["suite", "s.toml", "--json", "s.json"]).current_dir(folder.path()).output().unwrap();

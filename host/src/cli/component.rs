@@ -48,8 +48,8 @@ impl ComponentCommand {
         if !fallible && component::seems_fallible(&bytes) {
             let shown = module.display();
             super::tell(&format!(
-                "the operation of `{shown}` seems to return result<string, string>: if so, its results are read wrongly \
-                 without --fallible"
+                "the operation of `{shown}` seems to return result<string, string>: if so, its results are read \
+                 wrongly without --fallible"
             ));
         }
         std::fs::write(&output, component).with_context(|| format!("cannot write the task `{}`", output.display()))?;

@@ -116,14 +116,14 @@ fn import(import: &Import, borders: &Borders) -> Option<String> {
              `--use abort=`, which loses the message",
         ),
         ("env", "seed", _) => told(
-            "as AssemblyScript does for Math.random: compile it with `--use seed=FILE/FUNCTION`, or without Math.random",
+            "as AssemblyScript does for Math.random: compile it with `--use seed=FILE/FUNCTION`, or leave that out",
         ),
         ("env", name, _) if name == "trace" || name.contains('.') => {
             told("which only JavaScript provides to AssemblyScript: leave it out, or call WASI instead")
         }
         ("env", ..) => told(
-            "a function that was declared and not linked: link what defines it, or import it from an interface, such as \
-             `gorgon:task/current@0.1.0`",
+            "a function that was declared and not linked: link what defines it, or import it from an interface, such \
+             as `gorgon:task/current@0.1.0`",
         ),
         ("gojs" | "go", ..) => {
             told("as Go does for browsers: build it with `GOOS=wasip1 go build -buildmode=c-shared`")
@@ -144,7 +144,7 @@ fn import(import: &Import, borders: &Borders) -> Option<String> {
             "in a newer spelling that is not known here: use wit-bindgen's bindings, or the names of its interface",
         ),
         (module, name, _) if module.contains(':') => interface(module).or_else(|| function(module, name)),
-        _ => told("from no interface: a task can import `gorgon:task/…`, `wasi:…@0.2…`, and WASI's first preview"),
+        _ => told("from no interface: a task can import `gorgon:task/…`, `wasi:…@0.2…`, WASI's first preview"),
     }
 }
 
@@ -182,7 +182,8 @@ fn interface(module: &str) -> Option<String> {
             _ => Some(format!("imports `{shown}`, which is not of WASI 0.2: build it for wasm32-wasip2, or for 0.2.x")),
         },
         _ => Some(format!(
-            "imports `{shown}`, which nothing here provides: a task can import `gorgon:task/…@0.1.0` and, of WASI 0.2, {}",
+            "imports `{shown}`, which nothing here provides: a task can import `gorgon:task/…@0.1.0` and, of WASI \
+             0.2, {}",
             known.join(", ")
         )),
     }
@@ -201,8 +202,8 @@ fn function(module: &str, name: &str) -> Option<String> {
 pub(super) fn in_short(error: &anyhow::Error) -> String {
     let text = error.root_cause().to_string().replace('\n', " ");
     if text.contains("a function named `cabi_realloc`") {
-        return "it exports no `cabi_realloc`, by which it gets memory for the strings that it is given: the bindings of \
-                wit-bindgen have one, and so do the examples"
+        return "it exports no `cabi_realloc`, by which it gets memory for the strings that it is given: the bindings \
+                of wit-bindgen have one, and so do the examples"
             .into();
     }
     text[..text.rfind(" (at offset 0x").unwrap_or(text.len())].to_owned()
@@ -217,8 +218,8 @@ fn operation(borders: &Borders) -> Option<String> {
         };
         return (!borders.has_world && signature != OPERATION).then(|| {
             format!(
-                "exports `operation` as {signature}: in a core module it is {OPERATION}, which takes `n` and returns the \
-                 place of a string's address and length"
+                "exports `operation` as {signature}: in a core module it is {OPERATION}, which takes `n` and returns \
+                 the place of a string's address and length"
             )
         });
     }
@@ -226,7 +227,8 @@ fn operation(borders: &Borders) -> Option<String> {
         borders.exports.iter().find(|export| export.name.rsplit_once('#').is_some_and(|(_, name)| name == "operation"));
     if let Some(of) = mangled.filter(|_| !borders.has_world) {
         return Some(format!(
-            "exports `{}`, an operation inside an interface, and brings no world that says so: export it as `operation`",
+            "exports `{}`, an operation inside an interface, and brings no world that says so: export it as \
+             `operation`",
             brief(&of.name)
         ));
     }
@@ -288,8 +290,8 @@ fn hook(borders: &Borders) -> Option<String> {
     Some(match &wrong.signature {
         None => format!("exports `{name}`, which is the name of a hook, and is no function: name it otherwise"),
         Some(signature) => format!(
-            "exports `{name}` as {signature}, which is the name of a hook: in a core module that is {}, which returns the \
-             place of a tag, 0 or 1, and of a text's address and length; or name it otherwise",
+            "exports `{name}` as {signature}, which is the name of a hook: in a core module that is {}, which returns \
+             the place of a tag, 0 or 1, and of a text's address and length; or name it otherwise",
             type_of(name)
         ),
     })

@@ -4,18 +4,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, ResourceTableError, TypedFunc};
-use wasmtime::{GcHeapOutOfMemory, Store, StoreContextMut, ThrownException, Trap, UpdateDeadline};
+use wasmtime::component::{ComponentNamedList, Instance as Exports, Lift, Lower, TypedFunc};
+use wasmtime::{Store, StoreContextMut, ThrownException, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use super::backtrace::{Frame, frames};
+use super::ends::{iec, named, too_long};
 use super::interface::{Interface, OperationType};
 use super::timed::{Timed, Woken};
 use super::{Task, TaskError, describe};
 use crate::capability::guest::{Guest, Surroundings};
 use crate::capability::tracing::Trace;
 use crate::clock::Clock;
-use crate::fault::remedy;
 use crate::guest_text::{cut, line};
 use crate::halt::Halt;
 use crate::hook::Hook;
@@ -78,7 +78,10 @@ impl Task {
             Lane::Compute => self.pre.instantiate(&mut store),
             Lane::Io => {
                 let begun = until(hook_timeout, &surroundings.halt, self.pre.instantiate_async(&mut store));
-                begun.await.map_err(|_| TaskError::Instantiate(too_long(hook_timeout)))?
+                begun.await.map_err(|stopped| match stopped {
+                    Stopped::Cut => TaskError::Instantiate("it was stopped".into()),
+                    Stopped::Late | Stopped::Trapped(_) => TaskError::Instantiate(too_long(hook_timeout)),
+                })?
             }
         };
         let exports = exports.map_err(|error| {
@@ -370,70 +373,6 @@ impl Instance {
     }
 }
 
-/// What ended a call that began at `began` with `error`, and a reason if there is more to say.
-#[cold]
-fn named(error: &wasmtime::Error, guest: &Guest, began: Instant) -> (String, Option<String>) {
-    let memory = &guest.memory;
-    let (name, reason) = match error.downcast_ref::<Trap>() {
-        // A guest that gets no more memory gives up by `unreachable`. The cause is the better name.
-        Some(Trap::UnreachableCodeReached) if memory.has_refused() => (
-            "out of memory".into(),
-            Some(format!("it asked for more than --max-memory {} allows", iec(memory.max_bytes()))),
-        ),
-        Some(Trap::UnreachableCodeReached) => ("unreachable".into(), None),
-        Some(Trap::StackOverflow) => ("stack overflow".into(), None),
-        Some(Trap::CannotLeaveComponent) => {
-            let why =
-                "it called an import inside of `cabi_realloc`, or while its result was given back, and may call none";
-            ("interface misused".into(), Some(why.into()))
-        }
-        Some(trap) => (trap.to_string().trim_start_matches("wasm trap: ").to_owned(), None),
-        None if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) => {
-            let most = iec(memory.max_bytes());
-            let reason = format!("it and what the host holds for it take more than --max-memory {most} allows");
-            ("out of memory".into(), Some(reason))
-        }
-        None if error.is::<ThrownException>() => {
-            ("uncaught exception".into(), Some("it threw an exception that nobody caught".into()))
-        }
-        None if error.is::<GcHeapOutOfMemory<()>>() && !memory.has_refused() => {
-            let why =
-                "the system gave no more memory for its objects; use fewer operations in flight in a process, or -p";
-            ("out of memory".into(), Some(why.into()))
-        }
-        None if error.is::<GcHeapOutOfMemory<()>>() => {
-            let most = iec(memory.max_bytes());
-            ("out of memory".into(), Some(format!("its objects take more than --max-memory {most} allows")))
-        }
-        None => match error.downcast_ref::<I32Exit>() {
-            Some(I32Exit(code)) => (format!("exit {code}"), None),
-            None if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
-                let most = iec(memory.max_passed() as u64);
-                ("too much data".into(), Some(format!("it passed more than {most} to the host in one call")))
-            }
-            None => match error.root_cause().downcast_ref::<std::io::Error>() {
-                Some(of_system) => ("host failed".into(), Some(format!("{of_system}{}", remedy(of_system)))),
-                // What it returned, or gave to the host, is not what its type says.
-                None => ("interface misused".into(), Some(misused(&error.root_cause().to_string()))),
-            },
-        },
-    };
-    let reason = reason.or_else(|| guest.last_words(began));
-    (name, reason.map(|reason| cut(&reason).to_owned()))
-}
-
-/// How an interface was misused, with what often lies behind it: a module does not say what its functions return.
-fn misused(words: &str) -> String {
-    let often = if words.contains("discriminant") {
-        "; it returned no result<…>: an operation that returns a string needs no --fallible, and a hook returns a place"
-    } else if words.contains("string pointer/length") || words.contains("utf-8") {
-        "; the place that it returned does not have a text's address and length (after a tag, if --fallible)"
-    } else {
-        ""
-    };
-    format!("{words}{often}")
-}
-
 /// Which operation ran, when, and where its time went.
 #[derive(Clone, Copy)]
 struct Times<'a> {
@@ -524,15 +463,4 @@ fn tick_by(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     let since = *guest.called.get_or_insert_with(Instant::now);
     let is_late = guest.allowed.is_some_and(|allowed| since.elapsed() >= allowed);
     Ok(if is_late || guest.halt.is_cut() { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
-}
-
-/// Why an instance was not made in time.
-fn too_long(timeout: Option<Duration>) -> String {
-    let most = timeout.map(humantime::format_duration).map(|most| format!(" than --hook-timeout {most}"));
-    format!("its start function took longer{}", most.unwrap_or_default())
-}
-
-/// A size as people write it for `--max-memory`.
-fn iec(bytes: u64) -> impl std::fmt::Display {
-    bytesize::ByteSize(bytes).display().iec()
 }

@@ -7,6 +7,7 @@ mod backtrace;
 mod child;
 mod compile;
 mod count;
+mod ends;
 mod inspect;
 mod instance;
 mod interface;
