@@ -101,3 +101,13 @@ fn a_wait_that_a_timer_ends_is_known_exactly_however_busy_the_thread_is() {
     assert!((18.0..20.1).contains(&per_operation("waiting_ns")), "{}", ran.report["runs"][0]["time"]);
     assert!(per_operation("uncertain_ns") < 0.1, "{}", ran.report["runs"][0]["time"]);
 }
+
+#[test]
+fn as_many_operations_are_in_flight_as_there_are_instances() {
+    // Both workers get their numbers when the run begins, so that the counts do not depend on who is faster.
+    let sleep = ["--env", "GORGON_SLEEP_EVERY=1", "--env", "GORGON_SLEEP_MS=500"];
+    let ran = run(&guest("sleeper"), &[&["-n", "40", "-p", "2", "-c", "20"][..], &sleep].concat());
+    let workers = ran.adds_up().report["runs"][0]["workers"].as_array().cloned().unwrap_or_default();
+    let shares: Vec<_> = workers.iter().map(|worker| worker["operations"].as_u64()).collect();
+    assert_eq!(shares, [Some(20), Some(20)]);
+}

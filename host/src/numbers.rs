@@ -157,6 +157,10 @@ impl Shares {
     }
 }
 
+/// Into how many leases for each worker the numbers that are left are divided. Limits how many one worker may hold
+/// while others run out.
+const LEASES_LEFT: u64 = 2;
+
 /// Hands out each number once, and keeps track of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -167,8 +171,7 @@ pub struct Ledger {
     dropped: u64,
     cut: u64,
     lost: NumberSet,
-    /// Into how many leases the numbers that are left are divided. Limits how many one worker may hold while others run
-    /// out.
+    /// Into how many leases the numbers that are left are divided.
     shares: u64,
 }
 
@@ -182,14 +185,18 @@ impl Ledger {
             dropped: 0,
             cut: 0,
             lost: NumberSet::default(),
-            shares: u64::from(workers) * 2,
+            shares: u64::from(workers) * LEASES_LEFT,
         }
     }
 
     /// Gives `worker` up to `wanted` numbers; fewer near the end, so that workers end together. `None` if none are
     /// left.
     pub fn lease(&mut self, worker: u32, wanted: u64) -> Option<Range<u64>> {
-        let share = self.unleased.len().div_ceil(self.shares);
+        let share = match self.leased.get(&worker).map_or(0, NumberSet::len) {
+            // Its instances are idle: it gets as many as it would have if all had begun together.
+            0 => (self.unleased.len() + self.leased()).div_ceil(self.shares / LEASES_LEFT),
+            _ => self.unleased.len().div_ceil(self.shares),
+        };
         let range = self.unleased.pop_front(wanted.clamp(1, share.max(1)))?;
         self.leased.entry(worker).or_default().insert(range.clone());
         Some(range)
@@ -444,7 +451,16 @@ mod tests {
         let mut ledger = Ledger::new(0..100, 2);
         let sizes: Vec<_> =
             std::iter::from_fn(|| ledger.lease(0, 1_000)).map(|range| range.end - range.start).collect();
-        assert_eq!(&sizes[..4], [25, 19, 14, 11]);
+        assert_eq!(&sizes[..4], [50, 13, 10, 7]);
         assert_eq!(sizes.last(), Some(&1));
+    }
+
+    #[test]
+    fn a_worker_that_comes_later_gets_its_part_at_once() {
+        let mut ledger = Ledger::new(0..40, 2);
+        assert_eq!([0, 1].map(|worker| ledger.lease(worker, 80)), [Some(0..20), Some(20..40)]);
+        let mut ledger = Ledger::new(0..400, 4);
+        let sizes: Vec<_> = (0..4).map(|worker| ledger.lease(worker, 100).map_or(0, |of| of.end - of.start)).collect();
+        assert_eq!(sizes, [100; 4]);
     }
 }

@@ -467,7 +467,8 @@ impl Books {
             let slots = self.lease_slots(worker, at.saturating_add(ahead));
             return [go].into_iter().chain(slots).collect();
         }
-        let wanted = u64::from(phase.plan.shape().threads);
+        // One number for each instance; the worker says how fast they go.
+        let wanted = phase.plan.instances_per_process();
         self.wanting.insert(worker, wanted);
         [go].into_iter().chain(self.lease(worker, wanted)).collect()
     }
