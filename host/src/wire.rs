@@ -20,7 +20,7 @@ use crate::rows;
 use crate::trace::TracedOperation;
 
 /// The version of the frames. Changes whenever a frame changes; a test has the bytes of every frame.
-pub const PROTOCOL: u32 = 15;
+pub const PROTOCOL: u32 = 16;
 
 /// No real frame comes near this length, in bytes. A longer one is noise on the pipe.
 const MAX_FRAME: u32 = 64 << 20;
@@ -39,6 +39,8 @@ pub struct WorkerPlan {
     pub first_slot: SlotIndex,
     /// The task's machine code.
     pub machine_code: PathBuf,
+    /// Whether its instances may have a heap of objects.
+    pub has_objects: bool,
     /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
     /// Where the rows of the data file are.
@@ -351,6 +353,7 @@ mod tests {
             place: 1,
             first_slot: SlotIndex(2),
             machine_code: "x.cwasm".into(),
+            has_objects: true,
             addresses: Addresses::from([("db".into(), vec![[127, 0, 0, 1].into()])]),
             rows: Some(rows::Facts::default()),
             contact: Contact { ahead: Some(Duration::from_secs(6)), ..Contact::LOCAL },

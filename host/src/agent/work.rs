@@ -127,8 +127,8 @@ impl Work {
         let phases = phases.iter().map(here).collect::<Result<Vec<_>, _>>()?;
         let addresses = phases.last().map(|(_, plan)| resolve::ask(plan.grants().network.names())).unwrap_or_default();
         let facts = rows.as_ref().map(|rows| rows.facts().clone());
-        let machine_code = compiled.machine_code.clone();
-        let equipment = Equipment { phases, machine_code, addresses, rows: facts, contact };
+        let (machine_code, has_objects) = (compiled.machine_code.clone(), compiled.has_objects);
+        let equipment = Equipment { phases, machine_code, has_objects, addresses, rows: facts, contact };
         let files = (compiled, rows, scratches);
         let journal = Journal::of(&run.command, key);
         let orders = vec![subjects::to(&run.command, &settings.name)];

@@ -480,6 +480,7 @@ fn job(task: &Task, compiled: &Compiled, origin: Origin, plan: &RunPlan, address
         rows: None,
         hooks: task.hooks(),
         machine_code: compiled.machine_code.clone(),
+        has_objects: compiled.has_objects,
         addresses,
         startup: Startup { compile: compiled.took, cached: compiled.cached, ..Startup::default() },
         plan: plan.clone(),

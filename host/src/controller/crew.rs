@@ -31,6 +31,8 @@ pub struct Equipment {
     pub phases: Vec<(Phase, RunPlan)>,
     /// The file with the task's machine code.
     pub machine_code: PathBuf,
+    /// Whether its instances may have a heap of objects.
+    pub has_objects: bool,
     /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
     /// Where the rows of the data file are.
@@ -44,13 +46,14 @@ impl Equipment {
     pub(super) fn of(job: &Job) -> Self {
         let (addresses, rows) = (job.addresses.clone(), job.rows.clone());
         let machine_code = job.machine_code.clone();
-        Self { phases: job.phases(), machine_code, addresses, rows, contact: job.spread.contact }
+        let (has_objects, contact) = (job.has_objects, job.spread.contact);
+        Self { phases: job.phases(), machine_code, has_objects, addresses, rows, contact }
     }
 
     /// The plan of the worker at `place`.
     pub(super) fn plan(&self, place: u32, first_slot: SlotIndex) -> WorkerPlan {
-        let Self { phases, machine_code, addresses, rows, contact } = self.clone();
-        WorkerPlan { phases, place, first_slot, machine_code, addresses, rows, contact }
+        let Self { phases, machine_code, has_objects, addresses, rows, contact } = self.clone();
+        WorkerPlan { phases, place, first_slot, machine_code, has_objects, addresses, rows, contact }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Job {
     pub hooks: Vec<Hook>,
     /// The file with the task's machine code.
     pub machine_code: PathBuf,
+    /// Whether its instances may have a heap of objects.
+    pub has_objects: bool,
     /// The addresses of host names, for the whole run.
     pub addresses: Addresses,
     /// Where the rows of the data file are.
@@ -98,6 +100,7 @@ impl Job {
             files: Vec::new(),
             hooks: Vec::new(),
             machine_code: PathBuf::new(),
+            has_objects: false,
             addresses: Addresses::new(),
             rows: None,
             startup: Startup::default(),

@@ -43,6 +43,8 @@ pub struct Compiled {
     pub bytes: u64,
     /// The file with the machine code; only for [`Task::load`](super::Task::load).
     pub machine_code: PathBuf,
+    /// Whether its instances may have a heap of objects.
+    pub has_objects: bool,
     /// How long it took to compile the task or to find it in the cache.
     pub took: Duration,
     /// Whether the task was found in the cache.
@@ -117,6 +119,7 @@ impl Compiler {
             sha256: sha256.clone(),
             bytes: wasm.len() as u64,
             machine_code,
+            has_objects: count::has_objects(wasm),
             took: begin.elapsed(),
             cached,
             uncached,

@@ -2,8 +2,8 @@
 //! instances.
 
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
-    Instance, Parser, Payload,
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef,
+    CompositeInnerType, Encoding, Instance, Parser, Payload,
 };
 
 /// How many instances a component may have. An instance of the task makes all of them. Real ones have up to some
@@ -68,7 +68,8 @@ struct Open {
 
 /// What a component has too many of, in words. What cannot be parsed is left to the compiler.
 pub(super) fn excess(wasm: &[u8]) -> Option<String> {
-    let Counted { weight: Weight { instances, bytes, exports }, types, functions } = count(wasm).unwrap_or_default();
+    let Counted { weight: Weight { instances, bytes, exports }, types, functions, .. } =
+        count(wasm).unwrap_or_default();
     let too_many = |what: &str, has, most: &str| format!("it has {has} {what}, and gorgon runs tasks of up to {most}");
     match () {
         () if instances > MOST_INSTANCES => Some(too_many("instances", instances, "10,000")),
@@ -88,6 +89,13 @@ struct Counted {
     weight: Weight,
     types: u64,
     functions: u64,
+    /// Whether a module throws exceptions or makes objects.
+    has_objects: bool,
+}
+
+/// Whether instances may have a heap of objects, which exceptions are, too. What cannot be parsed has none.
+pub(super) fn has_objects(wasm: &[u8]) -> bool {
+    count(wasm).is_ok_and(|counted| counted.has_objects)
 }
 
 fn count(wasm: &[u8]) -> wasmparser::Result<Counted> {
@@ -133,7 +141,16 @@ fn count(wasm: &[u8]) -> wasmparser::Result<Counted> {
 impl Counted {
     fn count(&mut self, section: &Payload<'_>) {
         match section {
-            Payload::TypeSection(types) => self.types += u64::from(types.count()),
+            Payload::TypeSection(types) => {
+                self.types += u64::from(types.count());
+                let groups = types.clone().into_iter().filter_map(Result::ok);
+                let mut types = groups.flat_map(wasmparser::RecGroup::into_types);
+                let is_object = |of: &CompositeInnerType| {
+                    matches!(of, CompositeInnerType::Array(_) | CompositeInnerType::Struct(_))
+                };
+                self.has_objects |= types.any(|of| is_object(&of.composite_type.inner));
+            }
+            Payload::TagSection(tags) => self.has_objects |= tags.count() > 0,
             Payload::CoreTypeSection(types) => self.types += u64::from(types.count()),
             Payload::ComponentTypeSection(types) => self.types += u64::from(types.count()),
             Payload::FunctionSection(functions) => self.functions += u64::from(functions.count()),
@@ -277,6 +294,20 @@ mod tests {
             format!("{inner}(component $c{level} (alias outer 1 $c{below} (component $x)) {made})")
         });
         wat::parse_str(format!("(component {component} (instance (instantiate $c{levels})))")).unwrap()
+    }
+
+    #[test]
+    fn exceptions_and_objects_have_a_heap() {
+        for (module, expected) in [
+            ("(module (tag))", true),
+            ("(module (type (struct (field i32))))", true),
+            ("(module (type (array i8)))", true),
+            ("(module (func) (memory 1))", false),
+        ] {
+            let wasm = wat::parse_str(format!("(component (core {})", &module[1..])).unwrap();
+            assert_eq!(has_objects(&wasm), expected, "{module}");
+        }
+        assert!(!has_objects(b"no component"));
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Worker {
         let engine = task::engine(purpose).map_err(|error| error.to_string())?;
         let load = || Task::load(&engine, &plan.machine_code, plan.run());
         let task = meanwhile(load)?.map_err(|error| error.to_string())?;
-        if let Some(why) = Need::of(&task, purpose, plan.run()).exceeds(&Room::here()) {
+        if let Some(why) = Need::of(&task, &plan, purpose).exceeds(&Room::here()) {
             return Err(why);
         }
         task::start_ticking(&engine, task::tick(plan.run().limits().timeout)).map_err(|error| error.to_string())?;

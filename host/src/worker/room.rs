@@ -4,11 +4,11 @@
 use nix::sys::resource::{Resource, getrlimit};
 
 use crate::lane::Lane;
-use crate::plan::RunPlan;
 use crate::system;
 use crate::task::{Purpose, Task};
+use crate::wire::WorkerPlan;
 
-/// Mappings of a memory: what lies before and after it, and what it is made of.
+/// Mappings of a memory, or of a heap of objects: what lies before and after it, and what it is made of.
 const OF_MEMORY: u64 = 3;
 
 /// More of them, if the memory begins with an image of the component's data.
@@ -59,13 +59,16 @@ pub(super) struct Need {
 }
 
 impl Need {
-    pub(super) fn of(task: &Task, purpose: Purpose, plan: &RunPlan) -> Self {
+    pub(super) fn of(task: &Task, worker: &WorkerPlan, purpose: Purpose) -> Self {
+        let plan = worker.run();
         let shape = plan.shape();
         let (threads, concurrency) = (u64::from(shape.threads), u64::from(plan.concurrency().get()));
         let (waits, is_open) = (task.lane() == Lane::Io, plan.load_model().open().is_some());
         let of_thread = FILES_OF_REACTOR + if is_open { FILES_OF_ALARM } else { 0 };
         let of_memory = OF_MEMORY + if purpose.maps_images() { OF_IMAGE } else { 0 };
-        let of_instance = task.memories() * of_memory + if waits { OF_STACK } else { 0 };
+        let of_heap = if purpose.maps_images() { OF_MEMORY } else { 1 };
+        let of_heap = if worker.has_objects { of_heap } else { 0 };
+        let of_instance = task.memories() * of_memory + of_heap + if waits { OF_STACK } else { 0 };
         Self {
             processes: u64::from(shape.processes),
             threads,
